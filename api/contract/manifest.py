@@ -1,0 +1,223 @@
+"""What a model file must say for the service to load it.
+
+A model version is two files: ``model.onnx`` and this manifest. The consumer owns the
+contract: training is a client that must satisfy it. Everything here is plain data; nothing
+in it is executed, imported or opened.
+
+The graph has one or two inputs and one output:
+
+- ``features``, float32 ``(n_rows, len(plan.columns))``: what the service looks up and codes;
+- ``request``, float64 ``(n_rows, len(plan.request_inputs))``: raw request values for the
+  request-time functions in the graph; absent where ``plan.request_inputs`` is empty;
+- ``scores``, float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` for a multiclass model.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = [
+    "MANIFEST_FORMAT",
+    "PLAN_LAYOUT",
+    "Column",
+    "DataSnapshot",
+    "FeaturePlan",
+    "FieldType",
+    "GoldenKey",
+    "GoldenRow",
+    "JoinKey",
+    "Manifest",
+    "Metric",
+    "ModelFile",
+    "OnlineFeature",
+    "Output",
+    "RequestField",
+    "ViewPlan",
+]
+
+MANIFEST_FORMAT = "zeroskew.manifest/1"
+PLAN_LAYOUT = "feast-entity-key-v3"
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Hex = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FieldType(StrEnum):
+    """JSON types of a request field; ``timestamp`` is RFC 3339 text with a UTC offset."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+
+
+class RequestField(_Frozen):
+    """One field of an instance: an entity key, a raw column, or both.
+
+    ``choices`` closes the set of accepted values; ``nullable`` lets ``null`` stand for
+    "unknown", which matches no entity and codes as a missing value.
+    """
+
+    name: str
+    type: FieldType
+    description: str
+    example: str | int | float | bool | None
+    nullable: bool = False
+    choices: tuple[str, ...] | None = None
+
+
+class JoinKey(_Frozen):
+    """One join key of a view and the request field that carries its value.
+
+    ``type`` is the name of Feast's value type (``STRING``, ``INT64``, ``INT32``, ``BYTES``).
+    """
+
+    name: str
+    field: str
+    type: Literal["STRING", "INT64", "INT32", "BYTES"]
+
+
+class OnlineFeature(_Frozen):
+    """One feature as the online store has it; ``type`` is Feast's value type's name."""
+
+    name: str
+    type: str
+
+
+class ViewPlan(_Frozen):
+    """How one feature view is read.
+
+    ``join_keys`` stand in Feast's key order (sorted by name); ``key_prefix`` is the part of
+    the serialised entity key that precedes the values. ``ttl_us`` is the time to live in
+    microseconds, or ``None`` where values never expire: a value with event time ``e`` is
+    live at ``t`` when ``t - ttl_us <= e``, both bounds included.
+    """
+
+    name: str
+    table: str
+    join_keys: tuple[JoinKey, ...]
+    key_prefix: Hex
+    ttl_us: int | None = Field(default=None, gt=0)
+    features: tuple[OnlineFeature, ...]
+
+
+class Column(_Frozen):
+    """One column of the ``features`` matrix.
+
+    Exactly one source: an online feature (``view`` and ``feature``) or a request field
+    (``field``). ``categories`` maps text to its index; text not listed, and null, is NaN.
+    """
+
+    name: str
+    view: str | None = None
+    feature: str | None = None
+    field: str | None = None
+    categories: tuple[str, ...] | None = None
+
+
+class FeaturePlan(_Frozen):
+    """The feature service, compiled: what to read, in which order, into which column.
+
+    ``request_inputs`` names the request fields of the graph's ``request`` input, in order
+    (a timestamp becomes seconds since the Unix epoch, a boolean 0 or 1, null NaN);
+    ``request_features`` names the columns that the graph itself computes from them and
+    appends to ``columns``.
+    """
+
+    layout: Literal["feast-entity-key-v3"] = PLAN_LAYOUT
+    project: str
+    feature_service: str
+    views: tuple[ViewPlan, ...]
+    columns: tuple[Column, ...]
+    request_inputs: tuple[str, ...] = ()
+    request_features: tuple[str, ...] = ()
+
+
+class Output(_Frozen):
+    """What a score means to the caller.
+
+    ``probability`` answers ``{"probability": p, "label": p >= threshold}``; ``value``
+    answers ``{"value": v}``; ``probabilities`` answers one probability for each of
+    ``classes`` and the likeliest as ``label``.
+    """
+
+    kind: Literal["probability", "value", "probabilities"]
+    description: str
+    threshold: float | None = None
+    unit: str | None = None
+    classes: tuple[str, ...] | None = None
+
+
+class ModelFile(_Frozen):
+    """The ONNX file that belongs to this manifest."""
+
+    sha256: Sha256
+    size_bytes: int = Field(gt=0)
+
+
+class GoldenRow(_Frozen):
+    """Graph inputs and the scores they must give, equal to the bit.
+
+    Rows are little-endian hex: float32 ``features``, float64 ``request`` and ``scores``.
+    """
+
+    features: Hex
+    request: Hex = ""
+    scores: Hex
+
+
+class GoldenKey(_Frozen):
+    """An entity key and the bytes Feast serialises it to, per view."""
+
+    view: str
+    values: tuple[str | int, ...]
+    serialized: Hex
+
+
+class Metric(_Frozen):
+    """A metric on the test span with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class DataSnapshot(_Frozen):
+    """Which rows the model was fitted and judged on."""
+
+    sha256: Sha256
+    rows: dict[str, int]
+    spans: dict[str, tuple[datetime, datetime]]
+
+
+class Manifest(_Frozen):
+    """Everything the service and an auditor need to know about one model version."""
+
+    format: Literal["zeroskew.manifest/1"] = MANIFEST_FORMAT
+    model: ModelName
+    description: str
+    objective: str
+    output: Output
+    request: tuple[RequestField, ...]
+    plan: FeaturePlan
+    model_file: ModelFile
+    golden_rows: tuple[GoldenRow, ...] = Field(min_length=1)
+    golden_keys: tuple[GoldenKey, ...]
+    example: dict[str, str | int | float | bool | None]
+    metrics: dict[str, Metric]
+    baselines: dict[str, dict[str, Metric]]
+    parity: dict[str, str | int | float | bool]
+    data: DataSnapshot
+    parameters: dict[str, str | int | float | bool]
+    libraries: dict[str, str]
+    code_revision: str
