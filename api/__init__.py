@@ -1,0 +1,1 @@
+"""The service: everything that runs in production."""

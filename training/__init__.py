@@ -1,0 +1,1 @@
+"""Everything that runs offline: data sets, models, export, publish."""

@@ -1,0 +1,1 @@
+"""What training must hand over for the service to load it."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -39,8 +39,8 @@ __all__ = [
     "ViewPlan",
 ]
 
-MANIFEST_FORMAT = "zeroskew.manifest/1"
-PLAN_LAYOUT = "feast-entity-key-v3"
+MANIFEST_FORMAT: Final = "zeroskew.manifest/1"
+PLAN_LAYOUT: Final = "feast-entity-key-v3"
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

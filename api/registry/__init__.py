@@ -1,0 +1,1 @@
+"""Which models and versions exist, and where their files are."""

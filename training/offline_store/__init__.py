@@ -1,0 +1,1 @@
+"""A Feast offline store over polars as-of joins."""
