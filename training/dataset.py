@@ -1,0 +1,215 @@
+"""The training table: labels joined with what was known at the time of each prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from api.contract.manifest import Column, DataSnapshot, FeaturePlan
+from training.errors import DatasetError, StepError
+from training.model_spec import SPANS, ModelSpec, TimeSplit
+from training.split import assign_spans
+
+__all__ = [
+    "EVENT_TIMESTAMP",
+    "LABEL",
+    "SPAN",
+    "Dataset",
+    "build_dataset",
+    "encode_columns",
+    "load_labels",
+]
+
+EVENT_TIMESTAMP = "event_timestamp"
+LABEL = "label"
+SPAN = "span"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled rows, ordered by prediction time.
+
+    Attributes
+    ----------
+    rows
+        Request fields as given, ``event_timestamp``, ``label_known_at``, ``label`` (float64)
+        and ``span``.
+    features
+        The same rows as float32 columns: ``plan.columns``, then ``plan.request_features``.
+    plan
+        The feature plan with the categories found in the training span.
+    """
+
+    rows: pl.DataFrame
+    features: pl.DataFrame
+    plan: FeaturePlan
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the model's columns, in order."""
+        return self.features.columns
+
+    @property
+    def categorical(self) -> list[str]:
+        """Names of the columns that hold category codes."""
+        return [column.name for column in self.plan.columns if column.categories is not None]
+
+    def span(self, *spans: str) -> pl.Series:
+        """Return the boolean mask of the rows of ``spans``."""
+        return self.rows[SPAN].is_in(list(spans))
+
+    def matrix(self, *spans: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        """Return ``X`` float32 ``(n_rows, n_columns)`` and ``y`` float64 ``(n_rows,)``."""
+        mask = self.span(*spans)
+        features = self.features.filter(mask).to_numpy(order="c")
+        return features, self.rows.filter(mask)[LABEL].to_numpy()
+
+    def snapshot(self, split: TimeSplit) -> DataSnapshot:
+        """Return the identity of these rows: sha256 over every value and its column."""
+        buffer = io.BytesIO()
+        pl.concat(
+            [self.rows, self.features.rename(lambda name: f"column:{name}")], how="horizontal"
+        ).write_ipc(buffer)
+        return DataSnapshot(
+            sha256=hashlib.sha256(buffer.getbuffer()).hexdigest(),
+            rows={span: int(self.span(span).sum()) for span in SPANS},
+            spans=split.spans(),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the data set into ``folder``."""
+        self.rows.write_parquet(folder / "rows.parquet")
+        self.features.write_parquet(folder / "features.parquet")
+        (folder / "plan.json").write_text(self.plan.model_dump_json(indent=2))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        StepError
+            If there is nothing to read.
+        """
+        if not (folder / "plan.json").exists():
+            raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
+        return cls(
+            rows=pl.read_parquet(folder / "rows.parquet"),
+            features=pl.read_parquet(folder / "features.parquet"),
+            plan=FeaturePlan.model_validate_json((folder / "plan.json").read_bytes()),
+        )
+
+
+def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
+    """Read the label table: request fields, prediction time, label and when it was known.
+
+    Raises
+    ------
+    DatasetError
+        If the table or one of its columns is missing, or no row has a label.
+    """
+    folder = lake / spec.labels.table
+    if not any(folder.rglob("*.parquet")):
+        raise DatasetError(
+            f"Got no Parquet file in {folder}, but expected the label table of {spec.name}; "
+            "run `zeroskew prepare` first"
+        )
+    table = pl.scan_parquet(folder / "**/*.parquet", hive_partitioning=False)
+    names = [field.name for field in spec.request]
+    wanted = {*names, EVENT_TIMESTAMP, spec.labels.known_at, *spec.labels.label.meta.root_names()}
+    missing = sorted(wanted - set(table.collect_schema().names()))
+    if missing:
+        raise DatasetError(f"Got label table {spec.labels.table!r} without columns {missing}")
+    labels = (
+        table.select(
+            *names,
+            EVENT_TIMESTAMP,
+            pl.col(spec.labels.known_at).alias("label_known_at"),
+            spec.labels.label.cast(pl.Float64).alias(LABEL),
+        )
+        .filter(pl.col(LABEL).is_not_null())
+        .sort(EVENT_TIMESTAMP, *names)
+        .collect()
+    )
+    if labels.is_empty():
+        raise DatasetError(f"Got no labelled row in {spec.labels.table!r}, but expected some")
+    return labels
+
+
+def build_dataset(store: Any, spec: ModelSpec, plan: FeaturePlan, labels: pl.DataFrame) -> Dataset:
+    """Join ``labels`` with the feature service as of each row's prediction time.
+
+    A feature value takes part only if both its event time and its creation lie at or before
+    the prediction. Everything is rounded to float32, because that is what serving feeds; text
+    becomes the index of its category among those of the training span, all else is NaN.
+    """
+    spanned = assign_spans(labels, spec.split)
+    joined = _join_features(store, spec, spanned)
+    plan, features = encode_columns(joined, plan, train=spanned[SPAN] == "train")
+    return Dataset(rows=spanned, features=features, plan=plan)
+
+
+def _join_features(store: Any, spec: ModelSpec, labels: pl.DataFrame) -> pl.DataFrame:
+    names = [field.name for field in spec.request]
+    entity_rows = labels.select(*names, EVENT_TIMESTAMP).to_pandas()
+    job = store.get_historical_features(
+        entity_df=entity_rows,
+        features=store.get_feature_service(spec.feature_service),
+        full_feature_names=True,
+        filter_by_created_timestamp=True,
+    )
+    table: pa.Table = job.to_arrow()
+    if table.num_rows != labels.height:
+        raise DatasetError(
+            f"Got {table.num_rows} rows from the point-in-time join, but expected {labels.height}"
+        )
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def encode_columns(
+    joined: pl.DataFrame, plan: FeaturePlan, *, train: pl.Series
+) -> tuple[FeaturePlan, pl.DataFrame]:
+    """Turn looked-up values into the model's float32 columns.
+
+    Parameters
+    ----------
+    joined
+        One column for each name in ``plan.columns`` and ``plan.request_features``.
+    train
+        Mask of the rows whose text values become categories, in sorted order.
+
+    Returns
+    -------
+    plan, features
+        The plan with those categories, and one float32 column for each of its columns.
+        Text outside the categories, and null, is NaN.
+    """
+    columns: list[Column] = []
+    features: list[pl.Series] = []
+    for column in plan.columns:
+        values = joined[column.name]
+        if values.dtype == pl.String:
+            seen = values.filter(train).drop_nulls().unique().sort()
+            columns.append(column.model_copy(update={"categories": tuple(seen)}))
+            values = values.cast(pl.Enum(seen), strict=False).to_physical()
+        else:
+            columns.append(column)
+        features.append(_as_float32(values, column.name))
+    features += [_as_float32(joined[name], name) for name in plan.request_features]
+    return plan.model_copy(update={"columns": tuple(columns)}), pl.DataFrame(features)
+
+
+def _as_float32(values: pl.Series, name: str) -> pl.Series:
+    if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        raise DatasetError(f"Got column {name!r} of type {values.dtype}, but expected numbers")
+    return values.cast(pl.Float32).fill_null(float("nan")).alias(name)

@@ -1,0 +1,113 @@
+"""Fit LightGBM: stop early on the validation span, then refit on all rows before the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from api.contract.manifest import Column, FieldType
+from training.dataset import Dataset, encode_columns
+from training.metrics import best_f1_threshold
+from training.model_spec import ModelSpec
+
+__all__ = ["FittedModel", "Progress", "fit_model", "request_only_dataset"]
+
+Progress = Callable[[int, int], None]
+
+# Same rows and parameters give the same model to the byte, whatever the number of threads.
+DETERMINISM = {"deterministic": True, "force_row_wise": True, "seed": 20130101, "verbosity": -1}
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A booster, and the threshold of its label where its score is a probability."""
+
+    booster: lgb.Booster
+    threshold: float | None
+
+    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return scores float64 ``(n_rows,)`` of float32 ``(n_rows, n_columns)``."""
+        return np.asarray(self.booster.predict(features), dtype=np.float64)
+
+
+def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = None) -> FittedModel:
+    """Fit ``spec`` on the train span, choose the number of rounds and the threshold on the
+    validation span, and refit that many rounds on both.
+
+    Parameters
+    ----------
+    progress
+        Called after each round with the rounds done and the most there can be.
+    """
+    parameters = {**DETERMINISM, **spec.parameters}
+    validation = _as_lightgbm(dataset, "validation")
+    stopped = lgb.train(
+        parameters,
+        _as_lightgbm(dataset, "train"),
+        num_boost_round=spec.n_rounds,
+        valid_sets=[validation],
+        callbacks=[
+            lgb.early_stopping(spec.early_stopping_rounds, verbose=False),
+            *_report_to(progress, spec.n_rounds),
+        ],
+    )
+    threshold = None
+    if spec.is_classifier:
+        features, labels = dataset.matrix("validation")
+        threshold = spec.output.threshold
+        if threshold is None:
+            threshold = best_f1_threshold(labels, np.asarray(stopped.predict(features)))
+    booster = lgb.train(
+        parameters,
+        _as_lightgbm(dataset, "train", "validation"),
+        num_boost_round=stopped.best_iteration,
+        callbacks=_report_to(progress, stopped.best_iteration),
+    )
+    return FittedModel(booster=booster, threshold=threshold)
+
+
+def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int = 256) -> Dataset:
+    """Return the same rows with the request's own columns alone, as without a feature store.
+
+    These are the request-time features and every request field but timestamps; text with more
+    than ``most_categories`` values in the train span is left out, for LightGBM overfits it.
+    """
+    fields = [field.name for field in spec.request if field.type is not FieldType.TIMESTAMP]
+    joined = dataset.rows.select(fields).with_columns(
+        dataset.features.select(dataset.plan.request_features)
+    )
+    train = dataset.span("train")
+    narrow = [
+        name
+        for name in fields
+        if joined[name].dtype != pl.String
+        or joined[name].filter(train).n_unique() <= most_categories
+    ]
+    plan = dataset.plan.model_copy(
+        update={"views": (), "columns": tuple(Column(name=name, field=name) for name in narrow)}
+    )
+    plan, features = encode_columns(joined, plan, train=train)
+    return Dataset(rows=dataset.rows, features=features, plan=plan)
+
+
+def _as_lightgbm(dataset: Dataset, *spans: str) -> lgb.Dataset:
+    features, labels = dataset.matrix(*spans)
+    return lgb.Dataset(
+        features,
+        labels,
+        feature_name=dataset.columns,
+        categorical_feature=dataset.categorical,
+        free_raw_data=False,
+    )
+
+
+def _report_to(progress: Progress | None, n_rounds: int) -> list[Any]:
+    if progress is None:
+        return []
+    return [lambda state: progress(state.iteration + 1, n_rounds)]

@@ -1,0 +1,177 @@
+"""How a model is declared: one file of ``training/models/`` with one ``MODEL``."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import polars as pl
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from api.contract.manifest import FieldType, ModelName, Output, RequestField
+from training.errors import SpecError
+
+__all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "load_model_spec"]
+
+SPANS = ("train", "validation", "test")
+BASELINES = ("base_rate", "request_only")
+Scalar = str | int | float | bool
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class LabelTable(_Declared):
+    """Where the labelled rows are and what is to be predicted.
+
+    Parameters
+    ----------
+    table
+        Folder of Parquet files in the lake. It holds every request field, ``event_timestamp``
+        (the moment of the prediction) and what ``label`` and ``known_at`` name.
+    label
+        The target as a polars expression over that table; rows where it is null are left out.
+    known_at
+        The column that says when the label became known. A row whose label was not yet known
+        when its span ended is left out of that span, as it would have been on that day.
+    """
+
+    table: str
+    label: pl.Expr
+    known_at: str
+
+
+class TimeSplit(_Declared):
+    """Half-open spans of prediction times: train, then validation, then test."""
+
+    train_from: AwareDatetime
+    validation_from: AwareDatetime
+    test_from: AwareDatetime
+    test_until: AwareDatetime
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        bounds = [self.train_from, self.validation_from, self.test_from, self.test_until]
+        if any(later <= earlier for earlier, later in itertools.pairwise(bounds)):
+            raise ValueError(
+                "Got split bounds "
+                + ", ".join(bound.isoformat() for bound in bounds)
+                + ", but expected each to be later than the one before"
+            )
+        return self
+
+    def spans(self) -> dict[str, tuple[datetime, datetime]]:
+        """Return ``{span: (from, until)}``, each half-open."""
+        bounds = [self.train_from, self.validation_from, self.test_from, self.test_until]
+        return dict(zip(SPANS, itertools.pairwise(bounds), strict=True))
+
+
+class Gate(_Declared):
+    """A condition on the test span that a model must meet to be published.
+
+    ``beats`` names baselines whose interval for ``metric`` must not overlap the model's.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    beats: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_baselines(self) -> Self:
+        unknown = sorted(set(self.beats) - set(BASELINES))
+        if unknown:
+            raise ValueError(f"Got baselines {unknown}, but expected some of {list(BASELINES)}")
+        return self
+
+
+class ModelSpec(_Declared):
+    """One model: what it answers, from which features, fitted and judged how.
+
+    Parameters
+    ----------
+    columns
+        Request fields that are columns of the model themselves; text becomes a category.
+    parameters
+        LightGBM's parameters, ``objective`` included.
+    n_rounds
+        The most boosting rounds; validation stops earlier.
+    output
+        What a score means. A probability without a ``threshold`` gets the one with the best
+        F1 on the validation span.
+    """
+
+    name: ModelName
+    description: str
+    feature_service: str
+    request: tuple[RequestField, ...]
+    columns: tuple[str, ...] = ()
+    labels: LabelTable
+    split: TimeSplit
+    parameters: dict[str, Scalar]
+    n_rounds: Annotated[int, Field(gt=0)] = 500
+    early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
+    output: Output
+    gates: tuple[Gate, ...] = ()
+    example: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        fields = {field.name: field for field in self.request}
+        for name in self.columns:
+            if name not in fields:
+                raise ValueError(f"Got column {name!r}, but expected one of {sorted(fields)}")
+            if fields[name].type is FieldType.TIMESTAMP:
+                raise ValueError(
+                    f"Got the timestamp {name!r} as a column, but expected a request-time feature "
+                    "made from it: seconds since 1970 do not fit a float32"
+                )
+        if set(self.example) != set(fields):
+            raise ValueError(
+                f"Got an example of {sorted(self.example)}, but expected {sorted(fields)}"
+            )
+        if "objective" not in self.parameters:
+            raise ValueError("Got parameters without an objective, but expected LightGBM's name")
+        if self.output.kind == "probabilities":
+            raise ValueError("Got output kind 'probabilities', but expected probability or value")
+        return self
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the score is a probability."""
+        return self.output.kind == "probability"
+
+
+def list_model_names(models: Path) -> list[str]:
+    """Return the names of the models declared in the folder ``models``, sorted."""
+    return sorted(path.stem for path in models.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_model_spec(models: Path, name: str) -> ModelSpec:
+    """Run ``models/<name>.py`` and return its ``MODEL``.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, or it has no ``MODEL`` of that name.
+    """
+    names = list_model_names(models)
+    if name not in names:
+        raise SpecError(f"Got model {name!r}, but expected one of {names} in {models}")
+    module_spec = importlib.util.spec_from_file_location(
+        f"zeroskew_models.{name}", models / f"{name}.py"
+    )
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    declared = getattr(module, "MODEL", None)
+    if not isinstance(declared, ModelSpec) or declared.name != name:
+        raise SpecError(
+            f"Got {declared!r} as MODEL in {name}.py, but expected a ModelSpec named {name!r}"
+        )
+    return declared

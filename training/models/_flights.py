@@ -1,0 +1,57 @@
+"""What the two flight models share: the request, the label table and the split."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from api.contract.manifest import FieldType, RequestField
+from training.model_spec import LabelTable, TimeSplit
+
+REQUEST = (
+    RequestField(
+        name="carrier",
+        type=FieldType.STRING,
+        description="Two-character code of the carrier.",
+        example="UA",
+    ),
+    RequestField(
+        name="origin",
+        type=FieldType.STRING,
+        description="Airport of departure. The models know New York's three.",
+        example="EWR",
+        choices=("EWR", "JFK", "LGA"),
+    ),
+    RequestField(
+        name="dest",
+        type=FieldType.STRING,
+        description="Three-letter code of the airport of arrival.",
+        example="IAH",
+    ),
+    RequestField(
+        name="tailnum",
+        type=FieldType.STRING,
+        description="Tail number of the plane, or null where none is assigned yet.",
+        example="N14228",
+        nullable=True,
+    ),
+    RequestField(
+        name="scheduled_departure",
+        type=FieldType.TIMESTAMP,
+        description="Scheduled departure, with its UTC offset.",
+        example="2013-10-01T10:17:00-04:00",
+    ),
+)
+
+EXAMPLE = {field.name: field.example for field in REQUEST}
+
+SPLIT = TimeSplit(
+    train_from=datetime(2013, 1, 1, tzinfo=UTC),
+    validation_from=datetime(2013, 9, 1, tzinfo=UTC),
+    test_from=datetime(2013, 10, 1, tzinfo=UTC),
+    test_until=datetime(2014, 1, 2, tzinfo=UTC),
+)
+
+
+def label_table(label: pl.Expr) -> LabelTable:
+    """Return the flights' label table with ``label`` as the target."""
+    return LabelTable(table="arrival_labels", label=label, known_at="label_known_at")

@@ -1,0 +1,32 @@
+"""How many minutes late will this flight arrive? Asked two hours before departure."""
+
+import polars as pl
+
+from api.contract.manifest import Output
+from training.model_spec import Gate, ModelSpec
+from training.models._flights import EXAMPLE, REQUEST, SPLIT, label_table
+
+MODEL = ModelSpec(
+    name="arrival_delay_minutes",
+    description="Expected arrival delay in minutes; early arrivals are negative.",
+    feature_service="arrival_delay_v1",
+    request=REQUEST,
+    columns=("carrier", "origin"),
+    labels=label_table(pl.col("arrival_delay_minutes")),
+    split=SPLIT,
+    parameters={
+        "objective": "huber",
+        "alpha": 20.0,
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "min_data_in_leaf": 200,
+        "feature_fraction": 0.7,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 5.0,
+    },
+    n_rounds=600,
+    output=Output(kind="value", description="Expected arrival delay.", unit="minutes"),
+    gates=(Gate(metric="mae", at_most=30.0, beats=("base_rate", "request_only")),),
+    example=EXAMPLE,
+)
