@@ -1,0 +1,187 @@
+"""What can go wrong, each kind with a stable machine-readable code.
+
+::
+
+    ServiceError
+    ├── InvalidRequestError          the client can repair it
+    │   ├── MalformedJsonError
+    │   ├── InvalidInstancesError
+    │   ├── BodyTooLargeError
+    │   ├── BodyTimeoutError
+    │   └── UnsupportedMediaTypeError
+    ├── NotFoundError
+    │   ├── UnknownModelError
+    │   ├── UnknownVersionError
+    │   └── UnknownAliasError
+    ├── UnavailableError             it may work later, without a change of the request
+    │   ├── OnlineStoreUnavailableError
+    │   ├── OnlineValueError
+    │   ├── RegistryUnavailableError
+    │   └── ModelRefusedError
+    ├── ScoreError                   the model gave a score that is not a number
+    ├── ArtifactError                a stored file is missing, too large or not what its name says
+    └── RegistrySchemaError          the registry's tables are of another release
+
+``str(error)`` is meant for the client: it names no path, no SQL and no library's text.
+What only an operator should see stands in ``__cause__`` and goes to the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "ArtifactError",
+    "BodyTimeoutError",
+    "BodyTooLargeError",
+    "FieldError",
+    "InvalidInstancesError",
+    "InvalidRequestError",
+    "MalformedJsonError",
+    "ModelRefusedError",
+    "NotFoundError",
+    "OnlineStoreUnavailableError",
+    "OnlineValueError",
+    "RegistrySchemaError",
+    "RegistryUnavailableError",
+    "ScoreError",
+    "ServiceError",
+    "UnavailableError",
+    "UnknownAliasError",
+    "UnknownModelError",
+    "UnknownVersionError",
+    "UnsupportedMediaTypeError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused place of a request body; ``pointer`` is a JSON Pointer (RFC 6901)."""
+
+    pointer: str
+    got: str
+    expected: str
+
+    @property
+    def message(self) -> str:
+        """Return one sentence that says what came and what was expected."""
+        return f"Got {self.got} at {self.pointer or 'the top'}, but expected {self.expected}."
+
+
+class ServiceError(Exception):
+    """The root of what the service itself raises."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class InvalidRequestError(ServiceError):
+    """The request cannot be answered as it is; ``fields`` names the refused places."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, fields: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+class MalformedJsonError(InvalidRequestError):
+    """The body is not JSON."""
+
+    code = "malformed_json"
+
+
+class InvalidInstancesError(InvalidRequestError):
+    """The body is JSON, but not what this model takes."""
+
+    code = "invalid_instances"
+
+
+class BodyTooLargeError(InvalidRequestError):
+    """The body has more bytes than the service takes."""
+
+    code = "body_too_large"
+
+
+class BodyTimeoutError(InvalidRequestError):
+    """The body did not arrive in time."""
+
+    code = "body_timeout"
+
+
+class UnsupportedMediaTypeError(InvalidRequestError):
+    """The body is declared as something other than JSON in UTF-8."""
+
+    code = "unsupported_media_type"
+
+
+class NotFoundError(ServiceError):
+    """What the address names does not exist."""
+
+    code = "not_found"
+
+
+class UnknownModelError(NotFoundError):
+    """No model of that name is registered."""
+
+    code = "unknown_model"
+
+
+class UnknownVersionError(NotFoundError):
+    """The model has no such version."""
+
+    code = "unknown_version"
+
+
+class UnknownAliasError(NotFoundError):
+    """The model has no such alias."""
+
+    code = "unknown_alias"
+
+
+class UnavailableError(ServiceError):
+    """Something the answer needs cannot be had at the moment."""
+
+    code = "unavailable"
+
+
+class OnlineStoreUnavailableError(UnavailableError):
+    """The online store cannot be read."""
+
+    code = "online_store_unavailable"
+
+
+class OnlineValueError(UnavailableError):
+    """The online store holds bytes that the model's plan does not expect."""
+
+    code = "online_value_unexpected"
+
+
+class RegistryUnavailableError(UnavailableError):
+    """The registry cannot be read."""
+
+    code = "registry_unavailable"
+
+
+class ModelRefusedError(UnavailableError):
+    """A registered model failed the load gate."""
+
+    code = "model_refused"
+
+
+class ScoreError(ServiceError):
+    """The model gave a score that is not a finite number."""
+
+    code = "non_finite_score"
+
+
+class ArtifactError(ServiceError):
+    """A stored file is missing, too large, or not what its name says."""
+
+    code = "artifact_invalid"
+
+
+class RegistrySchemaError(ServiceError):
+    """The registry's tables are of another release."""
+
+    code = "registry_schema_unknown"

@@ -1,0 +1,221 @@
+"""Which models and versions exist, and which version each alias points to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import Engine, func
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from api.errors import UnknownAliasError, UnknownModelError, UnknownVersionError
+from api.registry.database import open_database, writing
+from api.registry.tables import Model, ModelAlias, ModelVersion
+
+__all__ = ["ModelRegistry"]
+
+_ATTEMPTS: Final = 10
+
+
+class ModelRegistry:
+    """Models, versions and aliases over one database.
+
+    A version is immutable and numbered 1, 2, … within its model; an alias moves. Several
+    processes may publish at once: each write is one transaction, and a number that was
+    taken meanwhile is drawn again.
+
+    Parameters
+    ----------
+    engine
+        From `api.registry.database.open_database`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = writing(engine)
+
+    @classmethod
+    def open(cls, url: str) -> ModelRegistry:
+        """Open the registry at `url`, making its tables where there are none.
+
+        Raises
+        ------
+        RegistrySchemaError
+            If the tables are of a release that this one does not know.
+        """
+        return cls(open_database(url))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def register(
+        self,
+        *,
+        model: str,
+        manifest_sha256: str,
+        model_sha256: str,
+        created_by: str = "",
+        reason: str = "",
+    ) -> ModelVersion:
+        """Register a version, or return the one that already has this manifest.
+
+        Parameters
+        ----------
+        model
+            The model's name; made when it is new.
+        manifest_sha256, model_sha256
+            Addresses of both files in the artefact store, which the caller has put there.
+        created_by, reason
+            Who published, and why; for the reader of the history.
+
+        Returns
+        -------
+        ModelVersion
+            With ``version`` one above the model's highest, or the earlier registration
+            where `manifest_sha256` is already one of the model's versions.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._register_once(
+                    model, manifest_sha256, model_sha256, created_by, reason
+                )
+            except IntegrityError:
+                # Only databases that let two writers run side by side come here.
+                if attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _register_once(
+        self, model: str, manifest_sha256: str, model_sha256: str, created_by: str, reason: str
+    ) -> ModelVersion:
+        now = datetime.now(UTC)
+        with Session(self._writing, expire_on_commit=False) as session:
+            known = session.exec(
+                select(ModelVersion).where(
+                    ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
+                )
+            ).one_or_none()
+            if known is not None:
+                return known
+            if session.get(Model, model) is None:
+                session.add(Model(name=model, created_at=now))
+                session.flush()
+            highest = session.exec(
+                select(func.max(ModelVersion.version)).where(ModelVersion.model == model)
+            ).one()
+            added = ModelVersion(
+                model=model,
+                version=(highest or 0) + 1,
+                manifest_sha256=manifest_sha256,
+                model_sha256=model_sha256,
+                created_at=now,
+                created_by=created_by,
+                reason=reason,
+            )
+            session.add(added)
+            session.commit()
+            return added
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point `alias` of `model` to `version`.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If there is no such model, or no such version of it.
+        """
+        with Session(self._writing) as session:
+            _get_version(session, model, version)
+            session.merge(
+                ModelAlias(
+                    model=model, alias=alias, version=version, updated_at=datetime.now(UTC)
+                )
+            )
+            session.commit()
+
+    def list_models(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        with Session(self._engine) as session:
+            return list(session.exec(select(Model.name).order_by(col(Model.name))).all())
+
+    def list_versions(self, model: str) -> list[ModelVersion]:
+        """Return all versions of `model`, the newest first.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        with Session(self._engine) as session:
+            _get_model(session, model)
+            return list(
+                session.exec(
+                    select(ModelVersion)
+                    .where(ModelVersion.model == model)
+                    .order_by(col(ModelVersion.version).desc())
+                ).all()
+            )
+
+    def list_aliases(self, model: str) -> dict[str, int]:
+        """Return the version that each alias of `model` points to, sorted by alias.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        with Session(self._engine) as session:
+            _get_model(session, model)
+            aliases = session.exec(
+                select(ModelAlias)
+                .where(ModelAlias.model == model)
+                .order_by(col(ModelAlias.alias))
+            ).all()
+            return {row.alias: row.version for row in aliases}
+
+    def get_version(self, model: str, version: int) -> ModelVersion:
+        """Return one version of `model`.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If there is no such model, or no such version of it.
+        """
+        with Session(self._engine) as session:
+            return _get_version(session, model, version)
+
+    def resolve_alias(self, model: str, alias: str) -> ModelVersion:
+        """Return the version of `model` that `alias` points to.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError
+            If there is no such model, or no such alias of it.
+        """
+        with Session(self._engine) as session:
+            _get_model(session, model)
+            found = session.get(ModelAlias, (model, alias))
+            if found is None:
+                raise UnknownAliasError(
+                    f"Got alias {alias!r}, but model {model!r} has no such alias."
+                )
+            return _get_version(session, model, found.version)
+
+
+def _get_model(session: Session, model: str) -> Model:
+    found = session.get(Model, model)
+    if found is None:
+        raise UnknownModelError(f"Got model {model!r}, but no model of that name is registered.")
+    return found
+
+
+def _get_version(session: Session, model: str, version: int) -> ModelVersion:
+    _get_model(session, model)
+    found = session.get(ModelVersion, (model, version))
+    if found is None:
+        raise UnknownVersionError(
+            f"Got version {version}, but model {model!r} has no such version."
+        )
+    return found
