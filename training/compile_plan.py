@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
                 for feature in compiled.features
             ]
     columns += [Column(name=name, field=name) for name in spec.columns]
-    request_inputs = tuple(dict.fromkeys(name for f in functions for name in f.inputs))
+    request_inputs = tuple(dict.fromkeys(name for f in functions for name in f.input_names))
     plan = FeaturePlan(
         project=store.project,
         feature_service=spec.feature_service,
@@ -109,7 +109,7 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
 
 def request_feature_names(function: RequestFunction) -> tuple[str, ...]:
     """Return the column names of a request-time function's features, as Feast names them."""
-    return tuple(f"{function.name}__{output}" for output in function.outputs)
+    return tuple(f"{function.name}__{output}" for output in function.output_names)
 
 
 def make_golden_keys(
@@ -131,7 +131,7 @@ def make_golden_keys(
             if any(value is None for value in values):
                 continue
             entity_values = [
-                Value(**{f"{key.type.lower()}_val": _as_key_value(key.type, value)})
+                Value(**{f"{key.type.lower()}_val": _as_key_value(key.type, value)})  # type: ignore[arg-type]
                 for key, value in zip(view.join_keys, values, strict=True)
             ]
             serialized = serialize_entity_key(
@@ -211,14 +211,20 @@ def _compile_request_function(
 ) -> RequestFunction:
     from training.request_time import request_function_of
 
-    function = request_function_of(view).select([feature.name for feature in projection.features])
-    missing = sorted(set(function.inputs) - set(fields))
+    function = replace(request_function_of(view), name=projection.name_to_use())
+    wanted = {feature.name for feature in projection.features}
+    if wanted != set(function.output_names):
+        raise PlanError(
+            f"Got features {sorted(wanted)} of on-demand view {view.name!r}, "
+            f"but expected all it has: {sorted(function.output_names)}"
+        )
+    missing = sorted(set(function.input_names) - set(fields))
     if missing:
         raise PlanError(
             f"Got on-demand view {view.name!r} with inputs {missing}, but expected request "
             f"fields; the model declares {sorted(fields)}"
         )
-    text = sorted(name for name in function.inputs if fields[name].type is FieldType.STRING)
+    text = sorted(name for name in function.input_names if fields[name].type is FieldType.STRING)
     if text:
         raise PlanError(
             f"Got text inputs {text} of on-demand view {view.name!r}, but expected numbers, "

@@ -72,6 +72,15 @@ class Dataset:
         features = self.features.filter(mask).to_numpy(order="c")
         return features, self.rows.filter(mask)[LABEL].to_numpy()
 
+    def request_matrix(self, *spans: str) -> npt.NDArray[np.float64]:
+        """Return the graph's ``request`` input, float64 ``(n_rows, n_request_inputs)``.
+
+        A timestamp is seconds since the Unix epoch, a boolean 0 or 1, null NaN.
+        """
+        rows = self.rows.filter(self.span(*spans))
+        inputs = [_as_seconds_or_number(rows[name]) for name in self.plan.request_inputs]
+        return np.column_stack(inputs) if inputs else np.empty((rows.height, 0))
+
     def snapshot(self, split: TimeSplit) -> DataSnapshot:
         """Return the identity of these rows: sha256 over every value and its column."""
         buffer = io.BytesIO()
@@ -213,3 +222,9 @@ def _as_float32(values: pl.Series, name: str) -> pl.Series:
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise DatasetError(f"Got column {name!r} of type {values.dtype}, but expected numbers")
     return values.cast(pl.Float32).fill_null(float("nan")).alias(name)
+
+
+def _as_seconds_or_number(values: pl.Series) -> npt.NDArray[np.float64]:
+    if isinstance(values.dtype, pl.Datetime):
+        values = values.dt.epoch("us") / 1_000_000
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()

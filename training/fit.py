@@ -37,8 +37,10 @@ class FittedModel:
 
 
 def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = None) -> FittedModel:
-    """Fit ``spec`` on the train span, choose the number of rounds and the threshold on the
-    validation span, and refit that many rounds on both.
+    """Fit ``spec``, its number of rounds and its threshold.
+
+    The booster is fitted on the train span until the validation span stops it and shows the
+    best threshold, then anew on both spans with that many rounds.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ one by one would give intervals that are too narrow: a storm delays a whole day'
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,19 +105,19 @@ def best_f1_threshold(labels: Floats, probabilities: Floats) -> float:
     hits = np.cumsum(labels[order])
     f1 = 2.0 * hits / (np.arange(1, labels.size + 1) + labels.sum())
     ordered = probabilities[order]
-    is_last_of_tie = np.append(ordered[1:] != ordered[:-1], True)  # noqa: FBT003
+    is_last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
     return float(ordered[np.argmax(np.where(is_last_of_tie, f1, -1.0))])
 
 
 def _sorted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:
-    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))  # noqa: FBT003
+    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))
     positive = np.add.reduceat(weights * labels, starts)
     negative = np.add.reduceat(weights * (1.0 - labels), starts)
     below = np.cumsum(negative) - negative
     return _ratio(positive @ (below + 0.5 * negative), positive.sum() * negative.sum())
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def _ratio(numerator: Any, denominator: Any) -> float:
     return float(numerator / denominator) if denominator else 0.0
 
 

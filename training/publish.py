@@ -1,0 +1,176 @@
+"""Hand a model over: its manifest, its file in the artefact store, its row in the registry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from pydantic import BaseModel, ConfigDict
+
+from api.contract.manifest import GoldenRow, Manifest, ModelFile
+from api.registry.artifact_store import ArtifactStore
+from api.registry.model_registry import ModelRegistry
+from training.compile_plan import make_golden_keys
+from training.dataset import Dataset
+from training.errors import TrainingError
+from training.evaluate import Evaluation
+from training.model_spec import ModelSpec
+
+__all__ = ["Published", "build_manifest", "make_golden_rows", "publish_model"]
+
+LIBRARIES = ("feast", "lightgbm", "ndonnx", "numpy", "onnx", "onnxruntime", "polars")
+N_GOLDEN_ROWS = 16
+
+
+class Published(BaseModel):
+    """A registered version and where its files are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    version: int
+    manifest_sha256: str
+    model_sha256: str
+
+
+def build_manifest(
+    spec: ModelSpec,
+    dataset: Dataset,
+    evaluation: Evaluation,
+    model_file: bytes,
+    parity: dict[str, Any],
+) -> Manifest:
+    """Return the manifest of an exported model; it holds nothing that changes between runs."""
+    instances = dataset.rows.filter(dataset.span("test")).head(N_GOLDEN_ROWS)
+    fields = [field.name for field in spec.request]
+    return Manifest(
+        model=spec.name,
+        description=spec.description,
+        objective=str(spec.parameters["objective"]),
+        output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
+        request=spec.request,
+        plan=dataset.plan,
+        model_file=ModelFile(
+            sha256=hashlib.sha256(model_file).hexdigest(), size_bytes=len(model_file)
+        ),
+        golden_rows=make_golden_rows(dataset, model_file),
+        golden_keys=make_golden_keys(dataset.plan, instances.select(fields).to_dicts()),
+        example=spec.example,
+        metrics=evaluation.metrics,
+        baselines=evaluation.baselines,
+        parity=parity,
+        data=dataset.snapshot(spec.split),
+        parameters=spec.parameters,
+        libraries={name: version(name) for name in LIBRARIES},
+        code_revision=read_code_revision(),
+    )
+
+
+def publish_model(
+    manifest: Manifest,
+    model_file: bytes,
+    *,
+    artifacts: ArtifactStore,
+    registry: ModelRegistry,
+    alias: str | None = "champion",
+    created_by: str = "",
+    reason: str = "",
+) -> Published:
+    """Store both files, register the version and point ``alias`` to it.
+
+    Files come first: a version in the registry always has its files. Publishing the same
+    manifest again gives the version it already has.
+    """
+    model_sha256 = artifacts.put(model_file)
+    manifest_sha256 = artifacts.put(manifest.model_dump_json(indent=2).encode())
+    row = registry.register(
+        model=manifest.model,
+        manifest_sha256=manifest_sha256,
+        model_sha256=model_sha256,
+        created_by=created_by,
+        reason=reason,
+    )
+    if alias is not None:
+        registry.set_alias(manifest.model, alias, row.version)
+    return Published(
+        model=manifest.model,
+        version=row.version,
+        manifest_sha256=manifest_sha256,
+        model_sha256=model_sha256,
+    )
+
+
+def make_golden_rows(dataset: Dataset, model_file: bytes) -> tuple[GoldenRow, ...]:
+    """Score rows spread over the test span, and one without any value, one at a time.
+
+    Raises
+    ------
+    TrainingError
+        If a row scores differently alone and in a batch: no answer could then be replayed.
+    """
+    features, _ = dataset.matrix("test")
+    features = features[:, : len(dataset.plan.columns)]
+    request = dataset.request_matrix("test")
+    picked = np.linspace(0, len(features) - 1, N_GOLDEN_ROWS).astype(int)
+    nothing = np.full((1, features.shape[1]), np.nan, dtype=np.float32)
+    features = np.concatenate([features[picked], nothing])
+    request = np.concatenate([request[picked], np.full((1, request.shape[1]), np.nan)])
+
+    session = _open_session(model_file)
+    batch = _score(session, features, request)
+    rows = []
+    for index in range(len(features)):
+        one = slice(index, index + 1)
+        alone = _score(session, features[one], request[one])
+        if alone.tobytes() != batch[one].tobytes():
+            raise TrainingError(f"Got {alone} for a row alone, but {batch[one]} in a batch")
+        rows.append(
+            GoldenRow(
+                features=features[one].astype("<f4").tobytes().hex(),
+                request=request[one].astype("<f8").tobytes().hex(),
+                scores=alone.astype("<f8").tobytes().hex(),
+            )
+        )
+    return tuple(rows)
+
+
+def read_code_revision() -> str:
+    """Return the git commit, with ``-dirty`` after local changes, or ``unknown``.
+
+    ``ZEROSKEW_CODE_REVISION`` wins, for images that carry no git folder.
+    """
+    if revision := os.environ.get("ZEROSKEW_CODE_REVISION"):
+        return revision
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty"],  # noqa: S607 - git on PATH
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return described.stdout.strip()
+
+
+def _open_session(model_file: bytes) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return ort.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
+
+
+def _score(
+    session: Any, features: npt.NDArray[np.float32], request: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    inputs: dict[str, npt.NDArray[Any]] = {"features": features}
+    if request.shape[1]:
+        inputs["request"] = request
+    return np.asarray(session.run(["scores"], inputs)[0], dtype=np.float64)

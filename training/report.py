@@ -1,0 +1,140 @@
+"""The report of an evaluation: a table in Markdown and a figure as SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from api.contract.manifest import Metric
+from training.evaluate import MODEL, Evaluation, Scored
+from training.fit import FittedModel
+from training.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["write_report"]
+
+Floats = npt.NDArray[np.float64]
+
+N_BINS = 10
+N_FEATURES = 15
+COLORS = {MODEL: "#1f6feb", "request_only": "#bf8700", "base_rate": "#6e7781"}
+
+
+def write_report(
+    folder: Path, spec: ModelSpec, evaluation: Evaluation, scored: Scored, model: FittedModel
+) -> Path:
+    """Write ``report.md`` and ``report.svg`` into ``folder`` and return the former's path."""
+    _draw(folder / "report.svg", spec, scored, model)
+    path = folder / "report.md"
+    path.write_text(_as_markdown(spec, evaluation))
+    return path
+
+
+def _as_markdown(spec: ModelSpec, evaluation: Evaluation) -> str:
+    start, end = spec.split.spans()["test"]
+    columns = {"model": evaluation.metrics, **evaluation.baselines}
+    lines = [
+        f"# {spec.name}",
+        "",
+        spec.description,
+        "",
+        f"Test span {start:%Y-%m-%d} to {end:%Y-%m-%d}; 95 % intervals by resampling whole days.",
+        "",
+        "| metric | " + " | ".join(columns) + " |",
+        "| --- |" + " --- |" * len(columns),
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(_as_text(metrics[name]) for metrics in columns.values()) + " |"
+        for name in evaluation.metrics
+    ]
+    if evaluation.threshold is not None:
+        lines += [
+            "",
+            f"The label is 1 where the probability is {evaluation.threshold:.4f} or more.",
+        ]
+    return "\n".join([*lines, "", "![The model on the test span](report.svg)", ""])
+
+
+def _as_text(metric: Metric) -> str:
+    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
+
+
+def _draw(path: Path, spec: ModelSpec, scored: Scored, model: FittedModel) -> None:
+    import matplotlib as mpl  # Takes half a second; only reports need it.
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": spec.name, "font.size": 9, "axes.spines.top": False}):
+        figure = Figure(figsize=(13, 4), layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
+        if spec.is_classifier:
+            _draw_roc(left, scored)
+        else:
+            _draw_errors(left, spec, scored)
+        _draw_calibration(middle, spec, scored)
+        _draw_importance(right, model)
+        figure.savefig(path, metadata={"Date": None})
+
+
+def _draw_roc(axes: Axes, scored: Scored) -> None:
+    for name in (MODEL, "request_only"):
+        order = np.argsort(-scored.scores[name], kind="stable")
+        hits = np.cumsum(scored.labels[order])
+        misses = np.cumsum(1.0 - scored.labels[order])
+        step = max(1, hits.size // 500)
+        axes.plot(
+            (misses / misses[-1])[::step], (hits / hits[-1])[::step], color=COLORS[name], label=name
+        )
+    axes.plot([0, 1], [0, 1], color=COLORS["base_rate"], linestyle=":", label="base_rate")
+    axes.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+    axes.legend(frameon=False)
+
+
+def _draw_errors(axes: Axes, spec: ModelSpec, scored: Scored) -> None:
+    for name in (MODEL, "request_only", "base_rate"):
+        errors = np.sort(np.abs(scored.scores[name] - scored.labels))
+        shares = np.linspace(0.0, 1.0, 200)
+        axes.plot(np.quantile(errors, shares), shares, color=COLORS[name], label=name)
+    limit = float(np.quantile(np.abs(scored.scores["base_rate"] - scored.labels), 0.98))
+    axes.set(
+        title="Share of rows within an absolute error",
+        xlabel=f"absolute error ({spec.output.unit or 'units'})",
+        ylabel="share of rows",
+        xlim=(0, limit),
+    )
+    axes.legend(frameon=False)
+
+
+def _draw_calibration(axes: Axes, spec: ModelSpec, scored: Scored) -> None:
+    predicted, observed = _binned(scored.scores[MODEL], scored.labels)
+    low, high = min(predicted.min(), observed.min()), max(predicted.max(), observed.max())
+    axes.plot([low, high], [low, high], color=COLORS["base_rate"], linestyle=":")
+    axes.plot(predicted, observed, color=COLORS[MODEL], marker="o")
+    unit = "share" if spec.is_classifier else (spec.output.unit or "units")
+    axes.set(
+        title="Calibration, ten bins of equal size",
+        xlabel=f"mean prediction ({unit})",
+        ylabel=f"mean outcome ({unit})",
+    )
+
+
+def _binned(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
+    order = np.argsort(scores, kind="stable")
+    bins = [part for part in np.array_split(order, N_BINS) if part.size]
+    return (
+        np.array([scores[part].mean() for part in bins]),
+        np.array([labels[part].mean() for part in bins]),
+    )
+
+
+def _draw_importance(axes: Axes, model: FittedModel) -> None:
+    gains: Any = model.booster.feature_importance("gain")
+    top = np.argsort(gains)[-N_FEATURES:]
+    names = model.booster.feature_name()
+    axes.barh([names[i] for i in top], gains[top] / gains.sum(), color=COLORS[MODEL])
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set(title="Share of the gain", xlabel="share")
