@@ -6,10 +6,12 @@ there, so that any of them can be run again alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from getpass import getuser
 from pathlib import Path
 
 import lightgbm as lgb
@@ -32,6 +34,7 @@ from training.workspace import Workspace
 __all__ = [
     "TRAINING_STEPS",
     "Step",
+    "load_evaluation",
     "make_dataset",
     "make_evaluation",
     "make_export",
@@ -109,13 +112,15 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     dataset = Dataset.load(folder)
     progress(0, 1)
     features, _ = dataset.matrix("test")
+    model_file = read_step_file(folder, MODEL_FILE, "export")
     report = check_parity(
         load_fitted(folder).booster,
-        read_step_file(folder, MODEL_FILE, "export"),
+        model_file,
         features,
         request=dataset.request_matrix("test"),
     )
-    (folder / PARITY).write_text(json.dumps(report.as_dict(), indent=2))
+    content = {**report.as_dict(), "model_sha256": hashlib.sha256(model_file).hexdigest()}
+    (folder / PARITY).write_text(json.dumps(content, indent=2))
     return str(report)
 
 
@@ -128,7 +133,9 @@ TRAINING_STEPS = (
 )
 
 
-def publish(workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champion") -> Published:
+def publish(
+    workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champion", reason: str = ""
+) -> Published:
     """Check the gates and register what the training steps left.
 
     Raises
@@ -139,9 +146,11 @@ def publish(workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champ
         If a training step has not been run, or another model was exported since.
     """
     folder = workspace.work(spec.name)
-    evaluation = Evaluation.model_validate_json(read_step_file(folder, EVALUATION, "evaluate"))
+    evaluation = load_evaluation(workspace, spec)
     parity = json.loads(read_step_file(folder, PARITY, "parity"))
     model_file = read_step_file(folder, MODEL_FILE, "export")
+    if parity["model_sha256"] != hashlib.sha256(model_file).hexdigest():
+        raise StepError("Got a parity report on another model.onnx; run `zeroskew parity` again")
     check_gates(spec, evaluation)
     manifest: Manifest = build_manifest(spec, Dataset.load(folder), evaluation, model_file, parity)
     registry = ModelRegistry.open(workspace.registry_url)
@@ -152,6 +161,8 @@ def publish(workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champ
             artifacts=ArtifactStore(workspace.artifacts),
             registry=registry,
             alias=alias,
+            created_by=getuser(),
+            reason=reason,
         )
     finally:
         registry.close()
@@ -173,6 +184,18 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> in
         store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
     return len(views)
+
+
+def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
+    """Read what the evaluate step left.
+
+    Raises
+    ------
+    StepError
+        If it has not been run.
+    """
+    content = read_step_file(workspace.work(spec.name), EVALUATION, "evaluate")
+    return Evaluation.model_validate_json(content)
 
 
 def load_fitted(folder: Path) -> FittedModel:

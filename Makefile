@@ -1,0 +1,76 @@
+# `make serve` and `make test` do all their own set-up and reuse what stands.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+UV_VERSION := 0.13.9
+WORKERS ?= 2
+
+# The example lives on this morning of 2013; `system` is the clock on the wall.
+ZEROSKEW_CLOCK ?= 2013-10-01T12:17:00Z
+
+# Feast keeps event times in local time on SQLite, and idle OpenMP threads spin.
+export TZ := UTC
+export OMP_WAIT_POLICY := passive
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check unit soak bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+serve: $(VENV)/.run-installed ## From nothing to a service that scores flights on port 8000
+	@ZEROSKEW_CLOCK=$(ZEROSKEW_CLOCK) $(BIN)/zeroskew up
+
+test: check unit ## Everything that CI runs: linters, types, import rules, tests
+
+check: $(VENV)/.dev-installed ## Linters, types and import rules
+	@echo "==> ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> import rules"
+	@$(BIN)/lint-imports
+
+unit: $(VENV)/.dev-installed ## Tests alone; ARGS="-k text" chooses some
+	@echo "==> pytest"
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+bench: $(VENV)/.dev-installed ## Benchmarks: both sides in one run, with ratios
+	@$(BIN)/python -m benchmarks.point_in_time_join
+
+soak: $(VENV)/.dev-installed ## Longer trials: the whole lake against another engine, more fuzzing
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
+
+lock: $(UV) ## Resolve the lock files anew
+	@for set in dev run serving; do \
+	  case $$set in \
+	    dev) extras="--extra serving --extra training --extra flights --extra build --extra dev" ;; \
+	    run) extras="--extra serving --extra training --extra flights --extra build -c requirements/dev.lock" ;; \
+	    serving) extras="--extra serving -c requirements/dev.lock" ;; \
+	  esac; \
+	  $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	    --custom-compile-command "make lock" $$extras pyproject.toml -o requirements/$$set.lock; \
+	done
+
+clean: ## Remove what was installed and made
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# --- set-up -------------------------------------------------------------------------------
+
+$(UV):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and \
+	  "Got Python %d.%d, but expected 3.11 to 3.13; set PYTHON=/path/to/python3.12" % v)'
+	@echo "==> making the virtual environment $(VENV)"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "==> this Python has no ensurepip: installing Debian's python3-venv"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+	  else echo "run: sudo apt-get install python3-venv" >&2; exit 1; fi; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.%-installed: requirements/%.lock pyproject.toml | $(UV)
+	@echo "==> installing packages ($*)"
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --require-hashes -r requirements/$*.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@

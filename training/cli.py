@@ -1,0 +1,304 @@
+"""The `zeroskew` command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.errors import SpecError, TrainingError
+from training.model_spec import ModelSpec, list_model_names, load_model_spec
+from training.progress import Reporter
+from training.workspace import Workspace
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="zeroskew",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""From tables to a served score, with the same numbers at every step.
+
+    The order of the line: **prepare** the tables, **apply** the feature definitions,
+    **materialize** the online store, **train** and **publish** a model, **serve** it.
+    `zeroskew up` does all of it and skips what already stands.
+
+    Folders are set by ZEROSKEW_FEATURE_REPO, ZEROSKEW_MODELS and ZEROSKEW_HOME.
+    """,
+)
+console = Console()
+reporter = Reporter(console)
+
+DATA, TRAINING, SERVING = "Data", "Training", "Serving"
+
+ModelArgument = Annotated[
+    list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")
+]
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one clear line and exit status 1."""
+    try:
+        app()
+    except TrainingError as error:
+        console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command(rich_help_panel=DATA)
+def prepare() -> None:
+    """Make the feature and label tables in the lake from the raw data.
+
+    Runs `prepare` of the feature repo's `pipelines.prepare`. Rows that fail validation go to a
+    quarantine table with the reason; their count is printed.
+    """
+    workspace = Workspace()
+    with _feature_repo_importable(workspace), reporter.task("prepare tables") as task:
+        from pipelines.prepare import prepare as prepare_tables
+
+        report = prepare_tables(workspace.lake, progress=task)
+    table = Table("table", "rows", "quarantined", title="Tables in the lake")
+    for name, counts in report.tables.items():
+        table.add_row(name, f"{counts.rows:,}", f"{counts.quarantined:,}")
+    console.print(table)
+
+
+@app.command(rich_help_panel=DATA)
+def apply() -> None:
+    """Register the feature repo's definitions with Feast."""
+    from feast.repo_operations import apply_total
+
+    workspace = Workspace()
+    with reporter.task("apply feature definitions"), _quiet():
+        store = workspace.open_feature_store()
+        apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
+
+
+@app.command(rich_help_panel=DATA)
+def materialize(
+    until: Annotated[
+        datetime | None,
+        typer.Option(help="Moment as of which values are written; the clock's time by default."),
+    ] = None,
+) -> None:
+    """Write the latest feature values to the online store."""
+    from training import pipeline
+
+    moment = _read_clock() if until is None else _as_utc(until)
+    with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, _quiet():
+        pipeline.materialize(Workspace(), moment, task)
+
+
+@app.command(rich_help_panel=TRAINING)
+def train(models: ModelArgument = None) -> None:
+    """Run all training steps: dataset, fit, evaluate, export, parity."""
+    from training.pipeline import TRAINING_STEPS
+
+    for spec in _load_specs(models):
+        for step in TRAINING_STEPS:
+            _run_step(step.name, spec)
+        _print_evaluation(spec)
+
+
+@app.command(rich_help_panel=TRAINING)
+def dataset(models: ModelArgument = None) -> None:
+    """Join labels with features as of each prediction time, and split by time."""
+    _run_step_for("dataset", models)
+
+
+@app.command(rich_help_panel=TRAINING)
+def fit(models: ModelArgument = None) -> None:
+    """Fit LightGBM on the data set."""
+    _run_step_for("fit", models)
+
+
+@app.command(rich_help_panel=TRAINING)
+def evaluate(models: ModelArgument = None) -> None:
+    """Judge the fitted model on the test span against both baselines."""
+    _run_step_for("evaluate", models)
+    for spec in _load_specs(models):
+        _print_evaluation(spec)
+
+
+@app.command(rich_help_panel=TRAINING)
+def export(models: ModelArgument = None) -> None:
+    """Export the fitted model and its request-time features to ONNX."""
+    _run_step_for("export", models)
+
+
+@app.command(rich_help_panel=TRAINING)
+def parity(models: ModelArgument = None) -> None:
+    """Compare the ONNX file with LightGBM, leaf by leaf."""
+    _run_step_for("parity", models)
+
+
+@app.command(rich_help_panel=SERVING)
+def publish(
+    models: ModelArgument = None,
+    alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = "champion",
+    reason: Annotated[str, typer.Option(help="Why, for the registry.")] = "",
+) -> None:
+    """Register trained models that pass their gates."""
+    from training import pipeline
+
+    for spec in _load_specs(models):
+        with reporter.task(f"publish {spec.name}"):
+            published = pipeline.publish(Workspace(), spec, alias=alias, reason=reason)
+        console.print(f"  {published.model} version {published.version} is {alias}")
+
+
+@app.command("models", rich_help_panel=SERVING)
+def list_models() -> None:
+    """List the registered models, their versions and aliases."""
+    from api.registry.model_registry import ModelRegistry
+
+    registry = ModelRegistry.open(Workspace().registry_url)
+    table = Table("model", "version", "aliases", "model sha256", "created")
+    for model in registry.list_models():
+        aliases = registry.list_aliases(model)
+        for row in registry.list_versions(model):
+            names = ", ".join(sorted(a for a, version in aliases.items() if version == row.version))
+            created = f"{row.created_at:%Y-%m-%d %H:%M}"
+            table.add_row(model, str(row.version), names, row.model_sha256[:12], created)
+    registry.close()
+    console.print(table)
+
+
+@app.command(rich_help_panel=SERVING)
+def serve() -> None:
+    """Serve the registered models over HTTP; settings come from ZEROSKEW_... variables."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "api"])  # noqa: S606 - replaces this process
+
+
+@app.command(rich_help_panel=SERVING)
+def up(
+    serve_after: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Start the service at the end.")
+    ] = True,
+) -> None:
+    """Do all that is needed to serve every declared model, and serve.
+
+    What stands is reused: the steps run again only after a change to the feature repo, the
+    models, the clock or Zeroskew itself.
+    """
+    workspace = Workspace()
+    stamp, digest = workspace.home / "up.sha256", _digest_inputs(workspace)
+    if stamp.exists() and stamp.read_text() == digest:
+        console.print("[green]✓[/] tables, online store and models stand")
+    else:
+        prepare()
+        apply()
+        materialize()
+        train()
+        publish()
+        stamp.write_text(digest)
+    _print_first_request(_load_specs(None)[0])
+    if serve_after:
+        serve()
+
+
+def _load_specs(names: list[str] | None) -> list[ModelSpec]:
+    folder = Workspace().models
+    names = names or list_model_names(folder)
+    if not names:
+        raise SpecError(f"Got no model in {folder}, but expected at least one file there")
+    return [load_model_spec(folder, name) for name in names]
+
+
+def _run_step_for(name: str, models: list[str] | None) -> None:
+    for spec in _load_specs(models):
+        _run_step(name, spec)
+
+
+def _run_step(name: str, spec: ModelSpec) -> None:
+    from training.pipeline import TRAINING_STEPS
+
+    step = next(step for step in TRAINING_STEPS if step.name == name)
+    with reporter.task(f"{spec.name}: {name}") as task:
+        outcome = step.run(Workspace(), spec, task)
+    console.print(f"  {outcome}", highlight=False)
+
+
+def _print_evaluation(spec: ModelSpec) -> None:
+    from training.pipeline import load_evaluation
+
+    evaluation = load_evaluation(Workspace(), spec)
+    table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
+    for name, measured in evaluation.metrics.items():
+        others = [metrics[name] for metrics in evaluation.baselines.values()]
+        table.add_row(
+            name, *[f"{m.value:.4f} [{m.low:.4f}, {m.high:.4f}]" for m in (measured, *others)]
+        )
+    console.print(table)
+    if evaluation.threshold is not None:
+        console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)
+
+
+def _print_first_request(spec: ModelSpec) -> None:
+    host = os.environ.get("ZEROSKEW_HOST", "127.0.0.1")
+    port = os.environ.get("ZEROSKEW_PORT", "8000")
+    url = f"http://{host}:{port}"
+    body = json.dumps({"instances": [spec.example]})
+    console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
+    # Written without Rich, so that a narrow terminal does not break the line.
+    sys.stdout.write(
+        f"curl -s {url}/v1/models/{spec.name}:predict "
+        f"-H 'Content-Type: application/json' -d '{body}'\n\n"
+    )
+
+
+def _digest_inputs(workspace: Workspace) -> str:
+    digest = hashlib.sha256(os.environ.get("ZEROSKEW_CLOCK", "").encode())
+    package = Path(__file__).parent
+    for folder in (
+        workspace.feature_repo,
+        workspace.models,
+        package,
+        package.parent / "api" / "contract",
+    ):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".py", ".yaml") or path.name == ".feastignore":
+                digest.update(str(path.relative_to(folder)).encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read_clock() -> datetime:
+    text = os.environ.get("ZEROSKEW_CLOCK", "system")
+    return datetime.now(UTC) if text == "system" else _as_utc(datetime.fromisoformat(text))
+
+
+def _as_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+@contextmanager
+def _feature_repo_importable(workspace: Workspace) -> Iterator[None]:
+    repo = str(workspace.feature_repo.resolve())
+    sys.path.insert(0, repo)
+    try:
+        yield
+    finally:
+        sys.path.remove(repo)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Feast's own printing off the console."""
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
