@@ -1,0 +1,1 @@
+"""How the tables behind the feature views are made: read, validate, clean, aggregate, write."""
