@@ -1,0 +1,41 @@
+"""Builders of model declarations."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from api.contract.manifest import FieldType, Output, RequestField
+from training.model_spec import LabelTable, ModelSpec, TimeSplit
+
+__all__ = ["tiny_spec"]
+
+
+def tiny_spec(**changes: Any) -> ModelSpec:
+    """Return a valid spec of one text key and one timestamp, with ``changes`` made to it."""
+    declared: dict[str, Any] = {
+        "name": "tiny",
+        "description": "A tiny model.",
+        "feature_service": "tiny_v1",
+        "request": (
+            RequestField(name="shop", type=FieldType.STRING, description="Shop.", example="a"),
+            RequestField(
+                name="at",
+                type=FieldType.TIMESTAMP,
+                description="When.",
+                example="2024-01-01T00:00:00Z",
+            ),
+        ),
+        "columns": ("shop",),
+        "labels": LabelTable(table="labels", label=pl.col("sold"), known_at="known_at"),
+        "split": TimeSplit(
+            train_from=datetime(2024, 1, 1, tzinfo=UTC),
+            validation_from=datetime(2024, 1, 10, tzinfo=UTC),
+            test_from=datetime(2024, 1, 20, tzinfo=UTC),
+            test_until=datetime(2024, 1, 30, tzinfo=UTC),
+        ),
+        "parameters": {"objective": "binary"},
+        "output": Output(kind="probability", description="Chance of a sale."),
+        "example": {"shop": "a", "at": "2024-01-01T00:00:00Z"},
+    }
+    return ModelSpec(**(declared | changes))
