@@ -78,9 +78,7 @@ class ModelRegistry:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._register_once(
-                    model, manifest_sha256, model_sha256, created_by, reason
-                )
+                return self._register_once(model, manifest_sha256, model_sha256, created_by, reason)
             except IntegrityError:
                 # Only databases that let two writers run side by side come here.
                 if attempt == _ATTEMPTS:
@@ -129,9 +127,7 @@ class ModelRegistry:
         with Session(self._writing) as session:
             _get_version(session, model, version)
             session.merge(
-                ModelAlias(
-                    model=model, alias=alias, version=version, updated_at=datetime.now(UTC)
-                )
+                ModelAlias(model=model, alias=alias, version=version, updated_at=datetime.now(UTC))
             )
             session.commit()
 
@@ -169,9 +165,7 @@ class ModelRegistry:
         with Session(self._engine) as session:
             _get_model(session, model)
             aliases = session.exec(
-                select(ModelAlias)
-                .where(ModelAlias.model == model)
-                .order_by(col(ModelAlias.alias))
+                select(ModelAlias).where(ModelAlias.model == model).order_by(col(ModelAlias.alias))
             ).all()
             return {row.alias: row.version for row in aliases}
 

@@ -1,0 +1,145 @@
+"""Which models are loaded, and the way from an address to one of them.
+
+What has an alias when the service starts stays loaded. Anything else that the registry
+knows is loaded when it is first asked for, so a publish needs no restart, and the least
+recently used of those make room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final, TypeVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.errors import ModelRefusedError, RegistryUnavailableError
+from api.prediction.active_model import ActiveModel, load_model
+from api.registry.artifact_store import ArtifactStore
+from api.registry.model_registry import ModelRegistry
+from api.registry.tables import ModelVersion
+
+__all__ = ["ActiveModels"]
+
+_T = TypeVar("_T")
+_log: Final = structlog.get_logger(__name__)
+
+
+class ActiveModels:
+    """The loaded models, by version and by alias.
+
+    Parameters
+    ----------
+    registry, artifacts
+        Where versions and their files are found. Both are used in `executor` only, never in
+        the event loop.
+    executor
+        Runs the look-ups and the loading.
+    max_on_demand
+        How many versions without an alias at start are kept loaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: ModelRegistry,
+        artifacts: ArtifactStore,
+        executor: Executor,
+        max_on_demand: int,
+    ) -> None:
+        self._registry = registry
+        self._artifacts = artifacts
+        self._executor = executor
+        self._max_on_demand = max_on_demand
+        self._pinned: dict[tuple[str, int], ActiveModel] = {}
+        self._on_demand: OrderedDict[tuple[str, int], ActiveModel] = OrderedDict()
+        self._aliases: dict[tuple[str, str], int] = {}
+        self._loading = asyncio.Lock()
+
+    async def load_aliased(self) -> None:
+        """Load every version that an alias points to.
+
+        Raises
+        ------
+        ModelRefusedError
+            If one fails the load gate: the service does not start on it.
+        """
+        for model in await self._look_up(self._registry.list_models):
+            aliases = await self._look_up(self._registry.list_aliases, model)
+            for alias, version in aliases.items():
+                self._aliases[model, alias] = version
+                if (model, version) not in self._pinned:
+                    registered = await self._look_up(self._registry.get_version, model, version)
+                    self._pinned[model, version] = await self._load(registered)
+
+    def loaded(self) -> list[ActiveModel]:
+        """Return the loaded models, sorted by name and version."""
+        models = [*self._pinned.values(), *self._on_demand.values()]
+        return sorted(models, key=lambda model: (model.name, model.version))
+
+    async def by_version(self, model: str, version: int) -> ActiveModel:
+        """Return one version, loading it where it is not loaded yet.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If the registry has no such model or version.
+        ModelRefusedError, RegistryUnavailableError
+            If it fails the load gate, or the registry cannot be read.
+        """
+        found = self._find(model, version)
+        if found is not None:
+            return found
+        async with self._loading:
+            found = self._find(model, version)
+            if found is None:
+                registered = await self._look_up(self._registry.get_version, model, version)
+                found = self._on_demand[model, version] = await self._load(registered)
+                while len(self._on_demand) > self._max_on_demand:
+                    self._on_demand.popitem(last=False)
+            return found
+
+    async def by_alias(self, model: str, alias: str) -> ActiveModel:
+        """Return the version that `alias` points to, loading it where it is not loaded yet.
+
+        An alias points where it pointed when it was first seen; following it as it moves is
+        not done yet.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError
+            If the registry has no such model or alias.
+        ModelRefusedError, RegistryUnavailableError
+            If it fails the load gate, or the registry cannot be read.
+        """
+        version = self._aliases.get((model, alias))
+        if version is None:
+            version = (await self._look_up(self._registry.resolve_alias, model, alias)).version
+            self._aliases[model, alias] = version
+        return await self.by_version(model, version)
+
+    def _find(self, model: str, version: int) -> ActiveModel | None:
+        found = self._pinned.get((model, version))
+        if found is None and (found := self._on_demand.get((model, version))) is not None:
+            self._on_demand.move_to_end((model, version))
+        return found
+
+    async def _load(self, registered: ModelVersion) -> ActiveModel:
+        log = _log.bind(model=registered.model, version=registered.version)
+        try:
+            loaded = await self._look_up(load_model, registered, self._artifacts)
+        except ModelRefusedError as error:
+            log.error("model_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
+            raise
+        log.info("model_loaded", inline_rows=loaded.session.inline_rows)
+        return loaded
+
+    async def _look_up(self, call: Callable[..., _T], *arguments: object) -> _T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, call, *arguments)
+        except SQLAlchemyError as error:
+            raise RegistryUnavailableError("The model registry cannot be read.") from error
