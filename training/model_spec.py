@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -52,6 +52,17 @@ class TimeSplit(_Declared):
     validation_from: AwareDatetime
     test_from: AwareDatetime
     test_until: AwareDatetime
+
+    @classmethod
+    def from_dates(
+        cls, train_from: str, validation_from: str, test_from: str, test_until: str
+    ) -> Self:
+        """Return the split at midnights UTC of ISO dates such as ``2013-09-01``."""
+        midnights = [
+            datetime.combine(date.fromisoformat(text), time(), UTC)
+            for text in (train_from, validation_from, test_from, test_until)
+        ]
+        return cls(**dict(zip(cls.model_fields, midnights, strict=True)))
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -117,7 +128,6 @@ class ModelSpec(_Declared):
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
     output: Output
     gates: tuple[Gate, ...] = ()
-    example: dict[str, Any]
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
@@ -130,15 +140,16 @@ class ModelSpec(_Declared):
                     f"Got the timestamp {name!r} as a column, but expected a request-time feature "
                     "made from it: seconds since 1970 do not fit a float32"
                 )
-        if set(self.example) != set(fields):
-            raise ValueError(
-                f"Got an example of {sorted(self.example)}, but expected {sorted(fields)}"
-            )
         if "objective" not in self.parameters:
             raise ValueError("Got parameters without an objective, but expected LightGBM's name")
         if self.output.kind == "probabilities":
             raise ValueError("Got output kind 'probabilities', but expected probability or value")
         return self
+
+    @property
+    def example(self) -> dict[str, Scalar | None]:
+        """An instance made of the fields' own examples."""
+        return {field.name: field.example for field in self.request}
 
     @property
     def is_classifier(self) -> bool:

@@ -1,6 +1,5 @@
 """Builders of model declarations."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -28,14 +27,8 @@ def tiny_spec(**changes: Any) -> ModelSpec:
         ),
         "columns": ("shop",),
         "labels": LabelTable(table="labels", label=pl.col("sold"), known_at="known_at"),
-        "split": TimeSplit(
-            train_from=datetime(2024, 1, 1, tzinfo=UTC),
-            validation_from=datetime(2024, 1, 10, tzinfo=UTC),
-            test_from=datetime(2024, 1, 20, tzinfo=UTC),
-            test_until=datetime(2024, 1, 30, tzinfo=UTC),
-        ),
+        "split": TimeSplit.from_dates("2024-01-01", "2024-01-10", "2024-01-20", "2024-01-30"),
         "parameters": {"objective": "binary"},
         "output": Output(kind="probability", description="Chance of a sale."),
-        "example": {"shop": "a", "at": "2024-01-01T00:00:00Z"},
     }
     return ModelSpec(**(declared | changes))

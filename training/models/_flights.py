@@ -1,7 +1,5 @@
 """What the two flight models share: the request, the label table and the split."""
 
-from datetime import UTC, datetime
-
 import polars as pl
 
 from api.contract.manifest import FieldType, RequestField
@@ -42,14 +40,8 @@ REQUEST = (
     ),
 )
 
-EXAMPLE = {field.name: field.example for field in REQUEST}
-
-SPLIT = TimeSplit(
-    train_from=datetime(2013, 1, 1, tzinfo=UTC),
-    validation_from=datetime(2013, 9, 1, tzinfo=UTC),
-    test_from=datetime(2013, 10, 1, tzinfo=UTC),
-    test_until=datetime(2014, 1, 2, tzinfo=UTC),
-)
+# Train on January to August, stop early on September, judge on October to December.
+SPLIT = TimeSplit.from_dates("2013-01-01", "2013-09-01", "2013-10-01", "2014-01-02")
 
 
 def label_table(label: pl.Expr) -> LabelTable:

@@ -4,7 +4,7 @@ import polars as pl
 
 from api.contract.manifest import Output
 from training.model_spec import Gate, ModelSpec
-from training.models._flights import EXAMPLE, REQUEST, SPLIT, label_table
+from training.models._flights import REQUEST, SPLIT, label_table
 
 MODEL = ModelSpec(
     name="arrival_delay_15",
@@ -27,5 +27,4 @@ MODEL = ModelSpec(
     n_rounds=600,
     output=Output(kind="probability", description="Probability of arriving >= 15 minutes late."),
     gates=(Gate(metric="auc", at_least=0.70, beats=("base_rate", "request_only")),),
-    example=EXAMPLE,
 )

@@ -4,7 +4,7 @@ import polars as pl
 
 from api.contract.manifest import Output
 from training.model_spec import Gate, ModelSpec
-from training.models._flights import EXAMPLE, REQUEST, SPLIT, label_table
+from training.models._flights import REQUEST, SPLIT, label_table
 
 MODEL = ModelSpec(
     name="arrival_delay_minutes",
@@ -28,5 +28,4 @@ MODEL = ModelSpec(
     n_rounds=600,
     output=Output(kind="value", description="Expected arrival delay.", unit="minutes"),
     gates=(Gate(metric="mae", at_most=30.0, beats=("base_rate", "request_only")),),
-    example=EXAMPLE,
 )
