@@ -1,0 +1,142 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from api.contract.manifest import Column, FeaturePlan
+from tests.support.model_specs import tiny_spec
+from training.dataset import Dataset, encode_columns, load_labels
+from training.errors import DatasetError, StepError
+
+NAN = float("nan")
+
+
+def plan(*columns: Column, request_features: tuple[str, ...] = ()) -> FeaturePlan:
+    return FeaturePlan(
+        project="p",
+        feature_service="s",
+        views=(),
+        columns=columns,
+        request_inputs=("at", "open"),
+        request_features=request_features,
+    )
+
+
+def tiny_dataset() -> Dataset:
+    rows = pl.DataFrame(
+        {
+            "at": [datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC), None],
+            "open": [True, None],
+            "event_timestamp": [datetime(2024, 1, 1, tzinfo=UTC)] * 2,
+            "label": [1.0, 0.0],
+            "span": ["train", "test"],
+        }
+    )
+    features = pl.DataFrame({"amount": pl.Series([1.5, 2.5], dtype=pl.Float32)})
+    return Dataset(rows=rows, features=features, plan=plan(Column(name="amount", field="amount")))
+
+
+def test_categories_come_from_the_train_span_in_sorted_order() -> None:
+    joined = pl.DataFrame({"shop": ["b", "a", "c", None, "a"]})
+    train = pl.Series([True, True, False, True, False])
+    coded_plan, features = encode_columns(joined, plan(Column(name="shop")), train=train)
+    assert coded_plan.columns[0].categories == ("a", "b")
+    np.testing.assert_array_equal(features["shop"].to_numpy(), [1.0, 0.0, NAN, NAN, 0.0])
+    assert features["shop"].dtype == pl.Float32
+
+
+def test_numbers_are_rounded_to_float32_and_nulls_are_nan() -> None:
+    joined = pl.DataFrame(
+        {"amount": [0.1, None, NAN], "late": [True, False, None], "hour": [23.5, 0.0, 1.0]}
+    )
+    columns = plan(Column(name="amount"), Column(name="late"), request_features=("hour",))
+    _, features = encode_columns(joined, columns, train=pl.Series([True] * 3))
+    assert features.columns == ["amount", "late", "hour"]
+    np.testing.assert_array_equal(
+        features.to_numpy(),
+        np.array([[0.1, 1, 23.5], [NAN, 0, 0], [NAN, NAN, 1]], dtype=np.float32),
+    )
+
+
+def test_column_that_is_no_number_is_refused_by_name() -> None:
+    joined = pl.DataFrame({"amount": [[1.0], [2.0]]})
+    with pytest.raises(DatasetError, match="Got column 'amount' of type List"):
+        encode_columns(joined, plan(Column(name="amount")), train=pl.Series([True, True]))
+
+
+def test_request_matrix_holds_seconds_and_numbers() -> None:
+    matrix = tiny_dataset().request_matrix("train", "test")
+    assert matrix.dtype == np.float64
+    np.testing.assert_array_equal(matrix, [[1704067200.000001, 1.0], [NAN, NAN]])
+
+
+def test_dataset_survives_saving(tmp_path: Path) -> None:
+    dataset = tiny_dataset()
+    dataset.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert loaded.plan == dataset.plan
+    assert loaded.rows.equals(dataset.rows)
+    assert loaded.features.equals(dataset.features)
+
+
+def test_missing_dataset_names_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="run `zeroskew dataset` first"):
+        Dataset.load(tmp_path)
+
+
+def test_snapshot_changes_with_any_value() -> None:
+    split = tiny_spec().split
+    dataset = tiny_dataset()
+    snapshot = dataset.snapshot(split)
+    assert snapshot == tiny_dataset().snapshot(split)
+    assert snapshot.rows == {"train": 1, "validation": 0, "test": 1}
+    changed = dataset.features.with_columns((pl.col("amount") + 1e-6).cast(pl.Float32))
+    assert Dataset(dataset.rows, changed, dataset.plan).snapshot(split).sha256 != snapshot.sha256
+
+
+def write_labels(lake: Path, **changes: pl.Series) -> None:
+    table = pl.DataFrame(
+        {
+            "shop": ["a", "b"],
+            "at": [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)],
+            "event_timestamp": [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)],
+            "known_at": [datetime(2024, 1, 3, tzinfo=UTC)] * 2,
+            "sold": [True, None],
+        }
+    ).with_columns(**changes)
+    (lake / "labels").mkdir()
+    table.write_parquet(lake / "labels" / "part-0.parquet")
+
+
+def test_labels_without_a_value_are_left_out(tmp_path: Path) -> None:
+    write_labels(tmp_path)
+    labels = load_labels(tmp_path, tiny_spec())
+    assert labels["shop"].to_list() == ["a"]
+    assert labels["label"].to_list() == [1.0]
+
+
+def test_labels_are_ordered_by_prediction_time(tmp_path: Path) -> None:
+    write_labels(tmp_path, sold=pl.Series([True, False]))
+    assert load_labels(tmp_path, tiny_spec())["shop"].to_list() == ["b", "a"]
+
+
+def test_label_table_without_any_label_is_refused(tmp_path: Path) -> None:
+    write_labels(tmp_path, sold=pl.Series([None, None], dtype=pl.Boolean))
+    with pytest.raises(DatasetError, match="no labelled row in 'labels'"):
+        load_labels(tmp_path, tiny_spec())
+
+
+def test_missing_label_table_names_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="run `zeroskew prepare` first"):
+        load_labels(tmp_path, tiny_spec())
+
+
+def test_missing_label_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    pl.DataFrame({"shop": ["a"]}).write_parquet(tmp_path / "labels" / "part-0.parquet")
+    with pytest.raises(
+        DatasetError, match=r"without columns \['at', 'event_timestamp', 'known_at'"
+    ):
+        load_labels(tmp_path, tiny_spec())
