@@ -1,0 +1,213 @@
+"""Feast file sources as lazy Parquet tables: one file, a folder, or hive partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+from feast.data_format import ParquetFormat
+from feast.data_source import DataSource
+from feast.infra.offline_stores.file_source import FileSource
+
+from training.offline_store.errors import SourceError, UnsupportedRequestError
+
+__all__ = ["ParquetTable", "between", "local_path", "open_parquet_table", "parquet_files"]
+
+_INT64: Final = (-(2**63), 2**63 - 1)
+_PER_MICROSECOND: Final = {"ns": 1000, "us": 1}
+
+# Part files of one table may differ in the width of a type, never in its meaning.
+_CASTS: Final = pl.ScanCastOptions(
+    integer_cast="upcast",
+    float_cast="upcast",
+    datetime_cast=["nanosecond-downcast", "convert-timezone"],
+    categorical_to_string="allow",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetTable:
+    """A table of Parquet files, not yet read.
+
+    Attributes
+    ----------
+    name : str
+        The data source's name, for errors.
+    frame : pl.LazyFrame
+        All rows, files in order of their paths; hive partitions are columns.
+    schema : pl.Schema
+        Names and types of the columns.
+    """
+
+    name: str
+    frame: pl.LazyFrame
+    schema: pl.Schema
+
+    def require(self, column: str, *, role: str) -> pl.DataType:
+        """Return the type of ``column``.
+
+        Raises
+        ------
+        SourceError
+            If the table has no such column.
+        """
+        if column not in self.schema:
+            raise SourceError(
+                f"Got source {self.name!r} with columns {self.schema.names()}, "
+                f"but expected {column!r} as its {role}."
+            )
+        return self.schema[column]
+
+    def require_instants(self, column: str, *, role: str) -> pl.DataType:
+        """Return the type of a timestamp ``column``.
+
+        Raises
+        ------
+        SourceError
+            If the column is missing or is no timestamp.
+        """
+        dtype = self.require(column, role=role)
+        if not isinstance(dtype, pl.Datetime):
+            raise SourceError(
+                f"Got {dtype} in column {column!r} of source {self.name!r}, "
+                f"but expected a timestamp as its {role}."
+            )
+        return dtype
+
+    def count_rows(self) -> int:
+        """Count all rows from the files' footers."""
+        return int(self.frame.select(pl.len()).collect().item())
+
+    def time_bounds(self, column: str) -> tuple[int, int] | None:
+        """First and last instant of a column in microseconds since the epoch, if it has any."""
+        instant = pl.col(column).dt.timestamp("us")
+        first, last = (
+            self.frame.select(instant.min().alias("first"), instant.max().alias("last"))
+            .collect()
+            .row(0)
+        )
+        return None if first is None else (first, last)
+
+
+def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> ParquetTable:
+    """Open a Feast source for reading.
+
+    Parameters
+    ----------
+    source : DataSource or None
+        A ``FileSource`` of local Parquet: one file, or a folder with any depth of hive
+        partitions (``year=2013/month=01``). Names that begin with ``.`` or ``_`` are not read.
+    repo_path : Path or None
+        What a relative path is relative to.
+
+    Returns
+    -------
+    ParquetTable
+        Lazy; only the first file's footer has been read.
+
+    Raises
+    ------
+    UnsupportedRequestError
+        If the source is not a local Parquet file source.
+    SourceError
+        If there is no file.
+    """
+    root = local_path(source, repo_path)
+    assert source is not None
+    files = parquet_files(root)
+    if not files:
+        raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
+    partitioned = any("=" in part for part in files[0].relative_to(root).parts[:-1])
+    frame = pl.scan_parquet(
+        files,
+        hive_partitioning=partitioned,
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=_CASTS,
+    )
+    return ParquetTable(source.name, frame, frame.collect_schema())
+
+
+def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
+    """Return where a Feast file source lies on this machine.
+
+    Raises
+    ------
+    UnsupportedRequestError
+        If the source is of another kind, of another format, or remote.
+    """
+    if not isinstance(source, FileSource):
+        raise UnsupportedRequestError(
+            f"Got {type(source).__name__} as a batch source, but expected a FileSource."
+        )
+    if not isinstance(source.file_format, ParquetFormat | None):
+        raise UnsupportedRequestError(
+            f"Got {type(source.file_format).__name__} in source {source.name!r}, "
+            "but expected ParquetFormat."
+        )
+    if "://" in source.path or source.s3_endpoint_override:
+        raise UnsupportedRequestError(
+            f"Got a remote path in source {source.name!r}, but expected a local file or folder."
+        )
+    return Path(FileSource.get_uri_for_file_path(repo_path, source.path))
+
+
+def parquet_files(root: Path) -> list[Path]:
+    """List a table's Parquet files in order of their paths; hidden names are left out."""
+    if root.is_file():
+        return [root]
+    return sorted(
+        path
+        for path in root.rglob("*.parquet")
+        if path.is_file()
+        and not any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
+    )
+
+
+def between(column: str, dtype: pl.DataType, start: int | None, end: int | None) -> pl.Expr:
+    """Select the rows whose timestamp lies in ``[start, end]``, both included.
+
+    The bounds are written in the column's own unit, so that Parquet statistics still skip
+    whole files and row groups.
+
+    Parameters
+    ----------
+    column : str
+        A timestamp column; null is not selected where a bound is given.
+    dtype : pl.DataType
+        The column's Datetime type. Naive values are UTC.
+    start, end : int or None
+        Microseconds since the Unix epoch; None leaves that side open.
+
+    Returns
+    -------
+    pl.Expr
+        Boolean.
+    """
+    assert isinstance(dtype, pl.Datetime)
+    selected = [pl.lit(value=True)]
+    if start is not None:
+        selected.append(pl.col(column) >= _instant(_first_tick(start, dtype), dtype))
+    if end is not None:
+        selected.append(pl.col(column) <= _instant(_last_tick(end, dtype), dtype))
+    return pl.all_horizontal(selected[1:] or selected)
+
+
+def _first_tick(microseconds: int, dtype: pl.Datetime) -> int:
+    if dtype.time_unit == "ms":
+        return -(-microseconds // 1000)
+    return microseconds * _PER_MICROSECOND[dtype.time_unit]
+
+
+def _last_tick(microseconds: int, dtype: pl.Datetime) -> int:
+    if dtype.time_unit == "ms":
+        return microseconds // 1000
+    per_microsecond = _PER_MICROSECOND[dtype.time_unit]
+    return microseconds * per_microsecond + per_microsecond - 1
+
+
+def _instant(ticks: int, dtype: pl.Datetime) -> pl.Expr:
+    low, high = _INT64
+    return pl.lit(min(max(ticks, low), high), dtype=pl.Int64).cast(dtype)

@@ -1,0 +1,141 @@
+"""Appending to a Parquet folder: new part files, each complete or absent, none rewritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.offline_store.errors import SourceError
+
+__all__ = ["append_parts", "partition_columns", "write_file_atomically"]
+
+_CALENDAR: Final = {"year": "%Y", "month": "%m", "day": "%d"}
+
+
+def write_file_atomically(table: pa.Table, path: Path) -> None:
+    """Write one Parquet file that other processes see whole or not at all.
+
+    The bytes and the folder entry are on disk when this returns.
+    """
+    _publish([(_stage(table, path), path)])
+
+
+def partition_columns(root: Path, files: Sequence[Path]) -> list[str]:
+    """Return the names of a folder's hive partitions, outermost first."""
+    if not files:
+        return []
+    folders = files[0].relative_to(root).parts[:-1]
+    return [part.split("=", 1)[0] for part in folders if "=" in part]
+
+
+def append_parts(
+    rows: pl.DataFrame, root: Path, partitions: Sequence[str], *, event_column: str
+) -> list[Path]:
+    """Append rows to a folder, one new part file a partition.
+
+    All parts are on disk under hidden names before the first one gets its name, so a failure
+    to write leaves the table as it was.
+
+    Parameters
+    ----------
+    rows : pl.DataFrame
+        Without rows nothing is written.
+    root : Path
+        The table's folder.
+    partitions : sequence of str
+        Hive partitions, outermost first. ``year``, ``month`` and ``day`` that ``rows`` lacks
+        are taken from the event time in UTC.
+    event_column : str
+        The event timestamp.
+
+    Returns
+    -------
+    list of Path
+        The new files.
+
+    Raises
+    ------
+    SourceError
+        If a partition is neither a column nor a part of the date, or is null.
+    """
+    if rows.is_empty():
+        return []
+    name = f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex}.parquet"
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for folder, part in _split(rows, partitions, event_column):
+            path = root / folder / name
+            staged.append((_stage(part.to_arrow(), path), path))
+    except BaseException:
+        for temporary, _ in staged:
+            temporary.unlink(missing_ok=True)
+        raise
+    _publish(staged)
+    return [path for _, path in staged]
+
+
+def _split(
+    rows: pl.DataFrame, partitions: Sequence[str], event_column: str
+) -> list[tuple[str, pl.DataFrame]]:
+    if not partitions:
+        return [("", rows)]
+    values = rows.select(_partition_value(rows, name, event_column) for name in partitions)
+    if any(values.null_count().row(0)):
+        raise SourceError(
+            f"Got rows with null in one of the partitions {list(partitions)}, "
+            "but expected a value in each."
+        )
+    folders = values.select(
+        pl.concat_str(
+            [pl.lit(f"{name}=") + pl.col(name) for name in partitions], separator="/"
+        ).alias("folder")
+    )["folder"]
+    stored = rows.drop(partitions, strict=False)
+    return [
+        (str(folder), stored.filter(folders == folder))
+        for folder in folders.unique(maintain_order=True)
+    ]
+
+
+def _partition_value(rows: pl.DataFrame, name: str, event_column: str) -> pl.Expr:
+    if name in rows.columns:
+        value = pl.col(name).cast(pl.String)
+        return value.str.zfill(2) if name in ("month", "day") else value
+    if name in _CALENDAR:
+        return pl.col(event_column).dt.strftime(_CALENDAR[name]).alias(name)
+    raise SourceError(
+        f"Got rows without {name!r}, but expected the column: the table is partitioned by it."
+    )
+
+
+def _stage(table: pa.Table, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _publish(staged: Sequence[tuple[Path, Path]]) -> None:
+    for temporary, path in staged:
+        temporary.replace(path)
+    for folder in {path.parent for _, path in staged}:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

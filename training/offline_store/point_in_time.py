@@ -1,0 +1,143 @@
+"""The point-in-time join of one view with all labels, a slice of time after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from training.offline_store.asof_join import (
+    KNOWN,
+    TIME,
+    last_known_rows,
+    order_by_known_time,
+    rows_for_later_labels,
+)
+from training.offline_store.column_types import align_keys
+from training.offline_store.errors import LabelError
+from training.offline_store.historical_view import HistoricalView
+from training.offline_store.labels import Labels
+from training.offline_store.time_slices import SliceLimits, month_slices
+
+__all__ = ["TimeOrder", "join_view"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOrder:
+    """The labels' order in time, computed once for all views.
+
+    Attributes
+    ----------
+    instants : pl.Series
+        Int64 microseconds, ascending, shape ``(n_labels,)``.
+    forward : pl.Series or None
+        UInt32: the label at each place in time; None where labels are in order of time.
+    backward : pl.Series or None
+        UInt32: the place in time of each label; None as above.
+    """
+
+    instants: pl.Series
+    forward: pl.Series | None
+    backward: pl.Series | None
+
+    @classmethod
+    def of(cls, instants: pl.Series) -> TimeOrder:
+        """Sort labels by ``instants``."""
+        if instants.is_sorted():
+            return cls(instants, None, None)
+        forward = instants.arg_sort()
+        return cls(instants.gather(forward), forward, forward.arg_sort())
+
+
+def join_view(
+    labels: Labels, order: TimeOrder, view: HistoricalView, limits: SliceLimits, *, cutoff: bool
+) -> pl.DataFrame:
+    """Join one view's features to all labels.
+
+    Parameters
+    ----------
+    labels : Labels
+        The entity frame.
+    order : TimeOrder
+        Of ``labels.instants``.
+    view : HistoricalView
+        What to join.
+    limits : SliceLimits
+        The bound on rows read at once. In memory are one slice's rows, the last row of each
+        key before it, and the result.
+    cutoff : bool
+        Whether a row is unknown before its created time.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns ``feature:<output>``, shape ``(n_labels, n_features)``, in the labels' order.
+
+    Raises
+    ------
+    LabelError
+        If the labels lack a join key.
+    OfflineStoreError
+        If a key's types cannot be compared, or a value does not fit its declared type.
+    """
+    keyed, key_types = _keyed_labels(labels, order, view)
+    latest = int(order.instants[-1]) if cutoff and len(order.instants) else None
+    carried: pl.DataFrame | None = None
+    joined: list[pl.DataFrame] = []
+    placed = 0
+    for start, end in _slices(view, order.instants, limits):
+        rows = view.read(start, end, key_types, known_by=latest)
+        if carried is not None:
+            rows = pl.concat([carried, rows])
+        known = order_by_known_time(rows, view.key_names, created_cutoff=cutoff)
+        until = order.instants.search_sorted(end, side="right")
+        joined.append(_gather_features(keyed[placed:until], known, view))
+        placed = until
+        carried = rows_for_later_labels(known, view.key_names, after=end).drop(KNOWN)
+    features = pl.concat(joined)
+    return features if order.backward is None else features[order.backward]
+
+
+def _keyed_labels(
+    labels: Labels, order: TimeOrder, view: HistoricalView
+) -> tuple[pl.DataFrame, list[pl.DataType]]:
+    columns, types = [order.instants.alias(TIME)], []
+    for name, key in zip(view.key_names, view.keys, strict=True):
+        if key.label not in labels.table.column_names:
+            raise LabelError(
+                f"Got labels with columns {labels.table.column_names}, "
+                f"but expected {key.label!r}, a join key of view {view.name!r}."
+            )
+        column, dtype = align_keys(
+            labels.column(key.label), view.table.schema[key.source], key=key.label, view=view.name
+        )
+        columns.append(
+            (column if order.forward is None else column.gather(order.forward)).alias(name)
+        )
+        types.append(dtype)
+    return pl.DataFrame(columns), types
+
+
+def _slices(
+    view: HistoricalView, instants: pl.Series, limits: SliceLimits
+) -> Iterator[tuple[int | None, int]]:
+    """Cut event time so that every slice ends with the labels it serves."""
+    if instants.is_empty():
+        yield 0, 0
+        return
+    end = int(instants[-1])
+    start = None if view.ttl_us is None else int(instants[0]) - view.ttl_us
+    bounds = limits.bounds_to_cut(view.table, view.event_column)
+    if bounds is None:
+        yield start, end
+        return
+    first = bounds[0] if start is None else max(start, bounds[0])
+    yield from month_slices(min(first, end), end, limits.months)
+
+
+def _gather_features(
+    labels: pl.DataFrame, known: pl.DataFrame, view: HistoricalView
+) -> pl.DataFrame:
+    found = last_known_rows(labels, known, view.key_names, ttl_us=view.ttl_us)
+    return known.select(f"feature:{feature.output}" for feature in view.features)[found]
