@@ -15,6 +15,7 @@ from pipelines.rolling_statistics import (
     latest,
     mean_over,
     rolling_statistics,
+    total,
 )
 
 __all__ = [
@@ -46,6 +47,14 @@ WEATHER_LAG: Final = timedelta(minutes=5)
 PLANES_KNOWN_AT: Final = datetime(2013, 1, 1, tzinfo=UTC)
 """The plane register has no dates; it counts as known from before the first flight."""
 
+_MAKERS: Final = (
+    "AIRBUS",
+    "BOEING",
+    "BOMBARDIER",
+    "CANADAIR",
+    "EMBRAER",
+    "MCDONNELL DOUGLAS",
+)
 _ROUTE = ["origin", "dest"]
 _STATION = ["carrier", "origin"]
 
@@ -144,9 +153,8 @@ _CARRIER = {
 }
 _ORIGIN = {
     "origin_departure_delay_mean_1h": mean_over("departure_delay", "1h"),
-    "origin_departure_delay_mean_3h": mean_over("departure_delay", "3h"),
     "origin_departures_1h": count_over("departure_delay", "1h"),
-    "origin_overdue_departures": pl.col("overdue").fill_null(0).cum_sum(),
+    "origin_overdue_departures": total("overdue"),
     "origin_arrival_delay_mean_3h": mean_over("arrival_delay", "3h"),
     "origin_late_share_24h": mean_over("late", "24h"),
     "origin_cancelled_share_24h": mean_over("cancelled", "24h"),
@@ -154,17 +162,15 @@ _ORIGIN = {
 _STATION_STATISTICS = {
     "station_departure_delay_mean_3h": mean_over("departure_delay", "3h"),
     "station_late_share_24h": mean_over("late", "24h"),
-    "station_overdue_departures": pl.col("overdue").fill_null(0).cum_sum(),
+    "station_overdue_departures": total("overdue"),
 }
 _DESTINATION = {
     "dest_arrival_delay_mean_3h": mean_over("arrival_delay", "3h"),
     "dest_arrival_delay_mean_24h": mean_over("arrival_delay", "24h"),
     "dest_late_share_7d": mean_over("late", "7d"),
-    "dest_cancelled_share_24h": mean_over("cancelled", "24h"),
 }
 _ROUTE_STATISTICS = {
     "route_arrival_delay_mean_7d": mean_over("arrival_delay", "7d"),
-    "route_arrival_delay_mean_28d": mean_over("arrival_delay", "28d"),
     "route_late_share_28d": mean_over("late", "28d"),
     "route_arrivals_28d": count_over("arrival_delay", "28d"),
     "route_distance_miles": latest("distance"),
@@ -173,8 +179,6 @@ _PLANE = {
     "plane_last_departure_delay": latest("departure_delay"),
     "plane_last_arrival_delay": latest("arrival_delay"),
     "plane_arrival_delay_mean_7d": mean_over("arrival_delay", "7d"),
-    "plane_late_share_28d": mean_over("late", "28d"),
-    "plane_arrivals_7d": count_over("arrival_delay", "7d"),
 }
 
 
@@ -214,7 +218,6 @@ def _build_plane_register(planes: pl.DataFrame) -> pl.DataFrame:
         "tailnum",
         pl.col("year").alias("plane_year_built"),
         pl.col("seats").alias("plane_seats"),
-        pl.col("engines").alias("plane_engines"),
         _maker(pl.col("manufacturer")).alias("plane_manufacturer"),
         known_at.alias(EVENT_TIMESTAMP),
         known_at.alias(CREATED),
@@ -223,13 +226,11 @@ def _build_plane_register(planes: pl.DataFrame) -> pl.DataFrame:
 
 def _maker(manufacturer: pl.Expr) -> pl.Expr:
     """Map the register's spellings to a maker; small ones are ``other``, missing stays null."""
-    makers = ("AIRBUS", "BOEING", "BOMBARDIER", "CANADAIR", "EMBRAER", "MCDONNELL DOUGLAS")
-    maker = pl.when(manufacturer.is_not_null()).then(pl.lit("other"))
-    for name in makers:
-        maker = (
-            pl.when(manufacturer.str.starts_with(name)).then(pl.lit(name.lower())).otherwise(maker)
-        )
-    return maker
+    maker: pl.Expr = pl.lit("other")
+    for name in _MAKERS:
+        starts = manufacturer.str.starts_with(name)
+        maker = pl.when(starts).then(pl.lit(name.lower())).otherwise(maker)
+    return pl.when(manufacturer.is_not_null()).then(maker)
 
 
 def build_arrival_labels(flights: pl.DataFrame) -> pl.DataFrame:

@@ -63,7 +63,9 @@ def add_flight_times(flights: pl.DataFrame, zones: dict[str, str]) -> ValidatedT
     """
     timed = (
         flights.with_columns(
-            _day=pl.format("{}-{}-{}", "year", "month", "day").str.to_date("%Y-%m-%d", strict=False),
+            _day=pl.format("{}-{}-{}", "year", "month", "day").str.to_date(
+                "%Y-%m-%d", strict=False
+            ),
             _zone=pl.col("dest").replace_strict(zones, default=None, return_dtype=pl.String),
         )
         .with_columns(scheduled_departure=_instant("sched_dep_time", ORIGIN_ZONE))
@@ -97,6 +99,11 @@ def _add_scheduled_arrival(flights: pl.DataFrame) -> pl.DataFrame:
         )
         arrival = pl.when(pl.col("_zone") == zone).then(first_after).otherwise(arrival)
     return flights.with_columns(scheduled_arrival=arrival)
+
+
+def _calendar_day() -> pl.Expr:
+    text = pl.format("{}-{}-{}", "year", "month", "day")
+    return text.str.to_date("%Y-%m-%d", strict=False)
 
 
 def _instant(clock_time: str, zone: str, *, days: int = 0) -> pl.Expr:

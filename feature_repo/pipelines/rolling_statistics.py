@@ -13,6 +13,7 @@ __all__ = [
     "mean_over",
     "rolling_statistics",
     "sum_over",
+    "total",
 ]
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -85,3 +86,8 @@ def mean_over(value: str, window: str) -> pl.Expr:
 def latest(value: str) -> pl.Expr:
     """Return the last value known at ``t``, however old; null before the first."""
     return pl.col(value).forward_fill()
+
+
+def total(value: str) -> pl.Expr:
+    """Sum all values known up to ``t``: Int64, 0 before the first."""
+    return pl.col(value).cast(pl.Int64).fill_null(0).cum_sum()

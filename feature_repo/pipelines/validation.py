@@ -116,9 +116,7 @@ PLANES = pa.DataFrameSchema(
         "tailnum": _code(_TAILNUM),
         "year": _integer(pa.Check.in_range(1930, 2037), nullable=True),
         "manufacturer": pa.Column(pl.String, nullable=True),
-        "engines": _integer(pa.Check.in_range(0, 8), nullable=True),
         "seats": _integer(pa.Check.in_range(1, 900), nullable=True),
-        "engine": pa.Column(pl.String, nullable=True),
     },
     checks=[_first_of_its_key("tailnum")],
 )

@@ -1,0 +1,42 @@
+"""Where the feature tables are: folders of Parquet files in the lake, see `pipelines.lake`."""
+
+from feast import FileSource
+
+LAKE = "../var/lake"
+"""Seen from this folder."""
+
+
+def lake_table(name: str, description: str) -> FileSource:
+    """Return the source of the feature table `name`."""
+    return FileSource(
+        name=f"{name}_table",
+        path=f"{LAKE}/{name}",
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+        description=description,
+    )
+
+
+carrier_performance_table = lake_table(
+    "carrier_performance", "A row whenever a flight of the carrier departs or its outcome is known."
+)
+origin_performance_table = lake_table(
+    "origin_performance",
+    "A row whenever a flight from the airport becomes overdue, departs, or its outcome is known.",
+)
+station_performance_table = lake_table(
+    "station_performance",
+    "A row whenever a flight of the carrier from the airport becomes overdue, departs, or its "
+    "outcome is known.",
+)
+destination_performance_table = lake_table(
+    "destination_performance", "A row whenever the outcome of a flight to the airport is known."
+)
+route_performance_table = lake_table(
+    "route_performance", "A row whenever the outcome of a flight on the route is known."
+)
+plane_performance_table = lake_table(
+    "plane_performance", "A row whenever the plane departs or the outcome of its flight is known."
+)
+origin_weather_table = lake_table("origin_weather", "A row for each hour, known when it is over.")
+plane_register_table = lake_table("plane_register", "A row for each plane of the register.")
