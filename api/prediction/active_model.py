@@ -15,6 +15,7 @@ from api.prediction.feature_plan import CompiledPlan
 from api.prediction.model_session import ModelSession
 from api.registry.artifact_store import ArtifactStore
 from api.registry.tables import ModelVersion
+from api.schemas import InstanceLimits, ModelSchema
 
 __all__ = ["ActiveModel", "load_model", "read_manifest"]
 
@@ -26,6 +27,7 @@ class ActiveModel:
     version: int
     manifest: Manifest
     plan: CompiledPlan
+    schema: ModelSchema
     session: ModelSession
 
     @property
@@ -65,12 +67,14 @@ def read_manifest(registered: ModelVersion, artifacts: ArtifactStore) -> Manifes
     return manifest
 
 
-def load_model(registered: ModelVersion, artifacts: ArtifactStore) -> ActiveModel:
+def load_model(
+    registered: ModelVersion, artifacts: ArtifactStore, limits: InstanceLimits
+) -> ActiveModel:
     """Load a registered version and prove that it is what was published.
 
     In this order: sizes and sha256 of both files, the manifest's shape, the plan against
-    itself and the request fields, the graph's inputs and output against the plan, every
-    golden entity key, and every golden row equal to the bit.
+    itself and the request fields, every golden entity key, the manifest's example, the
+    graph's inputs and output against the plan, and every golden row equal to the bit.
 
     Raises
     ------
@@ -82,6 +86,7 @@ def load_model(registered: ModelVersion, artifacts: ArtifactStore) -> ActiveMode
         plan = CompiledPlan(manifest.request, manifest.plan)
         plan.check_golden_keys(manifest.golden_keys)
         _check_output(manifest.output)
+        schema = ModelSchema(manifest, registered.version, limits)
         content = artifacts.get(manifest.model_file.sha256)
         if len(content) != manifest.model_file.size_bytes:
             raise ModelRefusedError(
@@ -94,7 +99,7 @@ def load_model(registered: ModelVersion, artifacts: ArtifactStore) -> ActiveMode
         _check_golden_rows(manifest, plan, session)
     except ServiceError as error:
         raise ModelRefusedError(f"{_title(registered)}: {error}") from error
-    return ActiveModel(registered.version, manifest, plan, session)
+    return ActiveModel(registered.version, manifest, plan, schema, session)
 
 
 def _check_output(output: Output) -> None:

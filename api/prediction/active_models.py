@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from api.errors import ModelRefusedError, RegistryUnavailableError
+from api.errors import ModelRefusedError
 from api.prediction.active_model import ActiveModel, load_model
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
+from api.registry.registry_executor import RegistryExecutor
 from api.registry.tables import ModelVersion
+from api.schemas import InstanceLimits
 
 __all__ = ["ActiveModels"]
 
-_T = TypeVar("_T")
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -34,10 +32,11 @@ class ActiveModels:
     Parameters
     ----------
     registry, artifacts
-        Where versions and their files are found. Both are used in `executor` only, never in
-        the event loop.
+        Where versions and their files are found.
     executor
-        Runs the look-ups and the loading.
+        Runs the look-ups and the loading beside the event loop.
+    limits
+        What the service accepts from a request, whatever the model.
     max_on_demand
         How many versions without an alias at start are kept loaded.
     """
@@ -47,12 +46,14 @@ class ActiveModels:
         *,
         registry: ModelRegistry,
         artifacts: ArtifactStore,
-        executor: Executor,
+        executor: RegistryExecutor,
+        limits: InstanceLimits,
         max_on_demand: int,
     ) -> None:
         self._registry = registry
         self._artifacts = artifacts
         self._executor = executor
+        self._limits = limits
         self._max_on_demand = max_on_demand
         self._pinned: dict[tuple[str, int], ActiveModel] = {}
         self._on_demand: OrderedDict[tuple[str, int], ActiveModel] = OrderedDict()
@@ -67,18 +68,24 @@ class ActiveModels:
         ModelRefusedError
             If one fails the load gate: the service does not start on it.
         """
-        for model in await self._look_up(self._registry.list_models):
-            aliases = await self._look_up(self._registry.list_aliases, model)
+        for model in await self._executor.run(self._registry.list_models):
+            aliases = await self._executor.run(self._registry.list_aliases, model)
             for alias, version in aliases.items():
                 self._aliases[model, alias] = version
                 if (model, version) not in self._pinned:
-                    registered = await self._look_up(self._registry.get_version, model, version)
+                    registered = await self._executor.run(
+                        self._registry.get_version, model, version
+                    )
                     self._pinned[model, version] = await self._load(registered)
 
     def loaded(self) -> list[ActiveModel]:
         """Return the loaded models, sorted by name and version."""
         models = [*self._pinned.values(), *self._on_demand.values()]
         return sorted(models, key=lambda model: (model.name, model.version))
+
+    def aliases(self) -> dict[tuple[str, str], int]:
+        """Return the version of each model and alias that is known so far."""
+        return dict(self._aliases)
 
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.
@@ -96,7 +103,7 @@ class ActiveModels:
         async with self._loading:
             found = self._find(model, version)
             if found is None:
-                registered = await self._look_up(self._registry.get_version, model, version)
+                registered = await self._executor.run(self._registry.get_version, model, version)
                 found = self._on_demand[model, version] = await self._load(registered)
                 while len(self._on_demand) > self._max_on_demand:
                     self._on_demand.popitem(last=False)
@@ -117,7 +124,7 @@ class ActiveModels:
         """
         version = self._aliases.get((model, alias))
         if version is None:
-            version = (await self._look_up(self._registry.resolve_alias, model, alias)).version
+            version = (await self._executor.run(self._registry.resolve_alias, model, alias)).version
             self._aliases[model, alias] = version
         return await self.by_version(model, version)
 
@@ -130,16 +137,9 @@ class ActiveModels:
     async def _load(self, registered: ModelVersion) -> ActiveModel:
         log = _log.bind(model=registered.model, version=registered.version)
         try:
-            loaded = await self._look_up(load_model, registered, self._artifacts)
+            loaded = await self._executor.run(load_model, registered, self._artifacts, self._limits)
         except ModelRefusedError as error:
             log.error("model_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
             raise
         log.info("model_loaded", inline_rows=loaded.session.inline_rows)
         return loaded
-
-    async def _look_up(self, call: Callable[..., _T], *arguments: object) -> _T:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._executor, call, *arguments)
-        except SQLAlchemyError as error:
-            raise RegistryUnavailableError("The model registry cannot be read.") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,9 @@ from api.prediction.value_codec import (
     encode_key_prefix,
     encode_key_value,
 )
+from api.schemas import RequestRow
 
-__all__ = ["CompiledPlan", "FeatureMatrix", "FeatureStatus", "RequestRow"]
-
-RequestRow: TypeAlias = tuple[str | int | float | bool | None, ...]
+__all__ = ["CompiledPlan", "FeatureMatrix", "FeatureStatus"]
 
 _KEY_FIELDS: Final = {
     ValueType.STRING: FieldType.STRING,

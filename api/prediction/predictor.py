@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from api.errors import ScoreError
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
-from api.prediction.feature_plan import FeatureMatrix, RequestRow
+from api.prediction.feature_plan import FeatureMatrix
 from api.prediction.online_features import OnlineFeatureReader
+from api.schemas import RequestRow
 
 __all__ = ["Prediction", "Predictor"]
 

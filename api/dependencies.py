@@ -1,0 +1,110 @@
+"""What routes are given: the service's open resources, and a request's body."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from email.message import Message
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from api.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    InvalidRequestError,
+    UnsupportedMediaTypeError,
+)
+from api.prediction.active_models import ActiveModels
+from api.prediction.model_catalog import ModelCatalog
+from api.prediction.online_features import OnlineFeatureReader
+from api.prediction.predictor import Predictor
+from api.registry.registry_executor import RegistryExecutor
+from api.settings import Settings
+
+__all__ = ["JsonBody", "Resources", "ServiceResources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything that the lifespan opened."""
+
+    settings: Settings
+    catalog: ModelCatalog
+    registry_executor: RegistryExecutor
+    models: ActiveModels
+    predictor: Predictor
+    reader: OnlineFeatureReader
+
+
+def _get_resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+ServiceResources = Annotated[Resources, Depends(_get_resources)]
+
+
+class JsonBody:
+    """Reads a request's body within the service's limits of type, size and time."""
+
+    def __init__(self, request: Request, resources: ServiceResources) -> None:
+        self._request = request
+        self._max_bytes = resources.settings.max_body_bytes
+        self._timeout_sec = resources.settings.body_timeout_sec
+
+    async def read(self) -> bytes:
+        """Return the whole body.
+
+        Raises
+        ------
+        UnsupportedMediaTypeError
+            If the body is declared as something other than JSON in UTF-8, or as compressed.
+            A request that declares nothing is taken for JSON.
+        BodyTooLargeError
+            If it is larger than the limit, whether its length is declared or not.
+        BodyTimeoutError
+            If it does not arrive in time.
+        """
+        self._check_media_type()
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                return await self._read_chunks()
+        except TimeoutError as error:
+            raise BodyTimeoutError(
+                f"Got a body that took longer than {self._timeout_sec} seconds to arrive."
+            ) from error
+        except ClientDisconnect as error:
+            raise InvalidRequestError("The client went away.") from error
+
+    async def _read_chunks(self) -> bytes:
+        declared = self._request.headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self._request.stream():
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise self._too_large()
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _check_media_type(self) -> None:
+        header = Message()
+        header["content-type"] = self._request.headers.get("content-type", "application/json")
+        kind = header.get_content_type()
+        charset = header.get_content_charset("utf-8")
+        if not (kind == "application/json" or kind.endswith("+json")) or charset != "utf-8":
+            raise UnsupportedMediaTypeError(
+                f"Got a body of type {kind} in {charset}, but expected application/json in utf-8."
+            )
+        encoding = self._request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
+
+    def _too_large(self) -> BodyTooLargeError:
+        return BodyTooLargeError(
+            f"Got a body of more than {self._max_bytes} bytes, but expected at most that."
+        )

@@ -1,0 +1,92 @@
+"""Turns pydantic's findings about a JSON body into the service's own errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, MalformedJsonError
+
+__all__ = ["translate_validation_error"]
+
+MAX_FIELDS: Final = 20
+_MAX_SHOWN: Final = 80
+_LARGEST_SHOWN: Final = 1 << 64
+_POSITION: Final = re.compile(r"line (\d+) column (\d+)")
+_EXPECTED: Final = {
+    "missing": "a value",
+    "string_type": "a string",
+    "string_too_long": "at most {max_length} characters",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "literal_error": "{expected}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
+    "list_type": "a list",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "extra_forbidden": "no field of that name",
+    "unexpected": "{expected}",
+}
+
+
+def translate_validation_error(error: ValidationError) -> InvalidRequestError:
+    """Return the error that says where a body is wrong, what came and what was expected.
+
+    Parameters
+    ----------
+    error
+        From ``model_validate_json``. At most 20 of its findings are listed.
+
+    Returns
+    -------
+    InvalidRequestError
+        `MalformedJsonError` with the position where the body stops being JSON, or
+        `InvalidInstancesError` with a JSON Pointer to every refused place.
+    """
+    findings = error.errors(include_url=False)
+    if findings[0]["type"] == "json_invalid":
+        position = _POSITION.search(str(findings[0].get("ctx", {}).get("error", "")))
+        where = f" at line {position[1]}, column {position[2]}" if position else ""
+        return MalformedJsonError(f"Got a body that stops being JSON in UTF-8{where}.")
+    fields = tuple(_field_error(dict(finding)) for finding in findings[:MAX_FIELDS])
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return InvalidInstancesError(f"{fields[0].message.rstrip('.')}{more}.", fields)
+
+
+def _field_error(finding: dict[str, Any]) -> FieldError:
+    kind = finding["type"]
+    expected = _EXPECTED.get(kind, "another value").format(**finding.get("ctx", {}))
+    got = "nothing" if kind == "missing" else describe(finding["input"])
+    return FieldError(_pointer(finding["loc"]), got, expected)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def describe(value: object) -> str:
+    """Return a short text for a JSON value, safe to send back to the client.
+
+    >>> describe("EWR"), describe(float("nan")), describe([1, 2])
+    ('"EWR"', 'NaN', 'a list of 2')
+    """
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, int) and abs(value) > _LARGEST_SHOWN:
+        return "a very large whole number"
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
+    text = json.dumps(value, default=lambda _: "another value")
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

@@ -1,0 +1,143 @@
+"""The application: `create_app` builds it, and its lifespan opens and closes everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from api.dependencies import Resources
+from api.error_responses import install_error_responses
+from api.log_config import configure_logging
+from api.openapi import build_openapi
+from api.prediction.active_models import ActiveModels
+from api.prediction.clock import Clock, FixedClock, SystemClock
+from api.prediction.model_catalog import ModelCatalog
+from api.prediction.predictor import Predictor
+from api.prediction.sqlite_features import SqliteFeatureReader
+from api.registry.artifact_store import ArtifactStore
+from api.registry.model_registry import ModelRegistry
+from api.registry.registry_executor import RegistryExecutor
+from api.request_context import RequestContextMiddleware
+from api.routers import health, models, predict
+from api.schemas import InstanceLimits
+from api.settings import Settings
+
+__all__ = ["create_app", "serve"]
+
+_DESCRIPTION: Final = """\
+Scores from tabular models and the features that are online at this moment.
+
+Send the entity keys and what only the caller knows; the service looks the features up and
+runs the model. Below, each loaded model has an operation with its own fields and an example
+that works when sent. The operations under **predict** have the same addresses with names
+left open; they also reach models that were published after this page was loaded.
+
+Errors are problem details (RFC 9457) with a stable `code` and, for a refused body, a JSON
+Pointer to each refused place.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application.
+
+    Parameters
+    ----------
+    settings
+        From the environment where it is left out.
+
+    Returns
+    -------
+    FastAPI
+        Nothing is opened before its lifespan begins. The lifespan fails, and the service
+        does not start, on a registry of another release and on a model with an alias that
+        does not pass the load gate.
+    """
+    settings = Settings() if settings is None else settings
+    app = FastAPIOffline(
+        title="Zeroskew",
+        version=version("zeroskew"),
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    install_error_responses(app)
+    for router in (health.router, models.router, predict.router):
+        app.include_router(router)
+    app.add_middleware(RequestContextMiddleware)
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI documents this
+    return app
+
+
+def serve(settings: Settings | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way.
+
+    Parameters
+    ----------
+    settings
+        From the environment where it is left out.
+    """
+    settings = Settings() if settings is None else settings
+    configure_logging(settings.log_format, settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_sec,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    async with AsyncExitStack() as stack:
+        executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="zeroskew")
+        stack.callback(executor.shutdown)
+        registry = ModelRegistry.open(settings.registry_url)
+        stack.callback(registry.close)
+        artifacts = ArtifactStore(settings.artifacts_dir, max_bytes=settings.max_model_bytes)
+        reader = SqliteFeatureReader(
+            settings.online_store_path, timeout_sec=settings.online_store_timeout_sec
+        )
+        stack.push_async_callback(reader.close)
+        registry_executor = RegistryExecutor(executor)
+        active_models = ActiveModels(
+            registry=registry,
+            artifacts=artifacts,
+            executor=registry_executor,
+            limits=InstanceLimits(settings.max_instances, settings.max_text_length),
+            max_on_demand=settings.max_models_on_demand,
+        )
+        await active_models.load_aliased()
+        app.state.resources = Resources(
+            settings=settings,
+            catalog=ModelCatalog(registry=registry, artifacts=artifacts),
+            registry_executor=registry_executor,
+            models=active_models,
+            predictor=Predictor(reader=reader, clock=_make_clock(settings), executor=executor),
+            reader=reader,
+        )
+        yield
+
+
+def _make_clock(settings: Settings) -> Clock:
+    return SystemClock() if settings.clock == "system" else FixedClock(settings.clock)
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    resources: Resources = app.state.resources
+    return build_openapi(app, resources.models.loaded(), resources.models.aliases())

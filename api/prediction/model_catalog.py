@@ -1,0 +1,79 @@
+"""What the registry says about models, for reading; nothing is loaded for it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from api.contract.manifest import Manifest
+from api.prediction.active_model import read_manifest
+from api.registry.artifact_store import ArtifactStore
+from api.registry.model_registry import ModelRegistry
+from api.registry.tables import ModelVersion
+
+__all__ = ["ModelCatalog", "ModelDetail", "ModelList", "ModelVersionDetail"]
+
+
+class ModelDetail(BaseModel):
+    """One model with its aliases and its versions, the newest first."""
+
+    name: str
+    aliases: dict[str, int] = Field(description="The version that each alias points to.")
+    versions: list[ModelVersion]
+
+
+class ModelList(BaseModel):
+    """All registered models, sorted by name."""
+
+    models: list[ModelDetail]
+
+
+class ModelVersionDetail(BaseModel):
+    """One version with its whole manifest: fields, plan, metrics, parity report, data."""
+
+    registered: ModelVersion
+    aliases: list[str] = Field(description="The aliases that point to this version.")
+    manifest: Manifest
+
+
+class ModelCatalog:
+    """Describes models and versions. Its calls block; run them beside the event loop."""
+
+    def __init__(self, *, registry: ModelRegistry, artifacts: ArtifactStore) -> None:
+        self._registry = registry
+        self._artifacts = artifacts
+
+    def list_models(self) -> ModelList:
+        """Describe all registered models."""
+        return ModelList(models=[self.get_model(name) for name in self._registry.list_models()])
+
+    def get_model(self, model: str) -> ModelDetail:
+        """Describe one model.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        return ModelDetail(
+            name=model,
+            aliases=self._registry.list_aliases(model),
+            versions=self._registry.list_versions(model),
+        )
+
+    def get_version(self, model: str, version: int) -> ModelVersionDetail:
+        """Describe one version of a model.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If there is no such model, or no such version of it.
+        ModelRefusedError
+            If its manifest cannot be read.
+        """
+        registered = self._registry.get_version(model, version)
+        aliases = self._registry.list_aliases(model)
+        return ModelVersionDetail(
+            registered=registered,
+            aliases=[alias for alias, target in aliases.items() if target == version],
+            manifest=read_manifest(registered, self._artifacts),
+        )

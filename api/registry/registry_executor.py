@@ -1,0 +1,43 @@
+"""Runs the registry's blocking calls beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.errors import RegistryUnavailableError
+
+__all__ = ["RegistryExecutor"]
+
+_T = TypeVar("_T")
+
+
+class RegistryExecutor:
+    """Calls into the registry and the artefact store from the event loop.
+
+    Parameters
+    ----------
+    executor
+        Runs the calls; whoever made it shuts it down.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def run(self, call: Callable[..., _T], *arguments: object) -> _T:
+        """Return ``call(*arguments)`` without blocking the event loop.
+
+        Raises
+        ------
+        RegistryUnavailableError
+            If the registry's database fails.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, call, *arguments)
+        except SQLAlchemyError as error:
+            raise RegistryUnavailableError("The model registry cannot be read.") from error

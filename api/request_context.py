@@ -1,0 +1,77 @@
+"""Gives every request an id, a log line, and an answer even when its route fails."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.error_responses import problem_response
+
+__all__ = ["RequestContextMiddleware"]
+
+_HEADER: Final = b"x-request-id"
+_ACCEPTED: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_log: Final = structlog.get_logger(__name__)
+
+
+class RequestContextMiddleware:
+    """Binds ``request_id`` to the request, its log lines and its ``X-Request-ID`` header.
+
+    The caller's own id is kept where it is 1 to 128 letters, digits, dots, underscores and
+    hyphens. An exception that no handler knows is logged under the id and answered with a
+    problem that names nothing but the id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
+            await send(message)
+
+        begin = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                _log.exception("request_crashed")
+                if status:
+                    raise
+                response = problem_response(
+                    status=500,
+                    code="internal_error",
+                    detail="The service failed; its log says more under this request id.",
+                    request_id=request_id,
+                )
+                await response(scope, receive, send_with_id)
+            _log.info(
+                "request_finished",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round((time.perf_counter() - begin) * 1000, 3),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == _HEADER and _ACCEPTED.fullmatch(value):
+            return str(value.decode())
+    return uuid.uuid4().hex

@@ -1,0 +1,41 @@
+"""Whether the process lives, and whether it can answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.dependencies import ServiceResources
+from api.errors import UnavailableError
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The service can do what was asked about."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/livez", summary="Is the process alive?")
+async def livez() -> Health:
+    """Answer as long as the process can answer at all. A failure means: restart it."""
+    return Health()
+
+
+@router.get("/readyz", summary="Can it answer predictions?")
+async def readyz(resources: ServiceResources) -> Health:
+    """Answer `ok` when a model is loaded and the online store has every view it reads.
+
+    A failure means: send no traffic here yet. The answer says what is missing.
+    """
+    loaded = resources.models.loaded()
+    if not loaded:
+        raise UnavailableError("No model is loaded; publish one and give it an alias.")
+    for model in loaded:
+        await resources.reader.check(model.plan.tables)
+    return Health()

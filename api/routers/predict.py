@@ -1,0 +1,125 @@
+"""Scores for instances, by model, by version, or by alias."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.contract.manifest import Output
+from api.dependencies import JsonBody, Resources, ServiceResources
+from api.prediction.active_model import ActiveModel
+from api.prediction.prediction_id import make_prediction_id
+from api.prediction.predictor import Prediction
+from api.routers.addresses import (
+    AliasName,
+    ModelName,
+    VersionNumber,
+    check_alias,
+    check_model,
+    parse_version,
+)
+from api.schemas import PredictionResponse
+
+__all__ = ["DEFAULT_ALIAS", "router"]
+
+DEFAULT_ALIAS: Final = "champion"
+"""What ``:predict`` without a version or an alias asks."""
+
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["instances"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "instances": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "object"},
+                            "description": "Instances with the fields of that model.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+router = APIRouter(prefix="/v1/models", tags=["predict"])
+Body = Annotated[JsonBody, Depends()]
+
+
+@router.post(
+    "/{model:name}:predict",
+    summary="Score with the champion",
+    response_model=PredictionResponse,
+    openapi_extra=_BODY,
+)
+async def predict(model: ModelName, body: Body, resources: ServiceResources) -> Response:
+    """Score instances with the version that the alias `champion` points to."""
+    active = await resources.models.by_alias(check_model(model), DEFAULT_ALIAS)
+    return await _answer(active, body, resources)
+
+
+@router.post(
+    "/{model:name}/versions/{version:name}:predict",
+    summary="Score with a version",
+    response_model=PredictionResponse,
+    openapi_extra=_BODY,
+)
+async def predict_with_version(
+    model: ModelName, version: VersionNumber, body: Body, resources: ServiceResources
+) -> Response:
+    """Score instances with one version, whatever the aliases point to."""
+    active = await resources.models.by_version(check_model(model), parse_version(version))
+    return await _answer(active, body, resources)
+
+
+@router.post(
+    "/{model:name}/labels/{alias:name}:predict",
+    summary="Score with an alias",
+    response_model=PredictionResponse,
+    openapi_extra=_BODY,
+)
+async def predict_with_alias(
+    model: ModelName, alias: AliasName, body: Body, resources: ServiceResources
+) -> Response:
+    """Score instances with the version that an alias points to."""
+    active = await resources.models.by_alias(check_model(model), check_alias(alias))
+    return await _answer(active, body, resources)
+
+
+async def _answer(active: ActiveModel, body: JsonBody, resources: Resources) -> Response:
+    rows = active.schema.parse(await body.read())
+    prediction = await resources.predictor.predict(active, rows)
+    answer = active.schema.response_type(
+        id=make_prediction_id(),
+        model=active.name,
+        version=active.version,
+        as_of=prediction.as_of,
+        predictions=_describe_scores(prediction, active.manifest.output),
+    )
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _describe_scores(prediction: Prediction, output: Output) -> list[Any]:
+    scores: list[Any] = prediction.scores.tolist()
+    if output.kind == "value":
+        return [{"value": score} for score in scores]
+    if output.kind == "probability":
+        assert output.threshold is not None
+        return [{"probability": score, "label": score >= output.threshold} for score in scores]
+    assert output.classes is not None
+    likeliest = prediction.scores.argmax(axis=1)
+    return [
+        {
+            "probabilities": dict(zip(output.classes, row, strict=True)),
+            "label": output.classes[best],
+        }
+        for row, best in zip(scores, likeliest, strict=True)
+    ]

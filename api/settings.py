@@ -1,0 +1,63 @@
+"""What can be set from outside: environment variables with the prefix ``ZEROSKEW_``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+_SQLITE: Final = "sqlite:///"
+_MIB: Final = 1024 * 1024
+
+
+def _require_sqlite(url: str) -> str:
+    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
+        raise ValueError(f"Got {url!r}, but expected {_SQLITE}<path>.")
+    return url
+
+
+class Settings(BaseSettings):
+    """The service's settings with their defaults for one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="ZEROSKEW_", frozen=True)
+
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port; 0 takes a free one.")
+    registry_url: str = Field(
+        "sqlite:///var/zeroskew.db", description="The registry's database, as SQLAlchemy URL."
+    )
+    artifacts_dir: Path = Field(
+        Path("var/artifacts"), description="The folder of model files and manifests."
+    )
+    online_store: Annotated[str, AfterValidator(_require_sqlite)] = Field(
+        "sqlite:///var/feast/online.db", description="Feast's online store."
+    )
+    clock: Literal["system"] | AwareDatetime = Field(
+        "system", description="`system`, or a fixed RFC 3339 instant to look features up for."
+    )
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    max_body_bytes: PositiveInt = Field(_MIB, description="A larger body is refused.")
+    body_timeout_sec: PositiveFloat = Field(5.0, description="A slower body is refused.")
+    max_instances: PositiveInt = Field(1000, description="How many instances a request may have.")
+    max_text_length: PositiveInt = Field(256, description="How long a text in an instance may be.")
+    max_model_bytes: PositiveInt = Field(512 * _MIB, description="A larger model is refused.")
+    max_models_on_demand: PositiveInt = Field(
+        8, description="How many versions without an alias are kept loaded."
+    )
+    online_store_timeout_sec: PositiveFloat = Field(
+        1.0, description="How long a read of features waits for a writer."
+    )
+    shutdown_grace_sec: PositiveInt = Field(
+        10, description="How long requests may take to finish once the service is told to stop."
+    )
+
+    @property
+    def online_store_path(self) -> Path:
+        """The file of the SQLite online store."""
+        return Path(self.online_store.removeprefix(_SQLITE))
