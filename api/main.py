@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         does not pass the load gate.
     """
     settings = Settings() if settings is None else settings
-    app = FastAPIOffline(
+    app: FastAPI = FastAPIOffline(
         title="Zeroskew",
         version=version("zeroskew"),
         description=_DESCRIPTION,
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (health.router, models.router, predict.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
-    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI documents this
+    app.openapi = lambda: _describe(app)
     return app
 
 

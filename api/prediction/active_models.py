@@ -18,7 +18,6 @@ from api.prediction.active_model import ActiveModel, load_model
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from api.registry.registry_executor import RegistryExecutor
-from api.registry.tables import ModelVersion
 from api.schemas import InstanceLimits
 
 __all__ = ["ActiveModels"]
@@ -73,10 +72,7 @@ class ActiveModels:
             for alias, version in aliases.items():
                 self._aliases[model, alias] = version
                 if (model, version) not in self._pinned:
-                    registered = await self._executor.run(
-                        self._registry.get_version, model, version
-                    )
-                    self._pinned[model, version] = await self._load(registered)
+                    self._pinned[model, version] = await self._load(model, version)
 
     def loaded(self) -> list[ActiveModel]:
         """Return the loaded models, sorted by name and version."""
@@ -103,8 +99,7 @@ class ActiveModels:
         async with self._loading:
             found = self._find(model, version)
             if found is None:
-                registered = await self._executor.run(self._registry.get_version, model, version)
-                found = self._on_demand[model, version] = await self._load(registered)
+                found = self._on_demand[model, version] = await self._load(model, version)
                 while len(self._on_demand) > self._max_on_demand:
                     self._on_demand.popitem(last=False)
             return found
@@ -134,8 +129,9 @@ class ActiveModels:
             self._on_demand.move_to_end((model, version))
         return found
 
-    async def _load(self, registered: ModelVersion) -> ActiveModel:
-        log = _log.bind(model=registered.model, version=registered.version)
+    async def _load(self, model: str, version: int) -> ActiveModel:
+        log = _log.bind(model=model, version=version)
+        registered = await self._executor.run(self._registry.get_version, model, version)
         try:
             loaded = await self._executor.run(load_model, registered, self._artifacts, self._limits)
         except ModelRefusedError as error:
