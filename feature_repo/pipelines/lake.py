@@ -5,15 +5,19 @@ of ``<lake>/_quarantine/<table>``. A part file is written to ``<lake>/_staging``
 renamed into its place, so a reader sees all of it or nothing of it; a writer that is killed
 leaves at most a file in ``_staging``, which nobody reads and which may be deleted.
 
-A part file is named after its batch. Appending a batch again therefore replaces its own files
-by one rename each, and its rows never double; other batches stay untouched. Each file is
-atomic, a batch as a whole is not: a reader may see some of its months before the others.
+A part file is named ``part-<batch>-<sha256 of its bytes>.parquet`` and never written over:
+readers open a file by its path more than once. Appending the same rows again finds the file in
+its place and does nothing. Appending a batch with other rows, after the pipelines changed,
+puts the new files in place and then removes the batch's old ones; rows never double for good,
+but a reader at that very moment may see both. Other batches stay untouched.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +50,7 @@ def append_batch(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> i
         ``event_timestamp`` and, if there is one, ``created`` are UTC in microseconds without
         nulls. No rows leave no file.
     batch : str
-        Name of the batch. Its earlier part files of this table are replaced or removed.
+        Name of the batch. Its part files of this table with other rows are removed.
 
     Returns
     -------
@@ -58,22 +62,19 @@ def append_batch(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> i
     ValueError
         If a timestamp has another type or a null, or a row was created before its event.
     """
-    timed = rows.with_columns(
-        (pl.col(EVENT_TIMESTAMP) + _ALMOST_A_SECOND).dt.truncate("1s"),
-        _year=pl.col(EVENT_TIMESTAMP).dt.year(),
-        _month=pl.col(EVENT_TIMESTAMP).dt.month(),
-    )
-    _check_timestamps(table, rows, timed)
-    before = set((lake / table).glob(f"year=*/month=*/{_part_name(batch)}"))
-    written = set()
-    for (year, month), part in timed.partition_by(
+    _check_types(table, rows)
+    rounded = rows.with_columns((pl.col(EVENT_TIMESTAMP) + _ALMOST_A_SECOND).dt.truncate("1s"))
+    _check_order(table, rounded)
+    year, month = pl.col(EVENT_TIMESTAMP).dt.year(), pl.col(EVENT_TIMESTAMP).dt.month()
+    months = rounded.with_columns(_year=year, _month=month).partition_by(
         "_year", "_month", as_dict=True, include_key=False
-    ).items():
-        path = lake / table / f"year={year:04d}" / f"month={month:02d}" / _part_name(batch)
-        _write_atomically(part, path, staging=lake / _STAGING)
-        written.add(path)
-    for stale in before - written:
-        stale.unlink()
+    )
+    before = set((lake / table).glob(f"year=*/month=*/part-{batch}-*.parquet"))
+    written = {
+        _write_part(part, lake, f"{table}/year={year:04d}/month={month:02d}", batch=batch)
+        for (year, month), part in months.items()
+    }
+    _remove(before - written)
     return len(written)
 
 
@@ -87,39 +88,48 @@ def append_quarantine(lake: Path, table: str, rows: pl.DataFrame, *, batch: str)
     rows : polars.DataFrame
         Rows as they were read, with ``reasons``.
     """
-    path = lake / QUARANTINE / table / _part_name(batch)
-    if rows.is_empty():
-        path.unlink(missing_ok=True)
-    else:
-        _write_atomically(rows, path, staging=lake / _STAGING)
+    folder = f"{QUARANTINE}/{table}"
+    before = set((lake / folder).glob(f"part-{batch}-*.parquet"))
+    written = set() if rows.is_empty() else {_write_part(rows, lake, folder, batch=batch)}
+    _remove(before - written)
 
 
-def _part_name(batch: str) -> str:
-    return f"part-{batch}.parquet"
-
-
-def _check_timestamps(table: str, rows: pl.DataFrame, timed: pl.DataFrame) -> None:
+def _check_types(table: str, rows: pl.DataFrame) -> None:
     for name in {EVENT_TIMESTAMP, CREATED} & set(rows.columns):
         if rows[name].dtype != _UTC or rows[name].null_count():
             raise ValueError(
                 f"Got {name} of table {table!r} as {rows[name].dtype} with "
                 f"{rows[name].null_count()} nulls, but expected {_UTC} without nulls"
             )
-    if CREATED in rows.columns:
-        early = timed.filter(pl.col(CREATED) < pl.col(EVENT_TIMESTAMP)).height
-        if early:
-            raise ValueError(
-                f"Got {early} rows of table {table!r} created before their event, but expected none"
-            )
 
 
-def _write_atomically(rows: pl.DataFrame, path: Path, *, staging: Path) -> None:
+def _check_order(table: str, rows: pl.DataFrame) -> None:
+    if CREATED not in rows.columns:
+        return
+    early = rows.filter(pl.col(CREATED) < pl.col(EVENT_TIMESTAMP)).height
+    if early:
+        raise ValueError(
+            f"Got {early} rows of table {table!r} created before their event, but expected none"
+        )
+
+
+def _write_part(rows: pl.DataFrame, lake: Path, folder: str, *, batch: str) -> Path:
+    content = BytesIO()
+    rows.write_parquet(content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    path = lake / folder / f"part-{batch}-{digest[:16]}.parquet"
+    if not path.exists():
+        _write_atomically(content.getbuffer(), path, staging=lake / _STAGING)
+    return path
+
+
+def _write_atomically(content: memoryview, path: Path, *, staging: Path) -> None:
     staging.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=staging, suffix=".parquet", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=staging, delete=False) as file:
         staged = Path(file.name)
         try:
-            rows.write_parquet(file)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
             staged.replace(path)
@@ -135,3 +145,8 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove(files: set[Path]) -> None:
+    for file in files:
+        file.unlink()

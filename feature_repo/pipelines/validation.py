@@ -14,6 +14,7 @@ __all__ = ["AIRPORTS", "FLIGHTS", "PLANES", "REASONS", "WEATHER", "ValidatedTabl
 
 REASONS = "reasons"
 _ROW = "row"
+_COLUMN = "column"
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,9 @@ def validate(raw: pl.DataFrame, schema: Any) -> ValidatedTable:
         pl.col(name).cast(column.dtype.type, strict=False)
         for name, column in schema.columns.items()
     )
-    failures = pl.concat([_untyped_cells(text, typed), _failed_checks(typed, schema)])
+    untyped = _untyped_cells(text, typed)
+    failed = _failed_checks(typed, schema).join(untyped, on=[_ROW, _COLUMN], how="anti")
+    failures = pl.concat([untyped, failed])
     reasons = failures.group_by(_ROW).agg(pl.col(REASONS).unique().sort())
     return ValidatedTable(
         valid=typed.with_row_index(_ROW).join(reasons, on=_ROW, how="anti").drop(_ROW),
@@ -175,8 +178,8 @@ def _untyped_cells(text: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:
         .alias(name)
         for name in text.columns
     ]
-    rows = text.with_row_index(_ROW).select(_ROW, *reasons)
-    return rows.unpivot(index=_ROW, value_name=REASONS).drop_nulls(REASONS).select(_ROW, REASONS)
+    cells = text.with_row_index(_ROW).select(_ROW, *reasons)
+    return cells.unpivot(index=_ROW, variable_name=_COLUMN, value_name=REASONS).drop_nulls()
 
 
 def _failed_checks(typed: pl.DataFrame, schema: Any) -> pl.DataFrame:
@@ -185,9 +188,13 @@ def _failed_checks(typed: pl.DataFrame, schema: Any) -> pl.DataFrame:
     except SchemaErrors as errors:
         cases = errors.failure_cases
     else:
-        return pl.DataFrame(schema={_ROW: pl.get_index_type(), REASONS: pl.String})
-    subject = pl.when(pl.col("schema_context") == "Column").then(pl.col("column") + " fails ")
+        return pl.DataFrame(
+            schema={_ROW: pl.get_index_type(), _COLUMN: pl.String, REASONS: pl.String}
+        )
+    of_a_column = pl.col("schema_context") == "Column"
+    subject = pl.when(of_a_column).then(pl.col("column")).otherwise(pl.lit("row"))
     return cases.select(
         pl.col("index").cast(pl.get_index_type()).alias(_ROW),
-        (subject.otherwise(pl.lit("row fails ")) + pl.col("check")).alias(REASONS),
+        pl.when(of_a_column).then(pl.col("column")).cast(pl.String).alias(_COLUMN),
+        (subject + " fails " + pl.col("check")).alias(REASONS),
     )
