@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (health.router, models.router, predict.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
-    app.openapi = lambda: _describe(app)
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 

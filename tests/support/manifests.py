@@ -75,7 +75,7 @@ def view_plan(
     return ViewPlan(
         name=name,
         table=f"{project}_{name}",
-        join_keys=tuple(JoinKey(name=key, field=key, type=keys[key]) for key in names),  # type: ignore[arg-type]  # a literal
+        join_keys=tuple(JoinKey(name=key, field=key, type=keys[key]) for key in names),
         key_prefix=encode_key_prefix(names).hex(),
         ttl_us=ttl_us,
         features=tuple(OnlineFeature(name=key, type=kind) for key, kind in features.items()),

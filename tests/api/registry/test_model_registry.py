@@ -80,7 +80,9 @@ def test_an_alias_moves(registry: ModelRegistry) -> None:
         (lambda r: r.resolve_alias("delay", "champion"), UnknownAliasError),
     ],
 )
-def test_what_does_not_exist_is_refused_by_name(registry: ModelRegistry, call: Callable[[ModelRegistry], object], error: type[Exception]) -> None:
+def test_what_does_not_exist_is_refused_by_name(
+    registry: ModelRegistry, call: Callable[[ModelRegistry], object], error: type[Exception]
+) -> None:
     register(registry, "a")
     with pytest.raises(error, match="Got"):
         call(registry)

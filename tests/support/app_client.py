@@ -1,0 +1,45 @@
+"""A blocking client of an application in this process, with its lifespan running."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Self
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+from fastapi import FastAPI
+
+
+class AppClient:
+    """Sends requests over httpx's ASGI transport to an application in a thread's event loop."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        lifespan = self.app.router.lifespan_context(self.app)
+        self._stack.enter_context(self._portal.wrap_async_context_manager(lifespan))
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://service",
+        )
+        self._client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        """Send one request; ``options`` are httpx's."""
+        return self._portal.call(partial(self._client.request, method, url, **options))
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        """Send a GET."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> httpx.Response:
+        """Send a POST."""
+        return self.request("POST", url, **options)
