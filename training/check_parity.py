@@ -177,6 +177,7 @@ def check_parity(
         If the shapes or types of the rows are not those of the model's inputs.
     """
     _check_rows(rows, request, request_inputs)
+    request = request if request_inputs else None
     reference = read_model(booster)
     floor = _small_value_floor(reference)
     matrix = _matrix(rows, request, request_inputs, request_functions)
