@@ -64,13 +64,15 @@ def prepare() -> None:
     quarantine table with the reason; their count is printed.
     """
     workspace = Workspace()
-    with _feature_repo_importable(workspace), reporter.task("prepare tables") as task:
+    with _feature_repo_importable(workspace), reporter.task("prepare tables"):
         from pipelines.prepare import prepare as prepare_tables
 
-        report = prepare_tables(workspace.lake, progress=task)
-    table = Table("table", "rows", "quarantined", title="Tables in the lake")
-    for name, counts in report.tables.items():
-        table.add_row(name, f"{counts.rows:,}", f"{counts.quarantined:,}")
+        report = prepare_tables(
+            workspace.lake, progress=lambda line: console.print(f"  {line}", highlight=False)
+        )
+    table = Table("table", "rows", title=f"Tables in {workspace.lake}")
+    for name, rows in report.rows.items():
+        table.add_row(name, f"{rows:,}")
     console.print(table)
 
 

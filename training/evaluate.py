@@ -45,15 +45,15 @@ def evaluate_model(
 ) -> tuple[Evaluation, Scored]:
     """Score the test span with the model and both baselines.
 
-    ``base_rate`` answers one constant, fitted before the test span: the share of positives, or
-    the median label. ``request_only`` is the same learner on the request's own columns, as it
-    would be without a feature store.
+    ``base_rate`` answers the mean label of the rows before the test span, which for a
+    probability is the share of positives. ``request_only`` is the same learner on the
+    request's own columns, as it would be without a feature store.
     """
     request_only = request_only_dataset(spec, dataset)
     request_model = fit_model(spec, request_only)
     features, labels = dataset.matrix("test")
     _, seen = dataset.matrix("train", "validation")
-    constant = float(np.mean(seen) if spec.is_classifier else np.median(seen))
+    constant = float(np.mean(seen))
     scores = {
         MODEL: model.predict(features),
         "base_rate": np.full(labels.size, constant),

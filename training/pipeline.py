@@ -15,6 +15,7 @@ from getpass import getuser
 from pathlib import Path
 
 import lightgbm as lgb
+import numpy as np
 
 from api.contract.manifest import Manifest
 from api.registry.artifact_store import ArtifactStore
@@ -110,18 +111,25 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     """Compare the exported graph with LightGBM on all held-out rows and adversarial ones."""
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
+    model_file = read_step_file(folder, MODEL_FILE, "export")
+    compiled = compile_plan(workspace.open_feature_store(), spec)
     progress(0, 1)
     features, _ = dataset.matrix("test")
-    model_file = read_step_file(folder, MODEL_FILE, "export")
     report = check_parity(
         load_fitted(folder).booster,
         model_file,
-        features,
+        np.ascontiguousarray(features[:, : len(dataset.plan.columns)]),
         request=dataset.request_matrix("test"),
+        request_inputs=dataset.plan.request_inputs,
+        request_functions=compiled.request_functions,
     )
     content = {**report.as_dict(), "model_sha256": hashlib.sha256(model_file).hexdigest()}
     (folder / PARITY).write_text(json.dumps(content, indent=2))
-    return str(report)
+    return (
+        f"{report.n_rows:,} held-out and {report.n_adversarial_rows:,} adversarial rows: "
+        f"{report.n_rows_in_different_leaf} in a different leaf, relative difference at most "
+        f"{report.max_relative_difference:.1e}"
+    )
 
 
 TRAINING_STEPS = (
