@@ -115,13 +115,13 @@ def write_lake(root: Path, *, scale: float = 1.0, seed: int = 11) -> Path:
     return root
 
 
-def definitions(root: Path) -> list[Entity | FeatureView]:
-    """Return the Feast definitions of the stand-in."""
+def definitions(root: Path, suffix: str = "") -> list[Entity | FeatureView]:
+    """Return the Feast definitions of the stand-in; ``suffix`` is added to each folder."""
     entities = {key: entity(key) for key in _CARDINALITY}
     views = [
         view(
             lake_view.name,
-            root / lake_view.name,
+            f"{root / lake_view.name}{suffix}",
             [entities[key] for key in lake_view.keys],
             dict.fromkeys(lake_view.features, Float32),
             ttl=lake_view.ttl,

@@ -18,6 +18,8 @@ from typing import Final
 
 import polars as pl
 
+from training.offline_store.source_rows import sort_by_time
+
 __all__ = [
     "CREATED",
     "EVENT",
@@ -56,14 +58,14 @@ def order_by_known_time(
     pl.DataFrame
         ``rows`` with ``known``, ascending in known time; within a key ascending in event time.
     """
-    has_created = CREATED in rows.columns
-    cutoff = created_cutoff and has_created
-    if cutoff:
-        rows = rows.filter(pl.col(CREATED).is_not_null())
-    known = pl.max_horizontal(EVENT, CREATED) if cutoff else pl.col(EVENT)
-    order = [KNOWN, EVENT, CREATED] if cutoff else [KNOWN, *([CREATED] if has_created else [])]
-    rows = rows.with_columns(known.alias(KNOWN)).sort(order, nulls_last=False)
-    if not cutoff or rows[EVENT].is_sorted():
+    if CREATED not in rows.columns:
+        return sort_by_time(rows.with_columns(pl.col(EVENT).alias(KNOWN)), [EVENT])
+    if not created_cutoff:
+        return sort_by_time(rows.with_columns(pl.col(EVENT).alias(KNOWN)), [EVENT, CREATED])
+    rows = sort_by_time(rows.filter(pl.col(CREATED).is_not_null()), [EVENT, CREATED])
+    rows = rows.with_columns(pl.max_horizontal(EVENT, CREATED).alias(KNOWN))
+    rows = rows.sort(KNOWN, maintain_order=True)
+    if rows[EVENT].is_sorted():
         return rows
     latest_event = pl.col(EVENT).cum_max()
     if keys:

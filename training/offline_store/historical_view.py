@@ -18,7 +18,7 @@ from training.offline_store.asof_join import CREATED, EVENT
 from training.offline_store.column_types import conform, declared_type, epoch_microseconds
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.parquet_source import ParquetTable, between, open_parquet_table
-from training.offline_store.source_rows import drop_ties, has_ties
+from training.offline_store.source_rows import drop_ties, has_ties, sort_by_time
 
 __all__ = ["HistoricalView", "JoinKey", "RequestedFeature", "plan_view", "requested_features"]
 
@@ -91,8 +91,10 @@ class HistoricalView:
         selected = self._select(start, end, key_types, known_by)
         columns = {feature.source for feature in self.features}
         rows = self._collect(selected, sorted(columns))
-        identity = [*self.key_names, EVENT, *([CREATED] if self.created_column else [])]
-        if has_ties(rows, identity):
+        instants = [EVENT, *([CREATED] if self.created_column else [])]
+        identity = [*self.key_names, *instants]
+        rows = sort_by_time(rows, instants)
+        if has_ties(rows, identity, instants=instants):
             breakers = [f"source:{column}" for column in self.tie_breakers]
             wider = self._collect(selected, sorted(columns | set(self.tie_breakers)))
             rows = drop_ties(wider, identity, breakers)

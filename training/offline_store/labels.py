@@ -43,8 +43,9 @@ class Labels:
     @property
     def bounds(self) -> tuple[datetime | None, datetime | None]:
         """The first and the last instant, in UTC; None without labels."""
-        instants = self.instants.cast(pl.Datetime("us", "UTC")).sort()
-        return (None, None) if instants.is_empty() else (instants[0], instants[-1])
+        instants = pl.DataFrame({"t": self.instants.cast(pl.Datetime("us", "UTC"))})
+        first, last = instants.select(pl.min("t").alias("first"), pl.max("t").alias("last")).row(0)
+        return first, last
 
     def column(self, name: str) -> pl.Series:
         """Return one column, shape ``(n_labels,)``, in the labels' order."""

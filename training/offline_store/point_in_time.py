@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
 from training.offline_store.asof_join import (
@@ -21,6 +23,8 @@ from training.offline_store.labels import Labels
 from training.offline_store.time_slices import SliceLimits, month_slices
 
 __all__ = ["TimeOrder", "join_view"]
+
+Rows = TypeVar("Rows", pl.DataFrame, pl.Series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,13 @@ class TimeOrder:
         if instants.is_sorted():
             return cls(instants, None, None)
         forward = instants.arg_sort()
-        return cls(instants.gather(forward), forward, forward.arg_sort())
+        places = np.empty(len(forward), dtype=np.uint32)
+        places[forward.to_numpy()] = np.arange(len(forward), dtype=np.uint32)
+        return cls(instants.gather(forward), forward, pl.Series(places))
+
+    def restore(self, values: Rows) -> Rows:
+        """Bring values that are in order of time back to the labels' order."""
+        return values if self.backward is None else values[self.backward]
 
 
 def join_view(
@@ -83,20 +93,24 @@ def join_view(
     """
     keyed, key_types = _keyed_labels(labels, order, view)
     latest = int(order.instants[-1]) if cutoff and len(order.instants) else None
-    carried: pl.DataFrame | None = None
+    columns = [f"feature:{feature.output}" for feature in view.features]
+    slices = list(_slices(view, order.instants, limits))
+    known: pl.DataFrame | None = None
     joined: list[pl.DataFrame] = []
-    placed = 0
-    for start, end in _slices(view, order.instants, limits):
+    placed, joined_until = 0, 0
+    for start, end in slices:
         rows = view.read(start, end, key_types, known_by=latest)
-        if carried is not None:
-            rows = pl.concat([carried, rows])
+        if known is not None:
+            earlier = rows_for_later_labels(known, view.key_names, after=joined_until)
+            rows = pl.concat([earlier.drop(KNOWN), rows])
         known = order_by_known_time(rows, view.key_names, created_cutoff=cutoff)
         until = order.instants.search_sorted(end, side="right")
-        joined.append(_gather_features(keyed[placed:until], known, view))
-        placed = until
-        carried = rows_for_later_labels(known, view.key_names, after=end).drop(KNOWN)
-    features = pl.concat(joined)
-    return features if order.backward is None else features[order.backward]
+        found = last_known_rows(keyed[placed:until], known, view.key_names, ttl_us=view.ttl_us)
+        if len(slices) == 1:
+            return known.select(columns)[order.restore(found)]
+        joined.append(known.select(columns)[found])
+        placed, joined_until = until, end
+    return order.restore(pl.concat(joined))
 
 
 def _keyed_labels(
@@ -134,10 +148,3 @@ def _slices(
         return
     first = bounds[0] if start is None else max(start, bounds[0])
     yield from month_slices(min(first, end), end, limits.months)
-
-
-def _gather_features(
-    labels: pl.DataFrame, known: pl.DataFrame, view: HistoricalView
-) -> pl.DataFrame:
-    found = last_known_rows(labels, known, view.key_names, ttl_us=view.ttl_us)
-    return known.select(f"feature:{feature.output}" for feature in view.features)[found]

@@ -12,12 +12,36 @@ from collections.abc import Sequence
 
 import polars as pl
 
-__all__ = ["drop_ties", "has_ties", "latest_rows"]
+__all__ = ["drop_ties", "has_ties", "latest_rows", "sort_by_time"]
 
 
-def has_ties(rows: pl.DataFrame, identity: Sequence[str]) -> bool:
-    """Tell whether two rows are equal in all of the ``identity`` columns."""
-    return rows.height > 1 and rows.select(identity).n_unique() < rows.height
+def has_ties(rows: pl.DataFrame, identity: Sequence[str], *, instants: Sequence[str]) -> bool:
+    """Tell whether two rows are equal in all of the ``identity`` columns.
+
+    ``instants`` are those of them by which ``rows`` is sorted: only neighbours of equal times
+    are looked at further.
+    """
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in instants)
+    mask = rows.select(same=same)["same"]
+    if not mask[1:].any():
+        return False
+    mask = mask.set(pl.Series([0]), value=False) if mask.len() else mask
+    simultaneous = rows.select(identity).filter(mask | mask.shift(-1, fill_value=False))
+    return simultaneous.n_unique() < simultaneous.height
+
+
+def sort_by_time(rows: pl.DataFrame, instants: Sequence[str]) -> pl.DataFrame:
+    """Sort by Int64 ``instants``, null first; rows that are sorted already are left alone."""
+    event, *created = (pl.col(name) for name in instants)
+    ascending = event >= event.shift()
+    for column in created:
+        before = column.shift()
+        ascending &= (
+            (event > event.shift()) | before.is_null() | (column.is_not_null() & (column >= before))
+        )
+    if rows.select(ascending=ascending.all())["ascending"][0]:
+        return rows
+    return rows.sort(instants, nulls_last=False)
 
 
 def drop_ties(

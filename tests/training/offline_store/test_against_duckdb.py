@@ -48,7 +48,7 @@ def test_every_label_equals_the_reference_read_at_once_and_in_slices(
         got = pl.DataFrame(job.to_arrow())
 
         assert got.height == 336_776
-        assert got.select(flights.columns).cast(dict(flights.schema)).equals(flights)
+        assert got.select(flights.columns).cast(flights.schema).equals(flights)
         assert count_differences(got, expected, expected.columns) == dict.fromkeys(
             expected.columns, 0
         )
