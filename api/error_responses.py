@@ -81,7 +81,7 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
         error, errors.ModelRefusedError
     )
     return problem_response(
-        status=status,
+        status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
         request_id=request.state.request_id,

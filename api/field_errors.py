@@ -59,8 +59,8 @@ def translate_validation_error(error: ValidationError) -> InvalidRequestError:
         where = f" at line {position[1]}, column {position[2]}" if position else ""
         return MalformedJsonError(f"Got a body that stops being JSON in UTF-8{where}.")
     fields = tuple(_field_error(dict(finding)) for finding in findings[:MAX_FIELDS])
-    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
-    return InvalidInstancesError(f"{fields[0].message.rstrip('.')}{more}.", fields)
+    more = f" The body has {len(findings) - 1} more errors." if len(findings) > 1 else ""
+    return InvalidInstancesError(fields[0].message + more, fields)
 
 
 def _field_error(finding: dict[str, Any]) -> FieldError:

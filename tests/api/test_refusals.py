@@ -1,0 +1,276 @@
+"""Bad input to every address: a 4xx that names the place, never a 5xx, never another score."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.app_client import AppClient
+from tests.support.manifests import EXAMPLE
+
+PREDICT = "/v1/models/arrival_delay:predict"
+
+
+def body(field: str, text: str) -> bytes:
+    """Return the example as a request with raw JSON `text` as the value of `field`."""
+    pairs = [(name, json.dumps(value)) for name, value in EXAMPLE.items() if name != field]
+    inner = ", ".join(f'"{name}": {value}' for name, value in [*pairs, (field, text)])
+    return f'{{"instances": [{{{inner}}}]}}'.encode()
+
+
+def post(client: AppClient, content: bytes, **headers: str) -> httpx.Response:
+    headers = {"content-type": "application/json"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    return client.post(PREDICT, content=content, headers=headers)
+
+
+def check_problem(response: httpx.Response, status: int, code: str) -> Any:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == response.headers["x-request-id"]
+    for leak in ("pytest-of-", "sqlite", "SELECT", "Traceback", "pydantic"):
+        assert leak not in response.text
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "got", "expected"),
+    [
+        ("carrier", "1", "1", "'UA', 'AA' or 'DL'"),
+        ("carrier", "null", "null", "'UA', 'AA' or 'DL'"),
+        ("carrier", '"XX"', '"XX"', "'UA', 'AA' or 'DL'"),
+        ("carrier", "NaN", "NaN", "'UA', 'AA' or 'DL'"),
+        ("origin", "NaN", "NaN", "a string"),
+        ("origin", "-Infinity", "-Infinity", "a string"),
+        ("origin", "{}", "an object", "a string"),
+        ("origin", '"' + "x" * 257 + '"', None, "at most 256 characters"),
+        ("origin", '"E\\u0000R"', '"E\\u0000R"', "text without NUL"),
+        ("seats", '"1"', '"1"', "a whole number"),
+        ("seats", "true", "true", "a whole number"),
+        ("seats", "1.5", "1.5", "a whole number"),
+        ("seats", "1e999", "Infinity", "a whole number"),
+        ("seats", "9223372036854775808", None, "a number of at most 9223372036854775807"),
+        ("seats", "-9223372036854775809", None, "a number of at least -9223372036854775808"),
+        ("seats", "1" + "0" * 4000, "a very large whole number", None),
+        ("distance", '"1"', '"1"', "a number"),
+        ("distance", "true", "true", "a number"),
+        ("distance", "NaN", "NaN", "a finite number"),
+        ("distance", "Infinity", "Infinity", "a finite number"),
+        ("distance", "-Infinity", "-Infinity", "a finite number"),
+        ("distance", "1e999", "Infinity", "a finite number"),
+        ("distance", "[1]", "a list of 1", "a number"),
+        ("international", "0", "0", "true or false"),
+        ("international", '"true"', '"true"', "true or false"),
+        ("scheduled_departure", "1380637020", "1380637020", "a string"),
+        ("scheduled_departure", '"1380637020"', None, None),
+        ("scheduled_departure", '"2013-10-01T10:17:00"', None, None),
+        ("scheduled_departure", '"2013-10-01"', None, None),
+        ("scheduled_departure", '"2013-02-30T10:17:00Z"', None, None),
+        ("scheduled_departure", '"2013-10-01T24:00:00Z"', None, None),
+        ("scheduled_departure", '"2013-10-01T10:17:60Z"', None, None),
+        ("scheduled_departure", '"2013-10-01T10:17:00+24:00"', None, None),
+        ("scheduled_departure", '"0000-01-01T00:00:00Z"', None, None),
+        ("scheduled_departure", '"10000-01-01T00:00:00Z"', None, None),
+        ("scheduled_departure", '"\uff12\uff1013-10-01T10:17:00Z"', None, None),
+        ("scheduled_departure", '"2013-10-01T10:17:00Z\\n"', None, None),
+        ("gate", "1", "1", "no field of that name"),
+        ("gate", "NaN", "NaN", "no field of that name"),
+        ("gate", "1e999", "Infinity", "no field of that name"),
+        ("a/b~c", "1", "1", "no field of that name"),
+        ("field_0", '"UA"', '"UA"', "no field of that name"),
+    ],
+)
+def test_a_refused_value_is_named(
+    client: AppClient, field: str, text: str, got: str | None, expected: str | None
+) -> None:
+    problem = check_problem(post(client, body(field, text)), 422, "invalid_instances")
+    (error,) = problem["errors"]
+    assert error["pointer"] == "/instances/0/" + field.replace("~", "~0").replace("/", "~1")
+    if got is not None:
+        assert error["got"] == got
+    if expected is not None:
+        assert error["expected"] == expected
+    if field == "scheduled_departure" and text.startswith('"'):
+        assert "UTC offset" in error["expected"]
+    assert error["message"] in problem["detail"]
+
+
+@pytest.mark.parametrize("field", list(EXAMPLE))
+def test_a_missing_field_is_named(client: AppClient, field: str) -> None:
+    instance = {name: value for name, value in EXAMPLE.items() if name != field}
+    response = client.post(PREDICT, json={"instances": [EXAMPLE, instance]})
+    (error,) = check_problem(response, 422, "invalid_instances")["errors"]
+    assert error == {
+        "pointer": f"/instances/1/{field}",
+        "got": "nothing",
+        "expected": "a value",
+        "message": f"Got nothing at /instances/1/{field}, but expected a value.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer"),
+    [
+        (b"{}", "/instances"),
+        (b"[]", ""),
+        (b"1", ""),
+        (b"NaN", ""),
+        (b"1e999", ""),
+        (b'{"instances": []}', "/instances"),
+        (b'{"instances": {}}', "/instances"),
+        (b'{"instances": NaN}', "/instances"),
+        (b'{"instances": [1]}', "/instances/0"),
+        (b'{"instances": [null]}', "/instances/0"),
+        (b'{"instances": [[]]}', "/instances/0"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused_where_it_differs(
+    client: AppClient, content: bytes, pointer: str
+) -> None:
+    problem = check_problem(post(client, content), 422, "invalid_instances")
+    assert problem["errors"][0]["pointer"] == pointer
+
+
+def test_an_unknown_top_level_field_is_named(client: AppClient) -> None:
+    response = client.post(PREDICT, json={"instances": [EXAMPLE], "parameters": {}})
+    (error,) = check_problem(response, 422, "invalid_instances")["errors"]
+    assert error["pointer"] == "/parameters"
+
+
+def test_too_many_instances_are_counted(client: AppClient) -> None:
+    response = client.post(PREDICT, json={"instances": [EXAMPLE] * 1001})
+    (error,) = check_problem(response, 422, "invalid_instances")["errors"]
+    assert (error["got"], error["expected"]) == ("a list of 1001", "a list of at most 1000")
+
+
+def test_many_findings_are_listed_up_to_twenty(client: AppClient) -> None:
+    problem = check_problem(
+        client.post(PREDICT, json={"instances": [{}] * 10}), 422, "invalid_instances"
+    )
+    assert len(problem["errors"]) == 20
+    assert problem["detail"].endswith("The body has 69 more errors.")
+
+
+@pytest.mark.parametrize(
+    ("content", "position"),
+    [
+        (b"", "line 1, column 0"),
+        (b"{", "line 1, column 1"),
+        (b'{"instances": [}', "line 1, column 16"),
+        (b'{"instances":\n [1,]}', "line 2, column 5"),
+        (b"\xff", "line 1, column 1"),
+        (b'{"instances": ["\xff"]}', "line 1, column"),
+        (b"\xef\xbb\xbf{}", "line 1, column 1"),
+        (b"[" * 100_000, "line 1, column"),
+        (b"9" * 5000, "line 1, column"),
+        (b'{"instances": [{"origin": "\\ud800"}]}', "line 1, column"),
+        (b'{"instances": [{"\\udfff": 1}]}', "line 1, column"),
+        (b'{"instances": [{"origin": "E\nR"}]}', "line"),
+        (b'{"instances": []} {}', "line 1, column 19"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_its_position(
+    client: AppClient, content: bytes, position: str
+) -> None:
+    problem = check_problem(post(client, content), 400, "malformed_json")
+    assert position in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/models/nope:predict", "unknown_model"),
+        ("/v1/models/nope/versions/1:predict", "unknown_model"),
+        ("/v1/models/nope/labels/champion:predict", "unknown_model"),
+        ("/v1/models/Robert'); DROP TABLE model;--:predict", "unknown_model"),
+        ("/v1/models/%00:predict", "unknown_model"),
+        ("/v1/models/%ed%a0%80:predict", "unknown_model"),
+        ("/v1/models/arrival_delay/versions/99:predict", "unknown_version"),
+        ("/v1/models/arrival_delay/versions/0:predict", "unknown_version"),
+        ("/v1/models/arrival_delay/versions/-1:predict", "unknown_version"),
+        ("/v1/models/arrival_delay/versions/1.0:predict", "unknown_version"),
+        ("/v1/models/arrival_delay/versions/one:predict", "unknown_version"),
+        (f"/v1/models/arrival_delay/versions/{'9' * 5000}:predict", "unknown_version"),
+        ("/v1/models/arrival_delay/labels/nope:predict", "unknown_alias"),
+        ("/v1/models/arrival_delay/labels/%00:predict", "unknown_alias"),
+        ("/v1/models/arrival_delay:explain", "unknown_route"),
+        ("/v1/models/a/b:predict", "unknown_route"),
+        ("/v1/nothing", "unknown_route"),
+        ("/", "unknown_route"),
+    ],
+)
+def test_what_does_not_exist_is_not_found(client: AppClient, path: str, code: str) -> None:
+    check_problem(client.post(path, json={"instances": [EXAMPLE]}), 404, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", PREDICT, "POST"),
+        ("PUT", PREDICT, "POST"),
+        ("GET", "/v1/models/arrival_delay/versions/1:predict", "POST"),
+        ("POST", "/v1/models", "GET"),
+        ("DELETE", "/v1/models/arrival_delay", "GET"),
+    ],
+)
+def test_another_method_is_refused_with_the_right_one(
+    client: AppClient, method: str, path: str, allowed: str
+) -> None:
+    response = client.request(method, path)
+    check_problem(response, 405, "method_not_allowed")
+    assert allowed in response.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content_type": "text/plain"},
+        {"content_type": "application/x-www-form-urlencoded"},
+        {"content_type": "application/json; charset=utf-16"},
+        {"content_encoding": "gzip"},
+    ],
+)
+def test_another_media_type_is_refused(client: AppClient, headers: dict[str, str]) -> None:
+    check_problem(post(client, body("seats", "1"), **headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=UTF-8", "application/vnd.api+json"],
+)
+def test_json_under_its_other_names_is_taken(client: AppClient, content_type: str) -> None:
+    assert post(client, body("seats", "1"), content_type=content_type).status_code == 200
+
+
+def test_a_body_without_a_type_is_taken_for_json(client: AppClient) -> None:
+    response = client.post(PREDICT, content=body("seats", "1"))
+    assert "content-type" not in response.request.headers
+    assert response.status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused(client: AppClient) -> None:
+    limit = 1024 * 1024
+    assert post(client, body("seats", "1").ljust(limit)).status_code == 200
+    check_problem(post(client, body("seats", "1").ljust(limit + 1)), 413, "body_too_large")
+
+
+def test_a_chunked_body_over_the_limit_is_refused(client: AppClient) -> None:
+    async def drip() -> Any:
+        for _ in range(1025):
+            yield b" " * 1024
+
+    headers = {"content-type": "application/json"}
+    response = client.post(PREDICT, content=drip(), headers=headers)
+    assert "content-length" not in response.request.headers
+    check_problem(response, 413, "body_too_large")
+
+
+def test_the_callers_request_id_is_kept_where_it_is_harmless(client: AppClient) -> None:
+    kept = client.get("/livez", headers={"x-request-id": "trace-1.a_B"})
+    assert kept.headers["x-request-id"] == "trace-1.a_B"
+    replaced = client.get("/livez", headers={"x-request-id": "x" * 129})
+    assert len(replaced.headers["x-request-id"]) == 32
