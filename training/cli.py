@@ -181,7 +181,8 @@ def list_models() -> None:
 def serve() -> None:
     """Serve the registered models over HTTP; settings come from ZEROSKEW_... variables."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "api"])  # noqa: S606 - replaces this process
+    environment = Workspace().service_environment() | os.environ
+    os.execve(sys.executable, [sys.executable, "-m", "api"], environment)  # noqa: S606 - no shell
 
 
 @app.command(rich_help_panel=SERVING)

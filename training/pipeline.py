@@ -166,7 +166,7 @@ def publish(
         return publish_model(
             manifest,
             model_file,
-            artifacts=ArtifactStore(workspace.artifacts),
+            artifacts=ArtifactStore(workspace.artifacts_dir),
             registry=registry,
             alias=alias,
             created_by=getuser(),

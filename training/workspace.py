@@ -23,22 +23,24 @@ class Workspace(BaseSettings):
 
     feature_repo: Path = Path("feature_repo")
     models: Path = Path("training/models")
-    home: Path = Field(default=Path("var"))
+    home: Path = Path("var")
+    registry_url: str = Field(
+        default_factory=lambda given: f"sqlite:///{given['home'] / 'zeroskew.db'}"
+    )
+    artifacts_dir: Path = Field(default_factory=lambda given: given["home"] / "artifacts")
 
     @property
     def lake(self) -> Path:
         """Feature and label tables, one folder of Parquet files each."""
         return self.home / "lake"
 
-    @property
-    def artifacts(self) -> Path:
-        """Model files and manifests, addressed by sha256."""
-        return self.home / "artifacts"
-
-    @property
-    def registry_url(self) -> str:
-        """The model registry's database."""
-        return f"sqlite:///{self.home / 'zeroskew.db'}"
+    def service_environment(self) -> dict[str, str]:
+        """Return the settings by which the service finds what was made here."""
+        return {
+            "ZEROSKEW_REGISTRY_URL": self.registry_url,
+            "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),
+            "ZEROSKEW_ONLINE_STORE": f"sqlite:///{self.home / 'feast' / 'online.db'}",
+        }
 
     def work(self, model: str) -> Path:
         """Return the folder of a model's intermediate files, made if it is missing."""
