@@ -120,7 +120,7 @@ def _sides(tree: Tree, split: int, before: _Reach) -> tuple[_Reach, _Reach]:
             _Reach(before.above, before.up_to, inside, before.outside),
             _Reach(before.above, before.up_to, before.inside, before.outside | codes),
         )
-    threshold = float(tree.threshold[split])
+    threshold = float(tree.decision_threshold[split])
     return (
         _Reach(before.above, min(before.up_to, threshold), before.inside, before.outside),
         _Reach(max(before.above, threshold), before.up_to, before.inside, before.outside),
@@ -159,4 +159,4 @@ def _float32_at_most(value: float) -> np.float32:
     """Return the largest float32 that is not above `value`; infinity beyond their range."""
     with np.errstate(over="ignore"):
         nearest = np.float32(value)
-    return nearest if nearest <= value else np.nextafter(nearest, np.float32(-np.inf))
+    return nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf))

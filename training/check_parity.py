@@ -301,7 +301,7 @@ def _relative_difference(got: FloatArray, expected: FloatArray, floor: float) ->
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(got - expected) / np.maximum(np.abs(expected), floor)
     difference = np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
-    by_row: FloatArray = difference.reshape(len(got), -1).max(axis=1)
+    by_row: FloatArray = difference.reshape(len(got), math.prod(got.shape[1:])).max(axis=1)
     return by_row
 
 

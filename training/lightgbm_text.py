@@ -14,11 +14,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MissingType", "ModelTextError", "TextModel", "Tree", "parse_model_text"]
+__all__ = [
+    "ZERO_THRESHOLD",
+    "MissingType",
+    "ModelTextError",
+    "TextModel",
+    "Tree",
+    "parse_model_text",
+]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+ZERO_THRESHOLD: Final = float(np.float32(1e-35))
+"""LightGBM's ``kZeroThreshold``: numbers that are not larger count as zero."""
 
 _CATEGORICAL_BIT: Final = 1
 _DEFAULT_LEFT_BIT: Final = 2
@@ -78,6 +88,18 @@ class Tree:
     def n_splits(self) -> int:
         """Number of splits; 0 for a constant tree."""
         return len(self.split_feature)
+
+    @property
+    def decision_threshold(self) -> FloatArray:
+        """Thresholds that give LightGBM's predictions, float64 ``(n_splits,)``.
+
+        Its predictor reads ``|x| <= 1e-35`` (the float32 next to it) as 0, so a threshold
+        inside that interval acts as one below it or at its upper end.
+        """
+        below = (self.threshold >= -ZERO_THRESHOLD) & (self.threshold < 0)
+        above = (self.threshold >= 0) & (self.threshold < ZERO_THRESHOLD)
+        moved = np.where(below, np.nextafter(-ZERO_THRESHOLD, -np.inf), self.threshold)
+        return np.where(above, ZERO_THRESHOLD, moved)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ How LightGBM decides a split (``Tree::NumericalDecision`` and ``Tree::Categorica
 its ``tree.h``, behind a predictor that reads ``|x| <= 1e-35`` as 0), and what stands for it
 here, where 1e-35 means the float32 next to it:
 
-- a number goes left when ``x <= threshold``: ``BRANCH_LEQ`` on doubles, with thresholds
-  between -1e-35 and 1e-35 moved to the end of that interval, below or above;
+- a number goes left when ``x <= threshold``: ``BRANCH_LEQ`` on doubles (`Tree.decision_threshold`);
 - NaN goes the default way (missing type NaN), the default way as zero does (missing type
   zero), or as 0 does (missing type none): ``nodes_missing_value_tracks_true``;
 - with missing type zero, ``|x| <= 1e-35`` goes the default way: such values
@@ -24,13 +23,10 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from training.lightgbm_text import FloatArray, IntArray, MissingType, TextModel, Tree
+from training.lightgbm_text import ZERO_THRESHOLD, IntArray, MissingType, TextModel, Tree
 from training.onnx_graph import GraphBuilder
 
 __all__ = ["add_tree_ensemble"]
-
-ZERO_THRESHOLD: Final = float(np.float32(1e-35))
-"""LightGBM's ``kZeroThreshold``: what counts as zero where zero is missing."""
 
 _BRANCH_LEQ: Final = 0
 _BRANCH_MEMBER: Final = 6
@@ -177,7 +173,7 @@ def _tree_nodes(
     )
     nodes: dict[str, Any] = {
         "nodes_featureids": np.array([columns[key] for key in keys]),
-        "nodes_splits": np.where(tree.is_categorical, 0.0, _around_zero(tree.threshold)),
+        "nodes_splits": np.where(tree.is_categorical, 0.0, tree.decision_threshold),
         "nodes_modes": np.where(tree.is_categorical, _BRANCH_MEMBER, _BRANCH_LEQ),
         "nodes_missing_value_tracks_true": (nan_goes_left & ~tree.is_categorical).astype(int),
         "leaf_weights": tree.leaf_value,
@@ -189,14 +185,6 @@ def _tree_nodes(
         )
         nodes[f"nodes_{side}leafs"] = is_leaf.astype(int)
     return nodes
-
-
-def _around_zero(threshold: FloatArray) -> FloatArray:
-    """Move thresholds so that all of ``|x| <= 1e-35`` takes the way of 0."""
-    below = (threshold >= -ZERO_THRESHOLD) & (threshold < 0)
-    above = (threshold >= 0) & (threshold < ZERO_THRESHOLD)
-    moved = np.where(below, np.nextafter(-ZERO_THRESHOLD, -np.inf), threshold)
-    return np.where(above, ZERO_THRESHOLD, moved)
 
 
 def _constant_tree_nodes(tree: Tree, leaf: int) -> dict[str, Any]:
