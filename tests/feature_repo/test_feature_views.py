@@ -129,6 +129,20 @@ def test_history_knows_what_was_known_when_asked(store: FeatureStore) -> None:
     assert {name: row[name] for name in EXPECTED} == EXPECTED
 
 
+@pytest.mark.parametrize(("minute", "delay"), [(54, None), (55, 20.0)])
+def test_a_landing_counts_from_when_its_row_was_created(
+    minute: int, delay: float | None, store: FeatureStore
+) -> None:
+    asked_at = datetime(2013, 6, 14, 16, minute, tzinfo=UTC)
+    labels = pl.DataFrame([REQUEST | {"event_timestamp": asked_at}]).to_pandas()
+    joined = store.get_historical_features(
+        labels,
+        ["plane_performance:plane_last_arrival_delay"],
+        filter_by_created_timestamp=True,
+    ).to_df()
+    assert pl.from_pandas(joined)["plane_last_arrival_delay"].item() == delay
+
+
 def test_online_equals_history(store: FeatureStore) -> None:
     store.materialize(ASKED_AT - timedelta(days=365), ASKED_AT)
     online: dict[str, Any] = store.get_online_features(arrival_delay_v1, [REQUEST]).to_dict()

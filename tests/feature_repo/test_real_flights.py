@@ -76,6 +76,14 @@ def test_every_duration_is_plausible(flights: pl.DataFrame) -> None:
     assert bounds["ground"].drop_nulls().is_between(5, 235).all()
 
 
+def test_no_zone_is_an_hour_off_in_any_month(flights: pl.DataFrame) -> None:
+    """Elapsed time less air time knows no zones: an hour off would show in its median."""
+    ground = minutes(pl.col("arrived_at") - pl.col("departed_at")) - pl.col("air_time")
+    medians = flights.group_by("dest", "month").agg(ground.median().alias("ground")).drop_nulls()
+    assert medians.height > 1000
+    assert medians["ground"].is_between(16, 57).all()
+
+
 def test_the_counts_of_the_published_year(prepared: tuple[Path, PrepareReport]) -> None:
     lake, report = prepared
     assert report.quarantined == {"airports": 0, "planes": 0, "weather": 1, "flights": 0}
