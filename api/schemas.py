@@ -34,6 +34,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
+_MAX_TIMESTAMP_LENGTH: Final = 64
 _TIMESTAMP: Final = "a timestamp with UTC offset, such as 2013-10-01T10:17:00-04:00"
 
 
@@ -237,7 +238,9 @@ def _field_type(field: RequestField, manifest: Manifest, limits: InstanceLimits)
         FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1)],
         FieldType.NUMBER: Annotated[float, Field(allow_inf_nan=False)],
         FieldType.BOOLEAN: bool,
-        FieldType.TIMESTAMP: Annotated[text, AfterValidator(parse_timestamp)],
+        FieldType.TIMESTAMP: Annotated[
+            str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
+        ],
     }[field.type]
 
 

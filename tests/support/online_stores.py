@@ -95,5 +95,7 @@ def write_rows(
     event_time: datetime = EVENT_TIME,
 ) -> None:
     """Write rows of join keys and features online; a row's own ``event_timestamp`` wins."""
-    frame = pd.DataFrame([{"event_timestamp": event_time, **row} for row in rows])
+    # Objects, because a column of floats would round whole numbers beside a null.
+    frame = pd.DataFrame([{"event_timestamp": event_time, **row} for row in rows], dtype=object)
+    frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
     store.write_to_online_store(view, df=frame)

@@ -1,0 +1,101 @@
+"""A real server process: it starts, answers, limits what it reads, and stops when told."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """A process of ``python -m api`` and the address that its log names."""
+
+    def __init__(self, folder: Path, online_store: Path) -> None:
+        environment = {
+            **os.environ,
+            "ZEROSKEW_REGISTRY_URL": f"sqlite:///{folder}/zeroskew.db",
+            "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
+            "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
+            "ZEROSKEW_CLOCK": "2013-10-01T12:00:00Z",
+            "ZEROSKEW_PORT": "0",
+            "ZEROSKEW_LOG_FORMAT": "json",
+            "ZEROSKEW_MAX_BODY_BYTES": "2000",
+            "ZEROSKEW_BODY_TIMEOUT_SEC": "0.2",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "api"],
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.log: list[dict[str, object]] = []
+        self.url = self._read_until("running on")
+
+    def _read_until(self, text: str) -> str:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(json.loads(line))
+            if text in str(self.log[-1]["event"]):
+                found = re.search(r"http://[\d.]+:\d+", str(self.log[-1]["event"]))
+                assert found
+                return found[0]
+        raise AssertionError(self.log)
+
+    def stop(self) -> int:
+        """Send SIGTERM, wait, and keep the rest of the log."""
+        self.process.send_signal(signal.SIGTERM)
+        _, rest = self.process.communicate()
+        self.log += [json.loads(line) for line in rest.splitlines()]
+        return self.process.returncode
+
+
+@pytest.fixture
+def server(tmp_path: Path, online_store: Path) -> Iterator[Server]:
+    graph = sum_graph(6, 2)
+    publish(tmp_path, make_manifest(graph), graph)
+    running = Server(tmp_path, online_store)
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+        running.process.communicate()
+
+
+def test_a_server_answers_and_stops_cleanly(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        assert client.get("/readyz").status_code == 200
+        headers = {"x-request-id": "test-1"}
+        path = "/v1/models/arrival_delay:predict"
+        answer = client.post(path, json={"instances": [EXAMPLE]}, headers=headers)
+        assert answer.status_code == 200
+        assert answer.json()["as_of"] == "2013-10-01T12:00:00Z"
+        assert "server" not in answer.headers
+        large = client.post(path, content=(b" " * 1000 for _ in range(3)))
+        assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
+    _send_half_a_body(server)
+    assert server.stop() in (0, -signal.SIGTERM)
+    lines = [line for line in server.log if line["event"] == "request_finished"]
+    assert [line["status"] for line in lines] == [200, 200, 413, 408]
+    assert lines[1]["request_id"] == "test-1"
+    assert server.log[-1]["event"].startswith("Finished server process")  # type: ignore[attr-defined]  # text
+
+
+def _send_half_a_body(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            b"POST /v1/models/arrival_delay:predict HTTP/1.1\r\nHost: x\r\n"
+            b'Content-Length: 100\r\n\r\n{"instances": '
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")

@@ -1,0 +1,208 @@
+"""The service around predictions: health, models, documentation, publishing, start-up."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.errors import ModelRefusedError, RegistrySchemaError
+from api.main import create_app
+from api.registry.model_registry import ModelRegistry
+from tests.api.conftest import make_settings
+from tests.support.app_client import AppClient
+from tests.support.manifests import EXAMPLE, FIELDS, make_manifest, publish, sum_graph
+
+GRAPH = sum_graph(6, 2)
+INSTANCES = {"instances": [EXAMPLE]}
+
+
+def test_the_service_is_alive_and_ready(client: AppClient) -> None:
+    assert client.get("/livez").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ok"}
+
+
+def test_models_are_listed_with_versions_and_aliases(client: AppClient) -> None:
+    models = {model["name"]: model for model in client.get("/v1/models").json()["models"]}
+    assert sorted(models) == ["arrival_delay", "delay_class", "is_late"]
+    delay = models["arrival_delay"]
+    assert delay["aliases"] == {"challenger": 2, "champion": 1}
+    assert [version["version"] for version in delay["versions"]] == [2, 1]
+    assert client.get("/v1/models/arrival_delay").json() == delay
+
+
+def test_a_version_shows_its_manifest(client: AppClient) -> None:
+    shown = client.get("/v1/models/arrival_delay/versions/1").json()
+    assert shown["aliases"] == ["champion"]
+    assert shown["registered"]["created_by"] == "test"
+    assert shown["manifest"] == json.loads(make_manifest(GRAPH).model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/models/nope", "unknown_model"),
+        ("/v1/models/nope/versions/1", "unknown_model"),
+        ("/v1/models/arrival_delay/versions/3", "unknown_version"),
+        ("/v1/models/arrival_delay/versions/x", "unknown_version"),
+    ],
+)
+def test_unknown_models_are_not_found(client: AppClient, path: str, code: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.json()["code"]) == (404, code)
+
+
+def test_the_documentation_shows_each_models_own_fields(client: AppClient) -> None:
+    document = client.get("/openapi.json").json()
+    operation = document["paths"]["/v1/models/arrival_delay:predict"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    assert content["example"] == INSTANCES
+    schemas = document["components"]["schemas"]
+    instance = schemas["ArrivalDelayV1Instance"]
+    assert list(instance["properties"]) == [field.name for field in FIELDS]
+    assert instance["required"] == [field.name for field in FIELDS]
+    assert instance["additionalProperties"] is False
+    assert instance["properties"]["carrier"]["enum"] == ["UA", "AA", "DL"]
+    assert instance["properties"]["carrier"]["description"] == "The airline's two-letter code."
+    assert instance["properties"]["scheduled_departure"]["format"] == "date-time"
+    assert "field_0" not in json.dumps(document)
+
+
+def test_every_example_in_the_documentation_works_when_sent(client: AppClient) -> None:
+    document = client.get("/openapi.json").json()
+    sent = []
+    for path, operations in document["paths"].items():
+        body = operations.get("post", {}).get("requestBody", {})
+        example = body.get("content", {}).get("application/json", {}).get("example")
+        if example is not None:
+            response = client.post(path, json=example)
+            assert response.status_code == 200, response.text
+            sent.append(path)
+    assert len(sent) == 8  # 4 versions, 3 champions, 1 challenger
+
+
+def test_every_reference_in_the_documentation_resolves(client: AppClient) -> None:
+    document = client.get("/openapi.json").json()
+
+    def references(node: Any) -> list[str]:
+        if isinstance(node, list):
+            return [found for item in node for found in references(item)]
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [found for item in node.values() for found in references(item)]
+        return []
+
+    found = set(references(document))
+    assert found
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert found <= known
+
+
+def test_every_operation_reads_like_documentation(client: AppClient) -> None:
+    document = client.get("/openapi.json").json()
+    identifiers = []
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert operation["summary"]
+            assert operation["description"]
+            assert "Parameters\n" not in operation["description"]
+            identifiers.append(operation["operationId"])
+    assert len(set(identifiers)) == len(identifiers)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_documentation_pages_load_nothing_from_elsewhere(client: AppClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    assert "https://" not in page.text
+    assert client.get("/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+
+
+def test_what_is_published_later_is_served_without_a_restart(
+    tmp_path: Path, online_store: Path
+) -> None:
+    with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+        assert client.post("/v1/models/arrival_delay:predict", json=INSTANCES).status_code == 404
+        publish(tmp_path, make_manifest(GRAPH), GRAPH)
+        answer = client.post("/v1/models/arrival_delay:predict", json=INSTANCES)
+        assert (answer.status_code, answer.json()["version"]) == (200, 1)
+        assert client.get("/readyz").status_code == 200
+        assert "/v1/models/arrival_delay:predict" in client.get("/openapi.json").json()["paths"]
+
+
+def test_versions_beyond_the_cache_are_loaded_again(tmp_path: Path, online_store: Path) -> None:
+    for number in range(3):
+        manifest = make_manifest(GRAPH, description=f"Number {number}.")
+        publish(tmp_path, manifest, GRAPH, alias=None)
+    settings = make_settings(tmp_path, online_store, max_models_on_demand=1)
+    with AppClient(create_app(settings)) as client:
+        for version in (1, 2, 3, 1):
+            path = f"/v1/models/arrival_delay/versions/{version}:predict"
+            assert client.post(path, json=INSTANCES).json()["version"] == version
+            loaded = client.app.state.resources.models.loaded()
+            assert [model.version for model in loaded] == [version]
+
+
+def test_a_missing_online_store_is_unavailable_and_not_ready(
+    tmp_path: Path, published: Path
+) -> None:
+    with AppClient(create_app(make_settings(published, tmp_path / "none.db"))) as client:
+        for response in (
+            client.get("/readyz"),
+            client.post("/v1/models/arrival_delay:predict", json=INSTANCES),
+        ):
+            assert (response.status_code, response.json()["code"]) == (
+                503,
+                "online_store_unavailable",
+            )
+            assert str(tmp_path) not in response.text
+        assert client.get("/livez").status_code == 200
+
+
+def test_a_damaged_model_with_an_alias_keeps_the_service_from_starting(
+    tmp_path: Path, online_store: Path
+) -> None:
+    manifest = make_manifest(GRAPH)
+    publish(tmp_path, manifest, GRAPH)
+    next((tmp_path / "artifacts").rglob(manifest.model_file.sha256)).write_bytes(b"damaged")
+    app = create_app(make_settings(tmp_path, online_store))
+    with pytest.raises(ModelRefusedError), AppClient(app):
+        pass
+
+
+def test_a_damaged_model_without_an_alias_is_unavailable(
+    tmp_path: Path, online_store: Path
+) -> None:
+    manifest = make_manifest(GRAPH)
+    publish(tmp_path, manifest, GRAPH, alias=None)
+    next((tmp_path / "artifacts").rglob(manifest.model_file.sha256)).write_bytes(b"damaged")
+    with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        response = client.post("/v1/models/arrival_delay/versions/1:predict", json=INSTANCES)
+        assert (response.status_code, response.json()["code"]) == (503, "model_refused")
+
+
+def test_a_registry_of_another_release_keeps_the_service_from_starting(
+    tmp_path: Path, online_store: Path
+) -> None:
+    settings = make_settings(tmp_path, online_store)
+    ModelRegistry.open(settings.registry_url).close()
+    with sqlite3.connect(tmp_path / "zeroskew.db") as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    connection.close()
+    with pytest.raises(RegistrySchemaError), AppClient(create_app(settings)):
+        pass
+
+
+def test_a_registry_that_fails_later_is_unavailable_without_its_text(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish(tmp_path, make_manifest(GRAPH), GRAPH)
+    with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        (tmp_path / "zeroskew.db").write_bytes(b"not a database" * 1000)
+        response = client.get("/v1/models")
+        assert (response.status_code, response.json()["code"]) == (503, "registry_unavailable")
+        assert "database" not in response.text
+        assert client.post("/v1/models/arrival_delay:predict", json=INSTANCES).status_code == 200
