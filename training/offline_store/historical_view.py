@@ -98,7 +98,11 @@ class HistoricalView:
             breakers = [f"source:{column}" for column in self.tie_breakers]
             wider = self._collect(selected, sorted(columns | set(self.tie_breakers)))
             rows = drop_ties(wider, identity, breakers)
-        return self._rename_features(rows)
+        keys = [
+            conform(rows[name], dtype, column=key.source)
+            for name, key, dtype in zip(self.key_names, self.keys, key_types, strict=True)
+        ]
+        return self._rename_features(rows.with_columns(keys))
 
     @property
     def key_names(self) -> list[str]:

@@ -18,14 +18,13 @@ __all__ = ["drop_ties", "has_ties", "latest_rows", "sort_by_time"]
 def has_ties(rows: pl.DataFrame, identity: Sequence[str], *, instants: Sequence[str]) -> bool:
     """Tell whether two rows are equal in all of the ``identity`` columns.
 
-    ``instants`` are those of them by which ``rows`` is sorted: only neighbours of equal times
-    are looked at further.
+    ``instants`` are those of them by which ``rows`` is sorted, the first one without nulls:
+    only neighbours of equal times are looked at further.
     """
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in instants)
-    mask = rows.select(same=same)["same"]
-    if not mask[1:].any():
+    equal = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in instants)
+    mask = rows.select(equal=equal)["equal"]
+    if not mask.any():
         return False
-    mask = mask.set(pl.Series([0]), value=False) if mask.len() else mask
     simultaneous = rows.select(identity).filter(mask | mask.shift(-1, fill_value=False))
     return simultaneous.n_unique() < simultaneous.height
 
