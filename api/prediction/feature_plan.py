@@ -9,45 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.contract.manifest import (
-    Column,
     FeaturePlan,
-    FieldType,
     GoldenKey,
-    JoinKey,
     RequestField,
-    ViewPlan,
 )
 from api.errors import ModelRefusedError, OnlineValueError
 from api.prediction.online_features import EntityRow, StoredValue, ViewQuery
+from api.prediction.plan_compiler import CompiledView, OnlineColumn, PlanCompiler
 from api.prediction.value_codec import (
     Value,
-    ValueType,
     decode_value,
-    encode_key_prefix,
     encode_key_value,
 )
 from api.schemas import RequestRow
 
 __all__ = ["CompiledPlan", "FeatureMatrix", "FeatureStatus"]
 
-_KEY_FIELDS: Final = {
-    ValueType.STRING: FieldType.STRING,
-    ValueType.BYTES: FieldType.STRING,
-    ValueType.INT32: FieldType.INTEGER,
-    ValueType.INT64: FieldType.INTEGER,
-}
-
 
 class FeatureStatus(IntEnum):
     """Why a cell of the feature matrix is what it is.
 
-    Only a ``PRESENT`` value reaches the model; every other cell is NaN. ``STALE`` is older
+    A stored value reaches the model only as ``PRESENT``; else its cell is NaN. ``STALE`` is older
     than its view's ttl. ``FUTURE`` has an event time after the clock's: training's
     point-in-time join would not have seen it either. ``REQUEST`` comes from the caller.
     """
@@ -71,39 +58,6 @@ class FeatureMatrix:
     status: NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    position: int
-    type: ValueType
-
-
-@dataclass(frozen=True, slots=True)
-class _OnlineColumn:
-    index: int
-    feature: str
-    position: int
-    type: ValueType
-    codes: Mapping[str, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    name: str
-    table: str
-    prefix: bytes
-    keys: tuple[_Key, ...]
-    ttl_us: int | None
-    features: tuple[str, ...]
-    columns: tuple[_OnlineColumn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _RequestColumn:
-    index: int
-    position: int
-    codes: Mapping[str, int] | None
-
-
 class CompiledPlan:
     """A feature plan checked against the request fields and turned into positions.
 
@@ -122,22 +76,11 @@ class CompiledPlan:
     """
 
     def __init__(self, request: Sequence[RequestField], plan: FeaturePlan) -> None:
-        self._fields = {field.name: (i, field) for i, field in enumerate(request)}
-        _require_unique("request field", [field.name for field in request])
-        _require_unique("feature view", [view.name for view in plan.views])
-        _require_unique("column", [column.name for column in plan.columns])
+        compiler = PlanCompiler(request, plan)
         self._n_columns = len(plan.columns)
-        for column in plan.columns:
-            _require_one_source(column, plan.views)
-        self._views = tuple(self._compile_view(view, plan.columns) for view in plan.views)
-        self._request_columns = tuple(
-            self._compile_request_column(index, column.field, column)
-            for index, column in enumerate(plan.columns)
-            if column.field is not None
-        )
-        self._request_inputs = tuple(
-            self._compile_request_input(name) for name in plan.request_inputs
-        )
+        self._views = compiler.views()
+        self._request_columns = compiler.request_columns()
+        self._request_inputs = compiler.request_inputs()
 
     @property
     def n_columns(self) -> int:
@@ -258,67 +201,8 @@ class CompiledPlan:
         if unproven:
             raise ModelRefusedError(f"Got no golden key for the views {sorted(unproven)}.")
 
-    def _compile_view(self, view: ViewPlan, columns: Sequence[Column]) -> _View:
-        names = [key.name for key in view.join_keys]
-        prefix = bytes.fromhex(view.key_prefix)
-        if names != sorted(set(names)):
-            raise ModelRefusedError(
-                f"Got join keys {names} in view {view.name!r}, but expected them once and sorted."
-            )
-        if names and prefix != encode_key_prefix(names):
-            raise ModelRefusedError(f"Got another key prefix than join keys {names} give.")
-        _require_unique(f"feature of view {view.name!r}", [f.name for f in view.features])
-        types = {
-            feature.name: (position, _value_type(feature.type, f"{view.name}:{feature.name}"))
-            for position, feature in enumerate(view.features)
-        }
-        return _View(
-            name=view.name,
-            table=view.table,
-            prefix=prefix,
-            keys=tuple(self._compile_key(key) for key in view.join_keys),
-            ttl_us=view.ttl_us,
-            features=tuple(types),
-            columns=tuple(
-                _compile_online_column(index, column, types)
-                for index, column in enumerate(columns)
-                if column.view == view.name
-            ),
-        )
 
-    def _compile_key(self, key: JoinKey) -> _Key:
-        position, field = self._field(key.field, f"join key {key.name!r}")
-        kind = ValueType[key.type]
-        if field.type is not _KEY_FIELDS[kind]:
-            raise ModelRefusedError(
-                f"Got request field {field.name!r} of type {field.type} for join key "
-                f"{key.name!r}, but expected {_KEY_FIELDS[kind]}."
-            )
-        return _Key(position, kind)
-
-    def _compile_request_column(self, index: int, name: str, column: Column) -> _RequestColumn:
-        position, field = self._field(name, f"column {column.name!r}")
-        if field.type is FieldType.TIMESTAMP:
-            raise ModelRefusedError(
-                f"Got timestamp {name!r} as a feature, which float32 cannot hold; "
-                "expected it among the request inputs."
-            )
-        codes = _codes(column, is_text=field.type is FieldType.STRING)
-        return _RequestColumn(index, position, codes)
-
-    def _compile_request_input(self, name: str) -> int:
-        position, field = self._field(name, "the request inputs")
-        if field.type is FieldType.STRING:
-            raise ModelRefusedError(f"Got text field {name!r} among the request inputs.")
-        return position
-
-    def _field(self, name: str, user: str) -> tuple[int, RequestField]:
-        if name not in self._fields:
-            raise ModelRefusedError(f"Got no request field {name!r}, but {user} needs it.")
-        return self._fields[name]
-
-
-def _serialize_key(view: _View, row: RequestRow) -> bytes | None:
+def _serialize_key(view: CompiledView, row: RequestRow) -> bytes | None:
     parts = [view.prefix]
     for key in view.keys:
         value = row[key.position]
@@ -331,8 +215,8 @@ def _serialize_key(view: _View, row: RequestRow) -> bytes | None:
 
 def _fill_online_column(
     matrix: FeatureMatrix,
-    view: _View,
-    column: _OnlineColumn,
+    view: CompiledView,
+    column: OnlineColumn,
     cells: Sequence[StoredValue | None],
     now_us: int,
 ) -> None:
@@ -372,58 +256,3 @@ def _to_float32(
     with np.errstate(over="ignore"):
         column[mask] = np.array(present, np.int64 if whole else np.float64).astype(np.float32)
     return column
-
-
-def _compile_online_column(
-    index: int, column: Column, types: Mapping[str, tuple[int, ValueType]]
-) -> _OnlineColumn:
-    assert column.feature is not None
-    if column.feature not in types:
-        raise ModelRefusedError(
-            f"Got no feature {column.feature!r} in view {column.view!r}, "
-            f"but column {column.name!r} needs it."
-        )
-    position, kind = types[column.feature]
-    if kind is ValueType.BYTES:
-        raise ModelRefusedError(f"Got bytes for column {column.name!r}, but expected a number.")
-    codes = _codes(column, is_text=kind is ValueType.STRING)
-    return _OnlineColumn(index, column.feature, position, kind, codes)
-
-
-def _codes(column: Column, *, is_text: bool) -> dict[str, int] | None:
-    if is_text != (column.categories is not None):
-        raise ModelRefusedError(
-            f"Got column {column.name!r} {'without' if is_text else 'with'} categories, "
-            f"but expected them for text and for nothing else."
-        )
-    if column.categories is None:
-        return None
-    _require_unique(f"category of column {column.name!r}", column.categories)
-    return {text: code for code, text in enumerate(column.categories)}
-
-
-def _value_type(name: str, feature: str) -> ValueType:
-    try:
-        return ValueType[name]
-    except KeyError as error:
-        raise ModelRefusedError(
-            f"Got feature {feature!r} of type {name}, but expected one of "
-            f"{', '.join(ValueType.__members__)}."
-        ) from error
-
-
-def _require_one_source(column: Column, views: Sequence[ViewPlan]) -> None:
-    online = column.view is not None and column.feature is not None
-    half = (column.view is None) != (column.feature is None)
-    if half or online == (column.field is not None):
-        raise ModelRefusedError(
-            f"Got column {column.name!r} with none or several sources, but expected one."
-        )
-    if online and column.view not in {view.name for view in views}:
-        raise ModelRefusedError(f"Got column {column.name!r} of unknown view {column.view!r}.")
-
-
-def _require_unique(kind: str, names: Sequence[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ModelRefusedError(f"Got {kind} {repeated[0]!r} twice, but expected it once.")
