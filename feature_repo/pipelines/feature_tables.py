@@ -29,6 +29,7 @@ __all__ = [
     "build_feature_tables",
     "departure_events",
     "outcome_events",
+    "overdue_events",
 ]
 
 LATE_MINUTES: Final = 15

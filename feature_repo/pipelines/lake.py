@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from io import BytesIO
 from pathlib import Path
@@ -50,7 +51,8 @@ def append_batch(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> i
         ``event_timestamp`` and, if there is one, ``created`` are UTC in microseconds without
         nulls. No rows leave no file.
     batch : str
-        Name of the batch. Its part files of this table with other rows are removed.
+        Name of the batch, letters, digits and underscores. Its part files of this table with
+        other rows are removed.
 
     Returns
     -------
@@ -60,8 +62,10 @@ def append_batch(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> i
     Raises
     ------
     ValueError
-        If a timestamp has another type or a null, or a row was created before its event.
+        If a timestamp has another type or a null, a row was created before its event, or
+        the name of the batch has other characters.
     """
+    _check_batch(batch)
     _check_types(table, rows)
     rounded = rows.with_columns((pl.col(EVENT_TIMESTAMP) + _ALMOST_A_SECOND).dt.truncate("1s"))
     _check_order(table, rounded)
@@ -88,10 +92,16 @@ def append_quarantine(lake: Path, table: str, rows: pl.DataFrame, *, batch: str)
     rows : polars.DataFrame
         Rows as they were read, with ``reasons``.
     """
+    _check_batch(batch)
     folder = f"{QUARANTINE}/{table}"
     before = set((lake / folder).glob(f"part-{batch}-*.parquet"))
     written = set() if rows.is_empty() else {_write_part(rows, lake, folder, batch=batch)}
     _remove(before - written)
+
+
+def _check_batch(batch: str) -> None:
+    if not re.fullmatch(r"\w+", batch, re.ASCII):
+        raise ValueError(f"Got batch {batch!r}, but expected letters, digits and underscores")
 
 
 def _check_types(table: str, rows: pl.DataFrame) -> None:

@@ -54,7 +54,8 @@ def prepare(
 ) -> PrepareReport:
     """Read, validate, clean and aggregate the source tables, and write them to the lake.
 
-    Running it again on the same source replaces what it wrote, see `pipelines.lake`.
+    Running it again on the same source changes nothing, see `pipelines.lake`. Windows look no
+    further back than their own batch, so a batch holds the whole history of its keys.
 
     Parameters
     ----------

@@ -103,6 +103,14 @@ def test_unfit_timestamps_are_refused(tmp_path: Path, unfit: pl.DataFrame) -> No
     assert part_files(tmp_path) == []
 
 
+@pytest.mark.parametrize("batch", ["", "b1-2", "../b1", "b*"])
+def test_a_batch_that_could_be_taken_for_another_is_refused(tmp_path: Path, batch: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits and underscores"):
+        append_batch(tmp_path, "table", rows(JANUARY), batch=batch)
+    with pytest.raises(ValueError, match="letters, digits and underscores"):
+        append_quarantine(tmp_path, "table", rows(JANUARY), batch=batch)
+
+
 def test_a_quarantine_is_replaced_and_emptied(tmp_path: Path) -> None:
     broken = pl.DataFrame({"month": ["13"], "reasons": [["month fails in_range(1, 12)"]]})
     append_quarantine(tmp_path, "flights", broken, batch="b1")

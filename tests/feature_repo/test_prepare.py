@@ -174,7 +174,7 @@ def test_a_run_again_changes_nothing_and_another_batch_adds_rows(tmp_path: Path)
     assert run(tmp_path, *THREE_FLIGHTS) == first
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == files
 
-    run(tmp_path, flight("2013-06-15"), batch="next day")
+    run(tmp_path, flight("2013-06-15"), batch="next_day")
     assert len(read(tmp_path, "arrival_labels")) == 4
     assert all(path.read_bytes() == content for path, content in files.items())
 

@@ -40,6 +40,8 @@ BROKEN = {
         weather_hour(wind_speed=1048.36),
         ["wind_speed fails in_range(0, 200)"],
     ),
+    "not a number": (WEATHER, weather_hour(temp="NaN"), ["temp fails in_range(-60, 130)"]),
+    "infinity": (WEATHER, weather_hour(humid="inf"), ["humid fails in_range(0, 100)"]),
     "half an hour": (
         WEATHER,
         weather_hour("2013-06-14T14:30:00Z"),
