@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureStore, FeatureView, FileSource, PushSource
 from feast.data_source import PushMode
+from feast.feature_view import DUMMY_ENTITY_ID
 from feast.field import Field
 from feast.types import Float64
 
@@ -125,7 +126,7 @@ def test_a_view_without_an_entity_is_materialized(
     objects = [view("v", path, [], {"delay": Float64})]
     store = feature_store(tmp_path, objects, materialization=materialization)
     store.materialize(at(0), at(100))
-    got = store.get_online_features(["v:delay"], [{}]).to_dict()
+    got = store.get_online_features(["v:delay"], [{DUMMY_ENTITY_ID: ""}]).to_dict()
     assert got["delay"] == [2.0]
 
 
@@ -169,6 +170,7 @@ def test_a_push_appends_a_part_file_to_each_month_and_rewrites_none(tmp_path: Pa
 def test_a_batch_that_does_not_fit_leaves_the_table_as_it_was(tmp_path: Path) -> None:
     store, folder = folder_store(tmp_path)
     before = sorted(folder.rglob("*"))
+    write = PolarsAsofOfflineStore.offline_write_batch
     features = store.get_feature_view("v")
     wrong_type = ROWS.head(1).with_columns(delay=pl.lit("late"))
     unknown = ROWS.head(1).with_columns(gate=pl.lit("A1"))
@@ -196,7 +198,7 @@ def test_progress_counts_the_rows_and_no_rows_make_no_file(tmp_path: Path) -> No
     store, folder = folder_store(tmp_path)
     features = store.get_feature_view("v")
     written: list[int] = []
-    for rows in (ROWS.head(0), ROWS.tail(3)):
+    for rows in (ROWS.head(0), ROWS.head(3)):
         PolarsAsofOfflineStore.offline_write_batch(
             store.config, features, rows.to_arrow(), written.append
         )
