@@ -154,8 +154,11 @@ def _report(results: dict[str, Measurement], n_labels: int) -> str:
     if "feast duckdb" in results:
         faster = results["feast duckdb"].wall_sec / results["ours to_df"].wall_sec
         lines.append(f"\nours to_df is {faster:.1f} times faster than Feast duckdb (target 25)")
-    slower = ours.wall_sec / results["bare join_asof"].wall_sec
-    lines.append(f"ours to_arrow takes {slower:.2f} times bare join_asof (target 1.3)")
+    bare = results["bare join_asof"]
+    lines.append(
+        f"ours to_arrow takes {ours.wall_sec / bare.wall_sec:.2f} times the wall time and "
+        f"{ours.cpu_sec / bare.cpu_sec:.2f} times the cpu time of bare join_asof (target 1.3)"
+    )
     return "\n".join(lines)
 
 

@@ -101,7 +101,7 @@ def test_polars_and_arrow_frames_are_labels_too(
     [
         pd.Series(["a", None], dtype="category"),
         pd.Series(["a", None], dtype="string"),
-        pd.Series(pd.array(["a", None], dtype=pd.ArrowDtype(pa.large_string()))),
+        pd.Series(["a", None]).astype(pd.ArrowDtype(pa.large_string())),
     ],
     ids=["category", "string", "large_string"],
 )
@@ -114,7 +114,12 @@ def test_text_keys_of_any_type_match(store_of: StoreOf, keys: pd.Series[Any]) ->
 @pytest.mark.parametrize("label", ["int16", "int32", "int64", "uint64", "Int64", "float64"])
 def test_whole_keys_of_any_width_match(store_of: StoreOf, source: pl.DataType, label: str) -> None:
     store = store_of([(7, 1.0, at(0), at(0))], schema={"key": source})
-    frame = pd.DataFrame({"key": pd.Series([7, 8]).astype(label), "event_timestamp": at(10)})
+    frame = pd.DataFrame(
+        {
+            "key": pd.Series([7, 8]).astype(pd.api.types.pandas_dtype(label)),
+            "event_timestamp": at(10),
+        }
+    )
     assert values(store, frame) == [1.0, None]
 
 

@@ -177,9 +177,7 @@ def test_a_batch_that_does_not_fit_leaves_the_table_as_it_was(tmp_path: Path) ->
     null_partition = ROWS.head(1).with_columns(event_timestamp=pl.lit(None, pl.Datetime("us")))
     for rows in (wrong_type, unknown, ROWS.head(1).drop("created"), null_partition):
         with pytest.raises(SourceError):
-            PolarsAsofOfflineStore.offline_write_batch(
-                store.config, features, rows.to_arrow(), None
-            )
+            write(store.config, features, rows.to_arrow(), None)
     assert sorted(folder.rglob("*")) == before
 
 
