@@ -180,7 +180,7 @@ def test_wrong_inputs_are_refused() -> None:
     booster, rows = fit_booster()
     model = serialize_model(exported(booster))
     with pytest.raises(ValueError, match="Got rows float64"):
-        check_parity(booster, model, rows.astype(np.float64))  # type: ignore[arg-type]  # The test.
+        check_parity(booster, model, rows.astype(np.float64))
     with pytest.raises(ValueError, match="Got request none"):
         check_parity(booster, model, rows, request_inputs=["departure"])
 
