@@ -61,9 +61,13 @@ def prepare() -> None:
     """Make the feature and label tables in the lake from the raw data.
 
     Runs `prepare` of the feature repo's `pipelines.prepare`. Rows that fail validation go to a
-    quarantine table with the reason; their count is printed.
+    quarantine table with the reason; their count is printed. A feature repo without pipelines
+    brings its tables along.
     """
     workspace = Workspace()
+    if not (workspace.feature_repo / "pipelines" / "prepare.py").exists():
+        console.print("[green]✓[/] no pipelines: the tables come as they are")
+        return
     with _feature_repo_importable(workspace), reporter.task("prepare tables"):
         from pipelines.prepare import prepare as prepare_tables
 
