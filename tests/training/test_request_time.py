@@ -95,13 +95,8 @@ def test_historical_features_hold_what_the_function_computes(
         {
             "carrier": ["UA", "??", "UA"],
             "event_timestamp": [NOON] * 3,
-            "departure": pd.to_datetime(
-                [
-                    NOON + timedelta(microseconds=250_001),
-                    None,
-                    datetime(2013, 7, 1, tzinfo=EASTERN),
-                ],
-                utc=True,
+            "departure": pd.Series(
+                [NOON + timedelta(microseconds=250_001), None, SUMMER_NIGHT.astimezone(UTC)]
             ),
             "seats": pd.array([150, None, 2], dtype="Int64"),
             "fare": [99.5, math.nan, math.inf],
