@@ -12,6 +12,7 @@ whose results differ between runtimes (onnxruntime issues 24862, 26596, 27533 an
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -217,12 +218,35 @@ def _identity(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: 
     return raw
 
 
+def _same_alone_and_in_a_batch(graph: GraphBuilder, op_type: str, values: str) -> str:
+    """Apply an elementwise op so that a row's bits do not depend on the rows beside it.
+
+    onnxruntime computes Exp and Log of doubles in vector registers and what is left over at
+    the end by the C library, which differs in the last bit (onnxruntime 1.32: one row alone
+    differs from a batch in a tenth of all cases). Eight copies of each value fill every
+    register, so that all values take the same way.
+    """
+    axis = graph.constant([-1], np.int64)
+    copies = graph.add(
+        "Mul", graph.add("Unsqueeze", values, axis), graph.constant(np.ones(8), np.float64)
+    )
+    return graph.add("Gather", graph.add(op_type, copies), graph.constant(0, np.int64), axis=-1)
+
+
 def _exponential(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: ARG001 -- a _Transform
-    return graph.add("Exp", raw)
+    return _same_alone_and_in_a_batch(graph, "Exp", raw)
 
 
-def _softmax(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: ARG001 -- a _Transform
-    return graph.add("Softmax", raw, axis=1)
+def _softmax(graph: GraphBuilder, model: TextModel, raw: str) -> str:
+    """exp(x - max) over its sum, added class by class so that the order never changes."""
+    largest = graph.add("ReduceMax", raw, graph.constant([1], np.int64))
+    exponential = _same_alone_and_in_a_batch(graph, "Exp", graph.add("Sub", raw, largest))
+    classes = [
+        graph.add("Gather", exponential, graph.constant([k], np.int64), axis=1)
+        for k in range(model.n_outputs)
+    ]
+    total = functools.reduce(lambda left, right: graph.add("Add", left, right), classes)
+    return graph.add("Div", exponential, total)
 
 
 def _sigmoid(graph: GraphBuilder, model: TextModel, raw: str) -> str:
@@ -233,7 +257,8 @@ def _sigmoid(graph: GraphBuilder, model: TextModel, raw: str) -> str:
     """
     slope = float(model.objective_options.get("sigmoid", "1"))
     one = graph.constant(1.0, np.float64)
-    exponential = graph.add("Exp", graph.add("Mul", raw, graph.constant(-slope, np.float64)))
+    scaled = graph.add("Mul", raw, graph.constant(-slope, np.float64))
+    exponential = _same_alone_and_in_a_batch(graph, "Exp", scaled)
     return graph.add("Div", one, graph.add("Add", exponential, one))
 
 
@@ -244,12 +269,12 @@ def _softplus(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: 
     e/(u - 1) is 1 or overflows, the quotient is left out.
     """
     one = graph.constant(1.0, np.float64)
-    exponential = graph.add("Exp", raw)
+    exponential = _same_alone_and_in_a_batch(graph, "Exp", raw)
     shifted = graph.add("Add", exponential, one)
     quotient = graph.add("Div", exponential, graph.add("Sub", shifted, one))
     is_moderate = graph.add("Less", exponential, graph.constant(2.0**60, np.float64))
     correction = graph.add("Where", is_moderate, quotient, one)
-    corrected = graph.add("Mul", graph.add("Log", shifted), correction)
+    corrected = graph.add("Mul", _same_alone_and_in_a_batch(graph, "Log", shifted), correction)
     return graph.add("Where", graph.add("Equal", shifted, one), exponential, corrected)
 
 
