@@ -25,6 +25,8 @@ arrival_delay_v1 = FeatureService(
         plane_performance,
         origin_weather,
         plane_register,
-        departure_time,
+        # Not its day of year: the models are trained on one year and asked about days that
+        # they have never seen.
+        departure_time[["local_hour", "local_weekday"]],
     ],
 )

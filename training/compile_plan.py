@@ -212,12 +212,7 @@ def _compile_request_function(
     from training.request_time import request_function_of
 
     function = replace(request_function_of(view), name=projection.name_to_use())
-    wanted = {feature.name for feature in projection.features}
-    if wanted != set(function.output_names):
-        raise PlanError(
-            f"Got features {sorted(wanted)} of on-demand view {view.name!r}, "
-            f"but expected all it has: {sorted(function.output_names)}"
-        )
+    function = function.select([feature.name for feature in projection.features])
     missing = sorted(set(function.input_names) - set(fields))
     if missing:
         raise PlanError(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -95,6 +95,27 @@ class RequestFunction:
         self.check_output_names(outputs)
         shape = arguments[self.input_names[0]].shape
         return {name: self._checked(name, outputs[name], shape) for name in self.output_names}
+
+    def select(self, output_names: Sequence[str]) -> RequestFunction:
+        """Return the function that gives only `output_names`, in that order.
+
+        Raises
+        ------
+        RequestFunctionError
+            If one of them is not among `output_names` of this one.
+        """
+        if unknown := sorted(set(output_names) - set(self.output_names)):
+            raise RequestFunctionError(
+                f"Got outputs {unknown} of request-time function {self.name!r}, "
+                f"but expected some of {sorted(self.output_names)}."
+            )
+
+        def give_selected(**inputs: Any) -> dict[str, Any]:
+            outputs = self.function(**inputs)
+            self.check_output_names(outputs)
+            return {name: outputs[name] for name in output_names}
+
+        return replace(self, output_names=tuple(output_names), function=give_selected)
 
     def check_output_names(self, outputs: object) -> None:
         """Raise `RequestFunctionError` unless `outputs` is a mapping of `output_names`."""
