@@ -23,7 +23,7 @@ from api.prediction.predictor import Predictor
 from api.registry.registry_executor import RegistryExecutor
 from api.settings import Settings
 
-__all__ = ["JsonBody", "Resources", "ServiceResources"]
+__all__ = ["JsonBody", "RequestBody", "Resources", "ServiceResources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Resources:
     reader: OnlineFeatureReader
 
 
-def _get_resources(request: Request) -> Resources:
+# Dependencies are coroutines even where they await nothing: FastAPI hands plain functions to
+# a thread, which costs more than the prediction itself.
+async def _get_resources(request: Request) -> Resources:
     resources: Resources = request.app.state.resources
     return resources
 
@@ -49,10 +51,10 @@ ServiceResources = Annotated[Resources, Depends(_get_resources)]
 class JsonBody:
     """Reads a request's body within the service's limits of type, size and time."""
 
-    def __init__(self, request: Request, resources: ServiceResources) -> None:
+    def __init__(self, request: Request, settings: Settings) -> None:
         self._request = request
-        self._max_bytes = resources.settings.max_body_bytes
-        self._timeout_sec = resources.settings.body_timeout_sec
+        self._max_bytes = settings.max_body_bytes
+        self._timeout_sec = settings.body_timeout_sec
 
     async def read(self) -> bytes:
         """Return the whole body.
@@ -108,3 +110,10 @@ class JsonBody:
         return BodyTooLargeError(
             f"Got a body of more than {self._max_bytes} bytes, but expected at most that."
         )
+
+
+async def _get_body(request: Request, resources: ServiceResources) -> JsonBody:
+    return JsonBody(request, resources.settings)
+
+
+RequestBody = Annotated[JsonBody, Depends(_get_body)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.contract.manifest import Output
-from api.dependencies import JsonBody, Resources, ServiceResources
+from api.dependencies import JsonBody, RequestBody, Resources, ServiceResources
 from api.prediction.active_model import ActiveModel
 from api.prediction.prediction_id import make_prediction_id
 from api.prediction.predictor import Prediction
@@ -51,7 +51,6 @@ _BODY: Final = {
 }
 
 router = APIRouter(prefix="/v1/models", tags=["predict"])
-Body = Annotated[JsonBody, Depends()]
 
 
 @router.post(
@@ -60,7 +59,7 @@ Body = Annotated[JsonBody, Depends()]
     response_model=PredictionResponse,
     openapi_extra=_BODY,
 )
-async def predict(model: ModelName, body: Body, resources: ServiceResources) -> Response:
+async def predict(model: ModelName, body: RequestBody, resources: ServiceResources) -> Response:
     """Score instances with the version that the alias `champion` points to."""
     active = await resources.models.by_alias(check_model(model), DEFAULT_ALIAS)
     return await _answer(active, body, resources)
@@ -73,7 +72,7 @@ async def predict(model: ModelName, body: Body, resources: ServiceResources) -> 
     openapi_extra=_BODY,
 )
 async def predict_with_version(
-    model: ModelName, version: VersionNumber, body: Body, resources: ServiceResources
+    model: ModelName, version: VersionNumber, body: RequestBody, resources: ServiceResources
 ) -> Response:
     """Score instances with one version, whatever the aliases point to."""
     active = await resources.models.by_version(check_model(model), parse_version(version))
@@ -87,7 +86,7 @@ async def predict_with_version(
     openapi_extra=_BODY,
 )
 async def predict_with_alias(
-    model: ModelName, alias: AliasName, body: Body, resources: ServiceResources
+    model: ModelName, alias: AliasName, body: RequestBody, resources: ServiceResources
 ) -> Response:
     """Score instances with the version that an alias points to."""
     active = await resources.models.by_alias(check_model(model), check_alias(alias))

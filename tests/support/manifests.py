@@ -112,7 +112,7 @@ PLAN = FeaturePlan(
 def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> bytes:
     """Return a graph whose score is the sum of all inputs that are not NaN.
 
-    ``probability`` halves it per unit and squashes it, ``probabilities`` gives two classes.
+    ``probability`` is its sigmoid, ``probabilities`` that of both classes.
     """
     nodes = [
         helper.make_node("Cast", ["features"], ["wide"], to=TensorProto.DOUBLE),
@@ -130,12 +130,17 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
         ]
         total = "total"
     shape: list[Any] = ["n"]
+    constants = [
+        helper.make_tensor("zero", TensorProto.DOUBLE, [], [0.0]),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+    ]
     if output == "value":
         nodes.append(helper.make_node("Identity", [total], ["scores"]))
     elif output == "probability":
         nodes.append(helper.make_node("Sigmoid", [total], ["scores"]))
     else:
         shape = ["n", 2]
+        constants.append(helper.make_tensor("one", TensorProto.DOUBLE, [], [1.0]))
         nodes += [
             helper.make_node("Sigmoid", [total], ["yes"]),
             helper.make_node("Sub", ["one", "yes"], ["no"]),
@@ -148,11 +153,7 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
         "sum",
         inputs,
         [helper.make_tensor_value_info("scores", TensorProto.DOUBLE, shape)],
-        [
-            helper.make_tensor("zero", TensorProto.DOUBLE, [], [0.0]),
-            helper.make_tensor("one", TensorProto.DOUBLE, [], [1.0]),
-            helper.make_tensor("last", TensorProto.INT64, [1], [1]),
-        ],
+        constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)
