@@ -25,7 +25,9 @@ _MONTH = 31 * 24 * 60
 _TIMES = st.integers(0, 3).flatmap(
     lambda month: st.integers(-3, 3).map(lambda near: month * _MONTH + near)
 )
-_KEYS = st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from(["x", "", None]))
+_KEYS = st.sampled_from(
+    [("a", "x"), ("a", "x"), ("a", "x"), ("a", ""), ("b", "x"), (None, "x"), ("a", None)]
+)
 _ROWS = st.lists(
     st.builds(
         Row,

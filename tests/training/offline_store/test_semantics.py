@@ -157,3 +157,10 @@ def test_a_part_below_the_microsecond_is_cut_off(ask: Ask) -> None:
     event = pl.Series([at(10)]).cast(nanoseconds).dt.offset_by("999ns")[0]
     schema = {"event_timestamp": nanoseconds}
     assert ask([("a", 1.0, event, at(0))], [("a", at(10))], schema=schema) == [1.0]
+
+
+def test_a_slice_of_time_carries_what_becomes_known_later(ask: Ask) -> None:
+    month = 31 * 24 * 60
+    rows = [("a", 1.0, at(0), at(0)), ("a", 2.0, at(10), at(2 * month))]
+    labels = [("a", at(month)), ("a", at(2 * month)), ("a", at(3 * month))]
+    assert ask(rows, labels, options={"max_slice_rows": 1}) == [1.0, 2.0, 2.0]
