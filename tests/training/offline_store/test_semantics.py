@@ -150,6 +150,7 @@ def test_a_source_may_write_time_in_any_unit_and_zone(
     labels = [("a", at(10)), ("a", at(10, microseconds=-1)), ("a", at(70)), ("a", at(71))]
     schema = {"event_timestamp": dtype, "created": dtype}
     assert ask(rows, labels, schema=schema, ttl=HOUR) == [1.0, None, 1.0, None]
+    assert ask(rows, [("a", at(70))], schema=schema, ttl=HOUR) == [1.0]
 
 
 def test_a_part_below_the_microsecond_is_cut_off(ask: Ask) -> None:
