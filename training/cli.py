@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -86,7 +87,8 @@ def apply() -> None:
     from feast.repo_operations import apply_total
 
     workspace = Workspace()
-    with reporter.task("apply feature definitions"), _quiet():
+    # Feast changes the working directory to the repo, and leaves it there.
+    with reporter.task("apply feature definitions"), _quiet(), contextlib.chdir(Path.cwd()):
         store = workspace.open_feature_store()
         apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
 
@@ -291,7 +293,7 @@ def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _feature_repo_importable(workspace: Workspace) -> Iterator[None]:
     repo = str(workspace.feature_repo.resolve())
     sys.path.insert(0, repo)
@@ -301,11 +303,8 @@ def _feature_repo_importable(workspace: Workspace) -> Iterator[None]:
         sys.path.remove(repo)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Feast's own printing off the console."""
-    import contextlib
-    import io
-
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

@@ -150,6 +150,11 @@ def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
     )
     if labels.is_empty():
         raise DatasetError(f"Got no labelled row in {spec.labels.table!r}, but expected some")
+    if n_repeated := labels.height - labels.n_unique():
+        raise DatasetError(
+            f"Got {n_repeated:,} repeated rows in {spec.labels.table!r}, but expected each label "
+            "once: a row that is there twice counts twice"
+        )
     return labels
 
 

@@ -8,8 +8,7 @@ one by one would give intervals that are too narrow: a storm delays a whole day'
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-Score = Callable[[Floats], float]
 
 N_RESAMPLES = 500
 INTERVAL = (2.5, 97.5)
@@ -47,20 +45,18 @@ def classification_metrics(
     """
     clipped = np.clip(probabilities, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
     log_losses = -(labels * np.log(clipped) + (1.0 - labels) * np.log1p(-clipped))
-    errors = (probabilities - labels) ** 2
     predicted = (probabilities >= threshold).astype(np.float64)
-    hits = predicted * labels
-    order = np.argsort(probabilities, kind="stable")
-    scores: dict[str, Score] = {
-        "auc": lambda w: _sorted_auc(labels[order], probabilities[order], w[order]),
-        "log_loss": lambda w: _ratio(w @ log_losses, w.sum()),
-        "brier": lambda w: _ratio(w @ errors, w.sum()),
-        "accuracy": lambda w: _ratio(w @ (predicted == labels), w.sum()),
-        "precision": lambda w: _ratio(w @ hits, w @ predicted),
-        "recall": lambda w: _ratio(w @ hits, w @ labels),
-        "f1": lambda w: _ratio(2.0 * (w @ hits), w @ predicted + w @ labels),
+    hits, ones = predicted * labels, np.ones(labels.size)
+    resampler = DayResampler(days)
+    return {
+        "auc": resampler.measure_auc(labels, probabilities),
+        "log_loss": resampler.measure_ratio(log_losses, ones),
+        "brier": resampler.measure_ratio((probabilities - labels) ** 2, ones),
+        "accuracy": resampler.measure_ratio((predicted == labels).astype(np.float64), ones),
+        "precision": resampler.measure_ratio(hits, predicted),
+        "recall": resampler.measure_ratio(hits, labels),
+        "f1": resampler.measure_ratio(2.0 * hits, predicted + labels),
     }
-    return _with_intervals(scores, days)
 
 
 def regression_metrics(
@@ -70,15 +66,46 @@ def regression_metrics(
 
     All arrays are ``(n_rows,)``, floats as float64 and days as int64.
     """
-    errors = predictions - labels
-    absolute, squared = np.abs(errors), errors**2
-    return _with_intervals(
-        {
-            "mae": lambda w: _ratio(w @ absolute, w.sum()),
-            "rmse": lambda w: float(np.sqrt(_ratio(w @ squared, w.sum()))),
-        },
-        days,
-    )
+    errors, ones = predictions - labels, np.ones(labels.size)
+    resampler = DayResampler(days)
+    squared = resampler.measure_ratio(errors**2, ones)
+    return {
+        "mae": resampler.measure_ratio(np.abs(errors), ones),
+        "rmse": Metric(
+            value=math.sqrt(squared.value), low=math.sqrt(squared.low), high=math.sqrt(squared.high)
+        ),
+    }
+
+
+class DayResampler:
+    """Draws whole days with replacement and measures each draw.
+
+    Parameters
+    ----------
+    days
+        Int64 ``(n_rows,)``: the day each row belongs to.
+    """
+
+    def __init__(self, days: npt.NDArray[np.int64]) -> None:
+        _, self._day_of_row = np.unique(days, return_inverse=True)
+        n_days = int(self._day_of_row.max()) + 1
+        random = np.random.default_rng(0)
+        drawn = random.multinomial(n_days, np.full(n_days, 1.0 / n_days), size=N_RESAMPLES)
+        self._draws = np.vstack([np.ones(n_days), drawn])
+
+    def measure_ratio(self, numerators: Floats, denominators: Floats) -> Metric:
+        """Return the interval of a ratio of sums over rows; 0 where nothing is below it."""
+        above = self._draws @ np.bincount(self._day_of_row, numerators)
+        below = self._draws @ np.bincount(self._day_of_row, denominators)
+        return _as_metric(np.divide(above, below, out=np.zeros_like(above), where=below != 0.0))
+
+    def measure_auc(self, labels: Floats, scores: Floats) -> Metric:
+        """Return the interval of the area under the ROC curve."""
+        order = np.argsort(scores, kind="stable")
+        labels, scores, day_of_row = labels[order], scores[order], self._day_of_row[order]
+        return _as_metric(
+            np.array([_sorted_auc(labels, scores, draw[day_of_row]) for draw in self._draws])
+        )
 
 
 def weighted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:
@@ -114,25 +141,10 @@ def _sorted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:
     positive = np.add.reduceat(weights * labels, starts)
     negative = np.add.reduceat(weights * (1.0 - labels), starts)
     below = np.cumsum(negative) - negative
-    return _ratio(positive @ (below + 0.5 * negative), positive.sum() * negative.sum())
+    pairs = float(positive.sum() * negative.sum())
+    return float(positive @ (below + 0.5 * negative)) / pairs if pairs else 0.0
 
 
-def _ratio(numerator: Any, denominator: Any) -> float:
-    return float(numerator / denominator) if denominator else 0.0
-
-
-def _with_intervals(scores: dict[str, Score], days: npt.NDArray[np.int64]) -> dict[str, Metric]:
-    _, cluster = np.unique(days, return_inverse=True)
-    n_days = int(cluster.max()) + 1
-    random = np.random.default_rng(0)
-    draws = random.multinomial(n_days, np.full(n_days, 1.0 / n_days), size=N_RESAMPLES)
-    resampled = {
-        name: [score(draw[cluster].astype(np.float64)) for draw in draws]
-        for name, score in scores.items()
-    }
-    ones = np.ones(cluster.size)
-    metrics = {}
-    for name, score in scores.items():
-        low, high = np.percentile(resampled[name], INTERVAL)
-        metrics[name] = Metric(value=score(ones), low=float(low), high=float(high))
-    return metrics
+def _as_metric(measured: Floats) -> Metric:
+    low, high = np.percentile(measured[1:], INTERVAL)
+    return Metric(value=float(measured[0]), low=float(low), high=float(high))

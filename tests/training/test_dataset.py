@@ -140,3 +140,11 @@ def test_missing_label_columns_are_named(tmp_path: Path) -> None:
         DatasetError, match=r"without columns \['at', 'event_timestamp', 'known_at'"
     ):
         load_labels(tmp_path, tiny_spec())
+
+
+def test_repeated_labels_are_refused(tmp_path: Path) -> None:
+    write_labels(tmp_path, sold=pl.Series([True, True]))
+    part = tmp_path / "labels" / "part-0.parquet"
+    part.with_name("part-1.parquet").write_bytes(part.read_bytes())
+    with pytest.raises(DatasetError, match="Got 2 repeated rows in 'labels'"):
+        load_labels(tmp_path, tiny_spec())
