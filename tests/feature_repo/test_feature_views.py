@@ -57,7 +57,6 @@ EXPECTED = {
     "plane_manufacturer": "boeing",
     "local_hour": 15.0,
     "local_weekday": 4.0,
-    "local_day_of_year": 165.0,
 }
 
 
@@ -99,6 +98,15 @@ def test_every_feature_is_described() -> None:
 def test_the_service_serves_every_view() -> None:
     served = {projection.name for projection in arrival_delay_v1.feature_view_projections}
     assert served == {view.name for view in VIEWS} | {departure_time.name}
+
+
+def test_the_service_takes_of_the_departure_time_what_extrapolates() -> None:
+    (projection,) = (
+        projection
+        for projection in arrival_delay_v1.feature_view_projections
+        if projection.name == departure_time.name
+    )
+    assert [field.name for field in projection.features] == ["local_hour", "local_weekday"]
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

@@ -233,3 +233,31 @@ def test_on_demand_views_made_otherwise_are_refused() -> None:
     )
     with pytest.raises(RequestFunctionError, match="'handmade'"):
         request_function_of(handmade)
+
+
+def test_a_selection_gives_the_chosen_outputs_in_their_order() -> None:
+    clock = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
+    departures = {"departure": np.array([NOON_SECONDS, np.nan])}
+    turned = clock.select(["weekday", "hour"]).evaluate(departures)
+    assert list(turned) == ["weekday", "hour"]
+    np.testing.assert_array_equal(turned["weekday"], [0.0, np.nan])
+    np.testing.assert_array_equal(turned["hour"], [7.0, np.nan])
+    assert list(clock.select(["hour"]).evaluate(departures)) == ["hour"]
+    assert clock.output_names == ("hour", "weekday")
+
+
+def test_a_selection_of_unknown_outputs_is_refused() -> None:
+    clock = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
+    with pytest.raises(
+        RequestFunctionError,
+        match=r"Got outputs \['minute'\] of .*'clock', but expected some of \['hour', 'weekday'\]",
+    ):
+        clock.select(["hour", "minute"])
+    with pytest.raises(RequestFunctionError, match="Got outputs \\['weekday'\\]"):
+        clock.select(["hour"]).select(["weekday"])
+
+
+def test_a_selection_still_refuses_a_function_that_returns_other_names() -> None:
+    renamed = RequestFunction("clock", ("departure",), ("hour", "minute"), new_york_clock)
+    with pytest.raises(RequestFunctionError, match=r"Got \['hour', 'weekday'\]"):
+        renamed.select(["hour"]).evaluate({"departure": np.array([NOON_SECONDS])})

@@ -99,6 +99,18 @@ def test_functions_of_several_inputs_are_traced() -> None:
     assert trace_request_function(function).SerializeToString() == model.SerializeToString()
 
 
+def test_a_selection_is_traced_without_what_it_leaves_out() -> None:
+    clock = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
+    whole, weekday = (
+        trace_request_function(function) for function in (clock, clock.select(["weekday"]))
+    )
+    assert [value.name for value in weekday.graph.output] == ["weekday"]
+    assert len(weekday.graph.node) < len(whole.graph.node)
+    (day,) = open_session(weekday.SerializeToString()).run(None, {"departure": np.array([0.0])})
+    # 1970-01-01 was a Thursday; at midnight UTC it was still Wednesday in New York.
+    assert day.tolist() == [2.0]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
