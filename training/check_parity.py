@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.adversarial_rows import adversarial_rows
+from training.errors import TrainingError
 from training.export_onnx import MATRIX, read_model
 from training.leaf_index_model import cut_before_trees, leaf_index_model
 from training.lightgbm_text import TextModel
@@ -82,7 +83,7 @@ class ParityReport:
         return {**asdict(self), "passed": self.passed}
 
 
-class ParityError(ValueError):
+class ParityError(TrainingError):
     """An exported model does not predict what LightGBM predicts.
 
     Attributes

@@ -3,14 +3,33 @@
 ::
 
     TrainingError
-    ├── SpecError        a model file declares something impossible
-    ├── PlanError        a feature service cannot be compiled into a plan
-    ├── DatasetError     labels or features are not what the model declares
-    ├── GateError        a model is not good enough to be published
-    └── StepError        a step is asked for before the one it builds on
+    ├── SpecError                      a model file declares something impossible
+    ├── PlanError                      a feature service cannot be compiled into a plan
+    ├── DatasetError                   labels or features are not what the model declares
+    ├── GateError                      a model is not good enough to be published
+    ├── StepError                      a step is asked for before the one it builds on
+    ├── PrepareError                   source tables are not what the pipelines expect
+    ├── OfflineStoreError              the offline store refuses (`offline_store.errors`)
+    │   ├── LabelError                 the entity frame cannot be joined
+    │   ├── SourceError                a view's table is not what its definition says
+    │   └── UnsupportedRequestError    Feast offers it, this store does not do it
+    ├── RequestFunctionError           a request-time function breaks its contract
+    ├── ModelTextError                 a LightGBM model text cannot be read completely
+    ├── ExportError                    a model cannot be exported to ONNX
+    └── ParityError                    an exported model predicts something else
+
+`OfflineStoreError` and those below it are defined beside the code that raises them.
 """
 
-__all__ = ["DatasetError", "GateError", "PlanError", "SpecError", "StepError", "TrainingError"]
+__all__ = [
+    "DatasetError",
+    "GateError",
+    "PlanError",
+    "PrepareError",
+    "SpecError",
+    "StepError",
+    "TrainingError",
+]
 
 
 class TrainingError(Exception):
@@ -35,3 +54,7 @@ class GateError(TrainingError):
 
 class StepError(TrainingError):
     """A step is asked for before the one it builds on."""
+
+
+class PrepareError(TrainingError):
+    """Source tables are missing, or are not what the pipelines expect."""

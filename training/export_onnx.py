@@ -20,6 +20,7 @@ import lightgbm as lgb
 import numpy as np
 import onnx
 
+from training.errors import TrainingError
 from training.lightgbm_text import TextModel, parse_model_text
 from training.onnx_graph import GraphBuilder
 from training.request_time import RequestFunction
@@ -38,7 +39,7 @@ _PRODUCER: Final = "zeroskew"
 _Transform = Callable[[GraphBuilder, TextModel, str], str]
 
 
-class ExportError(ValueError):
+class ExportError(TrainingError):
     """A model cannot be exported."""
 
 

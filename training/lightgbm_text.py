@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from training.errors import TrainingError
+
 __all__ = [
     "ZERO_THRESHOLD",
     "MissingType",
@@ -35,7 +37,7 @@ _DEFAULT_LEFT_BIT: Final = 2
 _MISSING_TYPE_SHIFT: Final = 2
 
 
-class ModelTextError(ValueError):
+class ModelTextError(TrainingError):
     """A model text is not one that can be read completely."""
 
 

@@ -24,6 +24,8 @@ from feast import Field, OnDemandFeatureView, RequestSource
 from feast.transformation.udf_rehydrate import rehydrate_udf_from_source
 from feast.types import Bool, Float32, Float64, Int32, Int64, UnixTimestamp
 
+from training.errors import TrainingError
+
 __all__ = [
     "RequestFunction",
     "RequestFunctionError",
@@ -39,7 +41,7 @@ _INPUT_TYPES: Final = (Bool, Int32, Int64, Float32, Float64, UnixTimestamp)
 _UDF_NAME: Final = "request_time_features"
 
 
-class RequestFunctionError(ValueError):
+class RequestFunctionError(TrainingError):
     """A request-time function, or a view said to be made of one, breaks its contract."""
 
 
@@ -87,6 +89,8 @@ class RequestFunction:
         try:
             with np.errstate(all="ignore"):
                 outputs = self.function(**arguments)
+        except RequestFunctionError:
+            raise
         except Exception as error:
             raise RequestFunctionError(
                 f"Got {type(error).__name__} ({error}) from request-time function {self.name!r}, "

@@ -92,6 +92,8 @@ def _trace(function: RequestFunction) -> onnx.ModelProto:
     }
     try:
         outputs = function.function(**arguments)
+    except RequestFunctionError:
+        raise
     except Exception as error:
         raise RequestFunctionError(
             f"Got {type(error).__name__} ({error}) while tracing request-time function "

@@ -259,5 +259,5 @@ def test_a_selection_of_unknown_outputs_is_refused() -> None:
 
 def test_a_selection_still_refuses_a_function_that_returns_other_names() -> None:
     renamed = RequestFunction("clock", ("departure",), ("hour", "minute"), new_york_clock)
-    with pytest.raises(RequestFunctionError, match=r"Got \['hour', 'weekday'\]"):
+    with pytest.raises(RequestFunctionError, match=r"^Got \['hour', 'weekday'\]"):
         renamed.select(["hour"]).evaluate({"departure": np.array([NOON_SECONDS])})

@@ -111,6 +111,12 @@ def test_a_selection_is_traced_without_what_it_leaves_out() -> None:
     assert day.tolist() == [2.0]
 
 
+def test_a_selection_of_a_function_that_returns_other_names_is_refused_by_name() -> None:
+    renamed = RequestFunction("clock", ("departure",), ("hour", "minute"), new_york_clock)
+    with pytest.raises(RequestFunctionError, match=r"^Got \['hour', 'weekday'\] from .* 'clock'"):
+        trace_request_function(renamed.select(["hour"]))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

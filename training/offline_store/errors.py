@@ -1,37 +1,21 @@
-"""What the offline store refuses, and why.
+"""What the offline store refuses; `training.errors` draws the whole tree."""
 
-OfflineStoreError              code "offline_store"
-├── LabelError                 code "labels": the entity frame cannot be joined
-├── SourceError                code "source": a view's table is not what its definition says
-└── UnsupportedRequestError    code "unsupported": Feast offers it, this store does not do it
-"""
-
-from __future__ import annotations
-
-from typing import ClassVar
+from training.errors import TrainingError
 
 __all__ = ["LabelError", "OfflineStoreError", "SourceError", "UnsupportedRequestError"]
 
 
-class OfflineStoreError(Exception):
+class OfflineStoreError(TrainingError):
     """The root of everything this store raises on purpose."""
 
-    code: ClassVar[str] = "offline_store"
 
-
-class LabelError(OfflineStoreError, ValueError):
+class LabelError(OfflineStoreError):
     """The entity frame lacks a column, or holds values that cannot be joined."""
 
-    code = "labels"
 
-
-class SourceError(OfflineStoreError, ValueError):
+class SourceError(OfflineStoreError):
     """A view's table is missing, or differs from what the view declares."""
 
-    code = "source"
 
-
-class UnsupportedRequestError(OfflineStoreError, NotImplementedError):
+class UnsupportedRequestError(OfflineStoreError):
     """A request that Feast's interface allows and this store does not serve."""
-
-    code = "unsupported"
