@@ -1,0 +1,94 @@
+"""The worked example, brought up by its own command, once for all tests that need it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from api.contract.manifest import Manifest
+from api.registry.artifact_store import ArtifactStore
+from api.registry.model_registry import ModelRegistry
+from training.model_spec import ModelSpec, load_model_spec
+from training.workspace import Workspace
+
+__all__ = ["CLOCK", "MODELS", "FlightsProject", "bring_up"]
+
+ROOT: Final = Path(__file__).parents[2]
+CLOCK: Final = datetime.fromisoformat("2013-10-01T12:17:00Z")
+MODELS: Final = ("arrival_delay_15", "arrival_delay_minutes")
+LOG: Final = "up.log"
+
+
+@dataclass(frozen=True)
+class FlightsProject:
+    """A copy of the feature repo in ``folder``, with all that `zeroskew up` made beside it."""
+
+    folder: Path
+
+    @property
+    def workspace(self) -> Workspace:
+        """Its folders."""
+        return Workspace(
+            feature_repo=self.folder / "feature_repo",
+            models=ROOT / "training" / "models",
+            home=self.folder / "var",
+        )
+
+    @property
+    def log(self) -> str:
+        """What the command printed."""
+        return (self.folder / LOG).read_text()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which commands work on this project."""
+        return os.environ | {
+            "TZ": "UTC",
+            "ZEROSKEW_FEATURE_REPO": str(self.folder / "feature_repo"),
+            "ZEROSKEW_HOME": str(self.folder / "var"),
+            "ZEROSKEW_CLOCK": CLOCK.isoformat(),
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the ``zeroskew`` command."""
+        return subprocess.run(
+            [Path(sys.executable).with_name("zeroskew"), *arguments],
+            cwd=ROOT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def spec(self, model: str) -> ModelSpec:
+        """Return a model's declaration."""
+        return load_model_spec(self.workspace.models, model)
+
+    def manifest(self, model: str) -> Manifest:
+        """Return the manifest of a model's champion."""
+        registry = ModelRegistry.open(self.workspace.registry_url)
+        version = registry.resolve_alias(model, "champion")
+        registry.close()
+        content = ArtifactStore(self.workspace.artifacts_dir).get(version.manifest_sha256)
+        return Manifest.model_validate_json(content)
+
+
+def bring_up(folder: Path) -> FlightsProject:
+    """Bring the example up in ``folder``, or wait for and reuse what another process made."""
+    folder.mkdir(exist_ok=True)
+    project = FlightsProject(folder)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / LOG).exists():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / "feature_repo", folder / "feature_repo", ignore=ignored)
+            done = project.run("up", "--no-serve")
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / LOG).write_text(done.stdout)
+    return project
