@@ -1,0 +1,130 @@
+"""The `zeroskew` command as a person meets it."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.flights_project import MODELS, ROOT, FlightsProject
+
+ZEROSKEW = Path(sys.executable).with_name("zeroskew")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def served(flights: FlightsProject) -> Iterator[str]:
+    """Start the project a second time and yield what the command prints before it serves."""
+    port = free_port()
+    process = subprocess.Popen(
+        [ZEROSKEW, "up"],
+        cwd=ROOT,
+        env=flights.environment() | {"ZEROSKEW_PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("curl "):
+            break
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        for _ in range(300):
+            try:
+                if client.get("/readyz").status_code == 200:
+                    break
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        yield printed
+    process.terminate()
+    process.communicate()
+
+
+def test_second_start_reuses_what_stands_and_its_curl_line_answers(served: str) -> None:
+    assert "tables, online store and models stand" in served
+    assert "prepare" not in served
+    curl = next(line for line in served.splitlines() if line.startswith("curl "))
+    done = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert answer["model"] == "arrival_delay_15"
+    assert answer["as_of"] == "2013-10-01T12:17:00Z"
+    assert 0.0 < answer["predictions"][0]["probability"] < 1.0
+
+
+def test_every_example_of_the_openapi_page_works_when_sent(served: str) -> None:
+    url = re.findall(r"http://[\d.:]+", served)[0]
+    with httpx.Client(base_url=url) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        for model in MODELS:
+            body = paths[f"/v1/models/{model}:predict"]["post"]["requestBody"]
+            media = body["content"]["application/json"]
+            examples = media.get("examples") or {"only": {"value": media["example"]}}
+            for example in examples.values():
+                answer = client.post(f"/v1/models/{model}:predict", json=example["value"])
+                assert answer.status_code == 200, answer.text
+        page = client.get("/docs").text
+        assert "swagger" in page.lower()
+        assert not re.findall(r"""(?:src|href)=["']https?://""", page)
+
+
+def test_models_are_listed(flights: FlightsProject) -> None:
+    printed = flights.run("models").stdout
+    for model in MODELS:
+        assert re.search(rf"{model}\s*│\s*1\s*│\s*champion", printed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "departure_delay"), "Got model 'departure_delay', but expected one of"),
+        (("publish", "../secrets"), "Got model '../secrets', but expected one of"),
+    ],
+)
+def test_unknown_model_is_one_clear_line(
+    flights: FlightsProject, arguments: tuple[str, ...], message: str
+) -> None:
+    done = flights.run(*arguments)
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("step", "before"),
+    [
+        ("fit", "dataset"),
+        ("evaluate", "fit"),
+        ("export", "dataset"),
+        ("parity", "dataset"),
+        ("publish", "evaluate"),
+    ],
+)
+def test_step_out_of_order_names_the_one_before(
+    flights: FlightsProject, tmp_path: Path, step: str, before: str
+) -> None:
+    empty = FlightsProject(tmp_path)
+    (tmp_path / "feature_repo").symlink_to(flights.workspace.feature_repo)
+    done = empty.run(step, "arrival_delay_15")
+    assert done.returncode == 1
+    assert f"run `zeroskew {before}` first" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_help_lists_the_commands_in_the_order_of_the_line() -> None:
+    done = subprocess.run([ZEROSKEW, "--help"], capture_output=True, text=True, check=True)
+    listed = re.findall(r"^│ (\w+) ", done.stdout, re.MULTILINE)
+    order = ["prepare", "apply", "materialize", "train", "publish", "models", "serve", "up"]
+    assert [name for name in listed if name in order] == order
