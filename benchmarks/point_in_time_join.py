@@ -1,17 +1,18 @@
-"""Point-in-time join: Feast's duckdb store, this project's store, and bare polars.
+"""Point-in-time join of the flights: Feast's duckdb store, this project's store, bare polars.
 
-    python -m benchmarks.point_in_time_join [--labels N] [--lake PATH] [--repeats K]
+    python -m benchmarks.point_in_time_join [--labels N] [--lake PATH] [--repeats K] [--write]
 
 Each engine runs in a fresh process, over the same Parquet files and the same labels, with the
 created cutoff on. The first run of a process warms it and is not counted, except for Feast's
-duckdb store, which runs once. ``--lake`` reads ``<lake>/<view>/**.parquet`` of the stand-in's
-views; without it they are written to a temporary folder.
+duckdb store, which runs once. The lake is the worked example's, prepared if it is missing.
+``--write`` puts the table into docs/offline_store.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -19,27 +20,22 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 
-from tests.support.feast_repos import ASOF_STORE, feature_store
-from tests.support.synthetic_flights import (
-    FLIGHTS_IN_2013,
-    LAKE_VIEWS,
-    definitions,
-    labels,
-    write_lake,
-)
+from tests.support.feast_repos import ASOF_STORE, entity, feature_store, view
 
+ROOT: Final = Path(__file__).parents[1]
+PAGE: Final = ROOT / "docs" / "offline_store.md"
 ENGINES: Final = ("feast duckdb", "ours to_arrow", "ours to_df", "bare join_asof")
 PACKAGES: Final = ("feast", "polars", "duckdb", "pandas", "pyarrow")
-REFS: Final = [f"{view.name}:{feature}" for view in LAKE_VIEWS for feature in view.features]
 
 
 class Measurement(NamedTuple):
@@ -51,16 +47,33 @@ class Measurement(NamedTuple):
     n_values: int
 
 
-def bare_join_asof(lake: Path, flights: pl.DataFrame) -> pa.Table:
+def load_views() -> list[FeatureView]:
+    """Return the feature views of the worked example."""
+    sys.path.insert(0, str(ROOT / "feature_repo"))
+    found = vars(import_module("feature_views")).values()
+    return [defined for defined in found if isinstance(defined, FeatureView)]
+
+
+def read_labels(lake: Path, n_labels: int | None) -> pl.DataFrame:
+    """Return the keys and prediction times of flights spread over the year."""
+    table = pl.read_parquet(lake / "arrival_labels", hive_partitioning=False)
+    if n_labels is not None:
+        table = table.gather_every(max(1, table.height // n_labels)).head(n_labels)
+    return table.select("carrier", "origin", "dest", "tailnum", "event_timestamp")
+
+
+def bare_join_asof(lake: Path, flights: pl.DataFrame, views: list[FeatureView]) -> pa.Table:
     """Join with nothing but polars: the same rows, cutoff, ttl and order, and no checks."""
     joined = flights.with_row_index("label").sort("event_timestamp")
-    for view in LAKE_VIEWS:
+    for joined_view in views:
+        keys, features = sorted(joined_view.join_keys), feature_names(joined_view)
         rows = (
-            pl.scan_parquet(lake / view.name / "**/*.parquet", hive_partitioning=False)
+            pl.scan_parquet(lake / joined_view.name / "**/*.parquet", hive_partitioning=False)
+            .select(*keys, *features, "event_timestamp", "created")
             .rename({"event_timestamp": "event"})
             .with_columns(known=pl.max_horizontal("event", "created"))
             .sort("known", "event", "created")
-            .filter(pl.col("event") == pl.col("event").cum_max().over(view.keys))
+            .filter(pl.col("event") == pl.col("event").cum_max().over(keys))
             .drop("created")
             .collect()
         )
@@ -68,49 +81,66 @@ def bare_join_asof(lake: Path, flights: pl.DataFrame) -> pa.Table:
             rows,
             left_on="event_timestamp",
             right_on="known",
-            by=list(view.keys),
+            by=keys,
             check_sortedness=False,
             coalesce=True,
         )
-        if view.ttl is not None:
-            alive = pl.col("event") >= pl.col("event_timestamp") - view.ttl
-            joined = joined.with_columns(pl.when(alive).then(pl.col(*view.features)))
+        if joined_view.ttl:
+            alive = pl.col("event") >= pl.col("event_timestamp") - joined_view.ttl
+            joined = joined.with_columns(pl.when(alive).then(pl.col(*features)))
         joined = joined.drop("event", "known", strict=False)
     return joined.sort("label").drop("label").to_arrow()
 
 
-def _store(engine: str, lake: Path, folder: Path) -> FeatureStore:
+def feature_names(of_view: FeatureView) -> list[str]:
+    """Return a view's feature names; they are distinct over all views of the example."""
+    return [feature.name for feature in of_view.features]
+
+
+def _store(engine: str, lake: Path, folder: Path, views: list[FeatureView]) -> FeatureStore:
     kind = "duckdb" if engine == "feast duckdb" else ASOF_STORE
     suffix = "/**/*.parquet" if kind == "duckdb" else ""
-    return feature_store(folder, definitions(lake, suffix), offline_store={"type": kind})
+    entities = {key: entity(key) for known in views for key in known.join_keys}
+    redefined = [
+        view(
+            known.name,
+            f"{lake / known.name}{suffix}",
+            [entities[key] for key in sorted(known.join_keys)],
+            {feature.name: feature.dtype for feature in known.features},
+            ttl=known.ttl,
+        )
+        for known in views
+    ]
+    return feature_store(folder, [*entities.values(), *redefined], offline_store={"type": kind})
 
 
 def _runner(engine: str, lake: Path, flights: pl.DataFrame, folder: Path) -> Callable[[], int]:
     """Return a run that answers how many values it found."""
+    views = load_views()
+    names = [name for known in views for name in feature_names(known)]
     if engine == "bare join_asof":
-        return lambda: _count_values(bare_join_asof(lake, flights))
-    store = _store(engine, lake, folder)
+        return lambda: _count_values(bare_join_asof(lake, flights, views), names)
+    store = _store(engine, lake, folder, views)
+    refs = [f"{known.name}:{name}" for known in views for name in feature_names(known)]
     frame = flights.to_pandas()
 
     def run() -> int:
-        job = store.get_historical_features(frame, REFS, filter_by_created_timestamp=True)
+        job = store.get_historical_features(frame, refs, filter_by_created_timestamp=True)
         if engine == "ours to_arrow":
-            return _count_values(job.to_arrow())
-        result = job.to_df()
-        return sum(int(result[name].count()) for view in LAKE_VIEWS for name in view.features)
+            return _count_values(job.to_arrow(), names)
+        result: Any = job.to_df()
+        return sum(int(result[name].count()) for name in names)
 
     return run
 
 
-def _count_values(table: pa.Table) -> int:
-    return sum(
-        len(table) - table.column(name).null_count for view in LAKE_VIEWS for name in view.features
-    )
+def _count_values(table: pa.Table, names: list[str]) -> int:
+    return sum(len(table) - table.column(name).null_count for name in names)
 
 
-def measure(engine: str, lake: Path, n_labels: int, repeats: int) -> Measurement:
+def measure(engine: str, lake: Path, n_labels: int | None, repeats: int) -> Measurement:
     """Time one engine in this process."""
-    flights = labels(n_labels)
+    flights = read_labels(lake, n_labels)
     once = engine == "feast duckdb"
     walls, cpus, n_values = [], [], 0
     with tempfile.TemporaryDirectory() as folder:
@@ -130,43 +160,54 @@ def _measure_in_fresh_process(
     engine: str, lake: Path, arguments: argparse.Namespace
 ) -> Measurement:
     command = [sys.executable, "-m", "benchmarks.point_in_time_join", "--engine", engine]
-    command += ["--lake", str(lake), "--labels", str(arguments.labels)]
-    command += ["--repeats", str(arguments.repeats)]
+    command += ["--lake", str(lake), "--repeats", str(arguments.repeats)]
+    if arguments.labels is not None:
+        command += ["--labels", str(arguments.labels)]
     finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 -- this very module.
     return Measurement(*json.loads(finished.stdout.splitlines()[-1]))
 
 
 def _report(results: dict[str, Measurement], n_labels: int) -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    ours = results["ours to_arrow"]
+    views, ours, bare = load_views(), results["ours to_arrow"], results["bare join_asof"]
+    n_features = sum(len(known.features) for known in views)
     lines = [
-        f"Point-in-time join of {n_labels:,} labels with {len(LAKE_VIEWS)} views "
-        f"({len(REFS)} features), {datetime.now(UTC):%Y-%m-%d}",
-        f"Python {sys.version.split()[0]}, {versions}",
+        f"{n_labels:,} labels, {len(views)} views, {n_features} features; "
+        f"{datetime.now(UTC):%Y-%m-%d}; Python {sys.version.split()[0]}, {versions}.",
         "",
-        f"{'engine':16}{'wall s':>9}{'cpu s':>9}{'peak MB':>9}{'values':>12}{'wall/ours':>11}",
+        "| engine | wall s | CPU s | peak MB | values | wall / ours |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"{engine:16}{got.wall_sec:9.2f}{got.cpu_sec:9.2f}{got.peak_mb:9.0f}{got.n_values:12,}"
-        f"{got.wall_sec / ours.wall_sec:11.2f}"
+        f"| {engine} | {got.wall_sec:.2f} | {got.cpu_sec:.2f} | {got.peak_mb:.0f} "
+        f"| {got.n_values:,} | {got.wall_sec / ours.wall_sec:.2f} |"
         for engine, got in results.items()
     ]
     if "feast duckdb" in results:
-        faster = results["feast duckdb"].wall_sec / results["ours to_df"].wall_sec
-        lines.append(f"\nours to_df is {faster:.1f} times faster than Feast duckdb (target 25)")
-    bare = results["bare join_asof"]
+        feast = results["feast duckdb"]
+        lines.append(
+            f"\nFeast's duckdb store takes {feast.wall_sec / ours.wall_sec:.1f} times the wall "
+            f"time and {feast.cpu_sec / ours.cpu_sec:.1f} times the CPU time of ours (target 25)."
+        )
     lines.append(
-        f"ours to_arrow takes {ours.wall_sec / bare.wall_sec:.2f} times the wall time and "
-        f"{ours.cpu_sec / bare.cpu_sec:.2f} times the cpu time of bare join_asof (target 1.3)"
+        f"\nOurs takes {ours.wall_sec / bare.wall_sec:.2f} times the wall time and "
+        f"{ours.cpu_sec / bare.cpu_sec:.2f} times the CPU time of bare `join_asof` (target 1.3)."
     )
     return "\n".join(lines)
+
+
+def _write_into_page(report: str) -> None:
+    begin, end = "<!-- benchmark -->\n", "\n<!-- /benchmark -->"
+    pattern = re.compile(re.escape(begin) + ".*" + re.escape(end), re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda _: begin + report + end, PAGE.read_text()))
 
 
 def main() -> None:
     """Measure every engine and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--labels", type=int, default=FLIGHTS_IN_2013)
-    parser.add_argument("--lake", type=Path)
+    parser.add_argument("--labels", type=int, help="all flights by default")
+    parser.add_argument("--lake", type=Path, default=ROOT / "var" / "lake")
+    parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--without", action="append", default=[], choices=ENGINES)
     parser.add_argument("--engine", choices=ENGINES, help="measure one engine here, print JSON")
@@ -175,14 +216,18 @@ def main() -> None:
         result = measure(arguments.engine, arguments.lake, arguments.labels, arguments.repeats)
         print(json.dumps(result))  # noqa: T201 -- the parent process reads it.
         return
-    with tempfile.TemporaryDirectory() as folder:
-        lake = arguments.lake or write_lake(Path(folder) / "lake")
-        results = {
-            engine: _measure_in_fresh_process(engine, lake, arguments)
-            for engine in ENGINES
-            if engine not in arguments.without
-        }
-    print(_report(results, arguments.labels))  # noqa: T201 -- the table is the purpose.
+    if not (arguments.lake / "arrival_labels").exists():
+        sys.path.insert(0, str(ROOT / "feature_repo"))
+        import_module("pipelines.prepare").prepare(arguments.lake)
+    results = {
+        engine: _measure_in_fresh_process(engine, arguments.lake, arguments)
+        for engine in ENGINES
+        if engine not in arguments.without
+    }
+    report = _report(results, read_labels(arguments.lake, arguments.labels).height)
+    print(report)  # noqa: T201 -- the table is the purpose.
+    if arguments.write:
+        _write_into_page(report)
 
 
 if __name__ == "__main__":
