@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from email.message import Message
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
@@ -46,6 +46,9 @@ async def _get_resources(request: Request) -> Resources:
 
 
 ServiceResources = Annotated[Resources, Depends(_get_resources)]
+
+
+_UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
 class JsonBody:
@@ -98,7 +101,7 @@ class JsonBody:
         header["content-type"] = self._request.headers.get("content-type", "application/json")
         kind = header.get_content_type()
         charset = header.get_content_charset("utf-8")
-        if not (kind == "application/json" or kind.endswith("+json")) or charset != "utf-8":
+        if not (kind == "application/json" or kind.endswith("+json")) or charset not in _UTF8:
             raise UnsupportedMediaTypeError(
                 f"Got a body of type {kind} in {charset}, but expected application/json in utf-8."
             )

@@ -27,6 +27,8 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+# The rest of a body that came too slowly may still come, for as long as the client likes.
+_HEADERS: Final = {errors.BodyTimeoutError.code: {"Connection": "close"}}
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
 _log: Final = structlog.get_logger(__name__)
 
@@ -86,6 +88,7 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
         request_id=request.state.request_id,
         fields=error.fields if isinstance(error, errors.InvalidRequestError) else (),
+        headers=_HEADERS.get(error.code),
     )
 
 

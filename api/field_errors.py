@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, MalformedJsonError
 
-__all__ = ["translate_validation_error"]
+__all__ = ["describe", "json_pointer", "translate_validation_error"]
 
 MAX_FIELDS: Final = 20
 _MAX_SHOWN: Final = 80
@@ -67,11 +67,18 @@ def _field_error(finding: dict[str, Any]) -> FieldError:
     kind = finding["type"]
     expected = _EXPECTED.get(kind, "another value").format(**finding.get("ctx", {}))
     got = "nothing" if kind == "missing" else describe(finding["input"])
-    return FieldError(_pointer(finding["loc"]), got, expected)
+    return FieldError(json_pointer("", *finding["loc"]), got, expected)
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+def json_pointer(base: str, *parts: int | str) -> str:
+    """Return the JSON Pointer (RFC 6901) `base` continued by `parts`, escaped and shortened.
+
+    >>> json_pointer("/instances", 0, "a/b~c")
+    '/instances/0/a~1b~0c'
+    """
+    return base + "".join(
+        "/" + _shorten(str(part)).replace("~", "~0").replace("/", "~1") for part in parts
+    )
 
 
 def describe(value: object) -> str:
@@ -89,4 +96,8 @@ def describe(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return json.dumps(value)
     text = json.dumps(value, default=lambda _: "another value")
+    return _shorten(text)
+
+
+def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

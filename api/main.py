@@ -105,16 +105,18 @@ def serve(settings: Settings | None = None) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="zeroskew")
-        stack.callback(executor.shutdown)
-        registry = ModelRegistry.open(settings.registry_url)
+        registry = ModelRegistry.open(
+            settings.registry_url, busy_timeout_sec=settings.registry_timeout_sec
+        )
         stack.callback(registry.close)
         artifacts = ArtifactStore(settings.artifacts_dir, max_bytes=settings.max_model_bytes)
         reader = SqliteFeatureReader(
             settings.online_store_path, timeout_sec=settings.online_store_timeout_sec
         )
         stack.push_async_callback(reader.close)
-        registry_executor = RegistryExecutor(executor)
+        # A registry that is slow to answer must not keep threads from scoring.
+        registry_executor = RegistryExecutor(_open_executor(stack, "registry"))
+        scoring_executor = _open_executor(stack, "scoring")
         active_models = ActiveModels(
             registry=registry,
             artifacts=artifacts,
@@ -128,10 +130,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             catalog=ModelCatalog(registry=registry, artifacts=artifacts),
             registry_executor=registry_executor,
             models=active_models,
-            predictor=Predictor(reader=reader, clock=_make_clock(settings), executor=executor),
+            predictor=Predictor(
+                reader=reader, clock=_make_clock(settings), executor=scoring_executor
+            ),
             reader=reader,
         )
         yield
+
+
+def _open_executor(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
+    executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=name)
+    stack.callback(executor.shutdown)
+    return executor
 
 
 def _make_clock(settings: Settings) -> Clock:

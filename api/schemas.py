@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -12,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from api.contract.manifest import FieldType, Manifest, Output, RequestField
-from api.errors import InvalidRequestError, ModelRefusedError
-from api.field_errors import translate_validation_error
+from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, ModelRefusedError
+from api.field_errors import json_pointer, translate_validation_error
 
 __all__ = [
     "ClassPrediction",
@@ -32,10 +33,13 @@ RequestRow = tuple[str | int | float | bool | None, ...]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
 )
 _MAX_TIMESTAMP_LENGTH: Final = 64
-_TIMESTAMP: Final = "a timestamp with UTC offset, such as 2013-10-01T10:17:00-04:00"
+_TIMESTAMP: Final = (
+    "an RFC 3339 timestamp with UTC offset, to the microsecond at most, "
+    "such as 2013-10-01T10:17:00-04:00"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +149,14 @@ class ModelSchema:
         MalformedJsonError
             If the body is not JSON.
         InvalidInstancesError
-            If a field is missing, unknown, of another type, NaN, infinite, too long, or not
-            among its choices, or if there are no instances or too many.
+            If a field is missing, unknown, given twice, of another type, NaN, infinite, too
+            long, or not among its choices, or if there are no instances or too many.
         """
         try:
             request: Any = self.request_type.model_validate_json(body)
         except ValidationError as error:
             raise translate_validation_error(error) from error
+        _refuse_repeated_names(body)
         return [tuple(vars(instance).values()) for instance in request.instances]
 
 
@@ -175,6 +180,22 @@ def parse_timestamp(text: str) -> float:
         except ValueError:
             pass
     raise PydanticCustomError("unexpected", "{expected}", {"expected": _TIMESTAMP})
+
+
+def _refuse_repeated_names(body: bytes) -> None:
+    """Refuse a name given twice in a valid body; the validator took its last value."""
+    pairs = json.loads(body, object_pairs_hook=list)
+    _require_distinct(pairs, "")
+    for number, instance in enumerate(pairs[0][1]):
+        _require_distinct(instance, f"/instances/{number}")
+
+
+def _require_distinct(pairs: Sequence[tuple[str, Any]], pointer: str) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        found = FieldError(json_pointer(pointer, repeated), "a repeated name", "it once")
+        raise InvalidInstancesError(found.message, (found,))
 
 
 def _refuse_nul(text: str) -> str:

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     max_models_on_demand: PositiveInt = Field(
         8, description="How many versions without an alias are kept loaded."
     )
+    registry_timeout_sec: PositiveFloat = Field(
+        1.0, description="How long a read of the registry waits for a publisher."
+    )
     online_store_timeout_sec: PositiveFloat = Field(
         1.0, description="How long a read of features waits for a writer."
     )

@@ -74,7 +74,8 @@ def load_model(
 
     In this order: sizes and sha256 of both files, the manifest's shape, the plan against
     itself and the request fields, every golden entity key, the manifest's example, the
-    graph's inputs and output against the plan, and every golden row equal to the bit.
+    graph's inputs and output against the plan, and every golden row equal to the bit, alone
+    and among the others.
 
     Raises
     ------
@@ -110,19 +111,45 @@ def _check_output(output: Output) -> None:
 
 
 def _check_golden_rows(manifest: Manifest, plan: CompiledPlan, session: ModelSession) -> None:
-    """Replay every golden row alone, as `n_rows` = 1, and compare the scores' bytes."""
-    classes = manifest.output.classes
-    shape = (1, len(classes)) if manifest.output.kind == "probabilities" and classes else (1,)
-    for number, row in enumerate(manifest.golden_rows):
-        features = _read_row(row.features, "<f4", plan.n_columns, number)
-        request = _read_row(row.request, "<f8", plan.n_request_inputs, number)
-        scores = session.run(features, request)
-        if scores.shape != shape:
-            raise ModelRefusedError(
-                f"Got scores of shape {scores.shape} for one row, but expected {shape}."
-            )
-        if scores.astype("<f8").tobytes().hex() != row.scores:
+    """Replay the golden rows, each alone and all as one batch, and compare the scores' bytes."""
+    width = len(manifest.output.classes or ()) if manifest.output.kind == "probabilities" else None
+    golden = manifest.golden_rows
+    features = [
+        _read_row(row.features, "<f4", plan.n_columns, number) for number, row in enumerate(golden)
+    ]
+    request = [
+        _read_row(row.request, "<f8", plan.n_request_inputs, number)
+        for number, row in enumerate(golden)
+    ]
+    for number, row in enumerate(golden):
+        scores = _replay(session, features[number], request[number], width)
+        if scores != [row.scores]:
             raise ModelRefusedError(f"Got another score than published for golden row {number}.")
+    batch = _replay(session, np.concatenate(features), np.concatenate(request), width)
+    for number, row in enumerate(golden):
+        if batch[number] != row.scores:
+            raise ModelRefusedError(
+                f"Got another score for golden row {number} among the others than alone."
+            )
+
+
+def _replay(
+    session: ModelSession,
+    features: NDArray[np.float32],
+    request: NDArray[np.float64],
+    n_classes: int | None,
+) -> list[str]:
+    """Return each row's scores as little-endian hex."""
+    try:
+        scores = session.run(features, request)
+    except Exception as error:  # The runtime's exceptions have no common root but this.
+        raise ModelRefusedError("Got a graph that fails when it runs.") from error
+    shape = (len(features),) if n_classes is None else (len(features), n_classes)
+    if scores.shape != shape:
+        raise ModelRefusedError(
+            f"Got scores of shape {scores.shape} for {len(features)} rows, but expected {shape}."
+        )
+    return [row.astype("<f8").tobytes().hex() for row in scores]
 
 
 def _read_row(text: str, dtype: str, width: int, number: int) -> NDArray[Any]:

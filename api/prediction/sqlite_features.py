@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -119,6 +120,9 @@ class SqliteFeatureReader:
     def _connect(self) -> sqlite3.Connection:
         """Return the connection, opened anew where the file was replaced meanwhile."""
         status = os.stat(self._path)  # noqa: PTH116 - called for every read; Path.stat costs twice as much
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe would block the event loop until somebody writes to it.
+            raise FileNotFoundError(self._path)
         file = (status.st_dev, status.st_ino)
         if self._connection is None or file != self._opened_file:
             self._disconnect()

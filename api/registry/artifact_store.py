@@ -71,8 +71,8 @@ class ArtifactStore:
         Raises
         ------
         ArtifactError
-            If `sha256` is not a sha256, if nothing is stored there, or if what is stored is
-            too large or has another sha256.
+            If `sha256` is not a sha256, if nothing is stored there, or if what is stored
+            cannot be read, is too large or has another sha256.
         """
         path = self._path(sha256)
         try:
@@ -80,6 +80,8 @@ class ArtifactStore:
                 content = file.read(self._max_bytes + 1)
         except FileNotFoundError as error:
             raise ArtifactError(f"Got sha256 {sha256}, but no artefact has that name.") from error
+        except OSError as error:
+            raise ArtifactError(f"The artefact {sha256} cannot be read.") from error
         self._check_size(len(content))
         actual = hashlib.sha256(content).hexdigest()
         if actual != sha256:

@@ -14,19 +14,23 @@ from sqlmodel import Session, SQLModel, select
 from api.errors import RegistrySchemaError
 from api.registry.tables import SCHEMA_VERSION, SchemaVersion
 
-__all__ = ["open_database", "writing"]
+__all__ = ["BUSY_TIMEOUT_SEC", "open_database", "writing"]
 
-_BUSY_TIMEOUT_SEC: Final = 30.0
+BUSY_TIMEOUT_SEC: Final = 30.0
+"""How long a publisher waits for another one."""
+
 _WRITE: Final = {"registry_write": True}
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> Engine:
     """Open the registry's database, making its folder and tables where there are none.
 
     Parameters
     ----------
     url
         A SQLAlchemy URL, for example ``sqlite:///var/zeroskew.db``.
+    busy_timeout_sec
+        How long a call waits for a lock of SQLite that another process holds.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def open_database(url: str) -> Engine:
     else:
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SEC})
+        engine = create_engine(url, connect_args={"timeout": busy_timeout_sec})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from api.errors import UnknownAliasError, UnknownModelError, UnknownVersionError
-from api.registry.database import open_database, writing
+from api.registry.database import BUSY_TIMEOUT_SEC, open_database, writing
 from api.registry.tables import Model, ModelAlias, ModelVersion
 
 __all__ = ["ModelRegistry"]
@@ -36,15 +36,22 @@ class ModelRegistry:
         self._writing = writing(engine)
 
     @classmethod
-    def open(cls, url: str) -> ModelRegistry:
+    def open(cls, url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> ModelRegistry:
         """Open the registry at `url`, making its tables where there are none.
+
+        Parameters
+        ----------
+        url
+            A SQLAlchemy URL.
+        busy_timeout_sec
+            How long a call waits for a lock of SQLite that another process holds.
 
         Raises
         ------
         RegistrySchemaError
             If the tables are of a release that this one does not know.
         """
-        return cls(open_database(url))
+        return cls(open_database(url, busy_timeout_sec=busy_timeout_sec))
 
     def close(self) -> None:
         """Close every connection."""

@@ -73,6 +73,7 @@ def check_problem(response: httpx.Response, status: int, code: str) -> Any:
         ("scheduled_departure", '"2013-10-01T24:00:00Z"', None, None),
         ("scheduled_departure", '"2013-10-01T10:17:60Z"', None, None),
         ("scheduled_departure", '"2013-10-01T10:17:00+24:00"', None, None),
+        ("scheduled_departure", '"2013-10-01T10:17:00+05:75"', None, None),
         ("scheduled_departure", '"0000-01-01T00:00:00Z"', None, None),
         ("scheduled_departure", '"10000-01-01T00:00:00Z"', None, None),
         ("scheduled_departure", '"\uff12\uff1013-10-01T10:17:00Z"', None, None),
@@ -97,6 +98,26 @@ def test_a_refused_value_is_named(
     if field == "scheduled_departure" and text.startswith('"'):
         assert "UTC offset" in error["expected"]
     assert error["message"] in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer"),
+    [
+        (body("seats", '2, "seats": 1'), "/instances/0/seats"),
+        (body("seats", "1").replace(b"{", b'{"instances": [], ', 1), "/instances"),
+        (body("seats", '1, "se\\u0061ts": 2'), "/instances/0/seats"),
+        (body("seats", "[" * 100 + "]" * 100 + ', "seats": 1'), "/instances/0/seats"),
+    ],
+)
+def test_a_name_given_twice_is_named(client: AppClient, content: bytes, pointer: str) -> None:
+    (error,) = check_problem(post(client, content), 422, "invalid_instances")["errors"]
+    assert (error["pointer"], error["got"]) == (pointer, "a repeated name")
+
+
+def test_a_very_long_name_is_not_sent_back(client: AppClient) -> None:
+    response = post(client, body("x" * 100_000, "1"))
+    check_problem(response, 422, "invalid_instances")
+    assert len(response.content) < 2000
 
 
 @pytest.mark.parametrize("field", list(EXAMPLE))
@@ -240,7 +261,12 @@ def test_another_media_type_is_refused(client: AppClient, headers: dict[str, str
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "application/json; charset=UTF-8", "application/vnd.api+json"],
+    [
+        "application/json",
+        "application/json; charset=UTF-8",
+        "application/json; charset=utf8",
+        "application/vnd.api+json",
+    ],
 )
 def test_json_under_its_other_names_is_taken(client: AppClient, content_type: str) -> None:
     assert post(client, body("seats", "1"), content_type=content_type).status_code == 200

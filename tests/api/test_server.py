@@ -98,4 +98,6 @@ def _send_half_a_body(server: Server) -> None:
             b"POST /v1/models/arrival_delay:predict HTTP/1.1\r\nHost: x\r\n"
             b'Content-Length: 100\r\n\r\n{"instances": '
         )
-        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+        answer = connection.recv(2000)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"\r\nconnection: close\r\n" in answer.lower()

@@ -160,6 +160,16 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
     return bytes(model.SerializeToString())
 
 
+def batch_mean_graph(n_features: int, n_request: int) -> bytes:
+    """Return a faulty graph: each row's score moves with the mean over the whole batch."""
+    model = onnx.load_from_string(sum_graph(n_features, n_request))
+    nodes = model.graph.node
+    nodes[-1].output[0] = "sums"
+    nodes.append(helper.make_node("ReduceMean", ["sums"], ["mean"], keepdims=0))
+    nodes.append(helper.make_node("Add", ["sums", "mean"], ["scores"]))
+    return bytes(model.SerializeToString())
+
+
 def _sum_known(name: str, result: str) -> list[onnx.NodeProto]:
     return [
         helper.make_node("IsNaN", [name], [f"{name}_nan"]),

@@ -15,6 +15,7 @@ from tests.support.manifests import (
     EXAMPLE,
     FIELDS,
     PLAN,
+    batch_mean_graph,
     golden_row,
     make_manifest,
     publish,
@@ -87,7 +88,7 @@ SHORT = ROW.model_copy(update={"features": ROW.features[8:]})
         ({"output": Output(kind="probabilities", description="")}, "without classes"),
         (
             {"output": Output(kind="probabilities", description="", classes=("a", "b"))},
-            r"scores of shape \(1,\) for one row, but expected \(1, 2\)",
+            r"scores of shape \(1,\) for 1 rows, but expected \(1, 2\)",
         ),
         (views_with(key_prefix="00"), "another key prefix"),
         (views_with(join_keys=ROUTE_VIEW.join_keys[::-1]), "expected them once and sorted"),
@@ -168,6 +169,14 @@ def test_a_graph_that_does_not_fit_its_plan_is_refused(
     manifest = make_manifest(graph, golden_rows=(ROW,))
     publish(tmp_path, manifest, graph)
     with pytest.raises(ModelRefusedError, match=reason):
+        load(tmp_path)
+
+
+def test_a_graph_whose_scores_depend_on_the_batch_is_refused(tmp_path: Path) -> None:
+    graph = batch_mean_graph(6, 2)
+    rows = (golden_row(graph, [0.25] * 6, [1.5] * 2), golden_row(graph, [0.5] * 6, [1.5] * 2))
+    publish(tmp_path, make_manifest(graph, golden_rows=rows), graph)
+    with pytest.raises(ModelRefusedError, match="golden row 0 among the others than alone"):
         load(tmp_path)
 
 

@@ -60,3 +60,13 @@ def test_the_size_cap_holds_on_both_sides(tmp_path: Path) -> None:
         small.put(CONTENT)
     with pytest.raises(ArtifactError, match="expected at most 14"):
         small.get(SHA256)
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    sha256 = store.put(b"content")
+    path = tmp_path / sha256[:2] / sha256
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        store.get(sha256)
