@@ -97,9 +97,13 @@ def feature_names(of_view: FeatureView) -> list[str]:
     return [feature.name for feature in of_view.features]
 
 
-def _store(engine: str, lake: Path, folder: Path, views: list[FeatureView]) -> FeatureStore:
-    kind = "duckdb" if engine == "feast duckdb" else ASOF_STORE
-    suffix = "/**/*.parquet" if kind == "duckdb" else ""
+def flights_store(folder: Path, lake: Path, **options: Any) -> FeatureStore:
+    """Return a store in ``folder`` with the example's views over ``lake``.
+
+    ``options`` are those of the offline store; ``type`` is this project's where it is left out.
+    """
+    suffix = "/**/*.parquet" if options.get("type") == "duckdb" else ""
+    views = load_views()
     entities = {key: entity(key) for known in views for key in known.join_keys}
     redefined = [
         view(
@@ -111,7 +115,7 @@ def _store(engine: str, lake: Path, folder: Path, views: list[FeatureView]) -> F
         )
         for known in views
     ]
-    return feature_store(folder, [*entities.values(), *redefined], offline_store={"type": kind})
+    return feature_store(folder, [*entities.values(), *redefined], offline_store=options)
 
 
 def _runner(engine: str, lake: Path, flights: pl.DataFrame, folder: Path) -> Callable[[], int]:
@@ -120,7 +124,8 @@ def _runner(engine: str, lake: Path, flights: pl.DataFrame, folder: Path) -> Cal
     names = [name for known in views for name in feature_names(known)]
     if engine == "bare join_asof":
         return lambda: _count_values(bare_join_asof(lake, flights, views), names)
-    store = _store(engine, lake, folder, views)
+    kind = "duckdb" if engine == "feast duckdb" else ASOF_STORE
+    store = flights_store(folder, lake, type=kind)
     refs = [f"{known.name}:{name}" for known in views for name in feature_names(known)]
     frame = flights.to_pandas()
 
