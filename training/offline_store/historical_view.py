@@ -139,7 +139,7 @@ class HistoricalView:
         if self.created_column is not None:
             instants.append(pl.col(self.created_column).alias(CREATED))
         values = [pl.col(column).alias(f"source:{column}") for column in columns]
-        rows = selected.select(*keys, *instants, *values).collect()
+        rows = self.table.collect(selected.select(*keys, *instants, *values))
         return rows.with_columns(
             epoch_microseconds(rows[name]) for name in (EVENT, CREATED) if name in rows.columns
         )
@@ -197,10 +197,16 @@ def plan_view(
     Raises
     ------
     UnsupportedRequestError
-        If the view has no batch source, or one this store does not read, or aggregates.
+        If the view has no batch source, or one this store does not read, aggregates, or has
+        a negative ttl.
     SourceError
         If the table lacks a column.
     """
+    if view.ttl is not None and view.ttl < timedelta(0):
+        raise UnsupportedRequestError(
+            f"Got view {view.name!r} with a ttl of {view.ttl.total_seconds():g} s, "
+            "but expected none or a positive one."
+        )
     if getattr(view, "aggregations", None):
         raise UnsupportedRequestError(
             f"Got view {view.name!r} with aggregations, but expected features that stand in "

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from training.offline_store.column_types import epoch_microseconds
 from training.offline_store.errors import LabelError, UnsupportedRequestError
+from training.offline_store.time_slices import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = ["Labels", "read_labels"]
 
@@ -72,7 +73,8 @@ def read_labels(entity_df: object) -> Labels:
     UnsupportedRequestError
         If ``entity_df`` is SQL, None or of another type.
     LabelError
-        If it has no timestamp column, or a null timestamp, or two columns of one name.
+        If it has no timestamp column, a null timestamp or one beyond the years 1 to 9999, or
+        two columns of one name.
     """
     table, index = _to_arrow(entity_df)
     repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
@@ -87,9 +89,15 @@ def read_labels(entity_df: object) -> Labels:
         )
     in_utc = timestamps.cast(pa.timestamp(timestamps.type.unit, "UTC"))
     table = table.set_column(table.column_names.index(name), name, in_utc)
-    instants = pl.from_arrow(in_utc.combine_chunks())
-    assert isinstance(instants, pl.Series)
-    return Labels(table, name, epoch_microseconds(instants), index)
+    values = pl.from_arrow(in_utc.combine_chunks())
+    assert isinstance(values, pl.Series)
+    instants = epoch_microseconds(values)
+    if not instants.is_between(FIRST_INSTANT, LAST_INSTANT).all():
+        raise LabelError(
+            f"Got instants beyond the calendar in label column {name!r}, "
+            "but expected the years 1 to 9999."
+        )
+    return Labels(table, name, instants, index)
 
 
 def _to_arrow(entity_df: object) -> tuple[pa.Table, pd.Index[Any] | None]:

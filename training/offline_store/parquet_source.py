@@ -10,8 +10,10 @@ import polars as pl
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
+from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
 from training.offline_store.errors import SourceError, UnsupportedRequestError
+from training.offline_store.part_files import partition_columns
 
 __all__ = ["ParquetTable", "between", "local_path", "open_parquet_table", "parquet_files"]
 
@@ -25,6 +27,7 @@ _CASTS: Final = pl.ScanCastOptions(
     datetime_cast=["nanosecond-downcast", "convert-timezone"],
     categorical_to_string="allow",
 )
+_UNREADABLE: Final = (ColumnNotFoundError, ComputeError, SchemaError, FileNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,40 @@ class ParquetTable:
         All rows, files in order of their paths; hive partitions are columns.
     schema : pl.Schema
         Names and types of the columns.
+    files : tuple of Path
+        The files, the one whose footer gave the schema first.
     """
 
     name: str
     frame: pl.LazyFrame
     schema: pl.Schema
+    files: tuple[Path, ...]
+
+    def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Run a query on ``frame``.
+
+        Raises
+        ------
+        SourceError
+            If a file is broken or gone, lacks a column that is asked for, or has it in
+            another type.
+        """
+        try:
+            return rows.collect()
+        except _UNREADABLE as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        for file in self.files:
+            try:
+                _scan([self.files[0], file]).tail(1).collect()
+            except _UNREADABLE as alone:
+                if str(alone) == str(error):
+                    return _unreadable_file(file, self.name, error)
+        return SourceError(
+            f"Got {error} from source {self.name!r}, but expected whole Parquet files with the "
+            f"columns {dict(self.schema)}."
+        )
 
     def require(self, column: str, *, role: str) -> pl.DataType:
         """Return the type of ``column``.
@@ -78,16 +110,13 @@ class ParquetTable:
 
     def count_rows(self) -> int:
         """Count all rows from the files' footers."""
-        return int(self.frame.select(pl.len()).collect().item())
+        return int(self.collect(self.frame.select(pl.len())).item())
 
     def time_bounds(self, column: str) -> tuple[int, int] | None:
         """First and last instant of a column in microseconds since the epoch, if it has any."""
         instant = pl.col(column).dt.timestamp("us")
-        first, last = (
-            self.frame.select(instant.min().alias("first"), instant.max().alias("last"))
-            .collect()
-            .row(0)
-        )
+        bounds = self.frame.select(instant.min().alias("first"), instant.max().alias("last"))
+        first, last = self.collect(bounds).row(0)
         return None if first is None else (first, last)
 
 
@@ -112,22 +141,37 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     UnsupportedRequestError
         If the source is not a local Parquet file source.
     SourceError
-        If there is no file.
+        If there is no file, or the first one is not Parquet.
     """
     root = local_path(source, repo_path)
     assert source is not None
     files = parquet_files(root)
     if not files:
         raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
-    partitioned = any("=" in part for part in files[0].relative_to(root).parts[:-1])
-    frame = pl.scan_parquet(
+    frame = _scan(files, partitioned=bool(partition_columns(root, files)))
+    try:
+        schema = frame.collect_schema()
+    except _UNREADABLE as error:
+        raise _unreadable_file(files[0], source.name, error) from error
+    return ParquetTable(source.name, frame, schema, tuple(files))
+
+
+def _scan(files: list[Path], *, partitioned: bool = False) -> pl.LazyFrame:
+    """Scan files under the first one's schema; one that lacks a column is an error."""
+    return pl.scan_parquet(
         files,
         hive_partitioning=partitioned,
-        missing_columns="insert",
+        missing_columns="raise",
         extra_columns="ignore",
         cast_options=_CASTS,
     )
-    return ParquetTable(source.name, frame, frame.collect_schema())
+
+
+def _unreadable_file(file: Path, source: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"Got file {file.name!r} of source {source!r} that cannot be read ({error}), "
+        "but expected Parquet with the columns of the table's first file."
+    )
 
 
 def local_path(source: DataSource | None, repo_path: Path | None) -> Path:

@@ -178,7 +178,7 @@ class PolarsAsofOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Read all rows in ``[start_date, end_date]``, whenever they were created."""
+        """Read all entities' rows in ``[start_date, end_date]``, whenever they were created."""
         pull = SourcePull(
             table=open_parquet_table(data_source, config.repo_path),
             keys=tuple(join_key_columns),

@@ -1,4 +1,9 @@
-"""Rows of a source for materialization: all of a span of time, or the latest of each entity."""
+"""Rows of a source for materialization: all of a span of time, or the latest of each entity.
+
+A span is one of event time. ``feast materialize-incremental`` goes on where the last run ended,
+so a row that is created later with an event before that moment is in no later span and never
+reaches the online store; ``docs/features.md`` says what to do.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +50,13 @@ class SourcePull:
             self.table.require(feature, role="feature")
 
     def all_rows(self) -> pa.Table:
-        """Read every row, ascending in event and created time, else in order of the files."""
+        """Read every row, ascending in event and created time, else in order of the files.
+
+        Rows with a null join key belong to no entity and are left out.
+        """
         order = [pl.col(name).dt.timestamp("us") for name in self._instants]
-        rows = self._selected(self.start, self.end).sort(*order, maintain_order=True).collect()
-        return self._to_arrow(rows)
+        rows = self._selected(self.start, self.end).sort(*order, maintain_order=True)
+        return self._to_arrow(self.table.collect(rows))
 
     def latest(self, limits: SliceLimits) -> pa.Table:
         """Read the latest row of each entity, by the rule of :mod:`.source_rows`.
@@ -57,9 +65,8 @@ class SourcePull:
         of one slice and one row an entity.
         """
         latest: pl.DataFrame | None = None
-        present = [pl.col(key).is_not_null() for key in self.keys]
         for start, end in self._slices(limits):
-            rows = self._selected(start, end).filter(*present).collect()
+            rows = self.table.collect(self._selected(start, end))
             latest = latest_rows(
                 rows if latest is None else pl.concat([latest, rows]),
                 self.keys,
@@ -76,7 +83,8 @@ class SourcePull:
     def _selected(self, start: int | None, end: int | None) -> pl.LazyFrame:
         schema = self.table.schema
         selected = self.table.frame.filter(
-            between(self.event_column, schema[self.event_column], start, end)
+            between(self.event_column, schema[self.event_column], start, end),
+            *(pl.col(key).is_not_null() for key in self.keys),
         )
         if self.created_column is not None and self.known_by is not None:
             selected = selected.filter(

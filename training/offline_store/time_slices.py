@@ -8,7 +8,15 @@ from datetime import MAXYEAR, UTC, datetime, timedelta
 
 from training.offline_store.parquet_source import ParquetTable
 
-__all__ = ["EPOCH", "SliceLimits", "TimeSlice", "month_slices", "to_epoch_microseconds"]
+__all__ = [
+    "EPOCH",
+    "FIRST_INSTANT",
+    "LAST_INSTANT",
+    "SliceLimits",
+    "TimeSlice",
+    "month_slices",
+    "to_epoch_microseconds",
+]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,13 +46,19 @@ def to_epoch_microseconds(instant: datetime) -> int:
     return (aware - EPOCH) // timedelta(microseconds=1)
 
 
+FIRST_INSTANT = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
+LAST_INSTANT = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
+"""The ends of the calendar, the years 1 and 9999."""
+
+
 def month_slices(start: int, end: int, months: int) -> Iterator[TimeSlice]:
     """Cut ``[start, end]`` at the beginnings of UTC months.
 
     Parameters
     ----------
     start, end : int
-        Microseconds since the Unix epoch, both included. Nothing is yielded if ``start > end``.
+        Microseconds since the Unix epoch, both included; any Int64, the years 1 to 9999 being
+        the ones that are cut. Nothing is yielded if ``start > end``.
     months : int
         How many calendar months one slice spans.
 
@@ -67,7 +81,10 @@ def month_slices(start: int, end: int, months: int) -> Iterator[TimeSlice]:
 
 
 def _month_after(instant: int, months: int) -> int | None:
-    moment = EPOCH + timedelta(microseconds=instant)
+    """Return where the slice after ``instant`` begins; None beyond the calendar's last year."""
+    if instant > LAST_INSTANT:
+        return None
+    moment = EPOCH + timedelta(microseconds=max(instant, FIRST_INSTANT))
     month = moment.year * 12 + moment.month - 1 + months
     if month // 12 > MAXYEAR:
         return None
