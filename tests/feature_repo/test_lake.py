@@ -12,6 +12,8 @@ import pyarrow.dataset as ds
 import pytest
 from pipelines.lake import append_batch, append_quarantine
 
+from training.errors import PrepareError
+
 JANUARY = datetime(2013, 1, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -98,16 +100,16 @@ def test_no_rows_leave_no_file(tmp_path: Path) -> None:
     ids=["naive", "nanoseconds", "null", "created before its event"],
 )
 def test_unfit_timestamps_are_refused(tmp_path: Path, unfit: pl.DataFrame) -> None:
-    with pytest.raises(ValueError, match="but expected"):
+    with pytest.raises(PrepareError, match="but expected"):
         append_batch(tmp_path, "table", unfit, batch="b1")
     assert part_files(tmp_path) == []
 
 
 @pytest.mark.parametrize("batch", ["", "b1-2", "../b1", "b*"])
 def test_a_batch_that_could_be_taken_for_another_is_refused(tmp_path: Path, batch: str) -> None:
-    with pytest.raises(ValueError, match="letters, digits and underscores"):
+    with pytest.raises(PrepareError, match="letters, digits and underscores"):
         append_batch(tmp_path, "table", rows(JANUARY), batch=batch)
-    with pytest.raises(ValueError, match="letters, digits and underscores"):
+    with pytest.raises(PrepareError, match="letters, digits and underscores"):
         append_quarantine(tmp_path, "table", rows(JANUARY), batch=batch)
 
 
@@ -169,3 +171,49 @@ def test_a_half_written_file_of_a_killed_writer_is_not_read(tmp_path: Path) -> N
     assert read(tmp_path).height == 1
     append_batch(tmp_path, "table", rows(JANUARY, value=2), batch="b1")
     assert read(tmp_path)["value"].to_list() == [2]
+    assert list(staging.iterdir()) == []
+
+
+REPLACER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+import polars as pl
+from pipelines.lake import append_batch
+lake, first, last = Path(sys.argv[1]), *map(int, sys.argv[2:])
+moments = pl.datetime_range(datetime(2013, 1, 15), datetime(2013, 12, 15), "1mo", eager=True)
+for value in range(first, last):
+    rows = pl.DataFrame({"event_timestamp": moments.dt.cast_time_unit("us")}).with_columns(
+        pl.col("event_timestamp").dt.replace_time_zone("UTC"), value=pl.lit(value)
+    )
+    append_batch(lake, "table", rows, batch="b1")
+"""
+
+
+def replacer(lake: Path, first: int, last: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", REPLACER, str(lake), str(first), str(last)],
+        env={"PYTHONPATH": ":".join(sys.path), "POLARS_MAX_THREADS": "1"},
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_two_writers_that_replace_a_batch_at_once_leave_the_rows_of_one(tmp_path: Path) -> None:
+    writers = [replacer(tmp_path, first, first + 20) for first in (100, 200)]
+    assert [writer.communicate()[1] for writer in writers] == [b"", b""]
+    values = read(tmp_path)["value"]
+    assert len(values) == 12
+    assert values.unique().to_list() in ([119], [219])
+
+
+def test_a_writer_killed_while_it_replaces_is_mended_by_the_next(tmp_path: Path) -> None:
+    append_batch(tmp_path, "table", rows(JANUARY), batch="b1")
+    writer = replacer(tmp_path, 0, 1_000_000)
+    deadline = time.monotonic() + 60
+    while len(part_files(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    writer.kill()
+    writer.communicate()
+    assert len(part_files(tmp_path)) > 1
+    append_batch(tmp_path, "table", rows(JANUARY, value=7), batch="b1")
+    assert read(tmp_path)["value"].to_list() == [7]

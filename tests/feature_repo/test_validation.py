@@ -4,9 +4,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pipelines.source_tables import read_csv
 from pipelines.validation import AIRPORTS, FLIGHTS, PLANES, REASONS, WEATHER, validate
 
 from tests.support.flights import Row, as_text, flight, plane, weather_hour
+from training.errors import PrepareError
 
 BROKEN = {
     "month 13": (FLIGHTS, flight(month=13), ["month fails in_range(1, 12)"]),
@@ -104,3 +106,22 @@ def test_sound_rows_keep_their_order_and_get_their_types() -> None:
 def test_both_ways_to_write_midnight_are_sound(clock_time: int) -> None:
     result = validate(as_text([flight(sched_arr_time=clock_time)]), FLIGHTS)
     assert result.quarantine.is_empty()
+
+
+def test_a_table_that_lacks_a_column_is_refused_by_name() -> None:
+    raw = as_text([weather_hour()]).drop("temp", "visib")
+    with pytest.raises(PrepareError, match=r"table 'weather'.*expected also \['temp', 'visib'\]"):
+        validate(raw, WEATHER)
+
+
+def test_rows_of_a_csv_file_that_are_too_short_end_in_nulls() -> None:
+    frame = read_csv("weather", b"origin,temp\nEWR,NA\nJFK\n,\\N\n")
+    assert frame.rows() == [("EWR", None), ("JFK", None), (None, None)]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2,3\n", b"a,b\n\xff\xfe,2\n"], ids=["empty", "too long", "no UTF-8"]
+)
+def test_files_that_are_no_tables_are_refused_by_name(content: bytes) -> None:
+    with pytest.raises(PrepareError, match="CSV file of table 'planes'"):
+        read_csv("planes", content)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import uuid4
 
 import polars as pl
@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 
 from training.offline_store.errors import SourceError
 
-__all__ = ["append_parts", "partition_columns", "write_file_atomically"]
+__all__ = [
+    "append_parts",
+    "partition_columns",
+    "publish_files",
+    "stage_file",
+    "write_file_atomically",
+]
 
 _CALENDAR: Final = {"year": "%Y", "month": "%m", "day": "%d"}
 
@@ -25,7 +31,7 @@ def write_file_atomically(table: pa.Table, path: Path) -> None:
 
     The bytes and the folder entry are on disk when this returns.
     """
-    _publish([(_stage(table, path), path)])
+    publish_files([(_stage(table, path), path)])
 
 
 def partition_columns(root: Path, files: Sequence[Path]) -> list[str]:
@@ -78,7 +84,7 @@ def append_parts(
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
         raise
-    _publish(staged)
+    publish_files(staged)
     return [path for _, path in staged]
 
 
@@ -116,22 +122,36 @@ def _partition_value(rows: pl.DataFrame, name: str, event_column: str) -> pl.Exp
     )
 
 
-def _stage(table: pa.Table, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+def stage_file(temporary: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a new file and bring its bytes to the disk; a failure leaves no file.
+
+    Parameters
+    ----------
+    temporary : Path
+        A name that no reader takes for a part file. Folders above it are made.
+    write : callable
+        Called once with the open file.
+
+    Raises
+    ------
+    OSError
+        If the file exists already, or the disk is full.
+    """
+    temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("xb") as file:
-            pq.write_table(table, file, compression="zstd")
+            write(file)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return temporary
 
 
-def _publish(staged: Sequence[tuple[Path, Path]]) -> None:
+def publish_files(staged: Sequence[tuple[Path, Path]]) -> None:
+    """Give staged files their names, each at once; the folders' entries are on disk then."""
     for temporary, path in staged:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
     for folder in {path.parent for _, path in staged}:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -139,3 +159,9 @@ def _publish(staged: Sequence[tuple[Path, Path]]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _stage(table: pa.Table, path: Path) -> Path:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    stage_file(temporary, lambda file: pq.write_table(table, file, compression="zstd"))
+    return temporary
