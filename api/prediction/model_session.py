@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from api.errors import ModelRefusedError
+from api.prediction.graph_contents import check_graph_contents
 
 __all__ = ["INLINE_BUDGET_SEC", "ModelSession"]
 
@@ -34,10 +35,12 @@ class ModelSession:
     Raises
     ------
     ModelRefusedError
-        If the runtime cannot load the graph, or its inputs or its output are not those.
+        If the file has contents that `check_graph_contents` refuses, the runtime cannot load
+        the graph, or its inputs or its output are not those.
     """
 
     def __init__(self, content: bytes, *, n_features: int, n_request_inputs: int) -> None:
+        check_graph_contents(content)
         self._session = _open_session(content)
         self._has_request = n_request_inputs > 0
         expected = {"features": ("tensor(float)", n_features)}

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from api.contract.manifest import Column, FieldType, GoldenKey, JoinKey, Output, RequestField
 from api.errors import ModelRefusedError
@@ -155,9 +157,10 @@ def test_a_manifest_that_contradicts_itself_is_refused(
 @pytest.mark.parametrize(
     ("graph", "reason"),
     [
-        (b"not a graph", "cannot load"),
+        (b"not a graph", "damaged model file"),
         (b"", "Got a model file of 0 bytes, but expected 1"),
-        (GRAPH[:-20], "cannot load"),
+        (GRAPH[:-20], "damaged model file"),
+        (onnx.ModelProto(ir_version=10).SerializeToString(), "cannot load"),
         (sum_graph(5, 2), r"features as tensor\(float\) \['n', 5\], but expected .* \[n_rows, 6\]"),
         (sum_graph(6, 1), r"but expected tensor\(double\) \[n_rows, 2\]"),
         (sum_graph(6, 0), r"inputs \['features'\], but expected \['features', 'request'\]"),
@@ -177,6 +180,66 @@ def test_a_graph_whose_scores_depend_on_the_batch_is_refused(tmp_path: Path) -> 
     rows = (golden_row(graph, [0.25] * 6, [1.5] * 2), golden_row(graph, [0.5] * 6, [1.5] * 2))
     publish(tmp_path, make_manifest(graph, golden_rows=rows), graph)
     with pytest.raises(ModelRefusedError, match="golden row 0 among the others than alone"):
+        load(tmp_path)
+
+
+def with_tensor(place: str, location: str) -> bytes:
+    """Return the sound graph with a tensor at `place` that lies in the file `location`."""
+    model = onnx.load_from_string(GRAPH)
+    tensor = TensorProto(name="t", dims=[1], data_type=TensorProto.DOUBLE)
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    if place == "initializer":
+        model.graph.initializer.append(tensor)
+    elif place == "sparse":
+        model.graph.sparse_initializer.add(values=tensor)
+    else:
+        model.graph.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
+    return bytes(model.SerializeToString())
+
+
+def with_node(operator: str, domain: str = "", **attributes: Any) -> bytes:
+    """Return the sound graph with one more node that nothing depends on."""
+    model = onnx.load_from_string(GRAPH)
+    inputs = [] if attributes else ["features"]
+    model.graph.node.append(
+        helper.make_node(operator, inputs, ["more"], domain=domain, **attributes)
+    )
+    if domain:
+        model.opset_import.add(domain=domain, version=1)
+    return bytes(model.SerializeToString())
+
+
+def with_function() -> bytes:
+    model = onnx.load_from_string(GRAPH)
+    node = helper.make_node("Neg", ["x"], ["y"])
+    opsets = [helper.make_opsetid("", 18)]
+    model.functions.append(helper.make_function("local", "Minus", ["x"], ["y"], [node], opsets))
+    return bytes(model.SerializeToString())
+
+
+EMPTY = helper.make_graph([], "branch", [], [])
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (with_tensor("initializer", "secret"), "a tensor in another file"),
+        (with_tensor("attribute", "secret"), "a tensor in another file"),
+        (with_tensor("sparse", "secret"), "a tensor in another file"),
+        (with_node("Gelu", "com.microsoft"), "operator 'Gelu' of domain 'com.microsoft'"),
+        (with_node("RandomUniformLike"), "operator 'RandomUniformLike' of domain ''"),
+        (with_node("If", then_branch=EMPTY, else_branch=EMPTY), "a subgraph"),
+        (with_function(), "functions"),
+        (GRAPH + b"\x0f", "damaged"),
+        (GRAPH + b"\x80" * 11, "damaged"),
+    ],
+)
+def test_a_graph_that_does_more_than_calculate_is_refused(
+    tmp_path: Path, graph: bytes, reason: str
+) -> None:
+    publish(tmp_path, make_manifest(graph, golden_rows=(ROW,)), graph)
+    with pytest.raises(ModelRefusedError, match=reason):
         load(tmp_path)
 
 
