@@ -1,6 +1,26 @@
 """``python -m api`` serves with the settings of the environment."""
 
+from __future__ import annotations
+
+import sys
+
+from pydantic import ValidationError
+
 from api.main import serve
+from api.settings import Settings
+
+
+def main() -> None:
+    """Serve, or say which settings are refused and exit with 2."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for finding in error.errors(include_url=False):
+            name = f"ZEROSKEW_{finding['loc'][0]}".upper()
+            sys.stderr.write(f"{name}={finding['input']}: {finding['msg']}\n")
+        sys.exit(2)
+    serve(settings)
+
 
 if __name__ == "__main__":
-    serve()
+    main()

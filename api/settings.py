@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -20,6 +21,15 @@ def _require_sqlite(url: str) -> str:
     return url
 
 
+def _to_utc(instant: Literal["system"] | datetime) -> Literal["system"] | datetime:
+    if instant == "system":
+        return instant
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("Got an instant outside the years 1 to 9999 in UTC.") from error
+
+
 class Settings(BaseSettings):
     """The service's settings with their defaults for one machine."""
 
@@ -36,7 +46,7 @@ class Settings(BaseSettings):
     online_store: Annotated[str, AfterValidator(_require_sqlite)] = Field(
         "sqlite:///var/feast/online.db", description="Feast's online store."
     )
-    clock: Literal["system"] | AwareDatetime = Field(
+    clock: Annotated[Literal["system"] | AwareDatetime, AfterValidator(_to_utc)] = Field(
         "system", description="`system`, or a fixed RFC 3339 instant to look features up for."
     )
     log_format: Literal["console", "json"] = "console"

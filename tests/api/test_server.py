@@ -101,3 +101,25 @@ def _send_half_a_body(server: Server) -> None:
         answer = connection.recv(2000)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ZEROSKEW_CLOCK", "yesterday"),
+        ("ZEROSKEW_CLOCK", "9999-12-31T23:59:59-23:59"),
+        ("ZEROSKEW_PORT", "99999"),
+    ],
+)
+def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{name}={value}: ")
+    assert "Traceback" not in done.stderr
