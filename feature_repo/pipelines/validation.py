@@ -53,6 +53,18 @@ def _clock_time() -> list[pa.Check]:
     ]
 
 
+def _full_hour() -> list[pa.Check]:
+    return [
+        pa.Check.str_matches(r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$"),
+        pa.Check(
+            lambda data: data.lazyframe.select(
+                pl.col(data.key).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False).is_not_null()
+            ),
+            error="an hour that exists",
+        ),
+    ]
+
+
 def _integer(*checks: pa.Check, nullable: bool = False) -> pa.Column:
     return pa.Column(pl.Int64, list(checks), nullable=nullable)
 
@@ -101,7 +113,7 @@ FLIGHTS = pa.DataFrameSchema(
 WEATHER = pa.DataFrameSchema(
     {
         "origin": _ORIGIN,
-        "time_hour": _code(r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$"),
+        "time_hour": pa.Column(pl.String, _full_hour()),
         "temp": _measure(-60, 130),
         "dewp": _measure(-80, 100),
         "humid": _measure(0, 100),

@@ -1,6 +1,7 @@
 """Part files: whole or absent, never doubled, whole seconds."""
 
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -217,3 +218,16 @@ def test_a_writer_killed_while_it_replaces_is_mended_by_the_next(tmp_path: Path)
     assert len(part_files(tmp_path)) > 1
     append_batch(tmp_path, "table", rows(JANUARY, value=7), batch="b1")
     assert read(tmp_path)["value"].to_list() == [7]
+
+
+def test_a_write_that_the_disk_refuses_names_the_file_and_leaves_none(tmp_path: Path) -> None:
+    append_batch(tmp_path, "table", rows(JANUARY), batch="b1")
+    before = part_files(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"part-b2-.*parquet"):
+            append_batch(tmp_path, "table", rows(JANUARY), batch="b2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert part_files(tmp_path) == before

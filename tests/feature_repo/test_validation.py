@@ -49,6 +49,16 @@ BROKEN = {
         weather_hour("2013-06-14T14:30:00Z"),
         [r"time_hour fails str_matches('^\d{4}-\d\d-\d\dT\d\d:00:00Z$')"],
     ),
+    "30 February": (
+        WEATHER,
+        weather_hour("2013-02-30T14:00:00Z"),
+        ["time_hour fails an hour that exists"],
+    ),
+    "hour 24": (
+        WEATHER,
+        weather_hour("2013-06-14T24:00:00Z"),
+        ["time_hour fails an hour that exists"],
+    ),
     "a plane of the year 0": (PLANES, plane(year=0), ["year fails in_range(1930, 2037)"]),
 }
 
