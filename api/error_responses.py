@@ -30,6 +30,12 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
 # The rest of a body that came too slowly may still come, for as long as the client likes.
 _HEADERS: Final = {errors.BodyTimeoutError.code: {"Connection": "close"}}
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
+_UNEXPECTED: Final = "The service failed; its log says more under this request id."
+_HIDDEN_DETAIL: Final = {
+    errors.ModelRefusedError.code: "This model version did not pass the checks before loading; "
+    "the log says more under this request id.",
+    errors.ScoreError.code: "The model gave a score that is not a finite number.",
+}
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -43,6 +49,12 @@ def problem_response(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Return one problem as ``application/problem+json``."""
+    listed = [
+        FieldProblem(
+            pointer=field.pointer, got=field.got, expected=field.expected, message=field.message
+        )
+        for field in fields
+    ]
     problem = Problem(
         type=f"urn:zeroskew:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -50,15 +62,7 @@ def problem_response(
         detail=detail,
         code=code,
         request_id=request_id,
-        errors=[
-            FieldProblem(
-                pointer=field.pointer,
-                got=field.got,
-                expected=field.expected,
-                message=field.message,
-            )
-            for field in fields
-        ],
+        errors=listed,
     )
     return Response(
         problem.model_dump_json(exclude_defaults=True),
@@ -90,14 +94,6 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
         fields=error.fields if isinstance(error, errors.InvalidRequestError) else (),
         headers=_HEADERS.get(error.code),
     )
-
-
-_UNEXPECTED: Final = "The service failed; its log says more under this request id."
-_HIDDEN_DETAIL: Final = {
-    errors.ModelRefusedError.code: "This model version did not pass the checks before loading; "
-    "the log says more under this request id.",
-    errors.ScoreError.code: "The model gave a score that is not a finite number.",
-}
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -13,19 +13,11 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from api.contract.manifest import (
-    FeaturePlan,
-    GoldenKey,
-    RequestField,
-)
+from api.contract.manifest import FeaturePlan, GoldenKey, RequestField
 from api.errors import ModelRefusedError, OnlineValueError
 from api.prediction.online_features import EntityRow, StoredValue, ViewQuery
 from api.prediction.plan_compiler import CompiledView, OnlineColumn, PlanCompiler
-from api.prediction.value_codec import (
-    Value,
-    decode_value,
-    encode_key_value,
-)
+from api.prediction.value_codec import Value, decode_value, encode_key_value
 from api.schemas import RequestRow
 
 __all__ = ["CompiledPlan", "FeatureMatrix", "FeatureStatus"]
