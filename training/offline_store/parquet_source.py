@@ -134,7 +134,9 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     Returns
     -------
     ParquetTable
-        Lazy; only the first file's footer has been read.
+        Lazy; only the first file's footer has been read, and its columns are the table's.
+        A file that lacks one that is asked for is refused when it is read, so a column added
+        to a table has to be added to its older files too.
 
     Raises
     ------
