@@ -15,8 +15,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from api.registry import ArtifactError, RegistrySchemaError
 from training.errors import SpecError, TrainingError
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.progress import Reporter
@@ -52,8 +54,8 @@ def main() -> None:
     """Run the command line; an expected failure is one clear line and exit status 1."""
     try:
         app()
-    except TrainingError as error:
-        console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+    except (TrainingError, ArtifactError, RegistrySchemaError, OSError) as error:
+        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

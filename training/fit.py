@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,15 @@ __all__ = ["FittedModel", "Progress", "fit_model", "request_only_dataset"]
 Progress = Callable[[int, int], None]
 
 # Same rows and parameters give the same model to the byte, whatever the number of threads.
-DETERMINISM = {"deterministic": True, "force_row_wise": True, "seed": 20130101, "verbosity": -1}
+# Half of the logical cores, because LightGBM's threads wait for each other at every split and
+# one that has to share its core holds up all of them.
+DEFAULTS = {
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": max(1, (os.cpu_count() or 1) // 2),
+    "seed": 20130101,
+    "verbosity": -1,
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     progress
         Called after each round with the rounds done and the most there can be.
     """
-    parameters = {**DETERMINISM, **spec.parameters}
+    parameters = {**DEFAULTS, **spec.parameters}
     validation = _as_lightgbm(dataset, "validation")
     stopped = lgb.train(
         parameters,

@@ -168,7 +168,7 @@ def load_model_spec(models: Path, name: str) -> ModelSpec:
     Raises
     ------
     SpecError
-        If there is no such file, or it has no ``MODEL`` of that name.
+        If there is no such file, it does not run, or it has no ``MODEL`` of that name.
     """
     names = list_model_names(models)
     if name not in names:
@@ -179,7 +179,10 @@ def load_model_spec(models: Path, name: str) -> ModelSpec:
     assert module_spec is not None
     assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise SpecError(f"Got {type(error).__name__} from {name}.py: {error}") from error
     declared = getattr(module, "MODEL", None)
     if not isinstance(declared, ModelSpec) or declared.name != name:
         raise SpecError(

@@ -1,1 +1,5 @@
 """Which models and versions exist, and where their files are."""
+
+from api.errors import ArtifactError, RegistrySchemaError
+
+__all__ = ["ArtifactError", "RegistrySchemaError"]

@@ -84,7 +84,7 @@ def test_view_without_ttl_never_expires(tmp_path: Path) -> None:
 def test_service_serialises_keys_as_feast_does(tmp_path: Path) -> None:
     store = store_of(tmp_path, sales_view(tmp_path))
     plan = compile_plan(store, tiny_spec(request=REQUEST, columns=())).plan
-    instances = [
+    instances: list[dict[str, Any]] = [
         {"shop": "größer", "city": -7},
         {"shop": "", "city": 2**62},
         {"shop": None, "city": 1},

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from api.contract.manifest import FieldType, Output
+from tests.support.flights_project import ROOT
+from tests.support.model_specs import tiny_spec
+from training.errors import SpecError
+from training.model_spec import list_model_names, load_model_spec
+
+
+def test_models_of_the_example_are_declared() -> None:
+    models = ROOT / "training" / "models"
+    assert list_model_names(models) == ["arrival_delay_15", "arrival_delay_minutes"]
+    assert load_model_spec(models, "arrival_delay_15").is_classifier
+    assert not load_model_spec(models, "arrival_delay_minutes").is_classifier
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("MODEL = 1", "Got 1 as MODEL in broken.py, but expected a ModelSpec named 'broken'"),
+        ("", "Got None as MODEL"),
+        ("MODEL =", "Got SyntaxError from broken.py"),
+        ("import nothing_like_it", "Got ModuleNotFoundError from broken.py"),
+        (
+            "from training.model_spec import ModelSpec\nMODEL = ModelSpec(nam='broken')",
+            r"Got ValidationError from broken.py: (?s:.*)nam\n",
+        ),
+    ],
+)
+def test_broken_model_file_says_what_is_wrong(tmp_path: Path, code: str, message: str) -> None:
+    (tmp_path / "broken.py").write_text(code)
+    with pytest.raises(SpecError, match=message):
+        load_model_spec(tmp_path, "broken")
+
+
+@pytest.mark.parametrize("name", ["missing", "../models/arrival_delay_15", "_flights", ""])
+def test_unknown_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SpecError, match="but expected one of"):
+        load_model_spec(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": ("city",)}, "Got column 'city', but expected one of"),
+        ({"columns": ("at",)}, "seconds since 1970 do not fit a float32"),
+        ({"parameters": {}}, "Got parameters without an objective"),
+        (
+            {"output": Output(kind="probabilities", description="", classes=("a", "b"))},
+            "Got output kind 'probabilities'",
+        ),
+        ({"name": "Tiny"}, "String should match pattern"),
+    ],
+)
+def test_impossible_declarations_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny_spec(**changes)
+
+
+def test_example_is_made_of_the_fields() -> None:
+    spec = tiny_spec()
+    assert spec.example == {"shop": "a", "at": "2024-01-01T00:00:00Z"}
+    assert spec.request[1].type is FieldType.TIMESTAMP
