@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from training.check_parity import check_parity
-from training.compile_plan import compile_plan
+from training.compile_plan import CompiledPlan, compile_plan
 from training.dataset import Dataset, build_dataset, load_labels
 from training.errors import StepError
 from training.evaluate import Evaluation, check_gates, evaluate_model
@@ -45,8 +47,9 @@ __all__ = [
     "publish",
 ]
 
-BOOSTER, THRESHOLD = "booster.txt", "threshold.json"
-EVALUATION, MODEL_FILE, PARITY = "evaluation.json", "model.onnx", "parity.json"
+BOOSTER, FITTED = "booster.txt", "fitted.json"
+EVALUATION, EVALUATED = "evaluation.json", "evaluated.sha256"
+MODEL_FILE, PARITY = "model.onnx", "parity.json"
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,23 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
 def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Fit the model and save the booster's text."""
     folder = workspace.work(spec.name)
-    model = fit_model(spec, Dataset.load(folder), progress)
+    dataset = Dataset.load(folder)
+    model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
-    (folder / THRESHOLD).write_text(json.dumps(model.threshold))
+    fitted = {"threshold": model.threshold, "data_sha256": dataset.snapshot(spec.split).sha256}
+    (folder / FITTED).write_text(json.dumps(fitted))
     return f"{model.booster.num_trees()} trees"
 
 
 def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Judge the model on the test span against both baselines and write the report."""
     folder = workspace.work(spec.name)
-    model = load_fitted(folder)
+    dataset = Dataset.load(folder)
+    model = load_fitted(folder, spec, dataset)
     progress(0, 1)
-    evaluation, scored = evaluate_model(spec, Dataset.load(folder), model)
+    evaluation, scored = evaluate_model(spec, dataset, model)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
+    (folder / EVALUATED).write_text(_sha256(folder / BOOSTER))
     report = write_report(folder, spec, evaluation, scored, model)
     return f"report in {report}"
 
@@ -93,11 +100,12 @@ def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -
 def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Export the booster and the request-time functions as one ONNX graph."""
     folder = workspace.work(spec.name)
-    plan = Dataset.load(folder).plan
+    dataset = Dataset.load(folder)
+    plan = dataset.plan
     progress(0, 1)
     compiled = compile_plan(workspace.open_feature_store(), spec)
     model = export_onnx(
-        load_fitted(folder).booster,
+        load_fitted(folder, spec, dataset).booster,
         n_columns=len(plan.columns),
         request_inputs=plan.request_inputs,
         request_functions=compiled.request_functions,
@@ -115,15 +123,22 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     compiled = compile_plan(workspace.open_feature_store(), spec)
     progress(0, 1)
     features, _ = dataset.matrix("test")
+    request = dataset.request_matrix("test")
+    n_columns = len(dataset.plan.columns)
+    _check_request_features(compiled, request, features[:, n_columns:])
     report = check_parity(
-        load_fitted(folder).booster,
+        load_fitted(folder, spec, dataset).booster,
         model_file,
-        np.ascontiguousarray(features[:, : len(dataset.plan.columns)]),
-        request=dataset.request_matrix("test"),
+        np.ascontiguousarray(features[:, :n_columns]),
+        request=request,
         request_inputs=dataset.plan.request_inputs,
         request_functions=compiled.request_functions,
     )
-    content = {**report.as_dict(), "model_sha256": hashlib.sha256(model_file).hexdigest()}
+    content = {
+        **report.as_dict(),
+        "booster_sha256": _sha256(folder / BOOSTER),
+        "model_sha256": _sha256(folder / MODEL_FILE),
+    }
     (folder / PARITY).write_text(json.dumps(content, indent=2))
     return (
         f"{report.n_rows:,} held-out and {report.n_adversarial_rows:,} adversarial rows: "
@@ -151,16 +166,17 @@ def publish(
     GateError
         If the model is not good enough. Nothing is registered then.
     StepError
-        If a training step has not been run, or another model was exported since.
+        If a training step has not been run, or one before it was run again since.
     """
     folder = workspace.work(spec.name)
     evaluation = load_evaluation(workspace, spec)
     parity = json.loads(read_step_file(folder, PARITY, "parity"))
     model_file = read_step_file(folder, MODEL_FILE, "export")
-    if parity["model_sha256"] != hashlib.sha256(model_file).hexdigest():
-        raise StepError("Got a parity report on another model.onnx; run `zeroskew parity` again")
+    dataset = Dataset.load(folder)
+    load_fitted(folder, spec, dataset)
+    _check_same_model(folder, parity)
     check_gates(spec, evaluation)
-    manifest: Manifest = build_manifest(spec, Dataset.load(folder), evaluation, model_file, parity)
+    manifest: Manifest = build_manifest(spec, dataset, evaluation, model_file, parity)
     registry = ModelRegistry.open(workspace.registry_url)
     try:
         return publish_model(
@@ -206,17 +222,19 @@ def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
     return Evaluation.model_validate_json(content)
 
 
-def load_fitted(folder: Path) -> FittedModel:
+def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
     """Read what the fit step left.
 
     Raises
     ------
     StepError
-        If it has not been run.
+        If it has not been run, or not on this data set.
     """
     text = read_step_file(folder, BOOSTER, "fit").decode()
-    threshold = json.loads((folder / THRESHOLD).read_text())
-    return FittedModel(booster=lgb.Booster(model_str=text), threshold=threshold)
+    fitted = json.loads(read_step_file(folder, FITTED, "fit"))
+    if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
+        raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
+    return FittedModel(booster=lgb.Booster(model_str=text), threshold=fitted["threshold"])
 
 
 def read_step_file(folder: Path, name: str, step: str) -> bytes:
@@ -231,3 +249,36 @@ def read_step_file(folder: Path, name: str, step: str) -> bytes:
     if not path.exists():
         raise StepError(f"Got no {name} in {folder}, but expected one; run `zeroskew {step}` first")
     return path.read_bytes()
+
+
+def _check_request_features(
+    compiled: CompiledPlan, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
+) -> None:
+    """Raise unless the functions give, to the bit, what the data set has."""
+    inputs = dict(zip(compiled.plan.request_inputs, request.T, strict=True))
+    computed = [
+        column.astype(np.float32)
+        for function in compiled.request_functions
+        for column in function.evaluate(inputs).values()
+    ]
+    for name, column, expected in zip(
+        compiled.plan.request_features, computed, joined.T, strict=True
+    ):
+        if not np.array_equal(column, expected, equal_nan=True):
+            raise StepError(
+                f"Got other values of {name} than the data set has; run `zeroskew dataset` again"
+            )
+
+
+def _check_same_model(folder: Path, parity: dict[str, Any]) -> None:
+    """Raise unless evaluation, export and parity are of the booster that stands."""
+    if (folder / EVALUATED).read_text() != _sha256(folder / BOOSTER):
+        raise StepError("Got an evaluation of another fit; run `zeroskew evaluate` again")
+    if parity["booster_sha256"] != _sha256(folder / BOOSTER):
+        raise StepError("Got an export of another fit; run `zeroskew export` and `parity` again")
+    if parity["model_sha256"] != _sha256(folder / MODEL_FILE):
+        raise StepError("Got a parity report on another export; run `zeroskew parity` again")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -106,7 +106,7 @@ def test_unknown_model_is_one_clear_line(
     ("step", "before"),
     [
         ("fit", "dataset"),
-        ("evaluate", "fit"),
+        ("evaluate", "dataset"),
         ("export", "dataset"),
         ("parity", "dataset"),
         ("publish", "evaluate"),

@@ -23,6 +23,7 @@ from tests.support.app_client import AppClient
 from tests.support.feast_repos import at, entity, feature_store, view, write_table
 from tests.support.flights_project import CLOCK, MODELS, FlightsProject
 from tests.support.manifests import view_plan
+from training.dataset import Dataset
 from training.pipeline import load_fitted
 
 N_INSTANCES = 3_000
@@ -150,7 +151,9 @@ def test_scores_over_http_equal_lightgbm_on_the_offline_join(
         [encode(column, history[column.name].to_list()) for column in manifest.plan.columns]
         + [history[name].to_numpy().astype(np.float32) for name in manifest.plan.request_features]
     )
-    expected = load_fitted(flights.workspace.work(model)).predict(matrix)
+    folder = flights.workspace.work(model)
+    fitted = load_fitted(folder, flights.spec(model), Dataset.load(folder))
+    expected = fitted.predict(matrix)
     key = "probability" if model == "arrival_delay_15" else "value"
     with AppClient(create_app(settings_of(flights))) as client:
         scores = [
