@@ -4,7 +4,7 @@ import polars as pl
 
 from api.contract.manifest import Output
 from training.model_spec import Gate, ModelSpec
-from training.models._flights import REQUEST, SPLIT, label_table
+from training.models._flights import PARAMETERS, REQUEST, SPLIT, label_table
 
 MODEL = ModelSpec(
     name="arrival_delay_15",
@@ -14,16 +14,7 @@ MODEL = ModelSpec(
     columns=("carrier", "origin"),
     labels=label_table(pl.col("arrival_delay_minutes") >= 15),
     split=SPLIT,
-    parameters={
-        "objective": "binary",
-        "learning_rate": 0.05,
-        "num_leaves": 31,
-        "min_data_in_leaf": 200,
-        "feature_fraction": 0.7,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "lambda_l2": 5.0,
-    },
+    parameters=PARAMETERS | {"objective": "binary"},
     n_rounds=600,
     output=Output(kind="probability", description="Probability of arriving >= 15 minutes late."),
     gates=(Gate(metric="auc", at_least=0.70, beats=("base_rate", "request_only")),),

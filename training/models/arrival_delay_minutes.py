@@ -4,7 +4,7 @@ import polars as pl
 
 from api.contract.manifest import Output
 from training.model_spec import Gate, ModelSpec
-from training.models._flights import REQUEST, SPLIT, label_table
+from training.models._flights import PARAMETERS, REQUEST, SPLIT, label_table
 
 MODEL = ModelSpec(
     name="arrival_delay_minutes",
@@ -14,16 +14,7 @@ MODEL = ModelSpec(
     columns=("carrier", "origin"),
     labels=label_table(pl.col("arrival_delay_minutes")),
     split=SPLIT,
-    parameters={
-        "objective": "regression",
-        "learning_rate": 0.05,
-        "num_leaves": 31,
-        "min_data_in_leaf": 200,
-        "feature_fraction": 0.7,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "lambda_l2": 5.0,
-    },
+    parameters=PARAMETERS | {"objective": "regression"},
     n_rounds=600,
     output=Output(kind="value", description="Expected arrival delay.", unit="minutes"),
     gates=(Gate(metric="rmse", at_most=36.0), Gate(metric="mae", at_most=21.5)),
