@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -205,16 +206,17 @@ def up(
     models, the clock or Zeroskew itself.
     """
     workspace = Workspace()
-    stamp, digest = workspace.home / "up.sha256", _digest_inputs(workspace)
-    if stamp.exists() and stamp.read_text() == digest:
-        console.print("[green]✓[/] tables, online store and models stand")
-    else:
-        prepare()
-        apply()
-        materialize()
-        train()
-        publish()
-        stamp.write_text(digest)
+    with _alone_in(workspace.home):
+        stamp, digest = workspace.home / "up.sha256", _digest_inputs(workspace)
+        if stamp.exists() and stamp.read_text() == digest:
+            console.print("[green]✓[/] tables, online store and models stand")
+        else:
+            prepare()
+            apply()
+            materialize()
+            train()
+            publish()
+            stamp.write_text(digest)
     _print_first_request(_load_specs(None)[0])
     if serve_after:
         serve()
@@ -288,11 +290,30 @@ def _digest_inputs(workspace: Workspace) -> str:
 
 def _read_clock() -> datetime:
     text = os.environ.get("ZEROSKEW_CLOCK", "system")
-    return datetime.now(UTC) if text == "system" else _as_utc(datetime.fromisoformat(text))
+    try:
+        return datetime.now(UTC) if text == "system" else _as_utc(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise SpecError(
+            f"Got ZEROSKEW_CLOCK={text}, but expected 'system' or an instant such as "
+            "2013-10-01T12:17:00Z"
+        ) from error
 
 
 def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+@contextlib.contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Wait until no other `zeroskew up` works in ``home``; a killed one lets go of it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("another `zeroskew up` is at work here; waiting for it …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from training.errors import StepError
+
 __all__ = ["Workspace"]
 
 
@@ -52,7 +54,17 @@ class Workspace(BaseSettings):
         """Open Feast's ``FeatureStore`` of the feature repo.
 
         The repo becomes importable first: request-time functions are imported by bare name.
+
+        Raises
+        ------
+        StepError
+            If the folder is no Feast repo.
         """
+        if not (self.feature_repo / "feature_store.yaml").exists():
+            raise StepError(
+                f"Got no feature_store.yaml in {self.feature_repo.resolve()}, but expected a Feast "
+                "repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
+            )
         from feast import FeatureStore  # Feast takes seconds to import.
 
         repo = str(self.feature_repo.resolve())

@@ -1,5 +1,6 @@
 """The `zeroskew` command as a person meets it."""
 
+import fcntl
 import json
 import re
 import socket
@@ -121,6 +122,43 @@ def test_step_out_of_order_names_the_one_before(
     assert done.returncode == 1
     assert f"run `zeroskew {before}` first" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_clock_that_is_none_is_refused(flights: FlightsProject) -> None:
+    done = subprocess.run(
+        [ZEROSKEW, "materialize"],
+        env=flights.environment() | {"ZEROSKEW_CLOCK": "yesterday"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Got ZEROSKEW_CLOCK=yesterday, but expected 'system' or an instant" in done.stdout
+
+
+def test_folder_without_a_project_names_what_is_missing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ZEROSKEW, "apply"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Got no feature_store.yaml" in done.stdout
+    assert "set ZEROSKEW_FEATURE_REPO" in done.stdout
+
+
+def test_two_at_once_wait_for_each_other(flights: FlightsProject) -> None:
+    with (flights.workspace.home / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [ZEROSKEW, "up", "--no-serve"],
+            cwd=ROOT,
+            env=flights.environment() | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert "another `zeroskew up` is at work here" in process.stdout.readline()
+    printed, _ = process.communicate()
+    assert "tables, online store and models stand" in printed
 
 
 def test_help_lists_the_commands_in_the_order_of_the_line() -> None:
