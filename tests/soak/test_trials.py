@@ -17,6 +17,7 @@ pytestmark = pytest.mark.soak
 
 N_TRIALS = 8
 N_LABELS = 3_000_000
+MOST_MEMORY_MB = 1_500
 N_KILLS = 20
 
 PREPARE = """
@@ -81,4 +82,5 @@ def test_slices_bound_the_memory_of_three_million_labels(tmp_path: Path) -> None
     at_once, sliced = answers.values()
     assert at_once.height == N_LABELS
     assert at_once.equals(sliced)
-    assert peaks[100_000] < peaks[100_000_000]
+    # Labels and answer alone are some 600 MB; what is read beside them must stay below that.
+    assert max(peaks.values()) < MOST_MEMORY_MB
