@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,12 +21,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.registry import ArtifactError, RegistrySchemaError
-from training.errors import SpecError, TrainingError
+from training.errors import SpecError, StepError, TrainingError
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.progress import Reporter
 from training.workspace import Workspace
 
-__all__ = ["app", "main"]
+__all__ = ["app", "digest_state", "main"]
 
 app = typer.Typer(
     name="zeroskew",
@@ -93,7 +94,10 @@ def apply() -> None:
     # Feast changes the working directory to the repo, and leaves it there.
     with reporter.task("apply feature definitions"), _quiet(), contextlib.chdir(Path.cwd()):
         store = workspace.open_feature_store()
-        apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
+        try:
+            apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
+        except Exception as error:
+            raise StepError(f"Got {type(error).__name__} from the feature repo: {error}") from error
 
 
 @app.command(rich_help_panel=DATA)
@@ -108,7 +112,15 @@ def materialize(
 
     moment = _read_clock() if until is None else _as_utc(until)
     with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, _quiet():
-        pipeline.materialize(Workspace(), moment, task)
+        rows = pipeline.materialize(Workspace(), moment, task)
+    counts = ", ".join(f"{view} {n:,}" for view, n in rows.items())
+    console.print(f"  entities online: {counts}", highlight=False)
+    if empty := [view for view, n in rows.items() if n == 0]:
+        console.print(
+            f"[yellow]![/] nothing online of {', '.join(empty)}: no row was known and alive at "
+            f"{moment:%Y-%m-%d %H:%M} UTC; for data of the past set ZEROSKEW_CLOCK",
+            highlight=False,
+        )
 
 
 @app.command(rich_help_panel=TRAINING)
@@ -202,22 +214,29 @@ def up(
 ) -> None:
     """Do all that is needed to serve every declared model, and serve.
 
-    What stands is reused: the steps run again only after a change to the feature repo, the
-    models, the clock or Zeroskew itself.
+    What stands is reused: the steps run again only after a change to the tables, the feature
+    repo, the models, the clock or Zeroskew itself, or when a file of theirs is gone. On the
+    system clock the latest values are written every time.
     """
     workspace = Workspace()
     with _alone_in(workspace.home):
-        stamp, digest = workspace.home / "up.sha256", _digest_inputs(workspace)
-        if stamp.exists() and stamp.read_text() == digest:
+        specs = _load_specs(None)
+        stamp = workspace.home / "up.sha256"
+        if stamp.exists() and stamp.read_text() == digest_state(workspace):
             console.print("[green]✓[/] tables, online store and models stand")
+            if _clock_text() == "system":
+                materialize()
         else:
+            stamp.unlink(missing_ok=True)
             prepare()
             apply()
             materialize()
             train()
             publish()
-            stamp.write_text(digest)
-    _print_first_request(_load_specs(None)[0])
+            stamp.write_text(digest_state(workspace))
+    if serve_after:
+        _check_port_is_free()
+    _print_first_request(specs[0])
     if serve_after:
         serve()
 
@@ -272,24 +291,40 @@ def _print_first_request(spec: ModelSpec) -> None:
     )
 
 
-def _digest_inputs(workspace: Workspace) -> str:
-    digest = hashlib.sha256(os.environ.get("ZEROSKEW_CLOCK", "").encode())
+def digest_state(workspace: Workspace) -> str:
+    """Hash what the steps read, and which of the files they made are there."""
+    digest = hashlib.sha256(_clock_text().encode())
     package = Path(__file__).parent
-    for folder in (
-        workspace.feature_repo,
-        workspace.models,
-        package,
-        package.parent / "api" / "contract",
-    ):
+    code = (workspace.feature_repo, workspace.models, package, package.parent / "api" / "contract")
+    for folder in code:
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".yaml") or path.name == ".feastignore":
                 digest.update(str(path.relative_to(folder)).encode())
                 digest.update(path.read_bytes())
+    for path in sorted(workspace.lake.rglob("*.parquet")):
+        status = path.stat()
+        digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns}".encode())
+    made = (workspace.online_store_path, Path(workspace.registry_url.removeprefix("sqlite:///")))
+    digest.update(str([path.exists() for path in made]).encode())
     return digest.hexdigest()
 
 
+def _check_port_is_free() -> None:
+    host = os.environ.get("ZEROSKEW_HOST", "127.0.0.1")
+    port = os.environ.get("ZEROSKEW_PORT", "8000")
+    with socket.socket() as probe:
+        if port.isdigit() and probe.connect_ex((host, int(port))) == 0:
+            raise StepError(
+                f"Got ZEROSKEW_PORT={port}, but expected a free port: something answers there"
+            )
+
+
+def _clock_text() -> str:
+    return os.environ.get("ZEROSKEW_CLOCK", "system")
+
+
 def _read_clock() -> datetime:
-    text = os.environ.get("ZEROSKEW_CLOCK", "system")
+    text = _clock_text()
     try:
         return datetime.now(UTC) if text == "system" else _as_utc(datetime.fromisoformat(text))
     except ValueError as error:

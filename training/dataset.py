@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from api.contract.manifest import Column, DataSnapshot, FeaturePlan
+from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType
 from training.errors import DatasetError, StepError
 from training.model_spec import SPANS, ModelSpec, TimeSplit
 from training.split import assign_spans
@@ -31,6 +32,18 @@ __all__ = [
 EVENT_TIMESTAMP = "event_timestamp"
 LABEL = "label"
 SPAN = "span"
+
+# What a column of the label table must be, by the type of the request field it stands for.
+COLUMN_TYPES: dict[FieldType, tuple[str, Callable[[pl.DataType], bool]]] = {
+    FieldType.STRING: ("text", lambda dtype: dtype in (pl.String, pl.Categorical, pl.Null)),
+    FieldType.INTEGER: ("whole numbers", lambda dtype: dtype.is_integer()),
+    FieldType.NUMBER: ("numbers", lambda dtype: dtype.is_numeric()),
+    FieldType.BOOLEAN: ("booleans", lambda dtype: dtype == pl.Boolean),
+    FieldType.TIMESTAMP: (
+        "times with a time zone",
+        lambda dtype: isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -134,10 +147,12 @@ def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
     table = pl.scan_parquet(folder / "**/*.parquet", hive_partitioning=False)
     names = [field.name for field in spec.request]
     wanted = {*names, EVENT_TIMESTAMP, spec.labels.known_at, *spec.labels.label.meta.root_names()}
-    missing = sorted(wanted - set(table.collect_schema().names()))
+    schema = table.collect_schema()
+    missing = sorted(wanted - set(schema.names()))
     if missing:
         raise DatasetError(f"Got label table {spec.labels.table!r} without columns {missing}")
-    labels = (
+    _check_label_types(spec, schema)
+    query = (
         table.select(
             *names,
             EVENT_TIMESTAMP,
@@ -146,8 +161,11 @@ def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
         )
         .filter(pl.col(LABEL).is_not_null())
         .sort(EVENT_TIMESTAMP, *names)
-        .collect()
     )
+    try:
+        labels = query.collect()
+    except pl.exceptions.PolarsError as error:
+        raise DatasetError(f"Got labels that are no numbers: {error}") from error
     if labels.is_empty():
         raise DatasetError(f"Got no labelled row in {spec.labels.table!r}, but expected some")
     if n_repeated := labels.height - labels.n_unique():
@@ -156,6 +174,18 @@ def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
             "once: a row that is there twice counts twice"
         )
     return labels
+
+
+def _check_label_types(spec: ModelSpec, schema: pl.Schema) -> None:
+    expected = {field.name: COLUMN_TYPES[field.type] for field in spec.request}
+    instants = (EVENT_TIMESTAMP, spec.labels.known_at)
+    expected |= dict.fromkeys(instants, COLUMN_TYPES[FieldType.TIMESTAMP])
+    for name, (described, fits) in expected.items():
+        if not fits(schema[name]):
+            raise DatasetError(
+                f"Got column {name!r} of type {schema[name]} in {spec.labels.table!r}, "
+                f"but expected {described}"
+            )
 
 
 def build_dataset(store: Any, spec: ModelSpec, plan: FeaturePlan, labels: pl.DataFrame) -> Dataset:

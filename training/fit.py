@@ -14,6 +14,7 @@ import polars as pl
 
 from api.contract.manifest import Column, FieldType
 from training.dataset import Dataset, encode_columns
+from training.errors import SpecError
 from training.metrics import best_f1_threshold
 from training.model_spec import ModelSpec
 
@@ -55,7 +56,19 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     ----------
     progress
         Called after each round with the rounds done and the most there can be.
+
+    Raises
+    ------
+    SpecError
+        If LightGBM refuses the parameters.
     """
+    try:
+        return _fit_model(spec, dataset, progress)
+    except lgb.basic.LightGBMError as error:
+        raise SpecError(f"Got parameters that LightGBM refuses: {error}") from error
+
+
+def _fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None) -> FittedModel:
     parameters = {**DEFAULTS, **spec.parameters}
     validation = _as_lightgbm(dataset, "validation")
     stopped = lgb.train(

@@ -6,8 +6,10 @@ there, so that any of them can be run again alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -192,22 +194,40 @@ def publish(
         registry.close()
 
 
-def materialize(workspace: Workspace, until: datetime, progress: Progress) -> int:
+def materialize(workspace: Workspace, until: datetime, progress: Progress) -> dict[str, int]:
     """Write each view's latest values known at ``until`` to the online store.
 
     Returns
     -------
-    n_views
-        The number of views written.
+    n_entities
+        For each view the number of entities that are online afterwards.
+
+    Raises
+    ------
+    StepError
+        If no view is applied.
     """
     store = workspace.open_feature_store()
-    views = [view for view in store.list_feature_views() if view.online]
+    views = sorted(
+        (view for view in store.list_feature_views() if view.online), key=lambda view: view.name
+    )
+    if not views:
+        raise StepError("Got no feature view, but expected some; run `zeroskew apply` first")
     for done, view in enumerate(views):
         progress(done, len(views))
         start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
         store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
-    return len(views)
+    with contextlib.closing(sqlite3.connect(workspace.online_store_path)) as online:
+        return {
+            view.name: _count_entities(online, f"{store.project}_{view.name}") for view in views
+        }
+
+
+def _count_entities(online: sqlite3.Connection, table: str) -> int:
+    quoted = table.replace('"', '""')
+    query = f'SELECT count(DISTINCT entity_key) FROM "{quoted}"'  # noqa: S608 - quoted
+    return int(online.execute(query).fetchone()[0])
 
 
 def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:

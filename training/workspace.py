@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -36,12 +37,18 @@ class Workspace(BaseSettings):
         """Feature and label tables, one folder of Parquet files each."""
         return self.home / "lake"
 
+    @property
+    def online_store_path(self) -> Path:
+        """The SQLite online store that ``feature_store.yaml`` names."""
+        settings = yaml.safe_load((self.feature_repo / "feature_store.yaml").read_text())
+        return (self.feature_repo / settings["online_store"]["path"]).resolve()
+
     def service_environment(self) -> dict[str, str]:
         """Return the settings by which the service finds what was made here."""
         return {
             "ZEROSKEW_REGISTRY_URL": self.registry_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),
-            "ZEROSKEW_ONLINE_STORE": f"sqlite:///{self.home / 'feast' / 'online.db'}",
+            "ZEROSKEW_ONLINE_STORE": f"sqlite:///{self.online_store_path}",
         }
 
     def work(self, model: str) -> Path:

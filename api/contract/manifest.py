@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 __all__ = [
     "MANIFEST_FORMAT",
@@ -61,6 +61,15 @@ class FieldType(StrEnum):
     TIMESTAMP = "timestamp"
 
 
+_EXAMPLE_TYPES: Final = {
+    FieldType.STRING: (str,),
+    FieldType.INTEGER: (int,),
+    FieldType.NUMBER: (int, float),
+    FieldType.BOOLEAN: (bool,),
+    FieldType.TIMESTAMP: (str,),
+}
+
+
 class RequestField(_Frozen):
     """One field of an instance: an entity key, a raw column, or both.
 
@@ -74,6 +83,14 @@ class RequestField(_Frozen):
     example: str | int | float | bool | None
     nullable: bool = False
     choices: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check_example(self) -> Self:
+        if self.example is None or type(self.example) in _EXAMPLE_TYPES[self.type]:
+            return self
+        raise ValueError(
+            f"Got {self.example!r} as example of {self.name!r}, but expected a {self.type}"
+        )
 
 
 class JoinKey(_Frozen):

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.flights_project import MODELS, ROOT, FlightsProject
+from training.cli import digest_state
 
 ZEROSKEW = Path(sys.executable).with_name("zeroskew")
 
@@ -159,6 +161,67 @@ def test_two_at_once_wait_for_each_other(flights: FlightsProject) -> None:
         assert "another `zeroskew up` is at work here" in process.stdout.readline()
     printed, _ = process.communicate()
     assert "tables, online store and models stand" in printed
+
+
+def test_materializing_long_past_rows_says_that_nothing_is_online(
+    flights: FlightsProject, tmp_path: Path
+) -> None:
+    project = FlightsProject(tmp_path)
+    shutil.copytree(flights.workspace.feature_repo, project.workspace.feature_repo)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "lake").symlink_to(flights.workspace.lake)
+    forgotten = project.run("materialize")
+    assert forgotten.returncode == 1
+    assert "run `zeroskew apply` first" in forgotten.stdout
+    assert project.run("apply").returncode == 0
+    printed = project.run("materialize", "--until", "2026-01-01T00:00:00").stdout
+    assert "nothing online of carrier_performance," in printed
+    assert "set ZEROSKEW_CLOCK" in printed
+
+
+def test_what_stands_depends_on_tables_store_and_registry(
+    flights: FlightsProject, tmp_path: Path
+) -> None:
+    shutil.copytree(flights.workspace.feature_repo, tmp_path / "feature_repo")
+    for name in ("var/lake/orders/part-0.parquet", "var/feast/online.db", "var/zeroskew.db"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    workspace = FlightsProject(tmp_path).workspace
+    states = {digest_state(workspace)}
+    (tmp_path / "var/lake/orders/part-0.parquet").write_bytes(b"22")
+    states.add(digest_state(workspace))
+    (tmp_path / "var/feast/online.db").unlink()
+    states.add(digest_state(workspace))
+    (tmp_path / "var/zeroskew.db").unlink()
+    states.add(digest_state(workspace))
+    assert len(states) == 4
+
+
+def test_broken_definitions_are_one_clear_line(flights: FlightsProject, tmp_path: Path) -> None:
+    project = FlightsProject(tmp_path)
+    shutil.copytree(flights.workspace.feature_repo, project.workspace.feature_repo)
+    (tmp_path / "feature_repo" / "entities.py").write_text("carrier =")
+    done = project.run("apply")
+    assert done.returncode == 1
+    assert "Got SyntaxError from the feature repo" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_port_in_use_is_said_before_a_curl_line_is_printed(flights: FlightsProject) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = subprocess.run(
+            [ZEROSKEW, "up"],
+            cwd=ROOT,
+            env=flights.environment() | {"ZEROSKEW_PORT": str(taken.getsockname()[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "but expected a free port" in done.stdout
+    assert "curl" not in done.stdout
 
 
 def test_help_lists_the_commands_in_the_order_of_the_line() -> None:

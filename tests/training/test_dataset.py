@@ -148,3 +148,23 @@ def test_repeated_labels_are_refused(tmp_path: Path) -> None:
     part.with_name("part-1.parquet").write_bytes(part.read_bytes())
     with pytest.raises(DatasetError, match="Got 2 repeated rows in 'labels'"):
         load_labels(tmp_path, tiny_spec())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"event_timestamp": pl.Series([datetime(2024, 1, 2), datetime(2024, 1, 1)])},  # noqa: DTZ001
+            "Got column 'event_timestamp' of type Datetime.*expected times with a time zone",
+        ),
+        ({"known_at": pl.Series(["soon", "later"])}, "Got column 'known_at' of type String"),
+        ({"shop": pl.Series([1, 2])}, "Got column 'shop' of type Int64.*but expected text"),
+        ({"sold": pl.Series(["yes", "no"])}, "Got labels that are no numbers"),
+    ],
+)
+def test_label_table_of_other_types_is_refused(
+    tmp_path: Path, changes: dict[str, pl.Series], message: str
+) -> None:
+    write_labels(tmp_path, **changes)
+    with pytest.raises(DatasetError, match=message):
+        load_labels(tmp_path, tiny_spec())

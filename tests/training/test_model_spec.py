@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.contract.manifest import FieldType, Output
+from api.contract.manifest import FieldType, Output, RequestField
 from tests.support.flights_project import ROOT
 from tests.support.model_specs import tiny_spec
 from training.errors import SpecError
@@ -64,3 +64,21 @@ def test_example_is_made_of_the_fields() -> None:
     spec = tiny_spec()
     assert spec.example == {"shop": "a", "at": "2024-01-01T00:00:00Z"}
     assert spec.request[1].type is FieldType.TIMESTAMP
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"),
+    [
+        (FieldType.NUMBER, "warm"),
+        (FieldType.NUMBER, True),
+        (FieldType.INTEGER, 1.5),
+        (FieldType.STRING, 7),
+        (FieldType.TIMESTAMP, 0),
+        (FieldType.BOOLEAN, 1),
+    ],
+)
+def test_example_of_another_type_is_refused(kind: FieldType, example: object) -> None:
+    with pytest.raises(ValidationError, match=r"as example of 'x', but expected a"):
+        RequestField.model_validate(
+            {"name": "x", "type": kind, "description": "", "example": example}
+        )
