@@ -168,6 +168,12 @@ def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
         raise DatasetError(f"Got labels that are no numbers: {error}") from error
     if labels.is_empty():
         raise DatasetError(f"Got no labelled row in {spec.labels.table!r}, but expected some")
+    for field in spec.request:
+        if not field.nullable and (n_null := labels[field.name].null_count()):
+            raise DatasetError(
+                f"Got {n_null:,} labelled rows without {field.name!r}, but expected none: the "
+                "service refuses such requests; declare the field nullable or leave them out"
+            )
     if n_repeated := labels.height - labels.n_unique():
         raise DatasetError(
             f"Got {n_repeated:,} repeated rows in {spec.labels.table!r}, but expected each label "

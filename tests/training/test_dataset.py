@@ -168,3 +168,9 @@ def test_label_table_of_other_types_is_refused(
     write_labels(tmp_path, **changes)
     with pytest.raises(DatasetError, match=message):
         load_labels(tmp_path, tiny_spec())
+
+
+def test_null_in_a_field_that_requests_must_fill_is_refused(tmp_path: Path) -> None:
+    write_labels(tmp_path, shop=pl.Series(["a", None]), sold=pl.Series([True, False]))
+    with pytest.raises(DatasetError, match="Got 1 labelled rows without 'shop'"):
+        load_labels(tmp_path, tiny_spec())
