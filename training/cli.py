@@ -264,24 +264,21 @@ def _run_step(name: str, spec: ModelSpec) -> None:
 
 
 def _print_evaluation(spec: ModelSpec) -> None:
+    from training.evaluate import format_metric
     from training.pipeline import load_evaluation
 
     evaluation = load_evaluation(Workspace(), spec)
     table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
     for name, measured in evaluation.metrics.items():
         others = [metrics[name] for metrics in evaluation.baselines.values()]
-        table.add_row(
-            name, *[f"{m.value:.4f} [{m.low:.4f}, {m.high:.4f}]" for m in (measured, *others)]
-        )
+        table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
     console.print(table)
     if evaluation.threshold is not None:
         console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)
 
 
 def _print_first_request(spec: ModelSpec) -> None:
-    host = os.environ.get("ZEROSKEW_HOST", "127.0.0.1")
-    port = os.environ.get("ZEROSKEW_PORT", "8000")
-    url = f"http://{host}:{port}"
+    url = "http://{}:{}".format(*_read_address())
     body = json.dumps({"instances": [spec.example]})
     console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
     # Written without Rich, so that a narrow terminal does not break the line.
@@ -310,13 +307,16 @@ def digest_state(workspace: Workspace) -> str:
 
 
 def _check_port_is_free() -> None:
-    host = os.environ.get("ZEROSKEW_HOST", "127.0.0.1")
-    port = os.environ.get("ZEROSKEW_PORT", "8000")
+    host, port = _read_address()
     with socket.socket() as probe:
         if port.isdigit() and probe.connect_ex((host, int(port))) == 0:
             raise StepError(
                 f"Got ZEROSKEW_PORT={port}, but expected a free port: something answers there"
             )
+
+
+def _read_address() -> tuple[str, str]:
+    return os.environ.get("ZEROSKEW_HOST", "127.0.0.1"), os.environ.get("ZEROSKEW_PORT", "8000")
 
 
 def _clock_text() -> str:

@@ -94,6 +94,10 @@ class Dataset:
         inputs = [_as_seconds_or_number(rows[name]) for name in self.plan.request_inputs]
         return np.column_stack(inputs) if inputs else np.empty((rows.height, 0))
 
+    def count_rows(self) -> dict[str, int]:
+        """Return the number of rows of each span."""
+        return {span: int(self.span(span).sum()) for span in SPANS}
+
     def snapshot(self, split: TimeSplit) -> DataSnapshot:
         """Return the identity of these rows: sha256 over every value and its column."""
         buffer = io.BytesIO()
@@ -102,7 +106,7 @@ class Dataset:
         ).write_ipc(buffer)
         return DataSnapshot(
             sha256=hashlib.sha256(buffer.getbuffer()).hexdigest(),
-            rows={span: int(self.span(span).sum()) for span in SPANS},
+            rows=self.count_rows(),
             spans=split.spans(),
         )
 

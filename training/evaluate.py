@@ -16,7 +16,7 @@ from training.fit import FittedModel, fit_model, request_only_dataset
 from training.metrics import classification_metrics, regression_metrics
 from training.model_spec import Gate, ModelSpec
 
-__all__ = ["Evaluation", "Scored", "check_gates", "evaluate_model"]
+__all__ = ["Evaluation", "Scored", "check_gates", "evaluate_model", "format_metric"]
 
 HIGHER_IS_BETTER = ("auc", "accuracy", "precision", "recall", "f1")
 MODEL = "model"
@@ -86,6 +86,11 @@ def check_gates(spec: ModelSpec, evaluation: Evaluation) -> None:
     failures = [text for gate in spec.gates for text in _failures(gate, evaluation)]
     if failures:
         raise GateError(f"{spec.name} is not good enough: " + "; ".join(failures))
+
+
+def format_metric(metric: Metric) -> str:
+    """Return a metric with its interval as people read it."""
+    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
 
 
 def _failures(gate: Gate, evaluation: Evaluation) -> list[str]:

@@ -71,7 +71,7 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
     progress(2, 3)
     dataset = build_dataset(store, spec, compiled.plan, labels)
     dataset.save(workspace.work(spec.name))
-    counts = ", ".join(f"{n:,} {span}" for span, n in dataset.snapshot(spec.split).rows.items())
+    counts = ", ".join(f"{n:,} {span}" for span, n in dataset.count_rows().items())
     return f"{len(dataset.columns)} columns; rows: {counts}"
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from pydantic import BaseModel, ConfigDict
 
 from api.contract.manifest import GoldenRow, Manifest, ModelFile
@@ -22,6 +21,7 @@ from training.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluate import Evaluation
 from training.model_spec import ModelSpec
+from training.onnx_graph import open_session
 
 __all__ = ["Published", "build_manifest", "make_golden_rows", "publish_model"]
 
@@ -123,7 +123,7 @@ def make_golden_rows(dataset: Dataset, model_file: bytes) -> tuple[GoldenRow, ..
     features = np.concatenate([features[picked], nothing])
     request = np.concatenate([request[picked], np.full((1, request.shape[1]), np.nan)])
 
-    session = _open_session(model_file)
+    session = open_session(model_file)
     batch = _score(session, features, request)
     rows = []
     for index in range(len(features)):
@@ -159,12 +159,6 @@ def read_code_revision() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()
-
-
-def _open_session(model_file: bytes) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return ort.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
 
 
 def _score(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from api.contract.manifest import Metric
-from training.evaluate import MODEL, Evaluation, Scored
+from training.evaluate import MODEL, Evaluation, Scored, format_metric
 from training.fit import FittedModel
 from training.model_spec import ModelSpec
 
@@ -49,7 +48,9 @@ def _as_markdown(spec: ModelSpec, evaluation: Evaluation) -> str:
         "| --- |" + " --- |" * len(columns),
     ]
     lines += [
-        f"| {name} | " + " | ".join(_as_text(metrics[name]) for metrics in columns.values()) + " |"
+        f"| {name} | "
+        + " | ".join(format_metric(metrics[name]) for metrics in columns.values())
+        + " |"
         for name in evaluation.metrics
     ]
     if evaluation.threshold is not None:
@@ -58,10 +59,6 @@ def _as_markdown(spec: ModelSpec, evaluation: Evaluation) -> str:
             f"The label is 1 where the probability is {evaluation.threshold:.4f} or more.",
         ]
     return "\n".join([*lines, "", "![The model on the test span](report.svg)", ""])
-
-
-def _as_text(metric: Metric) -> str:
-    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
 
 
 def _draw(path: Path, spec: ModelSpec, scored: Scored, model: FittedModel) -> None:
