@@ -20,8 +20,8 @@ from api.openapi import build_openapi
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.model_catalog import ModelCatalog
+from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
-from api.prediction.sqlite_features import SqliteFeatureReader
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from api.registry.registry_executor import RegistryExecutor
@@ -110,9 +110,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         stack.callback(registry.close)
         artifacts = ArtifactStore(settings.artifacts_dir, max_bytes=settings.max_model_bytes)
-        reader = SqliteFeatureReader(
-            settings.online_store_path, timeout_sec=settings.online_store_timeout_sec
-        )
+        reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
         # A registry that is slow to answer must not keep threads from scoring.
         registry_executor = RegistryExecutor(_open_executor(stack, "registry"))

@@ -11,14 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings"]
 
-_SQLITE: Final = "sqlite:///"
 _MIB: Final = 1024 * 1024
-
-
-def _require_sqlite(url: str) -> str:
-    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
-        raise ValueError(f"Got {url!r}, but expected {_SQLITE}<path>.")
-    return url
 
 
 def _to_utc(instant: Literal["system"] | datetime) -> Literal["system"] | datetime:
@@ -43,7 +36,7 @@ class Settings(BaseSettings):
     artifacts_dir: Path = Field(
         Path("var/artifacts"), description="The folder of model files and manifests."
     )
-    online_store: Annotated[str, AfterValidator(_require_sqlite)] = Field(
+    online_store: str = Field(
         "sqlite:///var/feast/online.db", description="Feast's online store."
     )
     clock: Annotated[Literal["system"] | AwareDatetime, AfterValidator(_to_utc)] = Field(
@@ -69,8 +62,3 @@ class Settings(BaseSettings):
     shutdown_grace_sec: PositiveInt = Field(
         10, description="How long requests may take to finish once the service is told to stop."
     )
-
-    @property
-    def online_store_path(self) -> Path:
-        """The file of the SQLite online store."""
-        return Path(self.online_store.removeprefix(_SQLITE))

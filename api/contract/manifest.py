@@ -7,8 +7,9 @@ in it is executed, imported or opened.
 The graph has one or two inputs and one output:
 
 - ``features``, float32 ``(n_rows, len(plan.columns))``: what the service looks up and codes;
-- ``request``, float64 ``(n_rows, len(plan.request_inputs))``: raw request values for the
-  request-time functions in the graph; absent where ``plan.request_inputs`` is empty;
+- ``request``, float64 ``(n_rows, len(plan.request_inputs))``: request values and stored
+  features, unrounded, for the request-time functions in the graph; absent where
+  ``plan.request_inputs`` is empty;
 - ``scores``, float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` for a multiclass model.
 """
 
@@ -36,6 +37,8 @@ __all__ = [
     "OnlineFeature",
     "Output",
     "RequestField",
+    "RequestInput",
+    "Scalar",
     "ViewPlan",
 ]
 
@@ -45,6 +48,9 @@ PLAN_LAYOUT: Final = "feast-entity-key-v3"
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Hex = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$")]
+
+
+Scalar = str | int | float | bool
 
 
 class _Frozen(BaseModel):
@@ -105,10 +111,17 @@ class JoinKey(_Frozen):
 
 
 class OnlineFeature(_Frozen):
-    """One feature as the online store has it; ``type`` is Feast's value type's name."""
+    """One feature as the online store has it.
+
+    ``type`` is the name of Feast's value type, ``redis_field`` its field in the entity's Redis
+    hash. ``default`` stands for the value when the store is down and
+    ``FeaturePlan.when_store_down`` is ``defaults``; ``None`` is a null.
+    """
 
     name: str
     type: str
+    redis_field: Hex
+    default: Scalar | None = None
 
 
 class ViewPlan(_Frozen):
@@ -117,14 +130,18 @@ class ViewPlan(_Frozen):
     ``join_keys`` stand in Feast's key order (sorted by name); ``key_prefix`` is the part of
     the serialised entity key that precedes the values. ``ttl_us`` is the time to live in
     microseconds, or ``None`` where values never expire: a value with event time ``e`` is
-    live at ``t`` when ``t - ttl_us <= e``, both bounds included.
+    live at ``t`` when ``t - ttl_us <= e``, both bounds included. ``when_stale`` says what
+    becomes of a value that is not live: ``null``, as in training; ``reject``, which fails the
+    instance; or ``serve``, which gives it to the model all the same.
     """
 
     name: str
     table: str
     join_keys: tuple[JoinKey, ...]
     key_prefix: Hex
+    redis_timestamp_field: str
     ttl_us: int | None = Field(default=None, gt=0)
+    when_stale: Literal["null", "reject", "serve"] = "null"
     features: tuple[OnlineFeature, ...]
 
 
@@ -142,13 +159,26 @@ class Column(_Frozen):
     categories: tuple[str, ...] | None = None
 
 
+class RequestInput(_Frozen):
+    """One column of the graph's ``request`` input, float64.
+
+    Exactly one source, as in `Column`. A timestamp becomes seconds since the Unix epoch, a
+    boolean 0 or 1, null NaN. ``name`` is what the request-time functions call it.
+    """
+
+    name: str
+    view: str | None = None
+    feature: str | None = None
+    field: str | None = None
+
+
 class FeaturePlan(_Frozen):
     """The feature service, compiled: what to read, in which order, into which column.
 
-    ``request_inputs`` names the request fields of the graph's ``request`` input, in order
-    (a timestamp becomes seconds since the Unix epoch, a boolean 0 or 1, null NaN);
-    ``request_features`` names the columns that the graph itself computes from them and
-    appends to ``columns``.
+    ``request_inputs`` are the columns of the graph's ``request`` input; ``request_features``
+    names the columns that the graph itself computes from them and appends to ``columns``.
+    ``when_store_down`` says what becomes of a request while the online store cannot be read:
+    ``fail``, or an answer from the features' defaults that says so.
     """
 
     layout: Literal["feast-entity-key-v3"] = PLAN_LAYOUT
@@ -156,8 +186,9 @@ class FeaturePlan(_Frozen):
     feature_service: str
     views: tuple[ViewPlan, ...]
     columns: tuple[Column, ...]
-    request_inputs: tuple[str, ...] = ()
+    request_inputs: tuple[RequestInput, ...] = ()
     request_features: tuple[str, ...] = ()
+    when_store_down: Literal["fail", "defaults"] = "fail"
 
 
 class Output(_Frozen):

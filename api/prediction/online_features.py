@@ -6,51 +6,119 @@ still live, is the business of `api.prediction.feature_plan`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-__all__ = ["EntityRow", "OnlineFeatureReader", "StoredValue", "ViewQuery"]
+import numpy as np
+from numpy.typing import NDArray
 
-StoredValue: TypeAlias = tuple[bytes, int]
-"""A serialised ``feast.types.Value`` and its event time in microseconds since the epoch."""
+__all__ = [
+    "NEVER_US",
+    "EntityKeys",
+    "EntityLookup",
+    "OnlineFeatureReader",
+    "ReadLayout",
+    "StoredFeatures",
+    "StoredView",
+]
 
-EntityRow: TypeAlias = Sequence[StoredValue | None]
-"""One entity's stored values in the order of ``ViewQuery.features``; ``None`` is absent."""
+NEVER_US: Final = np.iinfo(np.int64).min
+"""The event time of a cell that the store does not have."""
+
+EntityKeys: TypeAlias = Sequence[bytes | None]
+"""The serialised entity key of each request row; ``None`` is a null key, which matches nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredView:
+    """One feature view as the stores know it.
+
+    ``redis_fields`` are the hash fields of ``features``, in their order, and
+    ``redis_timestamp_field`` is the one of their event time.
+    """
+
+    name: str
+    table: str
+    features: tuple[str, ...]
+    redis_fields: tuple[bytes, ...]
+    redis_timestamp_field: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EntityLookup:
+    """The views that are read with the same entity key."""
+
+    views: tuple[StoredView, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class ReadLayout:
+    """What a model reads for each row: its lookups, their views, and the views' features.
+
+    In that order, one after another, they are the cells of a row of `StoredFeatures`. A reader
+    may keep what it prepares for a layout, by the identity of the layout.
+    """
+
+    project: str
+    lookups: tuple[EntityLookup, ...]
+
+    @property
+    def views(self) -> tuple[StoredView, ...]:
+        """All views in the order of their cells."""
+        return tuple(view for lookup in self.lookups for view in lookup.views)
+
+    @property
+    def n_features(self) -> int:
+        """How many cells a row has."""
+        return sum(len(view.features) for view in self.views)
 
 
 @dataclass(frozen=True, slots=True)
-class ViewQuery:
-    """The entity keys to read from one feature view, each once."""
+class StoredFeatures:
+    """What the store has for some request rows.
 
-    view: str
-    table: str
-    features: tuple[str, ...]
-    keys: tuple[bytes, ...]
+    ``cells`` has one list of ``layout.n_features`` cells for each row, in the layout's order:
+    a serialised ``feast.types.Value``, empty or ``None`` for a null or an absent value. Rows
+    may share no list, but two cells may be the same object. ``event_us`` is int64
+    ``(n_rows, layout.n_features)``: each cell's event time in microseconds since the Unix
+    epoch, `NEVER_US` where the entity has no row in that view.
+    """
+
+    cells: list[list[bytes | None]]
+    event_us: NDArray[np.int64]
 
 
 class OnlineFeatureReader(Protocol):
     """Reads serialised feature values by serialised entity key."""
 
-    async def read(self, queries: Sequence[ViewQuery]) -> list[Mapping[bytes, EntityRow]]:
-        """Return for each query its rows by entity key; an unknown key has no row.
+    async def read(self, layout: ReadLayout, keys: Sequence[EntityKeys]) -> StoredFeatures:
+        """Return the stored features of some request rows.
+
+        Parameters
+        ----------
+        layout
+            What to read.
+        keys
+            For each of ``layout.lookups`` the keys of all rows, in the order of the rows. A key
+            that stands there several times is read once.
 
         Raises
         ------
         OnlineStoreUnavailableError
-            If the store cannot be read, or does not have a view.
+            If the store cannot be read, does not answer in time, or does not have a view.
         OnlineValueError
             If the store holds something that is not a value with an event time.
         """
         ...
 
-    async def check(self, tables: Mapping[str, str]) -> None:
-        """Check that the table of each view, given by view name, can be read.
+    async def check(self, layout: ReadLayout) -> None:
+        """Check that every view of a layout can be read.
 
         Raises
         ------
         OnlineStoreUnavailableError
-            If one cannot; the message names its view.
+            If one cannot; the message names its view where only that view is missing.
         """
         ...
 
