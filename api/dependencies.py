@@ -83,6 +83,21 @@ class JsonBody:
         except ClientDisconnect as error:
             raise InvalidRequestError("The client went away.") from error
 
+    def flag(self, name: str) -> bool:
+        """Return the query parameter `name`, which is ``true`` or ``false`` and false by default.
+
+        Raises
+        ------
+        InvalidRequestError
+            If it is anything else.
+        """
+        value = self._request.query_params.get(name, "false")
+        if value in ("true", "false"):
+            return value == "true"
+        raise InvalidRequestError(
+            f"Got {name}={value[:32]!r} in the query, but expected true or false."
+        )
+
     async def _read_chunks(self) -> bytes:
         declared = self._request.headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):

@@ -91,7 +91,7 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
         request_id=request.state.request_id,
-        fields=error.fields if isinstance(error, errors.InvalidRequestError) else (),
+        fields=error.fields,
         headers=_HEADERS.get(error.code),
     )
 

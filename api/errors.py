@@ -16,6 +16,7 @@
     ├── UnavailableError             it may work later, without a change of the request
     │   ├── OnlineStoreUnavailableError
     │   ├── OnlineValueError
+    │   ├── StaleFeatureError
     │   ├── RegistryUnavailableError
     │   └── ModelRefusedError
     ├── ScoreError                   the model gave a score that is not a number
@@ -47,6 +48,7 @@ __all__ = [
     "RegistryUnavailableError",
     "ScoreError",
     "ServiceError",
+    "StaleFeatureError",
     "UnavailableError",
     "UnknownAliasError",
     "UnknownModelError",
@@ -70,13 +72,14 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """The root of what the service itself raises."""
+    """The root of what the service itself raises; ``fields`` names the places it is about."""
 
     code: ClassVar[str] = "internal_error"
+    fields: tuple[FieldError, ...] = ()
 
 
 class InvalidRequestError(ServiceError):
-    """The request cannot be answered as it is; ``fields`` names the refused places."""
+    """The request cannot be answered as it is."""
 
     code = "invalid_request"
 
@@ -155,6 +158,26 @@ class OnlineValueError(UnavailableError):
     """The online store holds bytes that the model's plan does not expect."""
 
     code = "online_value_unexpected"
+
+
+class StaleFeatureError(UnavailableError):
+    """A stored value is not live, and its view's policy is to reject the instance then."""
+
+    code = "feature_stale"
+
+    def __init__(
+        self, *, instance: int, feature: str, age_seconds: float, ttl_seconds: float | None
+    ) -> None:
+        self.fields = (
+            FieldError(
+                pointer=f"/instances/{instance}",
+                got=f"a value of feature {feature} that is {age_seconds:g} seconds old",
+                expected="one that is not from the future"
+                if ttl_seconds is None or age_seconds < 0
+                else f"one of at most {ttl_seconds:g} seconds",
+            ),
+        )
+        super().__init__(self.fields[0].message)
 
 
 class RegistryUnavailableError(UnavailableError):

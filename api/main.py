@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 
 from api.dependencies import Resources
 from api.error_responses import install_error_responses
+from api.field_types import InstanceLimits
 from api.log_config import configure_logging
 from api.openapi import build_openapi
 from api.prediction.active_models import ActiveModels
@@ -27,7 +28,6 @@ from api.registry.model_registry import ModelRegistry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.routers import health, models, predict
-from api.schemas import InstanceLimits
 from api.settings import Settings
 
 __all__ = ["create_app", "serve"]

@@ -3,51 +3,38 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from api.contract.manifest import FieldType, Manifest, Output, RequestField
+from api.contract.manifest import Manifest, Output, Scalar
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, ModelRefusedError
 from api.field_errors import json_pointer, translate_validation_error
+from api.field_types import InstanceLimits, make_field, make_override_type
 
 __all__ = [
     "ClassPrediction",
+    "FeatureDetail",
     "FieldProblem",
-    "InstanceLimits",
+    "Instances",
     "ModelSchema",
+    "Overrides",
     "PredictionResponse",
     "ProbabilityPrediction",
     "Problem",
     "RequestRow",
     "ValuePrediction",
-    "parse_timestamp",
 ]
 
-RequestRow = tuple[str | int | float | bool | None, ...]
+RequestRow = tuple[Scalar | None, ...]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
-)
-_MAX_TIMESTAMP_LENGTH: Final = 64
-_TIMESTAMP: Final = (
-    "an RFC 3339 timestamp with UTC offset, to the microsecond at most, "
-    "such as 2013-10-01T10:17:00-04:00"
-)
+Overrides = Sequence[Mapping[str, Scalar | None]]
+"""For each request row the values that stand for stored ones, by ``view:feature``; may be ()."""
 
-
-@dataclass(frozen=True, slots=True)
-class InstanceLimits:
-    """How many instances a request may have, and how long their texts may be."""
-
-    max_instances: int
-    max_text_length: int
+OVERRIDES: Final = "overrides"
+"""The name in an instance under which a caller overrides features."""
 
 
 class FieldProblem(BaseModel):
@@ -91,6 +78,22 @@ class ClassPrediction(BaseModel):
     label: str
 
 
+class FeatureDetail(BaseModel):
+    """One feature of one instance: what the model was given, and where it came from."""
+
+    value: str | int | float | bool | None = Field(
+        description="The value the model was given, before its column's rounding and coding; "
+        "`null` is a missing value. `NaN` and infinities are texts."
+    )
+    status: Literal[
+        "present", "null", "missing", "stale", "future", "override", "default", "request"
+    ]
+    age_seconds: float | None = Field(
+        description="From the stored value's event time to `as_of`; `null` where nothing is stored."
+    )
+    view: str | None = Field(description="The feature view; `null` for a value of the request.")
+
+
 class PredictionResponse(BaseModel):
     """One prediction for each instance, in their order."""
 
@@ -99,6 +102,26 @@ class PredictionResponse(BaseModel):
     version: int
     as_of: datetime = Field(description="The time that the predictions were computed for, in UTC.")
     predictions: list[ProbabilityPrediction | ValuePrediction | ClassPrediction]
+    degraded: Literal["online_store_unavailable"] | None = Field(
+        None,
+        description="There when the predictions come from defaults, because the online store "
+        "could not be read; also in the header `Zeroskew-Degraded`.",
+    )
+    overridden: list[list[str]] | None = Field(
+        None, description="There when instances override features: which, for each instance."
+    )
+    features: list[dict[str, FeatureDetail]] | None = Field(
+        None,
+        description="There when asked for by `?with_features=true`: for each instance its "
+        "features, by `view:feature` or the request field's name.",
+    )
+
+
+class Instances(NamedTuple):
+    """A request's instances: their rows, and what each overrides; ``()`` where none does."""
+
+    rows: list[RequestRow]
+    overrides: Overrides
 
 
 class ModelSchema:
@@ -122,7 +145,8 @@ class ModelSchema:
 
     def __init__(self, manifest: Manifest, version: int, limits: InstanceLimits) -> None:
         title = "".join(part.capitalize() for part in manifest.model.split("_")) + f"V{version}"
-        self.request_type = _make_request_type(title, manifest, limits)
+        self._override_type = make_override_type(title, manifest, limits)
+        self.request_type = _make_request_type(title, manifest, limits, self._override_type)
         self.response_type = _make_response_type(title, manifest.output)
         self.example: dict[str, Any] = {"instances": [dict(manifest.example)]}
         try:
@@ -130,8 +154,8 @@ class ModelSchema:
         except InvalidRequestError as error:
             raise ModelRefusedError(f"Got an example that is not an instance: {error}") from error
 
-    def parse(self, body: bytes) -> list[RequestRow]:
-        """Check a request body and return its instances as rows.
+    def parse(self, body: bytes) -> Instances:
+        """Check a request body and return its instances.
 
         Parameters
         ----------
@@ -140,9 +164,9 @@ class ModelSchema:
 
         Returns
         -------
-        list of tuple
-            One for each instance, its values in the order of the manifest's request fields;
-            a timestamp is seconds since the Unix epoch, to the microsecond.
+        Instances
+            One row for each instance, its values in the order of the manifest's request
+            fields; a timestamp is seconds since the Unix epoch, to the microsecond.
 
         Raises
         ------
@@ -157,29 +181,26 @@ class ModelSchema:
         except ValidationError as error:
             raise translate_validation_error(error) from error
         _refuse_repeated_names(body)
-        return [tuple(vars(instance).values()) for instance in request.instances]
+        rows = [tuple(vars(instance).values()) for instance in request.instances]
+        if self._override_type is None:
+            return Instances(rows, ())
+        width = len(rows[0]) - 1
+        if not any(row[width] is not None for row in rows):
+            return Instances([row[:width] for row in rows], ())
+        overrides = [_read_overrides(row[width]) for row in rows]
+        return Instances([row[:width] for row in rows], overrides)
 
 
-def parse_timestamp(text: str) -> float:
-    """Return the seconds since the Unix epoch of an RFC 3339 timestamp.
-
-    Two texts of one instant give the same number, whatever their UTC offsets. A leap
-    second, and a text without an offset, are refused.
-
-    >>> parse_timestamp("1970-01-01T01:00:00.5+01:00")
-    0.5
-
-    Raises
-    ------
-    PydanticCustomError
-        If `text` is not such a timestamp.
-    """
-    if _RFC3339.fullmatch(text):
-        try:
-            return (datetime.fromisoformat(text.upper()) - _EPOCH).total_seconds()
-        except ValueError:
-            pass
-    raise PydanticCustomError("unexpected", "{expected}", {"expected": _TIMESTAMP})
+def _read_overrides(given: BaseModel | None) -> dict[str, Scalar | None]:
+    """Return what one instance overrides; what it leaves out is not the same as a null."""
+    if given is None:
+        return {}
+    fields = type(given).model_fields
+    return {
+        str(fields[name].alias): getattr(given, name)
+        for name in fields
+        if name in given.model_fields_set
+    }
 
 
 def _refuse_repeated_names(body: bytes) -> None:
@@ -188,6 +209,9 @@ def _refuse_repeated_names(body: bytes) -> None:
     _require_distinct(pairs, "")
     for number, instance in enumerate(pairs[0][1]):
         _require_distinct(instance, f"/instances/{number}")
+        for name, value in instance:
+            if name == OVERRIDES and value is not None:
+                _require_distinct(value, f"/instances/{number}/{OVERRIDES}")
 
 
 def _require_distinct(pairs: Sequence[tuple[str, Any]], pointer: str) -> None:
@@ -198,19 +222,22 @@ def _require_distinct(pairs: Sequence[tuple[str, Any]], pointer: str) -> None:
         raise InvalidInstancesError(found.message, (found,))
 
 
-def _refuse_nul(text: str) -> str:
-    if "\0" in text:
-        raise PydanticCustomError("unexpected", "{expected}", {"expected": "text without NUL"})
-    return text
-
-
-def _make_request_type(title: str, manifest: Manifest, limits: InstanceLimits) -> type[BaseModel]:
+def _make_request_type(
+    title: str, manifest: Manifest, limits: InstanceLimits, overrides: type[BaseModel] | None
+) -> type[BaseModel]:
     # A field's name is the caller's and may clash with an attribute of BaseModel, so it is
     # an alias, and the attribute a number.
     fields: dict[str, Any] = {
-        f"field_{number}": _make_field(field, manifest, limits)
+        f"field_{number}": make_field(field, manifest, limits)
         for number, field in enumerate(manifest.request)
     }
+    if overrides is not None:
+        if OVERRIDES in {field.name for field in manifest.request}:
+            raise ModelRefusedError(f"Got a request field {OVERRIDES!r}, but that name is taken.")
+        described = Field(
+            None, alias=OVERRIDES, description="Values to take instead of stored ones."
+        )
+        fields[OVERRIDES] = (overrides | None, described)
     strict = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [dict(manifest.example)]}
     )
@@ -227,42 +254,6 @@ def _make_request_type(title: str, manifest: Manifest, limits: InstanceLimits) -
         __doc__="Instances to score, one prediction each.",
         instances=(instances, ...),
     )
-
-
-def _make_field(field: RequestField, manifest: Manifest, limits: InstanceLimits) -> Any:
-    if field.choices is not None and field.type is not FieldType.STRING:
-        raise ModelRefusedError(f"Got choices for {field.name!r} of type {field.type}.")
-    kind = _field_type(field, manifest, limits)
-    described = Field(
-        alias=field.name,
-        title=field.name,
-        description=field.description,
-        examples=[field.example],
-        json_schema_extra={"format": "date-time"} if field.type is FieldType.TIMESTAMP else None,
-    )
-    return (kind | None if field.nullable else kind, described)
-
-
-def _field_type(field: RequestField, manifest: Manifest, limits: InstanceLimits) -> Any:
-    if field.choices is not None:
-        return Literal[field.choices]
-    key_types = {
-        key.type
-        for view in manifest.plan.views
-        for key in view.join_keys
-        if key.field == field.name
-    }
-    bound = 1 << (31 if "INT32" in key_types else 63)
-    text = Annotated[str, Field(max_length=limits.max_text_length)]
-    return {
-        FieldType.STRING: Annotated[text, AfterValidator(_refuse_nul)],
-        FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1)],
-        FieldType.NUMBER: Annotated[float, Field(allow_inf_nan=False)],
-        FieldType.BOOLEAN: bool,
-        FieldType.TIMESTAMP: Annotated[
-            str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
-        ],
-    }[field.type]
 
 
 def _make_response_type(title: str, output: Output) -> type[PredictionResponse]:

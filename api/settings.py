@@ -36,9 +36,7 @@ class Settings(BaseSettings):
     artifacts_dir: Path = Field(
         Path("var/artifacts"), description="The folder of model files and manifests."
     )
-    online_store: str = Field(
-        "sqlite:///var/feast/online.db", description="Feast's online store."
-    )
+    online_store: str = Field("sqlite:///var/feast/online.db", description="Feast's online store.")
     clock: Annotated[Literal["system"] | AwareDatetime, AfterValidator(_to_utc)] = Field(
         "system", description="`system`, or a fixed RFC 3339 instant to look features up for."
     )

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from api.contract.manifest import Manifest, Output
 from api.errors import ArtifactError, ModelRefusedError, ServiceError
+from api.field_types import InstanceLimits
 from api.prediction.feature_plan import CompiledPlan
 from api.prediction.model_session import ModelSession
 from api.registry.artifact_store import ArtifactStore
 from api.registry.tables import ModelVersion
-from api.schemas import InstanceLimits, ModelSchema
+from api.schemas import ModelSchema
 
 __all__ = ["ActiveModel", "load_model", "read_manifest"]
 

@@ -14,11 +14,11 @@ from typing import Final
 import structlog
 
 from api.errors import ModelRefusedError
+from api.field_types import InstanceLimits
 from api.prediction.active_model import ActiveModel, load_model
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from api.registry.registry_executor import RegistryExecutor
-from api.schemas import InstanceLimits
 
 __all__ = ["ActiveModels"]
 

@@ -1,4 +1,4 @@
-"""From request rows and stored bytes to the matrices that the graph takes. All of it is pure.
+"""From request rows and stored cells to the matrices that the graph takes. All of it is pure.
 
 A request row is a tuple with one value for each of the manifest's request fields, in their
 order; a timestamp is seconds since the Unix epoch.
@@ -6,29 +6,39 @@ order; a timestamp is seconds since the Unix epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.contract.manifest import FeaturePlan, GoldenKey, RequestField
-from api.errors import ModelRefusedError, OnlineValueError
-from api.prediction.online_features import EntityRow, StoredValue, ViewQuery
-from api.prediction.plan_compiler import CompiledView, OnlineColumn, PlanCompiler
-from api.prediction.value_codec import Value, decode_value, encode_key_value
-from api.schemas import RequestRow
+from api.contract.manifest import FeaturePlan, GoldenKey, RequestField, Scalar
+from api.errors import ModelRefusedError, StaleFeatureError
+from api.prediction.cell_decoder import CellColumn, CellDecoder
+from api.prediction.online_features import NEVER_US, ReadLayout, StoredFeatures
+from api.prediction.plan_compiler import (
+    CompiledFeature,
+    CompiledLookup,
+    PlanCompiler,
+    RequestColumn,
+)
+from api.prediction.value_codec import Value, ValueType, encode_key_value
+from api.schemas import Overrides, RequestRow
 
 __all__ = ["CompiledPlan", "FeatureMatrix", "FeatureStatus"]
 
+_US: Final = 1_000_000
+
 
 class FeatureStatus(IntEnum):
-    """Why a cell of the feature matrix is what it is.
+    """Why a feature of a row is what it is.
 
-    A stored value reaches the model only as ``PRESENT``; else its cell is NaN. ``STALE`` is older
-    than its view's ttl. ``FUTURE`` has an event time after the clock's: training's
-    point-in-time join would not have seen it either. ``REQUEST`` comes from the caller.
+    ``STALE`` is older than its view's ttl. ``FUTURE`` has an event time after the clock's:
+    training's point-in-time join would not have seen it either. Both reach the model only
+    where the view says ``serve``. ``OVERRIDE`` comes from the caller, ``DEFAULT`` from the
+    plan, because the store is down.
     """
 
     PRESENT = 0
@@ -36,18 +46,24 @@ class FeatureStatus(IntEnum):
     MISSING = 2
     STALE = 3
     FUTURE = 4
-    REQUEST = 5
+    OVERRIDE = 5
+    DEFAULT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureMatrix:
-    """The graph's ``features``, float32, and the `FeatureStatus` of each cell, uint8.
+    """The graph's inputs for ``n_rows`` rows, and where the stored features came from.
 
-    Both are ``(n_rows, n_columns)`` in the plan's column order.
+    ``values`` is the graph's ``features``, float32 ``(n_rows, n_columns)``; ``request`` its
+    ``request``, float64 ``(n_rows, n_request_inputs)``. ``status`` is uint8 and ``event_us``
+    int64 ``(n_rows, n_features)``, both in the order of `CompiledPlan.features`; ``event_us``
+    is microseconds since the Unix epoch, `NEVER_US` where there is none.
     """
 
     values: NDArray[np.float32]
+    request: NDArray[np.float64]
     status: NDArray[np.uint8]
+    event_us: NDArray[np.int64]
 
 
 class CompiledPlan:
@@ -69,98 +85,103 @@ class CompiledPlan:
 
     def __init__(self, request: Sequence[RequestField], plan: FeaturePlan) -> None:
         compiler = PlanCompiler(request, plan)
-        self._n_columns = len(plan.columns)
-        self._views = compiler.views()
-        self._request_columns = compiler.request_columns()
-        self._request_inputs = compiler.request_inputs()
-
-    @property
-    def n_columns(self) -> int:
+        self.when_store_down = plan.when_store_down
+        self._lookups = compiler.lookups()
+        self.layout: ReadLayout = compiler.layout(self._lookups)
+        """What is read for each row; its cells are in the order of `features`."""
+        self.features: tuple[CompiledFeature, ...] = tuple(
+            feature
+            for lookup in self._lookups
+            for view in lookup.views
+            for feature in view.features
+        )
+        """The stored features that the model uses."""
+        self.request_columns: tuple[RequestColumn, ...] = compiler.request_columns()
+        """The columns of the graph's ``features`` that come from the request."""
+        self.request_inputs: tuple[RequestColumn, ...] = compiler.request_inputs()
+        """The columns of the graph's ``request`` that come from the request."""
+        self.n_columns = len(plan.columns)
         """The width of the graph's ``features``."""
-        return self._n_columns
-
-    @property
-    def n_request_inputs(self) -> int:
+        self.n_request_inputs = len(plan.request_inputs)
         """The width of the graph's ``request``; 0 where the graph has no such input."""
-        return len(self._request_inputs)
-
-    @property
-    def tables(self) -> dict[str, str]:
-        """The online table of each view, by view name."""
-        return {view.name: view.table for view in self._views}
+        self._places = _place_features(self.features)
+        self._decoder = CellDecoder([place.cell for place in self._places])
+        self._index_places()
+        self._index_freshness()
 
     def serialize_keys(self, rows: Sequence[RequestRow]) -> list[list[bytes | None]]:
-        """Return for each view the serialised entity key of each row.
+        """Return for each of the layout's lookups the serialised entity key of each row.
 
-        A row with a null among the join keys of a view has the key ``None``: null matches
-        nothing, as in training.
+        A row with a null among the join keys has the key ``None``: null matches nothing, as
+        in training.
         """
-        return [[_serialize_key(view, row) for row in rows] for view in self._views]
-
-    def queries(self, keys: Sequence[Sequence[bytes | None]]) -> list[ViewQuery]:
-        """Return what to read for `keys`, from `serialize_keys`, naming each key once."""
-        return [
-            ViewQuery(
-                view=view.name,
-                table=view.table,
-                features=view.features,
-                keys=tuple(dict.fromkeys(key for key in view_keys if key is not None)),
-            )
-            for view, view_keys in zip(self._views, keys, strict=True)
-        ]
+        return [[_serialize_key(lookup, row) for row in rows] for lookup in self._lookups]
 
     def assemble(
         self,
         rows: Sequence[RequestRow],
-        keys: Sequence[Sequence[bytes | None]],
-        stored: Sequence[Mapping[bytes, EntityRow]],
+        stored: StoredFeatures,
         now_us: int,
+        overrides: Overrides = (),
     ) -> FeatureMatrix:
-        """Put stored values and request values into the graph's ``features``.
+        """Put stored values, request values and overrides into the graph's inputs.
 
         A stored value with event time ``e`` is live at ``t = now_us`` when
         ``t - ttl_us <= e <= t``, both bounds included. Text that is not among a column's
-        categories is NaN, and so is everything that is not live; a number beyond float32
-        becomes an infinity, as in training.
+        categories is NaN, and so is everything that is not live, unless its view says
+        ``serve``; a number beyond float32 becomes an infinity, as in training.
 
         Parameters
         ----------
         rows
             ``n_rows`` request rows.
-        keys
-            What `serialize_keys` returned for `rows`.
         stored
-            The reader's answer to `queries`.
+            The reader's answer to `layout` and `serialize_keys`.
         now_us
             The time of the prediction in microseconds since the Unix epoch.
+        overrides
+            Values that stand for stored ones, by row and by the feature's reference.
 
         Raises
         ------
         OnlineValueError
             If a stored value is not of the type that the plan says; it names the feature.
+        StaleFeatureError
+            If a value is not live and its view says ``reject``.
         """
-        shape = (len(rows), self._n_columns)
-        matrix = FeatureMatrix(np.empty(shape, np.float32), np.empty(shape, np.uint8))
-        for view, view_keys, entity_rows in zip(self._views, keys, stored, strict=True):
-            found = [None if key is None else entity_rows.get(key) for key in view_keys]
-            for column in view.columns:
-                cells = [None if row is None else row[column.position] for row in found]
-                _fill_online_column(matrix, view, column, cells, now_us)
-        for request_column in self._request_columns:
-            values = [row[request_column.position] for row in rows]
-            index = request_column.index
-            matrix.values[:, index] = _to_float32(values, request_column.codes)
-            matrix.status[:, index] = FeatureStatus.REQUEST
-        return matrix
+        numbers, is_null = self._decoder.decode(stored.cells)
+        event_us = stored.event_us
+        status = np.zeros(event_us.shape, np.uint8)
+        status[:, self._feature_of_place] |= is_null.view(np.uint8)
+        live = (event_us >= now_us - self._ttl_us) & (event_us <= now_us)
+        if not live.all():
+            status[~live] = FeatureStatus.STALE
+            status[event_us > now_us] = FeatureStatus.FUTURE
+            status[event_us == NEVER_US] = FeatureStatus.MISSING
+            numbers[~(live | self._is_served)[:, self._feature_of_place]] = np.nan
+        self._override(numbers, status, overrides)
+        self._refuse_stale(status, event_us, now_us)
+        return self._fill(rows, numbers, status, event_us)
 
-    def request_matrix(self, rows: Sequence[RequestRow]) -> NDArray[np.float64]:
-        """Return the graph's ``request``, float64 ``(n_rows, n_request_inputs)``.
+    def assemble_defaults(
+        self, rows: Sequence[RequestRow], overrides: Overrides = ()
+    ) -> FeatureMatrix:
+        """Return the graph's inputs when the online store cannot be read.
 
-        A timestamp is seconds since the Unix epoch, a boolean 0 or 1, a null NaN.
+        Every stored feature has the plan's default, which is NaN where it gives none.
         """
-        table = [[row[position] for position in self._request_inputs] for row in rows]
-        shape = (len(rows), len(self._request_inputs))
-        return np.array(table, dtype=np.float64).reshape(shape)
+        shape = (len(rows), len(self.features))
+        numbers = np.array(
+            [[_number(place, self.features[place.feature].default) for place in self._places]]
+        )
+        numbers = np.repeat(numbers.reshape(1, len(self._places)), len(rows), axis=0)
+        status = np.full(shape, FeatureStatus.DEFAULT, np.uint8)
+        self._override(numbers, status, overrides)
+        return self._fill(rows, numbers, status, np.full(shape, NEVER_US))
+
+    def stored_value(self, feature: int, cell: bytes | None) -> Value | None:
+        """Return the value of a cell of ``features[feature]``; ``None`` is a null."""
+        return self._cell_columns[feature].value(cell)
 
     def check_golden_keys(self, golden: Sequence[GoldenKey]) -> None:
         """Check that every golden key serialises to the bytes that Feast gave for it.
@@ -170,81 +191,164 @@ class CompiledPlan:
         ModelRefusedError
             If one differs, or a view with join keys has none.
         """
-        views = {view.name: view for view in self._views}
+        lookups = {view.plan.name: lookup for lookup in self._lookups for view in lookup.views}
         for key in golden:
-            view = views.get(key.view)
-            if view is None or len(key.values) != len(view.keys):
+            lookup = lookups.get(key.view)
+            if lookup is None or len(key.values) != len(lookup.keys):
                 raise ModelRefusedError(f"Got a golden key that does not fit view {key.view!r}.")
-            try:
-                serialized = view.prefix + b"".join(
-                    encode_key_value(value, part.type)
-                    for value, part in zip(key.values, view.keys, strict=True)
-                )
-            except (ValueError, OverflowError) as error:
+            serialized = _serialize_golden(lookup, key).hex()
+            if serialized != key.serialized:
                 raise ModelRefusedError(
-                    f"Got a golden key of view {key.view!r} with a value of another type."
-                ) from error
-            if serialized.hex() != key.serialized:
-                raise ModelRefusedError(
-                    f"Got entity key {serialized.hex()} for a golden key of view {key.view!r}, "
+                    f"Got {serialized} for a golden key of view {key.view!r}, "
                     f"but expected {key.serialized}."
                 )
-        unproven = {view.name for view in self._views if view.keys} - {key.view for key in golden}
+        unproven = {name for name, lookup in lookups.items() if lookup.keys}
+        unproven -= {key.view for key in golden}
         if unproven:
             raise ModelRefusedError(f"Got no golden key for the views {sorted(unproven)}.")
 
+    def _index_places(self) -> None:
+        places = list(enumerate(self._places))
+        self._feature_of_place = np.array([place.feature for _, place in places], np.intp)
+        columns = [(i, place.column) for i, place in places if place.column is not None]
+        inputs = [
+            (i, place.request_input) for i, place in places if place.request_input is not None
+        ]
+        self._column_places = np.array(columns, np.intp).reshape(-1, 2).T
+        self._input_places = np.array(inputs, np.intp).reshape(-1, 2).T
+        self._cell_columns = {place.feature: place.cell for _, place in places}
+        self._places_by_reference: dict[str, list[int]] = {}
+        for i, place in places:
+            reference = self.features[place.feature].reference
+            self._places_by_reference.setdefault(reference, []).append(i)
 
-def _serialize_key(view: CompiledView, row: RequestRow) -> bytes | None:
-    parts = [view.prefix]
-    for key in view.keys:
-        value = row[key.position]
+    def _index_freshness(self) -> None:
+        # The oldest event time must stay above NEVER_US, which no value is live at.
+        forever_us = 2**62
+        ttls = [
+            forever_us if f.ttl_us is None else min(f.ttl_us, forever_us) for f in self.features
+        ]
+        policies = [feature.when_stale for feature in self.features]
+        self._ttl_us = np.array(ttls, np.int64)
+        self._is_served = np.array([policy == "serve" for policy in policies], np.bool_)
+        self._rejects = np.array([policy == "reject" for policy in policies], np.bool_)
+
+    def _override(
+        self, numbers: NDArray[np.float64], status: NDArray[np.uint8], overrides: Overrides
+    ) -> None:
+        for row, values in enumerate(overrides):
+            for reference, value in values.items():
+                for index in self._places_by_reference[reference]:
+                    place = self._places[index]
+                    numbers[row, index] = _number(place, value)
+                    status[row, place.feature] = FeatureStatus.OVERRIDE
+
+    def _refuse_stale(
+        self, status: NDArray[np.uint8], event_us: NDArray[np.int64], now_us: int
+    ) -> None:
+        if not self._rejects.any():
+            return
+        not_live = (status == FeatureStatus.STALE) | (status == FeatureStatus.FUTURE)
+        refused = np.argwhere(not_live & self._rejects)
+        if len(refused):
+            row, index = (int(number) for number in refused[0])
+            feature = self.features[index]
+            raise StaleFeatureError(
+                instance=row,
+                feature=feature.reference,
+                age_seconds=(now_us - int(event_us[row, index])) / _US,
+                ttl_seconds=None if feature.ttl_us is None else feature.ttl_us / _US,
+            )
+
+    def _fill(
+        self,
+        rows: Sequence[RequestRow],
+        numbers: NDArray[np.float64],
+        status: NDArray[np.uint8],
+        event_us: NDArray[np.int64],
+    ) -> FeatureMatrix:
+        values = np.empty((len(rows), self.n_columns), np.float32)
+        request = np.empty((len(rows), self.n_request_inputs))
+        places, columns = self._column_places
+        with np.errstate(over="ignore"):
+            values[:, columns] = numbers[:, places]
+            for column in self.request_columns:
+                values[:, column.index] = _request_values(rows, column, narrow=True)
+        places, inputs = self._input_places
+        request[:, inputs] = numbers[:, places]
+        for column in self.request_inputs:
+            request[:, column.index] = _request_values(rows, column, narrow=False)
+        return FeatureMatrix(values, request, status, event_us)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one decoded number goes: a column, an input of the request functions, or both."""
+
+    feature: int
+    cell: CellColumn
+    column: int | None
+    request_input: int | None
+
+
+def _place_features(features: Sequence[CompiledFeature]) -> list[_Place]:
+    """Return where each feature's numbers go.
+
+    A whole number is rounded once, to float32 for a column and to float64 for an input, so
+    a feature that is both is decoded twice.
+    """
+    places = []
+    for index, feature in enumerate(features):
+        is_whole = feature.type in (ValueType.INT32, ValueType.INT64, ValueType.UNIX_TIMESTAMP)
+        both = feature.column is not None and feature.request_input is not None
+        targets = [(feature.column, feature.request_input)]
+        if is_whole and both:
+            targets = [(feature.column, None), (None, feature.request_input)]
+        for column, request_input in targets:
+            narrow = is_whole and column is not None
+            cell = CellColumn(index, feature.reference, feature.type, feature.codes, narrow=narrow)
+            places.append(_Place(index, cell, column, request_input))
+    return places
+
+
+def _number(place: _Place, value: Scalar | None) -> float:
+    """Return the number that `value` would have been read as, had it been stored."""
+    number = place.cell.number_of(value)
+    is_float32 = place.cell.kind is ValueType.FLOAT
+    return float(np.float32(number)) if is_float32 else number
+
+
+def _serialize_key(lookup: CompiledLookup, row: RequestRow) -> bytes | None:
+    key = lookup.prefix
+    for part in lookup.keys:
+        value = row[part.position]
         if value is None:
             return None
-        assert isinstance(value, str | int)
-        parts.append(encode_key_value(value, key.type))
-    return b"".join(parts)
+        key += encode_key_value(value, part.type)  # type: ignore[arg-type]  # checked at load
+    return key
 
 
-def _fill_online_column(
-    matrix: FeatureMatrix,
-    view: CompiledView,
-    column: OnlineColumn,
-    cells: Sequence[StoredValue | None],
-    now_us: int,
-) -> None:
-    oldest_us = None if view.ttl_us is None else now_us - view.ttl_us
-    values: list[Value | None] = [None] * len(cells)
-    status = np.full(len(cells), FeatureStatus.MISSING, np.uint8)
-    for row, cell in enumerate(cells):
-        if cell is None:
-            continue
-        data, event_us = cell
-        if event_us > now_us:
-            status[row] = FeatureStatus.FUTURE
-        elif oldest_us is not None and event_us < oldest_us:
-            status[row] = FeatureStatus.STALE
-        else:
-            try:
-                value = decode_value(data, column.type)
-            except OnlineValueError as error:
-                raise OnlineValueError(f"Feature {view.name}:{column.feature}: {error}") from error
-            values[row] = value
-            status[row] = FeatureStatus.NULL if value is None else FeatureStatus.PRESENT
-    matrix.values[:, column.index] = _to_float32(values, column.codes)
-    matrix.status[:, column.index] = status
+def _serialize_golden(lookup: CompiledLookup, key: GoldenKey) -> bytes:
+    try:
+        values = zip(key.values, lookup.keys, strict=True)
+        return lookup.prefix + b"".join(
+            encode_key_value(value, part.type) for value, part in values
+        )
+    except (ValueError, OverflowError) as error:
+        raise ModelRefusedError(
+            f"Got a golden key of view {key.view!r} with a value of another type."
+        ) from error
 
 
-def _to_float32(
-    values: Sequence[Value | None], codes: Mapping[str, int] | None
-) -> NDArray[np.float32]:
-    """Return one column, float32 ``(n_rows,)``; a null and an unlisted text are NaN."""
-    if codes is not None:
-        values = [codes.get(value) if isinstance(value, str) else None for value in values]
-    # One rounding only: whole numbers go to float32 directly, not by way of float64.
-    present = [value for value in values if value is not None]
-    whole = all(isinstance(value, int) for value in present)
-    column = np.full(len(values), np.nan, np.float32)
-    mask = np.fromiter((value is not None for value in values), np.bool_, len(values))
-    with np.errstate(over="ignore"):
-        column[mask] = np.array(present, np.int64 if whole else np.float64).astype(np.float32)
-    return column
+def _request_values(
+    rows: Sequence[RequestRow], column: RequestColumn, *, narrow: bool
+) -> list[float] | NDArray[np.float32]:
+    """Return a request field's numbers; a null and an unlisted text are NaN."""
+    values = [row[column.position] for row in rows]
+    if column.codes is not None:
+        return [column.codes.get(str(value), np.nan) for value in values]
+    numbers = [np.nan if value is None else value for value in values]
+    if narrow and any(isinstance(value, int) for value in values):
+        # One rounding only: whole numbers go to float32 directly, not by way of float64.
+        return np.array([np.float32(number) for number in numbers], np.float32)
+    return numbers  # type: ignore[return-value]  # text has codes

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from api.contract.manifest import (
     Column,
     FeaturePlan,
     FieldType,
     JoinKey,
+    OnlineFeature,
     RequestField,
+    RequestInput,
+    Scalar,
     ViewPlan,
 )
 from api.errors import ModelRefusedError
-from api.prediction.value_codec import ValueType, encode_key_prefix
+from api.prediction.online_features import EntityLookup, ReadLayout, StoredView
+from api.prediction.value_codec import BYTES_TYPES, TEXT_TYPES, ValueType, encode_key_prefix
 
-__all__ = ["CompiledView", "KeyPart", "OnlineColumn", "PlanCompiler", "RequestColumn"]
+__all__ = [
+    "CompiledFeature",
+    "CompiledLookup",
+    "CompiledView",
+    "KeyPart",
+    "PlanCompiler",
+    "RequestColumn",
+]
 
 _KEY_FIELDS: Final = {
     ValueType.STRING: FieldType.STRING,
@@ -36,33 +47,51 @@ class KeyPart:
 
 
 @dataclass(frozen=True, slots=True)
-class OnlineColumn:
-    """A column from a view: its place in the matrix, in the view, and how it is coded."""
+class CompiledFeature:
+    """A stored feature: its type, its freshness, and its places in the graph's inputs.
 
-    index: int
-    feature: str
-    position: int
+    ``column`` is its place in ``features``, ``request_input`` the one in ``request``.
+    """
+
+    name: str
+    view: str
     type: ValueType
+    redis_field: bytes
+    default: Scalar | None
+    ttl_us: int | None
+    when_stale: Literal["null", "reject", "serve"]
+    column: int | None
+    request_input: int | None
     codes: Mapping[str, int] | None
+
+    @property
+    def reference(self) -> str:
+        """The feature as Feast refers to it."""
+        return f"{self.view}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledView:
-    """One feature view, ready to be read."""
+    """One feature view and the features that the model uses of it."""
 
-    name: str
-    table: str
+    plan: ViewPlan
+    features: tuple[CompiledFeature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledLookup:
+    """The views that are read with one entity key, and how the key is made."""
+
     prefix: bytes
     keys: tuple[KeyPart, ...]
-    ttl_us: int | None
-    features: tuple[str, ...]
-    columns: tuple[OnlineColumn, ...]
+    views: tuple[CompiledView, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestColumn:
-    """A column from the request: its place in the matrix and in the row, and its codes."""
+    """A value from the request: its place in an input of the graph and in the row, its codes."""
 
+    name: str
     index: int
     position: int
     codes: Mapping[str, int] | None
@@ -91,51 +120,98 @@ class PlanCompiler:
         _require_unique("request field", [field.name for field in request])
         _require_unique("feature view", [view.name for view in plan.views])
         _require_unique("column", [column.name for column in plan.columns])
-        for column in plan.columns:
-            _require_one_source(column, plan.views)
+        _require_unique("request input", [source.name for source in plan.request_inputs])
+        sources: tuple[Column | RequestInput, ...] = (*plan.columns, *plan.request_inputs)
+        for source in sources:
+            _require_one_source(source, plan.views)
+        self._columns = _index_by_feature("column", plan.columns)
+        self._inputs = _index_by_feature("request input", plan.request_inputs)
 
-    def views(self) -> tuple[CompiledView, ...]:
-        """Return the views in the plan's order."""
-        return tuple(self._compile_view(view, self._plan.columns) for view in self._plan.views)
+    def lookups(self) -> tuple[CompiledLookup, ...]:
+        """Return the views by entity key, in the order of the plan's views."""
+        grouped: dict[tuple[bytes, tuple[KeyPart, ...]], list[CompiledView]] = {}
+        for view in self._plan.views:
+            compiled = self._compile_view(view)
+            keys = tuple(self._compile_key(key) for key in view.join_keys)
+            views = grouped.setdefault((_check_prefix(view), keys), [])
+            if compiled.features:
+                views.append(compiled)
+        return tuple(
+            CompiledLookup(prefix, keys, tuple(views))
+            for (prefix, keys), views in grouped.items()
+            if views
+        )
+
+    def layout(self, lookups: Sequence[CompiledLookup]) -> ReadLayout:
+        """Return what is read for `lookups`."""
+        return ReadLayout(
+            project=self._plan.project,
+            lookups=tuple(
+                EntityLookup(tuple(_stored_view(view) for view in lookup.views))
+                for lookup in lookups
+            ),
+        )
 
     def request_columns(self) -> tuple[RequestColumn, ...]:
-        """Return the columns that come from the request."""
+        """Return the columns of ``features`` that come from the request."""
         return tuple(
             self._compile_request_column(index, column.field, column)
             for index, column in enumerate(self._plan.columns)
             if column.field is not None
         )
 
-    def request_inputs(self) -> tuple[int, ...]:
-        """Return the positions of the graph's ``request`` input in a request row."""
-        return tuple(self._compile_request_input(name) for name in self._plan.request_inputs)
+    def request_inputs(self) -> tuple[RequestColumn, ...]:
+        """Return the columns of ``request`` that come from the request."""
+        return tuple(
+            self._compile_request_input(index, source.field)
+            for index, source in enumerate(self._plan.request_inputs)
+            if source.field is not None
+        )
 
-    def _compile_view(self, view: ViewPlan, columns: Sequence[Column]) -> CompiledView:
-        names = [key.name for key in view.join_keys]
-        prefix = bytes.fromhex(view.key_prefix)
-        if names != sorted(set(names)):
+    def _compile_view(self, view: ViewPlan) -> CompiledView:
+        names = [feature.name for feature in view.features]
+        _require_unique(f"feature of view {view.name!r}", names)
+        for kind, used in (("column", self._columns), ("request input", self._inputs)):
+            unknown = sorted({name for owner, name in used if owner == view.name} - set(names))
+            if unknown:
+                raise ModelRefusedError(
+                    f"Got no feature {unknown[0]!r} in view {view.name!r}, but a {kind} needs it."
+                )
+        compiled = [self._compile_feature(view, feature) for feature in view.features]
+        used_features = [
+            feature
+            for feature in compiled
+            if feature.column is not None or feature.request_input is not None
+        ]
+        return CompiledView(view, tuple(used_features))
+
+    def _compile_feature(self, view: ViewPlan, feature: OnlineFeature) -> CompiledFeature:
+        reference = f"{view.name}:{feature.name}"
+        kind = _value_type(feature.type, reference)
+        index = self._columns.get((view.name, feature.name))
+        request_input = self._inputs.get((view.name, feature.name))
+        column = None if index is None else self._plan.columns[index]
+        if column is not None and kind is ValueType.UNIX_TIMESTAMP:
             raise ModelRefusedError(
-                f"Got join keys {names} in view {view.name!r}, but expected them once and sorted."
+                f"Got timestamp {reference!r} as a feature, which float32 cannot hold; "
+                "expected it among the request inputs."
             )
-        if names and prefix != encode_key_prefix(names):
-            raise ModelRefusedError(f"Got another key prefix than join keys {names} give.")
-        _require_unique(f"feature of view {view.name!r}", [f.name for f in view.features])
-        types = {
-            feature.name: (position, _value_type(feature.type, f"{view.name}:{feature.name}"))
-            for position, feature in enumerate(view.features)
-        }
-        return CompiledView(
-            name=view.name,
-            table=view.table,
-            prefix=prefix,
-            keys=tuple(self._compile_key(key) for key in view.join_keys),
+        if kind in BYTES_TYPES and (column is not None or request_input is not None):
+            raise ModelRefusedError(f"Got bytes for {reference!r}, but expected a number.")
+        if kind in TEXT_TYPES and request_input is not None:
+            raise ModelRefusedError(f"Got text {reference!r} among the request inputs.")
+        codes = None if column is None else _codes(column, is_text=kind in TEXT_TYPES)
+        return CompiledFeature(
+            name=feature.name,
+            view=view.name,
+            type=kind,
+            redis_field=bytes.fromhex(feature.redis_field),
+            default=_check_default(feature, kind, reference),
             ttl_us=view.ttl_us,
-            features=tuple(types),
-            columns=tuple(
-                _compile_online_column(index, column, types)
-                for index, column in enumerate(columns)
-                if column.view == view.name
-            ),
+            when_stale=view.when_stale,
+            column=index,
+            request_input=request_input,
+            codes=codes,
         )
 
     def _compile_key(self, key: JoinKey) -> KeyPart:
@@ -156,13 +232,13 @@ class PlanCompiler:
                 "expected it among the request inputs."
             )
         codes = _codes(column, is_text=field.type is FieldType.STRING)
-        return RequestColumn(index, position, codes)
+        return RequestColumn(name, index, position, codes)
 
-    def _compile_request_input(self, name: str) -> int:
+    def _compile_request_input(self, index: int, name: str) -> RequestColumn:
         position, field = self._field(name, "the request inputs")
         if field.type is FieldType.STRING:
             raise ModelRefusedError(f"Got text field {name!r} among the request inputs.")
-        return position
+        return RequestColumn(name, index, position, None)
 
     def _field(self, name: str, user: str) -> tuple[int, RequestField]:
         if name not in self._fields:
@@ -170,20 +246,57 @@ class PlanCompiler:
         return self._fields[name]
 
 
-def _compile_online_column(
-    index: int, column: Column, types: Mapping[str, tuple[int, ValueType]]
-) -> OnlineColumn:
-    assert column.feature is not None
-    if column.feature not in types:
+def _stored_view(view: CompiledView) -> StoredView:
+    return StoredView(
+        name=view.plan.name,
+        table=view.plan.table,
+        features=tuple(feature.name for feature in view.features),
+        redis_fields=tuple(feature.redis_field for feature in view.features),
+        redis_timestamp_field=view.plan.redis_timestamp_field.encode(),
+    )
+
+
+def _check_prefix(view: ViewPlan) -> bytes:
+    names = [key.name for key in view.join_keys]
+    prefix = bytes.fromhex(view.key_prefix)
+    if names != sorted(set(names)):
         raise ModelRefusedError(
-            f"Got no feature {column.feature!r} in view {column.view!r}, "
-            f"but column {column.name!r} needs it."
+            f"Got join keys {names} in view {view.name!r}, but expected them once and sorted."
         )
-    position, kind = types[column.feature]
-    if kind is ValueType.BYTES:
-        raise ModelRefusedError(f"Got bytes for column {column.name!r}, but expected a number.")
-    codes = _codes(column, is_text=kind is ValueType.STRING)
-    return OnlineColumn(index, column.feature, position, kind, codes)
+    if names and prefix != encode_key_prefix(names):
+        raise ModelRefusedError(f"Got another key prefix than join keys {names} give.")
+    return prefix
+
+
+def _check_default(feature: OnlineFeature, kind: ValueType, reference: str) -> Scalar | None:
+    expected: tuple[type, ...] = (int,)
+    if kind in TEXT_TYPES:
+        expected = (str,)
+    elif kind is ValueType.BOOL:
+        expected = (bool,)
+    elif kind in (ValueType.FLOAT, ValueType.DOUBLE):
+        expected = (int, float)
+    if feature.default is None or type(feature.default) in expected:
+        return feature.default
+    raise ModelRefusedError(
+        f"Got default {feature.default!r} for feature {reference!r} of type {kind.name}."
+    )
+
+
+def _index_by_feature(
+    kind: str, sources: Sequence[Column | RequestInput]
+) -> dict[tuple[str, str], int]:
+    """Return the places of the stored features among `sources`, by view and feature."""
+    places: dict[tuple[str, str], int] = {}
+    for index, source in enumerate(sources):
+        if source.view is None or source.feature is None:
+            continue
+        if (source.view, source.feature) in places:
+            raise ModelRefusedError(
+                f"Got feature {source.view}:{source.feature} as {kind} twice, but expected it once."
+            )
+        places[source.view, source.feature] = index
+    return places
 
 
 def _codes(column: Column, *, is_text: bool) -> dict[str, int] | None:
@@ -208,15 +321,15 @@ def _value_type(name: str, feature: str) -> ValueType:
         ) from error
 
 
-def _require_one_source(column: Column, views: Sequence[ViewPlan]) -> None:
+def _require_one_source(column: Column | RequestInput, views: Sequence[ViewPlan]) -> None:
     online = column.view is not None and column.feature is not None
     half = (column.view is None) != (column.feature is None)
     if half or online == (column.field is not None):
         raise ModelRefusedError(
-            f"Got column {column.name!r} with none or several sources, but expected one."
+            f"Got {column.name!r} with none or several sources, but expected one."
         )
     if online and column.view not in {view.name for view in views}:
-        raise ModelRefusedError(f"Got column {column.name!r} of unknown view {column.view!r}.")
+        raise ModelRefusedError(f"Got {column.name!r} of unknown view {column.view!r}.")
 
 
 def _require_unique(kind: str, names: Sequence[str]) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
-from api.errors import ScoreError
+from api.errors import OnlineStoreUnavailableError, ScoreError
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.feature_plan import FeatureMatrix
-from api.prediction.online_features import OnlineFeatureReader
-from api.schemas import RequestRow
+from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
+from api.schemas import Instances
 
 __all__ = ["Prediction", "Predictor"]
+
+_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,15 @@ class Prediction:
     """Scores, the time they were computed for, and the features they came from.
 
     ``scores`` is float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
+    ``stored`` is what was read, ``None`` where nothing was; ``is_degraded`` says that
+    defaults stand for it, because the store is down.
     """
 
     as_of: datetime
+    instances: Instances
     features: FeatureMatrix
+    stored: StoredFeatures | None
+    is_degraded: bool
     scores: NDArray[np.float64]
 
 
@@ -51,24 +59,47 @@ class Predictor:
         self._clock = clock
         self._executor = executor
 
-    async def predict(self, model: ActiveModel, rows: Sequence[RequestRow]) -> Prediction:
-        """Score `rows`, each a tuple in the order of the manifest's request fields.
+    async def predict(self, model: ActiveModel, instances: Instances) -> Prediction:
+        """Score `instances`, parsed by the model's own schema.
 
         Raises
         ------
         OnlineStoreUnavailableError, OnlineValueError
-            If the online store cannot be read or holds what the plan does not expect.
+            If the online store cannot be read, and the model's policy is to fail then; if it
+            holds what the plan does not expect.
+        StaleFeatureError
+            If a value is not live and its view's policy is to reject the instance then.
         ScoreError
             If a score is NaN or infinite.
         """
         now = self._clock.now()
-        keys = model.plan.serialize_keys(rows)
-        stored = await self._reader.read(model.plan.queries(keys))
-        features = model.plan.assemble(rows, keys, stored, to_epoch_us(now))
-        scores = await self._run(model, features.values, model.plan.request_matrix(rows))
+        plan = model.plan
+        stored, is_degraded = await self._read(model, instances)
+        if stored is None:
+            features = plan.assemble_defaults(instances.rows, instances.overrides)
+        else:
+            features = plan.assemble(
+                instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
+            )
+        scores = await self._run(model, features.values, features.request)
         if not np.isfinite(scores).all():
             raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
-        return Prediction(as_of=now, features=features, scores=scores)
+        return Prediction(now, instances, features, stored, is_degraded, scores)
+
+    async def _read(
+        self, model: ActiveModel, instances: Instances
+    ) -> tuple[StoredFeatures | None, bool]:
+        """Return what is stored, if anything was read, and whether the store is down."""
+        plan = model.plan
+        if not plan.features:
+            return None, False
+        try:
+            return await self._reader.read(plan.layout, plan.serialize_keys(instances.rows)), False
+        except OnlineStoreUnavailableError as error:
+            if plan.when_store_down == "fail":
+                raise
+            _log.warning("answered_from_defaults", model=model.name, reason=str(error))
+            return None, True
 
     async def _run(
         self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]

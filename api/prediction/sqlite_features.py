@@ -11,18 +11,31 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from api.errors import OnlineStoreUnavailableError, OnlineValueError
-from api.prediction.online_features import EntityRow, StoredValue, ViewQuery
+from api.prediction.online_features import (
+    NEVER_US,
+    EntityKeys,
+    ReadLayout,
+    StoredFeatures,
+    StoredView,
+)
 
 __all__ = ["SqliteFeatureReader"]
 
 _KEYS_A_STATEMENT: Final = 500
 _RETRY_DELAY_SEC: Final = 0.002
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_CELL_TYPES: Final = frozenset({bytes, type(None)})
+_NEVER_SEC: Final = NEVER_US // 1_000_000
+_MAX_SEC: Final = 2**62 // 1_000_000
+_EntityRow: TypeAlias = tuple[list[bytes | None], list[int]]
 
 
 class SqliteFeatureReader:
@@ -45,8 +58,15 @@ class SqliteFeatureReader:
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
 
-    async def read(self, queries: Sequence[ViewQuery]) -> list[Mapping[bytes, EntityRow]]:
-        """Return for each query its rows by entity key; an unknown key has no row.
+    async def read(self, layout: ReadLayout, keys: Sequence[EntityKeys]) -> StoredFeatures:
+        """Return the stored features of some request rows.
+
+        Parameters
+        ----------
+        layout
+            What to read.
+        keys
+            For each of ``layout.lookups`` the keys of all rows, in the order of the rows.
 
         Raises
         ------
@@ -55,61 +75,77 @@ class SqliteFeatureReader:
         OnlineValueError
             If a row holds something that is not a value with an event time.
         """
-        return [await self._read_view(query) for query in queries]
+        deadline = asyncio.get_running_loop().time() + self._timeout_sec
+        n_rows = len(keys[0]) if keys else 0
+        cells: list[list[bytes | None]] = [[] for _ in range(n_rows)]
+        event_sec: list[list[int]] = [[] for _ in range(n_rows)]
+        for lookup, row_keys in zip(layout.lookups, keys, strict=True):
+            unique = tuple({key: None for key in row_keys if key is not None})
+            for view in lookup.views:
+                found = await self._read_view(view, unique, deadline)
+                width = len(view.features)
+                absent: _EntityRow = ([None] * width, [_NEVER_SEC] * width)
+                for row, key in enumerate(row_keys):
+                    entity = absent if key is None else found.get(key, absent)
+                    cells[row] += entity[0]
+                    event_sec[row] += entity[1]
+        return StoredFeatures(cells, _to_microseconds(event_sec, (n_rows, layout.n_features)))
 
-    async def check(self, tables: Mapping[str, str]) -> None:
-        """Check that the table of each view, given by view name, can be read.
+    async def check(self, layout: ReadLayout) -> None:
+        """Check that the table of every view of a layout can be read.
 
         Raises
         ------
         OnlineStoreUnavailableError
             If one cannot; the message names its view.
         """
-        for view, table in tables.items():
-            await self._fetch(view, f"SELECT 1 FROM {_quote(table)} LIMIT 1", ())  # noqa: S608 - the name is quoted
+        deadline = asyncio.get_running_loop().time() + self._timeout_sec
+        for view in layout.views:
+            await self._fetch(view, f"SELECT 1 FROM {_quote(view.table)} LIMIT 1", (), deadline)  # noqa: S608 - the name is quoted
 
     async def close(self) -> None:
         """Close the connection."""
         self._disconnect()
 
-    async def _read_view(self, query: ViewQuery) -> Mapping[bytes, EntityRow]:
-        positions = {name: position for position, name in enumerate(query.features)}
-        rows: dict[bytes, list[StoredValue | None]] = {}
-        for start in range(0, len(query.keys), _KEYS_A_STATEMENT):
-            keys = query.keys[start : start + _KEYS_A_STATEMENT]
+    async def _read_view(
+        self, view: StoredView, keys: Sequence[bytes], deadline: float
+    ) -> dict[bytes, _EntityRow]:
+        width = len(view.features)
+        positions = {name: position for position, name in enumerate(view.features)}
+        rows: dict[bytes, _EntityRow] = {}
+        for start in range(0, len(keys), _KEYS_A_STATEMENT):
+            some = keys[start : start + _KEYS_A_STATEMENT]
             # The plus sign keeps SQLite from seeking every pair of key and feature.
             statement = (
-                f"SELECT entity_key, feature_name, value, event_ts FROM {_quote(query.table)}"  # noqa: S608 - the name is quoted
-                f" WHERE entity_key IN ({_marks(keys)})"
-                f" AND +feature_name IN ({_marks(query.features)})"
+                f"SELECT entity_key, feature_name, value, event_ts FROM {_quote(view.table)}"  # noqa: S608 - the name is quoted
+                f" WHERE entity_key IN ({_marks(some)})"
+                f" AND +feature_name IN ({_marks(view.features)})"
             )
+            values = (*some, *view.features)
             for key, feature, value, event_sec in await self._fetch(
-                query.view, statement, (*keys, *query.features)
+                view, statement, values, deadline
             ):
-                if not isinstance(event_sec, int) or not isinstance(value, bytes | None):
-                    raise OnlineValueError(
-                        f"Got a stored row of view {query.view!r} that is not in the layout of "
-                        "Feast's SQLite online store, but expected a serialised value and an "
-                        "event time in whole seconds."
-                    )
                 row = rows.get(key)
                 if row is None:
-                    row = rows[key] = [None] * len(positions)
-                row[positions[feature]] = (value or b"", event_sec * 1_000_000)
+                    row = rows[key] = ([None] * width, [_NEVER_SEC] * width)
+                position = positions[feature]
+                row[0][position] = value
+                row[1][position] = event_sec
+        _check_layout(view, rows.values())
         return rows
 
-    async def _fetch(self, view: str, statement: str, values: Sequence[Any]) -> list[Any]:
-        """Run one statement, waiting for a writer for at most the timeout."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_sec
+    async def _fetch(
+        self, view: StoredView, statement: str, values: Sequence[Any], deadline: float
+    ) -> list[Any]:
+        """Run one statement, waiting for a writer until the deadline at most."""
         while True:
             try:
                 return self._connect().execute(statement, values).fetchall()
             except sqlite3.Error as error:
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
-                if not busy or loop.time() > deadline:
+                if not busy or asyncio.get_running_loop().time() > deadline:
                     self._disconnect()
-                    raise _unavailable(view, error) from error
+                    raise _unavailable(view.name, error) from error
             except OSError as error:
                 self._disconnect()
                 raise OnlineStoreUnavailableError(
@@ -139,6 +175,38 @@ class SqliteFeatureReader:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _to_microseconds(event_sec: list[list[int]], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return int64 microseconds; `NEVER_US` where a cell has no event time."""
+    try:
+        seconds = np.array(event_sec, np.int64).reshape(shape)
+    except OverflowError as error:
+        raise _beyond_range() from error
+    never = seconds == _NEVER_SEC
+    if ((np.abs(seconds) > _MAX_SEC) & ~never).any():
+        raise _beyond_range()
+    microseconds = seconds * 1_000_000
+    microseconds[never] = NEVER_US
+    return microseconds
+
+
+def _beyond_range() -> OnlineValueError:
+    return OnlineValueError(
+        f"Got an event time beyond {_MAX_SEC} seconds from 1970, but expected one within."
+    )
+
+
+def _check_layout(view: StoredView, rows: Iterable[_EntityRow]) -> None:
+    for cells, event_sec in rows:
+        if not (
+            _CELL_TYPES.issuperset(map(type, cells)) and {int}.issuperset(map(type, event_sec))
+        ):
+            raise OnlineValueError(
+                f"Got a stored row of view {view.name!r} that is not in the layout of "
+                "Feast's SQLite online store, but expected a serialised value and an "
+                "event time in whole seconds."
+            )
 
 
 def _unavailable(view: str, error: sqlite3.Error) -> OnlineStoreUnavailableError:

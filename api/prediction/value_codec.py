@@ -16,7 +16,16 @@ from typing import Final, TypeAlias
 
 from api.errors import OnlineValueError
 
-__all__ = ["Value", "ValueType", "decode_value", "encode_key_prefix", "encode_key_value"]
+__all__ = [
+    "BYTES_TYPES",
+    "TAGS",
+    "TEXT_TYPES",
+    "Value",
+    "ValueType",
+    "decode_value",
+    "encode_key_prefix",
+    "encode_key_value",
+]
 
 Value: TypeAlias = bytes | str | int | float | bool
 
@@ -32,13 +41,25 @@ class ValueType(IntEnum):
     FLOAT = 6
     BOOL = 7
     UNIX_TIMESTAMP = 8
+    PDF_BYTES = 30
+    IMAGE_BYTES = 31
+    JSON = 32
+    UUID = 36
+    TIME_UUID = 37
+    DECIMAL = 44
 
+
+TEXT_TYPES: Final = frozenset(
+    {ValueType.STRING, ValueType.JSON, ValueType.UUID, ValueType.TIME_UUID, ValueType.DECIMAL}
+)
+"""Types whose values are text; Feast keeps identifiers and decimals as they are written."""
+
+BYTES_TYPES: Final = frozenset({ValueType.BYTES, ValueType.PDF_BYTES, ValueType.IMAGE_BYTES})
 
 _NULL_FIELD: Final = 19
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _WIRE_TYPES: Final = {
-    ValueType.BYTES: _LENGTH_DELIMITED,
-    ValueType.STRING: _LENGTH_DELIMITED,
+    **dict.fromkeys(TEXT_TYPES | BYTES_TYPES, _LENGTH_DELIMITED),
     ValueType.INT32: _VARINT,
     ValueType.INT64: _VARINT,
     ValueType.DOUBLE: _FIXED64,
@@ -46,10 +67,25 @@ _WIRE_TYPES: Final = {
     ValueType.BOOL: _VARINT,
     ValueType.UNIX_TIMESTAMP: _VARINT,
 }
-_TAGS: Final = {kind: kind << 3 | wire for kind, wire in _WIRE_TYPES.items()}
+# Documents and images are stored in the field of plain bytes.
+_FIELDS: Final = {kind: ValueType.BYTES if kind in BYTES_TYPES else kind for kind in ValueType}
+
+
+def _encode_tag(field: int, wire_type: int) -> bytes:
+    """Return the tag of a field below 2048 as a varint."""
+    number = field << 3 | wire_type
+    return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80, number >> 7])
+
+
+TAGS: Final = {kind: _encode_tag(_FIELDS[kind], wire) for kind, wire in _WIRE_TYPES.items()}
+"""The bytes before a value's payload, by type."""
+
 _FIXED: Final = {ValueType.DOUBLE: struct.Struct("<d"), ValueType.FLOAT: struct.Struct("<f")}
 _VARINT_BITS: Final = {ValueType.INT32: 32, ValueType.INT64: 64, ValueType.UNIX_TIMESTAMP: 64}
 _HEADER: Final = struct.Struct("<II")
+_KEY_TYPES: Final = {kind: struct.pack("<I", kind) for kind in ValueType}
+_INT64_KEY: Final = _HEADER.pack(ValueType.INT64, 8)
+_INT32_KEY: Final = _HEADER.pack(ValueType.INT32, 4)
 
 
 def encode_key_prefix(join_keys: Sequence[str]) -> bytes:
@@ -87,15 +123,15 @@ def encode_key_value(value: str | int, kind: ValueType) -> bytes:
     ValueError
         If `kind` cannot be an entity key, or `value` is not of that kind or out of its range.
     """
-    if kind in (ValueType.STRING, ValueType.BYTES) and isinstance(value, str):
-        payload = value.encode()
-    elif kind in (ValueType.INT32, ValueType.INT64) and isinstance(value, int):
-        payload = value.to_bytes(4 if kind is ValueType.INT32 else 8, "little", signed=True)
-    else:
-        raise ValueError(
-            f"Got a {type(value).__name__}, but expected a key value of type {kind.name}."
-        )
-    return _HEADER.pack(kind, len(payload)) + payload
+    if isinstance(value, str):
+        if kind is ValueType.STRING or kind is ValueType.BYTES:
+            payload = value.encode()
+            return _KEY_TYPES[kind] + len(payload).to_bytes(4, "little") + payload
+    elif kind is ValueType.INT64:
+        return _INT64_KEY + value.to_bytes(8, "little", signed=True)
+    elif kind is ValueType.INT32:
+        return _INT32_KEY + value.to_bytes(4, "little", signed=True)
+    raise ValueError(f"Got a {type(value).__name__}, but expected a key value of type {kind.name}.")
 
 
 def decode_value(data: bytes, kind: ValueType) -> Value | None:
@@ -121,7 +157,8 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
     """
     if not data:
         return None
-    if data[0] != _TAGS[kind]:
+    tag = TAGS[kind]
+    if not data.startswith(tag):
         _check_null(data, kind)
         return None
     if kind in _FIXED:
@@ -129,8 +166,8 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
         if len(data) != layout.size + 1:
             raise _damaged(kind)
         return layout.unpack_from(data, 1)[0]  # type: ignore[no-any-return]  # struct is untyped
-    number, end = _read_varint(data, 1, kind)
-    if kind in (ValueType.STRING, ValueType.BYTES):
+    number, end = _read_varint(data, len(tag), kind)
+    if _WIRE_TYPES[kind] == _LENGTH_DELIMITED:
         return _decode_text(data, number, end, kind)
     if end != len(data):
         raise _damaged(kind)
@@ -152,7 +189,7 @@ def _decode_text(data: bytes, length: int, start: int, kind: ValueType) -> bytes
     if start + length != len(data):
         raise _damaged(kind)
     payload = data[start:]
-    if kind is ValueType.BYTES:
+    if kind in BYTES_TYPES:
         return payload
     try:
         return payload.decode()

@@ -37,5 +37,5 @@ async def readyz(resources: ServiceResources) -> Health:
     if not loaded:
         raise UnavailableError("No model is loaded; publish one and give it an alias.")
     for model in loaded:
-        await resources.reader.check(model.plan.tables)
+        await resources.reader.check(model.plan.layout)
     return Health()

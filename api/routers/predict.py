@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import APIRouter
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.contract.manifest import Output
 from api.dependencies import JsonBody, RequestBody, Resources, ServiceResources
 from api.prediction.active_model import ActiveModel
+from api.prediction.feature_details import describe_features, list_overridden
 from api.prediction.prediction_id import make_prediction_id
 from api.prediction.predictor import Prediction
 from api.routers.addresses import (
@@ -94,16 +96,25 @@ async def predict_with_alias(
 
 
 async def _answer(active: ActiveModel, body: JsonBody, resources: Resources) -> Response:
-    rows = active.schema.parse(await body.read())
-    prediction = await resources.predictor.predict(active, rows)
-    answer = active.schema.response_type(
-        id=make_prediction_id(),
-        model=active.name,
-        version=active.version,
-        as_of=prediction.as_of,
-        predictions=_describe_scores(prediction, active.manifest.output),
-    )
-    return Response(answer.model_dump_json(), media_type="application/json")
+    with_features = body.flag("with_features")
+    prediction = await resources.predictor.predict(active, active.schema.parse(await body.read()))
+    answer: dict[str, Any] = {
+        "id": make_prediction_id(),
+        "model": active.name,
+        "version": active.version,
+        "as_of": prediction.as_of,
+        "predictions": _describe_scores(prediction, active.manifest.output),
+    }
+    headers = {}
+    if prediction.is_degraded:
+        answer["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"
+    if (overridden := list_overridden(prediction)) is not None:
+        answer["overridden"] = overridden
+    if with_features:
+        answer["features"] = describe_features(active.plan, prediction)
+    # An answer is of `active.schema.response_type`; JSON has no NaN, but a feature may be one.
+    content = to_json(answer, inf_nan_mode="strings")
+    return Response(content, media_type="application/json", headers=headers)
 
 
 def _describe_scores(prediction: Prediction, output: Output) -> list[Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import onnxruntime
+from feast.infra.online_stores.helpers import _mmh3
 from onnx import TensorProto, helper
 
 from api.contract.manifest import (
@@ -26,6 +28,8 @@ from api.contract.manifest import (
     OnlineFeature,
     Output,
     RequestField,
+    RequestInput,
+    Scalar,
     ViewPlan,
 )
 from api.prediction.value_codec import ValueType, encode_key_prefix, encode_key_value
@@ -69,6 +73,8 @@ def view_plan(
     *,
     ttl_us: int | None = HOUR_US,
     project: str = "trial",
+    when_stale: Literal["null", "reject", "serve"] = "null",
+    defaults: Mapping[str, Scalar] | None = None,
 ) -> ViewPlan:
     """Return the plan of a view; ``keys`` and ``features`` map names to Feast's types."""
     names = sorted(keys)
@@ -77,8 +83,18 @@ def view_plan(
         table=f"{project}_{name}",
         join_keys=tuple(JoinKey(name=key, field=key, type=keys[key]) for key in names),
         key_prefix=encode_key_prefix(names).hex(),
+        redis_timestamp_field=f"_ts:{name}",
         ttl_us=ttl_us,
-        features=tuple(OnlineFeature(name=key, type=kind) for key, kind in features.items()),
+        when_stale=when_stale,
+        features=tuple(
+            OnlineFeature(
+                name=key,
+                type=kind,
+                redis_field=_mmh3(f"{name}:{key}").hex(),
+                default=(defaults or {}).get(key),
+            )
+            for key, kind in features.items()
+        ),
     )
 
 
@@ -104,7 +120,10 @@ PLAN = FeaturePlan(
         Column(name="carrier", field="carrier", categories=CARRIERS),
         Column(name="distance", field="distance"),
     ),
-    request_inputs=("scheduled_departure", "international"),
+    request_inputs=(
+        RequestInput(name="scheduled_departure", field="scheduled_departure"),
+        RequestInput(name="international", field="international"),
+    ),
     request_features=("minutes_past",),
 )
 

@@ -7,12 +7,20 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from api.contract.manifest import Column, FieldType, GoldenKey, JoinKey, Output, RequestField
+from api.contract.manifest import (
+    Column,
+    FieldType,
+    GoldenKey,
+    JoinKey,
+    Output,
+    RequestField,
+    RequestInput,
+)
 from api.errors import ModelRefusedError
+from api.field_types import InstanceLimits
 from api.prediction.active_model import ActiveModel, load_model
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
-from api.schemas import InstanceLimits
 from tests.support.manifests import (
     EXAMPLE,
     FIELDS,
@@ -61,6 +69,22 @@ def fields_with(name: str, **changes: Any) -> dict[str, Any]:
             field.model_copy(update=changes) if field.name == name else field for field in FIELDS
         )
     }
+
+
+def inputs_with(*fields: str) -> dict[str, Any]:
+    return plan_with(
+        request_inputs=tuple(RequestInput(name=field, field=field) for field in fields)
+    )
+
+
+def feature_input(view: str, feature: str) -> dict[str, Any]:
+    source = RequestInput(name="x", view=view, feature=feature)
+    return plan_with(request_inputs=(source, RequestInput(name="y", field="seats")))
+
+
+def twice_as_input(view: str, feature: str) -> dict[str, Any]:
+    sources = (RequestInput(name=name, view=view, feature=feature) for name in ("x", "y"))
+    return plan_with(request_inputs=tuple(sources))
 
 
 ROW = golden_row(GRAPH, [0.25] * 6, [1.5] * 2)
@@ -132,8 +156,35 @@ SHORT = ROW.model_copy(update={"features": ROW.features[8:]})
             column_with(Column(name="x", field="origin", categories=("a", "a"))),
             "category of column 'x' 'a' twice",
         ),
-        (plan_with(request_inputs=("origin", "seats")), "text field 'origin'"),
-        (plan_with(request_inputs=("nope", "seats")), "no request field 'nope'"),
+        (inputs_with("origin", "seats"), "text field 'origin'"),
+        (inputs_with("nope", "seats"), "no request field 'nope'"),
+        (feature_input("route_stats", "nope"), "no feature 'nope' in view 'route_stats'"),
+        (twice_as_input("route_stats", "share"), "route_stats:share as request input twice"),
+        (feature_input("carrier_stats", "size"), "text 'carrier_stats:size' among the request"),
+        (
+            column_with(Column(name="x", view="route_stats", feature="flights")),
+            "route_stats:flights as column twice",
+        ),
+        (
+            views_with(
+                features=(
+                    ROUTE_VIEW.features[0].model_copy(update={"default": "many"}),
+                    ROUTE_VIEW.features[1],
+                )
+            ),
+            "default 'many' for feature 'route_stats:flights' of type INT64",
+        ),
+        (
+            {
+                "request": (
+                    *FIELDS,
+                    RequestField(
+                        name="overrides", type=FieldType.NUMBER, description="", example=1.0
+                    ),
+                )
+            },
+            "request field 'overrides', but that name is taken",
+        ),
         (fields_with("seats", choices=("a",)), "choices for 'seats' of type integer"),
         (
             {

@@ -120,10 +120,9 @@ def read_matrix(
 ) -> FeatureMatrix:
     async def read() -> FeatureMatrix:
         reader = SqliteFeatureReader(path, timeout_sec=5)
-        keys = plan.serialize_keys(rows)
-        stored = await reader.read(plan.queries(keys))
+        stored = await reader.read(plan.layout, plan.serialize_keys(rows))
         await reader.close()
-        return plan.assemble(rows, keys, stored, now_us)
+        return plan.assemble(rows, stored, now_us)
 
     return asyncio.run(read())
 
@@ -201,18 +200,6 @@ def test_both_bounds_of_the_ttl_are_inclusive_to_the_microsecond(
     np.testing.assert_array_equal(matrix.values, expected)
 
 
-def test_a_key_asked_for_twice_is_read_once() -> None:
-    plan = CompiledPlan(FIELDS, PLAN)
-    rows: list[RequestRow] = [("UA", 1, 2, "EWR", "IAH"), ("UA", 1, 3, None, "IAH")] * 2
-    queries = {query.view: query for query in plan.queries(plan.serialize_keys(rows))}
-    assert {view: len(query.keys) for view, query in queries.items()} == {
-        "carrier_stats": 1,
-        "plane": 1,
-        "gate": 2,
-        "route_stats": 1,
-    }
-
-
 @pytest.fixture
 def gates(tmp_path: Path) -> tuple[Path, CompiledPlan]:
     """A store of one gate, and the plan to read it."""
@@ -277,11 +264,10 @@ def test_a_replaced_file_is_noticed(gates: tuple[Path, CompiledPlan], tmp_path: 
 
     async def read_twice() -> list[float]:
         reader = SqliteFeatureReader(path, timeout_sec=1)
-        keys = plan.serialize_keys(ROW)
         values = []
         for _ in range(2):
-            stored = await reader.read(plan.queries(keys))
-            values.append(float(plan.assemble(ROW, keys, stored, EVENT_US).values[0, 0]))
+            stored = await reader.read(plan.layout, plan.serialize_keys(ROW))
+            values.append(float(plan.assemble(ROW, stored, EVENT_US).values[0, 0]))
             if newer.exists():
                 newer.replace(path)
         await reader.close()
@@ -295,19 +281,19 @@ def test_a_read_waits_for_a_commit_and_no_longer_than_its_timeout(
 ) -> None:
     path, plan = gates
     writer = sqlite3.connect(path, isolation_level=None)
-    queries = plan.queries(plan.serialize_keys(ROW))
+    keys = plan.serialize_keys(ROW)
 
     async def read_while_locked() -> None:
         impatient = SqliteFeatureReader(path, timeout_sec=0.01)
         patient = SqliteFeatureReader(path, timeout_sec=60)
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(OnlineStoreUnavailableError, match="locked by a writer"):
-            await impatient.read(queries)
-        waiting = asyncio.create_task(patient.read(queries))
+            await impatient.read(plan.layout, keys)
+        waiting = asyncio.create_task(patient.read(plan.layout, keys))
         await asyncio.sleep(0.02)
         assert not waiting.done()
         writer.execute("COMMIT")
-        assert len((await waiting)[0]) == 1
+        assert len((await waiting).cells) == 1
         await impatient.close()
         await patient.close()
 

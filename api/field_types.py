@@ -1,0 +1,162 @@
+"""The types of single values in an instance: request fields and overridden features."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic_core import PydanticCustomError
+
+from api.contract.manifest import Column, FieldType, Manifest, RequestField, RequestInput
+from api.errors import ModelRefusedError
+
+__all__ = ["InstanceLimits", "make_field", "make_override_type", "parse_timestamp"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
+)
+_MAX_TIMESTAMP_LENGTH: Final = 64
+_TIMESTAMP: Final = (
+    "an RFC 3339 timestamp with UTC offset, to the microsecond at most, "
+    "such as 2013-10-01T10:17:00-04:00"
+)
+
+
+_MAX_FLOAT32: Final = float.fromhex("0x1.fffffep+127")
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLimits:
+    """How many instances a request may have, and how long their texts may be."""
+
+    max_instances: int
+    max_text_length: int
+
+
+def make_field(field: RequestField, manifest: Manifest, limits: InstanceLimits) -> Any:
+    """Return a request field as `pydantic.create_model` takes it: its type and its `Field`.
+
+    Raises
+    ------
+    ModelRefusedError
+        If it is declared in a way that cannot be checked.
+    """
+    if field.choices is not None and field.type is not FieldType.STRING:
+        raise ModelRefusedError(f"Got choices for {field.name!r} of type {field.type}.")
+    kind = _field_type(field, manifest, limits)
+    described = Field(
+        alias=field.name,
+        title=field.name,
+        description=field.description,
+        examples=[field.example],
+        json_schema_extra={"format": "date-time"} if field.type is FieldType.TIMESTAMP else None,
+    )
+    return (kind | None if field.nullable else kind, described)
+
+
+def _field_type(field: RequestField, manifest: Manifest, limits: InstanceLimits) -> Any:
+    if field.choices is not None:
+        return Literal[field.choices]
+    key_types = {
+        key.type
+        for view in manifest.plan.views
+        for key in view.join_keys
+        if key.field == field.name
+    }
+    bound = 1 << (31 if "INT32" in key_types else 63)
+    text = Annotated[str, Field(max_length=limits.max_text_length)]
+    return {
+        FieldType.STRING: Annotated[text, AfterValidator(_refuse_nul)],
+        FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1)],
+        FieldType.NUMBER: Annotated[float, Field(allow_inf_nan=False)],
+        FieldType.BOOLEAN: bool,
+        FieldType.TIMESTAMP: Annotated[
+            str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
+        ],
+    }[field.type]
+
+
+def make_override_type(
+    title: str, manifest: Manifest, limits: InstanceLimits
+) -> type[BaseModel] | None:
+    """Return the type of an instance's overrides, by ``view:feature``; ``None`` without features.
+
+    Every feature may be left out, and may be null, which overrides it with a missing value.
+    """
+    fields: dict[str, Any] = {}
+    sources: tuple[Column | RequestInput, ...] = (
+        *manifest.plan.columns,
+        *manifest.plan.request_inputs,
+    )
+    for source in sources:
+        if source.view is None or f"{source.view}:{source.feature}" in fields:
+            continue
+        types = {
+            feature.name: feature.type
+            for view in manifest.plan.views
+            if view.name == source.view
+            for feature in view.features
+        }
+        fields[f"{source.view}:{source.feature}"] = _override_type(
+            types[str(source.feature)], limits
+        )
+    if not fields:
+        return None
+    # As in instances, the names are not Python's: a field is a number, its name an alias.
+    numbered: dict[str, Any] = {
+        f"feature_{number}": (kind | None, Field(None, alias=name, title=name))
+        for number, (name, kind) in enumerate(fields.items())
+    }
+    return create_model(
+        f"{title}Overrides",
+        __config__=ConfigDict(extra="forbid", strict=True),
+        __doc__="Values that the model takes instead of the stored ones, by `view:feature`.",
+        **numbered,
+    )
+
+
+def _override_type(value_type: str, limits: InstanceLimits) -> Any:
+    text = Annotated[str, Field(max_length=limits.max_text_length), AfterValidator(_refuse_nul)]
+    float32 = Annotated[float, Field(allow_inf_nan=False, ge=-_MAX_FLOAT32, le=_MAX_FLOAT32)]
+    return {
+        "INT32": Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1)],
+        "INT64": Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)],
+        "FLOAT": float32,
+        "DOUBLE": Annotated[float, Field(allow_inf_nan=False)],
+        "BOOL": bool,
+        "UNIX_TIMESTAMP": Annotated[
+            str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
+        ],
+    }.get(value_type, text)
+
+
+def parse_timestamp(text: str) -> float:
+    """Return the seconds since the Unix epoch of an RFC 3339 timestamp.
+
+    Two texts of one instant give the same number, whatever their UTC offsets. A leap
+    second, and a text without an offset, are refused.
+
+    >>> parse_timestamp("1970-01-01T01:00:00.5+01:00")
+    0.5
+
+    Raises
+    ------
+    PydanticCustomError
+        If `text` is not such a timestamp.
+    """
+    if _RFC3339.fullmatch(text):
+        try:
+            return (datetime.fromisoformat(text.upper()) - _EPOCH).total_seconds()
+        except ValueError:
+            pass
+    raise PydanticCustomError("unexpected", "{expected}", {"expected": _TIMESTAMP})
+
+
+def _refuse_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("unexpected", "{expected}", {"expected": "text without NUL"})
+    return text
