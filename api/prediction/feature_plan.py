@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from api.contract.manifest import FeaturePlan, GoldenKey, RequestField, Scalar
 from api.errors import ModelRefusedError, StaleFeatureError
 from api.prediction.cell_decoder import CellColumn, CellDecoder
+from api.prediction.entity_keys import EntityKeySerializer
 from api.prediction.online_features import NEVER_US, ReadLayout, StoredFeatures
 from api.prediction.plan_compiler import (
     CompiledFeature,
@@ -87,6 +88,7 @@ class CompiledPlan:
         compiler = PlanCompiler(request, plan)
         self.when_store_down = plan.when_store_down
         self._lookups = compiler.lookups()
+        self._key_serializers = [EntityKeySerializer(lookup) for lookup in self._lookups]
         self.layout: ReadLayout = compiler.layout(self._lookups)
         """What is read for each row; its cells are in the order of `features`."""
         self.features: tuple[CompiledFeature, ...] = tuple(
@@ -115,7 +117,7 @@ class CompiledPlan:
         A row with a null among the join keys has the key ``None``: null matches nothing, as
         in training.
         """
-        return [[_serialize_key(lookup, row) for row in rows] for lookup in self._lookups]
+        return [serializer.serialize(rows) for serializer in self._key_serializers]
 
     def assemble(
         self,
@@ -316,16 +318,6 @@ def _number(place: _Place, value: Scalar | None) -> float:
     number = place.cell.number_of(value)
     is_float32 = place.cell.kind is ValueType.FLOAT
     return float(np.float32(number)) if is_float32 else number
-
-
-def _serialize_key(lookup: CompiledLookup, row: RequestRow) -> bytes | None:
-    key = lookup.prefix
-    for part in lookup.keys:
-        value = row[part.position]
-        if value is None:
-            return None
-        key += encode_key_value(value, part.type)  # type: ignore[arg-type]  # checked at load
-    return key
 
 
 def _serialize_golden(lookup: CompiledLookup, key: GoldenKey) -> bytes:

@@ -30,7 +30,7 @@ EntityKeys: TypeAlias = Sequence[bytes | None]
 """The serialised entity key of each request row; ``None`` is a null key, which matches nothing."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class StoredView:
     """One feature view as the stores know it.
 

@@ -11,9 +11,10 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,15 @@ from api.prediction.online_features import (
 __all__ = ["SqliteFeatureReader"]
 
 _KEYS_A_STATEMENT: Final = 500
+_MOSTLY: Final = 0.8
 _RETRY_DELAY_SEC: Final = 0.002
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _CELL_TYPES: Final = frozenset({bytes, type(None)})
 _NEVER_SEC: Final = NEVER_US // 1_000_000
 _MAX_SEC: Final = 2**62 // 1_000_000
+_Answer = TypeVar("_Answer")
 _EntityRow: TypeAlias = tuple[list[bytes | None], list[int]]
+_EntityRows: TypeAlias = dict[bytes, _EntityRow]
 
 
 class SqliteFeatureReader:
@@ -57,6 +61,7 @@ class SqliteFeatureReader:
         self._timeout_sec = timeout_sec
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
+        self._tables: WeakKeyDictionary[StoredView, _Table] = WeakKeyDictionary()
 
     async def read(self, layout: ReadLayout, keys: Sequence[EntityKeys]) -> StoredFeatures:
         """Return the stored features of some request rows.
@@ -75,18 +80,20 @@ class SqliteFeatureReader:
         OnlineValueError
             If a row holds something that is not a value with an event time.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout_sec
         n_rows = len(keys[0]) if keys else 0
+        views = [
+            (self._table(view), tuple(dict.fromkeys(key for key in row_keys if key is not None)))
+            for lookup, row_keys in zip(layout.lookups, keys, strict=True)
+            for view in lookup.views
+        ]
+        found = iter(await self._wait_for(lambda connection: _read_views(connection, views)))
         cells: list[list[bytes | None]] = [[] for _ in range(n_rows)]
         event_sec: list[list[int]] = [[] for _ in range(n_rows)]
         for lookup, row_keys in zip(layout.lookups, keys, strict=True):
-            unique = tuple({key: None for key in row_keys if key is not None})
-            for view in lookup.views:
-                found = await self._read_view(view, unique, deadline)
-                width = len(view.features)
-                absent: _EntityRow = ([None] * width, [_NEVER_SEC] * width)
+            for view, entities in zip(lookup.views, found, strict=False):
+                absent = _absent_row(view)
                 for row, key in enumerate(row_keys):
-                    entity = absent if key is None else found.get(key, absent)
+                    entity = absent if key is None else entities.get(key, absent)
                     cells[row] += entity[0]
                     event_sec[row] += entity[1]
         return StoredFeatures(cells, _to_microseconds(event_sec, (n_rows, layout.n_features)))
@@ -99,59 +106,45 @@ class SqliteFeatureReader:
         OnlineStoreUnavailableError
             If one cannot; the message names its view.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout_sec
-        for view in layout.views:
-            await self._fetch(view, f"SELECT 1 FROM {_quote(view.table)} LIMIT 1", (), deadline)  # noqa: S608 - the name is quoted
+        tables = [self._table(view) for view in layout.views]
+        await self._wait_for(lambda connection: _probe_tables(connection, tables))
 
     async def close(self) -> None:
         """Close the connection."""
         self._disconnect()
 
-    async def _read_view(
-        self, view: StoredView, keys: Sequence[bytes], deadline: float
-    ) -> dict[bytes, _EntityRow]:
-        width = len(view.features)
-        positions = {name: position for position, name in enumerate(view.features)}
-        rows: dict[bytes, _EntityRow] = {}
-        for start in range(0, len(keys), _KEYS_A_STATEMENT):
-            some = keys[start : start + _KEYS_A_STATEMENT]
-            # The plus sign keeps SQLite from seeking every pair of key and feature.
-            statement = (
-                f"SELECT entity_key, feature_name, value, event_ts FROM {_quote(view.table)}"  # noqa: S608 - the name is quoted
-                f" WHERE entity_key IN ({_marks(some)})"
-                f" AND +feature_name IN ({_marks(view.features)})"
-            )
-            values = (*some, *view.features)
-            for key, feature, value, event_sec in await self._fetch(
-                view, statement, values, deadline
-            ):
-                row = rows.get(key)
-                if row is None:
-                    row = rows[key] = ([None] * width, [_NEVER_SEC] * width)
-                position = positions[feature]
-                row[0][position] = value
-                row[1][position] = event_sec
-        _check_layout(view, rows.values())
-        return rows
+    async def _wait_for(self, read: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """Run `read` in one transaction, again while a writer is in the way, until the timeout.
 
-    async def _fetch(
-        self, view: StoredView, statement: str, values: Sequence[Any], deadline: float
-    ) -> list[Any]:
-        """Run one statement, waiting for a writer until the deadline at most."""
+        What it returns is one state of the file: no commit of a writer comes in between.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_sec
         while True:
             try:
-                return self._connect().execute(statement, values).fetchall()
+                connection = self._connect()
+                connection.execute("BEGIN")
+                try:
+                    return read(connection)
+                finally:
+                    connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
-                if not busy or asyncio.get_running_loop().time() > deadline:
+                if not busy or loop.time() > deadline:
                     self._disconnect()
-                    raise _unavailable(view.name, error) from error
+                    raise _unavailable(error) from error
             except OSError as error:
                 self._disconnect()
                 raise OnlineStoreUnavailableError(
                     "The online store has no file yet; materialize the features first."
                 ) from error
             await asyncio.sleep(_RETRY_DELAY_SEC)
+
+    def _table(self, view: StoredView) -> _Table:
+        table = self._tables.get(view)
+        if table is None:
+            table = self._tables[view] = _Table(view)
+        return table
 
     def _connect(self) -> sqlite3.Connection:
         """Return the connection, opened anew where the file was replaced meanwhile."""
@@ -177,6 +170,104 @@ class SqliteFeatureReader:
             self._connection = None
 
 
+class _Table:
+    """A view's table: its statements, and where a feature's cell stands in a row.
+
+    Feast keeps a view's features side by side, so reading all of them and leaving some out
+    is faster than asking for each; where most are left out it is not.
+    """
+
+    def __init__(self, view: StoredView) -> None:
+        self._view = view
+        self._positions = {name: position for position, name in enumerate(view.features)}
+        self._absent: _EntityRow = _absent_row(view)
+        self._is_wide = False
+        self._statements: dict[int, str] = {}
+
+    def read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> _EntityRows:
+        """Return the rows of the keys that the table has.
+
+        Raises
+        ------
+        OnlineValueError
+            If a row is not in Feast's layout.
+        """
+        rows: _EntityRows = {}
+        for start in range(0, len(keys), _KEYS_A_STATEMENT):
+            some = keys[start : start + _KEYS_A_STATEMENT]
+            values = (*some, *self._view.features) if self._is_wide else some
+            self._collect(self._fetch(connection, self._select(len(some)), values), rows)
+        return rows
+
+    def probe(self, connection: sqlite3.Connection) -> None:
+        """Read nothing, to see that the table is there."""
+        self._fetch(connection, f"SELECT 1 FROM {_quote(self._view.table)} LIMIT 1", ())  # noqa: S608 - the name is quoted
+
+    def _fetch(
+        self, connection: sqlite3.Connection, statement: str, values: Sequence[Any]
+    ) -> list[Any]:
+        try:
+            return connection.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+                raise OnlineStoreUnavailableError(
+                    f"The online store has no table for feature view {self._view.name!r}; "
+                    "apply and materialize it."
+                ) from error
+            raise
+
+    def _select(self, n_keys: int) -> str:
+        statement = self._statements.get(n_keys)
+        if statement is None:
+            # The plus sign keeps SQLite from seeking every pair of key and feature.
+            chosen = f" AND +feature_name IN ({_marks(len(self._view.features))})"
+            statement = self._statements[n_keys] = (
+                "SELECT entity_key, feature_name, value, event_ts"  # noqa: S608 - the name is quoted
+                f" FROM {_quote(self._view.table)} WHERE entity_key IN ({_marks(n_keys)})"
+                f"{chosen if self._is_wide else ''}"
+            )
+        return statement
+
+    def _collect(self, found: Sequence[Any], rows: _EntityRows) -> None:
+        """Add the cells that a statement found to the rows of their keys."""
+        _check_layout(self._view, found)
+        n_left_out = 0
+        cells, event_sec = self._absent
+        last = None
+        for key, feature, value, seconds in found:
+            if key != last:
+                last = key
+                if key not in rows:
+                    rows[key] = _absent_row(self._view)
+                cells, event_sec = rows[key]
+            position = self._positions.get(feature)
+            if position is None:
+                n_left_out += 1
+            else:
+                cells[position] = value
+                event_sec[position] = seconds
+        if n_left_out > _MOSTLY * len(found):
+            self._is_wide = True
+            self._statements.clear()
+
+
+def _probe_tables(connection: sqlite3.Connection, tables: Sequence[_Table]) -> None:
+    for table in tables:
+        table.probe(connection)
+
+
+def _read_views(
+    connection: sqlite3.Connection, views: Sequence[tuple[_Table, Sequence[bytes]]]
+) -> list[_EntityRows]:
+    return [table.read(connection, keys) for table, keys in views]
+
+
+def _absent_row(view: StoredView) -> _EntityRow:
+    """Return the cells and event times of a key that the view does not have."""
+    width = len(view.features)
+    return [None] * width, [_NEVER_SEC] * width
+
+
 def _to_microseconds(event_sec: list[list[int]], shape: tuple[int, int]) -> NDArray[np.int64]:
     """Return int64 microseconds; `NEVER_US` where a cell has no event time."""
     try:
@@ -197,31 +288,25 @@ def _beyond_range() -> OnlineValueError:
     )
 
 
-def _check_layout(view: StoredView, rows: Iterable[_EntityRow]) -> None:
-    for cells, event_sec in rows:
-        if not (
-            _CELL_TYPES.issuperset(map(type, cells)) and {int}.issuperset(map(type, event_sec))
-        ):
-            raise OnlineValueError(
-                f"Got a stored row of view {view.name!r} that is not in the layout of "
-                "Feast's SQLite online store, but expected a serialised value and an "
-                "event time in whole seconds."
-            )
-
-
-def _unavailable(view: str, error: sqlite3.Error) -> OnlineStoreUnavailableError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _BUSY:
-        return OnlineStoreUnavailableError("The online store is locked by a writer for too long.")
-    if code == sqlite3.SQLITE_ERROR:
-        return OnlineStoreUnavailableError(
-            f"The online store has no table for feature view {view!r}; apply and materialize it."
+def _check_layout(view: StoredView, found: Sequence[Any]) -> None:
+    cell_types = {type(row[2]) for row in found}
+    time_types = {type(row[3]) for row in found}
+    if not (cell_types <= _CELL_TYPES and time_types <= {int}):
+        raise OnlineValueError(
+            f"Got a stored row of view {view.name!r} that is not in the layout of "
+            "Feast's SQLite online store, but expected a serialised value and an "
+            "event time in whole seconds."
         )
+
+
+def _unavailable(error: sqlite3.Error) -> OnlineStoreUnavailableError:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+        return OnlineStoreUnavailableError("The online store is locked by a writer for too long.")
     return OnlineStoreUnavailableError("The online store cannot be read.")
 
 
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))
+def _marks(n_values: int) -> str:
+    return ",".join("?" * n_values)
 
 
 def _quote(name: str) -> str:
