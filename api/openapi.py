@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.error_responses import PROBLEM_MEDIA_TYPE
 from api.prediction.active_model import ActiveModel
-from api.routers.predict import DEFAULT_ALIAS
+from api.routers.predict import DEFAULT_ALIAS, PARAMETERS
 from api.schemas import Problem
 
 __all__ = ["build_openapi"]
@@ -86,6 +86,7 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
         "summary": summary,
         "description": model.manifest.description,
         "operationId": "".join(char if char.isalnum() else "_" for char in path.strip("/")),
+        "parameters": PARAMETERS,
         "requestBody": {
             "required": True,
             "content": {

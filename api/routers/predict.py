@@ -24,12 +24,24 @@ from api.routers.addresses import (
 )
 from api.schemas import PredictionResponse
 
-__all__ = ["DEFAULT_ALIAS", "router"]
+__all__ = ["DEFAULT_ALIAS", "PARAMETERS", "router"]
 
 DEFAULT_ALIAS: Final = "champion"
 """What ``:predict`` without a version or an alias asks."""
 
+PARAMETERS: Final = [
+    {
+        "name": "with_features",
+        "in": "query",
+        "description": "Whether the answer tells each instance's features with their value, "
+        "status, age and view.",
+        "schema": {"type": "boolean", "default": False},
+    }
+]
+"""The query parameters of every predict operation, as OpenAPI has them."""
+
 _BODY: Final = {
+    "parameters": PARAMETERS,
     "requestBody": {
         "required": True,
         "content": {
@@ -49,7 +61,7 @@ _BODY: Final = {
                 }
             }
         },
-    }
+    },
 }
 
 router = APIRouter(prefix="/v1/models", tags=["predict"])
