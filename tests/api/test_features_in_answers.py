@@ -1,7 +1,6 @@
 """What an answer says of its features: asked for, overridden, stale, or taken from defaults."""
 
 import math
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,9 +181,9 @@ def test_a_view_may_reject_what_is_stale(tmp_path: Path, online_store: Path) -> 
 
 
 @pytest.fixture
-def down(tmp_path: Path) -> Iterator[Path]:
+def down(tmp_path: Path) -> Path:
     """An online store that is not there."""
-    yield tmp_path / "gone" / "online.db"
+    return tmp_path / "gone" / "online.db"
 
 
 def test_a_store_that_is_down_fails_the_request_by_default(tmp_path: Path, down: Path) -> None:

@@ -64,10 +64,9 @@ def read_online(
 ) -> FeatureMatrix:
     async def read() -> FeatureMatrix:
         reader = SqliteFeatureReader(path, timeout_sec=5.0)
-        keys = compiled.serialize_keys(rows)
-        stored = await reader.read(compiled.queries(keys))
+        stored = await reader.read(compiled.layout, compiled.serialize_keys(rows))
         await reader.close()
-        return compiled.assemble(rows, keys, stored, to_epoch_us(now))
+        return compiled.assemble(rows, stored, to_epoch_us(now))
 
     compiled = CompiledPlan(manifest.request, plan)
     return asyncio.run(read())
@@ -88,6 +87,16 @@ def encode(column: Column, values: Sequence[Any]) -> np.ndarray:
     )
 
 
+def as_numbers(values: Sequence[Any]) -> np.ndarray:
+    """Return float64 as the graph takes it: a time as seconds since the epoch, null as NaN."""
+    return np.array(
+        [
+            np.nan if v is None else v.timestamp() if isinstance(v, datetime) else float(v)
+            for v in values
+        ]
+    )
+
+
 def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
     manifest = flights.manifest("arrival_delay_15")
     store = flights.workspace.open_feature_store()
@@ -97,9 +106,10 @@ def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
         update={"views": tuple(v.model_copy(update={"ttl_us": None}) for v in manifest.plan.views)}
     )
     online = flights.workspace.home / "feast" / "online.db"
-    got = read_online(manifest, eternal, online, as_rows(manifest, instances), CLOCK).values
+    got = read_online(manifest, eternal, online, as_rows(manifest, instances), CLOCK)
     keys = ("carrier", "origin", "dest", "tailnum")
-    features = [f"{c.view}:{c.feature}" for c in manifest.plan.columns if c.view]
+    sources = (*manifest.plan.columns, *manifest.plan.request_inputs)
+    features = list(dict.fromkeys(f"{c.view}:{c.feature}" for c in sources if c.view))
     # The SDK fails on a null key (TypeError in its sort), so it is asked for an unknown one.
     asked = [{key: i[key] or "nobody" for key in keys} for i in instances]
     answer = store.get_online_features(features, asked, full_feature_names=True).to_dict()
@@ -107,10 +117,15 @@ def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
     for index, column in enumerate(manifest.plan.columns):
         if column.view:
             expected = encode(column, answer[column.name])
-            np.testing.assert_array_equal(got[:, index], expected, column.name)
+            np.testing.assert_array_equal(got.values[:, index], expected, column.name)
             n_cells += expected.size
+    for index, source in enumerate(manifest.plan.request_inputs):
+        if source.view:
+            numbers = as_numbers(answer[f"{source.view}__{source.feature}"])
+            np.testing.assert_array_equal(got.request[:, index], numbers, source.name)
+            n_cells += numbers.size
     assert n_cells >= 100_000
-    assert 0.1 < np.isnan(got).mean() < 0.6
+    assert 0.1 < np.isnan(got.values).mean() < 0.6
 
 
 @pytest.fixture(scope="module")
@@ -228,10 +243,9 @@ def test_ttl_is_the_same_online_and_offline_to_the_microsecond(
 
     async def read() -> FeatureMatrix:
         reader = SqliteFeatureReader(online, timeout_sec=5.0)
-        keys = compiled.serialize_keys([("a",)])
-        stored = await reader.read(compiled.queries(keys))
+        stored = await reader.read(compiled.layout, compiled.serialize_keys([("a",)]))
         await reader.close()
-        return compiled.assemble([("a",)], keys, stored, to_epoch_us(now))
+        return compiled.assemble([("a",)], stored, to_epoch_us(now))
 
     expected = 2.5 if EVENT <= now <= EVENT + TTL else None
     assert offline["sales"].to_pylist() == [expected]

@@ -141,7 +141,7 @@ def test_reject_lets_a_missing_row_and_an_overridden_feature_pass() -> None:
 
 def test_an_override_is_read_as_the_stored_value_would_be() -> None:
     plan = make_plan()
-    given = {
+    given: dict[str, Scalar | None] = {
         "carrier_stats:last": 2**24 + 3,
         "carrier_stats:mean": 0.2,
         "carrier_stats:size": "s",
