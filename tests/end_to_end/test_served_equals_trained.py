@@ -13,7 +13,14 @@ import pytest
 from feast import FeatureStore
 from feast.types import Float64
 
-from api.contract.manifest import Column, FeaturePlan, FieldType, Manifest, RequestField
+from api.contract.manifest import (
+    Column,
+    FeaturePlan,
+    FieldType,
+    Manifest,
+    RequestField,
+    RequestInput,
+)
 from api.main import create_app
 from api.prediction.clock import to_epoch_us
 from api.prediction.feature_plan import CompiledPlan, FeatureMatrix
@@ -108,7 +115,7 @@ def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
     online = flights.workspace.home / "feast" / "online.db"
     got = read_online(manifest, eternal, online, as_rows(manifest, instances), CLOCK)
     keys = ("carrier", "origin", "dest", "tailnum")
-    sources = (*manifest.plan.columns, *manifest.plan.request_inputs)
+    sources: list[Column | RequestInput] = [*manifest.plan.columns, *manifest.plan.request_inputs]
     features = list(dict.fromkeys(f"{c.view}:{c.feature}" for c in sources if c.view))
     # The SDK fails on a null key (TypeError in its sort), so it is asked for an unknown one.
     asked = [{key: i[key] or "nobody" for key in keys} for i in instances]
