@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from api.errors import OnlineValueError
 from api.prediction.value_codec import TAGS, Value, ValueType, decode_value
 
-__all__ = ["CellColumn", "CellDecoder"]
+__all__ = ["CellColumn", "CellDecoder", "Places", "as_places"]
 
 _TABLE_SIZE: Final = 8192
 """How many different stored values a table remembers before it is emptied."""
@@ -24,7 +24,19 @@ _FIXED: Final = {
     ValueType.DOUBLE: np.dtype([("tag", "u1"), ("value", "<f8")]),
 }
 _Cell: TypeAlias = bytes | None
+Places: TypeAlias = slice | NDArray[np.intp]
 _Floats: TypeAlias = NDArray[np.float64]
+
+
+def as_places(places: Sequence[int]) -> Places:
+    """Return positions to index an axis with: a slice where they follow each other.
+
+    >>> as_places([2, 3, 4]), as_places([2, 4])
+    (slice(2, 5, None), array([2, 4]))
+    """
+    if len(places) and list(places) == list(range(places[0], places[0] + len(places))):
+        return slice(places[0], places[0] + len(places))
+    return np.array(places, np.intp)
 
 
 class CellColumn:
@@ -109,16 +121,15 @@ class CellDecoder:
 
     def __init__(self, columns: Sequence[CellColumn]) -> None:
         self._columns = tuple(columns)
-        self._fixed: list[tuple[NDArray[np.intp], _FixedColumns]] = []
-        self._remembered: list[tuple[int, int, _NumberTable]] = []
+        self._fixed: list[tuple[Places, _FixedColumns]] = []
         for kind in _FIXED:
             chosen = [i for i, column in enumerate(columns) if column.kind is kind]
             if chosen:
                 fixed = _FixedColumns([columns[i] for i in chosen])
-                self._fixed.append((np.array(chosen), fixed))
-        for i, column in enumerate(columns):
-            if column.kind not in _FIXED:
-                self._remembered.append((i, column.position, _NumberTable(column)))
+                self._fixed.append((as_places(chosen), fixed))
+        others = [i for i, column in enumerate(columns) if column.kind not in _FIXED]
+        self._others = as_places(others)
+        self._tables = [(columns[i].position, _NumberTable(columns[i])) for i in others]
 
     def decode(self, rows: Sequence[Sequence[_Cell]]) -> tuple[_Floats, NDArray[np.bool_]]:
         """Return the numbers of some rows' cells, and which of them are null.
@@ -142,8 +153,11 @@ class CellDecoder:
         numbers = np.empty((len(rows), len(self._columns)))
         for chosen, fixed in self._fixed:
             numbers[:, chosen] = fixed.decode(rows)
-        for index, position, table in self._remembered:
-            numbers[:, index] = [table[row[position]] for row in rows]
+        if self._tables and rows:
+            tables = self._tables
+            numbers[:, self._others] = [
+                [table[row[position]] for position, table in tables] for row in rows
+            ]
         is_null = np.zeros(numbers.shape, np.bool_)
         unknown = np.isnan(numbers)
         if unknown.any():

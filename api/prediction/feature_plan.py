@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from api.contract.manifest import FeaturePlan, GoldenKey, RequestField, Scalar
 from api.errors import ModelRefusedError, StaleFeatureError
-from api.prediction.cell_decoder import CellColumn, CellDecoder
+from api.prediction.cell_decoder import CellColumn, CellDecoder, as_places
 from api.prediction.entity_keys import EntityKeySerializer
 from api.prediction.online_features import NEVER_US, ReadLayout, StoredFeatures
 from api.prediction.plan_compiler import (
@@ -154,7 +154,8 @@ class CompiledPlan:
         numbers, is_null = self._decoder.decode(stored.cells)
         event_us = stored.event_us
         status = np.zeros(event_us.shape, np.uint8)
-        status[:, self._feature_of_place] |= is_null.view(np.uint8)
+        if is_null.any():
+            status[:, self._feature_of_place] |= is_null.view(np.uint8)
         live = (event_us >= now_us - self._ttl_us) & (event_us <= now_us)
         if not live.all():
             status[~live] = FeatureStatus.STALE
@@ -211,13 +212,15 @@ class CompiledPlan:
 
     def _index_places(self) -> None:
         places = list(enumerate(self._places))
-        self._feature_of_place = np.array([place.feature for _, place in places], np.intp)
         columns = [(i, place.column) for i, place in places if place.column is not None]
         inputs = [
             (i, place.request_input) for i, place in places if place.request_input is not None
         ]
-        self._column_places = np.array(columns, np.intp).reshape(-1, 2).T
-        self._input_places = np.array(inputs, np.intp).reshape(-1, 2).T
+        self._feature_of_place = np.array([place.feature for place in self._places], np.intp)
+        self._column_places = as_places([i for i, _ in columns])
+        self._columns = as_places([column for _, column in columns])
+        self._input_places = as_places([i for i, _ in inputs])
+        self._inputs = as_places([column for _, column in inputs])
         self._cell_columns = {place.feature: place.cell for _, place in places}
         self._places_by_reference: dict[str, list[int]] = {}
         for i, place in places:
@@ -271,13 +274,12 @@ class CompiledPlan:
     ) -> FeatureMatrix:
         values = np.empty((len(rows), self.n_columns), np.float32)
         request = np.empty((len(rows), self.n_request_inputs))
-        places, columns = self._column_places
         with np.errstate(over="ignore"):
-            values[:, columns] = numbers[:, places]
+            values[:, self._columns] = numbers[:, self._column_places]
             for column in self.request_columns:
                 values[:, column.index] = _request_values(rows, column, narrow=True)
-        places, inputs = self._input_places
-        request[:, inputs] = numbers[:, places]
+        if self.n_request_inputs:
+            request[:, self._inputs] = numbers[:, self._input_places]
         for column in self.request_inputs:
             request[:, column.index] = _request_values(rows, column, narrow=False)
         return FeatureMatrix(values, request, status, event_us)
@@ -310,7 +312,8 @@ def _place_features(features: Sequence[CompiledFeature]) -> list[_Place]:
             narrow = is_whole and column is not None
             cell = CellColumn(index, feature.reference, feature.type, feature.codes, narrow=narrow)
             places.append(_Place(index, cell, column, request_input))
-    return places
+    # In the order of the columns, so that copying them into the matrix is one move.
+    return sorted(places, key=lambda place: (place.column is None, place.column))
 
 
 def _number(place: _Place, value: Scalar | None) -> float:
