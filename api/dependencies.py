@@ -23,7 +23,7 @@ from api.prediction.predictor import Predictor
 from api.registry.registry_executor import RegistryExecutor
 from api.settings import Settings
 
-__all__ = ["JsonBody", "RequestBody", "Resources", "ServiceResources"]
+__all__ = ["JsonBody", "Resources", "ServiceResources", "resources_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,21 @@ class Resources:
     reader: OnlineFeatureReader
 
 
-# Dependencies are coroutines even where they await nothing: FastAPI hands plain functions to
-# a thread, which costs more than the prediction itself.
-async def _get_resources(request: Request) -> Resources:
+def resources_of(request: Request) -> Resources:
+    """Return the resources of the service that `request` came to."""
     resources: Resources = request.app.state.resources
     return resources
+
+
+# A coroutine although it awaits nothing: FastAPI hands plain functions to a thread.
+async def _get_resources(request: Request) -> Resources:
+    return resources_of(request)
 
 
 ServiceResources = Annotated[Resources, Depends(_get_resources)]
 
 
+_JSON: Final = "application/json"
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
@@ -72,7 +77,11 @@ class JsonBody:
         BodyTimeoutError
             If it does not arrive in time.
         """
-        self._check_media_type()
+        headers = self._request.headers
+        # What nearly every client sends, told without parsing it as a mail header.
+        if headers.get("content-type") != _JSON or "content-encoding" in headers:
+            self._check_media_type()
+        self._check_declared_length()
         try:
             async with asyncio.timeout(self._timeout_sec):
                 return await self._read_chunks()
@@ -91,6 +100,8 @@ class JsonBody:
         InvalidRequestError
             If it is anything else.
         """
+        if not self._request.scope.get("query_string"):
+            return False
         value = self._request.query_params.get(name, "false")
         if value in ("true", "false"):
             return value == "true"
@@ -99,9 +110,6 @@ class JsonBody:
         )
 
     async def _read_chunks(self) -> bytes:
-        declared = self._request.headers.get("content-length", "")
-        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
-            raise self._too_large()
         chunks: list[bytes] = []
         size = 0
         async for chunk in self._request.stream():
@@ -111,27 +119,24 @@ class JsonBody:
             chunks.append(chunk)
         return b"".join(chunks)
 
+    def _check_declared_length(self) -> None:
+        declared = self._request.headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
+            raise self._too_large()
+
     def _check_media_type(self) -> None:
+        if self._request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
         header = Message()
-        header["content-type"] = self._request.headers.get("content-type", "application/json")
+        header["content-type"] = self._request.headers.get("content-type", _JSON)
         kind = header.get_content_type()
         charset = header.get_content_charset("utf-8")
-        if not (kind == "application/json" or kind.endswith("+json")) or charset not in _UTF8:
+        if not (kind == _JSON or kind.endswith("+json")) or charset not in _UTF8:
             raise UnsupportedMediaTypeError(
                 f"Got a body of type {kind} in {charset}, but expected application/json in utf-8."
             )
-        encoding = self._request.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
 
     def _too_large(self) -> BodyTooLargeError:
         return BodyTooLargeError(
             f"Got a body of more than {self._max_bytes} bytes, but expected at most that."
         )
-
-
-async def _get_body(request: Request, resources: ServiceResources) -> JsonBody:
-    return JsonBody(request, resources.settings)
-
-
-RequestBody = Annotated[JsonBody, Depends(_get_body)]

@@ -70,7 +70,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     install_error_responses(app)
-    for router in (health.router, models.router, predict.router):
+    # Predictions stand first and not behind a router of their own: they are the many.
+    app.router.routes.extend(predict.router.routes)
+    for router in (health.router, models.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way

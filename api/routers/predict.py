@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.contract.manifest import Output
-from api.dependencies import JsonBody, RequestBody, Resources, ServiceResources
+from api.dependencies import JsonBody, Resources, resources_of
+from api.direct_route import DirectRoute
 from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import describe_features, list_overridden
 from api.prediction.prediction_id import make_prediction_id
@@ -64,7 +65,7 @@ _BODY: Final = {
     },
 }
 
-router = APIRouter(prefix="/v1/models", tags=["predict"])
+router = APIRouter(prefix="/v1/models", tags=["predict"], route_class=DirectRoute)
 
 
 @router.post(
@@ -73,10 +74,11 @@ router = APIRouter(prefix="/v1/models", tags=["predict"])
     response_model=PredictionResponse,
     openapi_extra=_BODY,
 )
-async def predict(model: ModelName, body: RequestBody, resources: ServiceResources) -> Response:
+async def predict(model: ModelName, request: Request) -> Response:
     """Score instances with the version that the alias `champion` points to."""
+    resources = resources_of(request)
     active = await resources.models.by_alias(check_model(model), DEFAULT_ALIAS)
-    return await _answer(active, body, resources)
+    return await _answer(active, request, resources)
 
 
 @router.post(
@@ -86,11 +88,12 @@ async def predict(model: ModelName, body: RequestBody, resources: ServiceResourc
     openapi_extra=_BODY,
 )
 async def predict_with_version(
-    model: ModelName, version: VersionNumber, body: RequestBody, resources: ServiceResources
+    model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score instances with one version, whatever the aliases point to."""
+    resources = resources_of(request)
     active = await resources.models.by_version(check_model(model), parse_version(version))
-    return await _answer(active, body, resources)
+    return await _answer(active, request, resources)
 
 
 @router.post(
@@ -99,15 +102,15 @@ async def predict_with_version(
     response_model=PredictionResponse,
     openapi_extra=_BODY,
 )
-async def predict_with_alias(
-    model: ModelName, alias: AliasName, body: RequestBody, resources: ServiceResources
-) -> Response:
+async def predict_with_alias(model: ModelName, alias: AliasName, request: Request) -> Response:
     """Score instances with the version that an alias points to."""
+    resources = resources_of(request)
     active = await resources.models.by_alias(check_model(model), check_alias(alias))
-    return await _answer(active, body, resources)
+    return await _answer(active, request, resources)
 
 
-async def _answer(active: ActiveModel, body: JsonBody, resources: Resources) -> Response:
+async def _answer(active: ActiveModel, request: Request, resources: Resources) -> Response:
+    body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
     prediction = await resources.predictor.predict(active, active.schema.parse(await body.read()))
     answer: dict[str, Any] = {
