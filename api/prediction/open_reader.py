@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from api.prediction.online_features import OnlineFeatureReader
-from api.prediction.sqlite_features import SqliteFeatureReader
 
 __all__ = ["open_reader"]
 
-_SQLITE = "sqlite:///"
+_SQLITE: Final = "sqlite:///"
+_REDIS: Final = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://")
+_SQLITE_TIMEOUT_SEC: Final = 1.0
+_REDIS_TIMEOUT_SEC: Final = 0.05
 
 
-def open_reader(url: str, *, timeout_sec: float) -> OnlineFeatureReader:
+def open_reader(url: str, *, timeout_sec: float | None) -> OnlineFeatureReader:
     """Return the reader for an online store; it connects when it is first asked.
 
     Parameters
     ----------
     url
-        ``sqlite:///<path>``.
+        ``sqlite:///<path>``, or an address of Redis: ``redis://``, ``rediss://``, ``unix://``,
+        ``redis+cluster://``, ``redis+sentinel://``.
     timeout_sec
-        How long a read may take.
+        How long a read may take; ``None`` means 1 s for SQLite and 50 ms for Redis.
 
     Raises
     ------
     ValueError
-        If `url` is not such an address.
+        If `url` is not such an address. The message does not show it: it may hold a password.
     """
-    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
-        raise ValueError(f"Got {url!r}, but expected {_SQLITE}<path>.")
-    return SqliteFeatureReader(Path(url.removeprefix(_SQLITE)), timeout_sec=timeout_sec)
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        from api.prediction.sqlite_features import SqliteFeatureReader
+
+        path = Path(url.removeprefix(_SQLITE))
+        return SqliteFeatureReader(path, timeout_sec=timeout_sec or _SQLITE_TIMEOUT_SEC)
+    if url.startswith(_REDIS):
+        return _open_redis(url, timeout_sec or _REDIS_TIMEOUT_SEC)
+    raise ValueError(
+        f"Got an unknown kind of address in ZEROSKEW_ONLINE_STORE, but expected {_SQLITE}<path> "
+        f"or one that begins with {', '.join(_REDIS)}."
+    )
+
+
+def _open_redis(url: str, timeout_sec: float) -> OnlineFeatureReader:
+    # Imported here, because a service on SQLite has no use for them, and redis-py alone takes
+    # a quarter of a second.
+    from api.prediction.redis_address import parse_redis_url
+    from api.prediction.redis_features import RedisFeatureReader, ServerEndpoint
+    from api.prediction.redis_link import RedisLink
+
+    address = parse_redis_url(url)
+    if address.kind == "cluster":
+        from api.prediction.redis_cluster import ClusterLink
+
+        return RedisFeatureReader(
+            lambda: ClusterLink(address, timeout_sec=timeout_sec), names_hashes=True
+        )
+    if address.kind == "sentinel":
+        from api.prediction.redis_sentinel import SentinelEndpoint
+
+        sentinels = SentinelEndpoint(address)
+        return RedisFeatureReader(lambda: RedisLink(sentinels, timeout_sec=timeout_sec))
+    server = ServerEndpoint(address)
+    return RedisFeatureReader(lambda: RedisLink(server, timeout_sec=timeout_sec))
