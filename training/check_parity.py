@@ -17,7 +17,7 @@ from training.export_onnx import MATRIX, read_model
 from training.leaf_index_model import cut_before_trees, leaf_index_model
 from training.lightgbm_text import TextModel
 from training.onnx_graph import open_session
-from training.request_time import RequestFunction
+from training.request_function import RequestFunction
 from training.trace_request_time import verification_rows
 
 __all__ = ["ParityError", "ParityReport", "check_parity"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,15 @@ from api.contract.manifest import (
     JoinKey,
     OnlineFeature,
     RequestField,
+    RequestInput,
     ViewPlan,
 )
 from training.errors import PlanError
 from training.model_spec import ModelSpec
+from training.serving_policies import apply_policies
 
 if TYPE_CHECKING:
-    from training.request_time import RequestFunction
+    from training.request_function import RequestFunction
 
 __all__ = ["CompiledPlan", "compile_plan", "make_golden_keys"]
 
@@ -33,6 +35,8 @@ KEY_FIELDS = {
     "INT32": FieldType.INTEGER,
 }
 NUMERIC_TYPES = ("FLOAT", "DOUBLE", "INT32", "INT64", "BOOL")
+COLUMN_TYPES = (*NUMERIC_TYPES, "STRING")
+INPUT_TYPES = (*NUMERIC_TYPES, "UNIX_TIMESTAMP")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class CompiledPlan:
 
     plan: FeaturePlan
     request_functions: tuple[RequestFunction, ...]
+
+    @property
+    def request_only_features(self) -> tuple[str, ...]:
+        """The ``plan.request_features`` that need nothing from the online store."""
+        return tuple(
+            name
+            for function in self.request_functions
+            if not function.stored_inputs
+            for name in request_feature_names(function)
+        )
 
     def with_categories(self, categories: dict[str, tuple[str, ...]]) -> FeaturePlan:
         """Return the plan with ``categories[column]`` set on the text columns."""
@@ -55,54 +69,49 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
     """Compile ``spec.feature_service`` as applied to the Feast registry of ``store``.
 
     Columns stand in the feature service's order, then ``spec.columns``; the features that the
-    graph computes from the request come last.
+    graph computes come last. What only request-time functions read is in a view's features and
+    in no column.
 
     Raises
     ------
     PlanError
         If the service is not in the registry, a join key is no request field of a fitting
-        type, or a feature has a type that no float32 column can hold.
+        type, a feature has a type that cannot be read, a request-time function asks for
+        something that the plan cannot give it, or a policy or default of the model names no
+        view or feature or does not fit its type.
     """
-    from feast.errors import FeastObjectNotFoundException
     from feast.on_demand_feature_view import OnDemandFeatureView
 
-    try:
-        service = store.get_feature_service(spec.feature_service)
-    except FeastObjectNotFoundException as error:
-        raise PlanError(
-            f"Got feature service {spec.feature_service!r}, but expected one of "
-            f"{sorted(known.name for known in store.list_feature_services())}; "
-            "run `zeroskew apply` after a change to the feature repo"
-        ) from error
-
+    service = _get_feature_service(store, spec)
     fields = {field.name: field for field in spec.request}
-    views: list[ViewPlan] = []
-    columns: list[Column] = []
+    views: dict[str, ViewPlan] = {}
+    projections: dict[str, Any] = {}
     functions: list[RequestFunction] = []
+    sources: list[tuple[RequestFunction, Any]] = []
     for projection in service.feature_view_projections:
         view = store.registry.get_any_feature_view(projection.name, store.project)
         if isinstance(view, OnDemandFeatureView):
-            functions.append(_compile_request_function(view, projection, fields))
+            function = _compile_request_function(view, projection, fields)
+            functions.append(function)
+            sources += [(function, one) for one in view.source_feature_view_projections.values()]
         else:
-            compiled = _compile_view(store, view, projection, fields)
-            views.append(compiled)
-            columns += [
-                Column(
-                    name=f"{compiled.name}__{feature.name}",
-                    view=compiled.name,
-                    feature=feature.name,
-                )
-                for feature in compiled.features
-            ]
-    columns += [Column(name=name, field=name) for name in spec.columns]
-    request_inputs = tuple(dict.fromkeys(name for f in functions for name in f.input_names))
+            compiled = _compile_view(store, view, projection, fields, COLUMN_TYPES)
+            views[compiled.name] = compiled
+            projections[compiled.name] = projection
+    columns = _columns(views.values(), spec)
+    for function, source in sources:
+        _check_keys_agree(function, source, projections)
+        view = store.registry.get_any_feature_view(source.name, store.project)
+        compiled = _compile_view(store, view, source, fields, INPUT_TYPES)
+        views[source.name] = _merge_features(views.get(source.name, compiled), compiled)
     plan = FeaturePlan(
         project=store.project,
         feature_service=spec.feature_service,
-        views=tuple(views),
-        columns=tuple(columns),
-        request_inputs=request_inputs,
+        views=apply_policies(tuple(views.values()), spec),
+        columns=columns,
+        request_inputs=_request_inputs(functions),
         request_features=tuple(name for f in functions for name in request_feature_names(f)),
+        when_store_down=spec.when_store_down,
     )
     return CompiledPlan(plan=plan, request_functions=tuple(functions))
 
@@ -150,11 +159,55 @@ def _as_key_value(key_type: str, value: str | int) -> str | int | bytes:
     return value.encode() if key_type == "BYTES" and isinstance(value, str) else value
 
 
+def _get_feature_service(store: Any, spec: ModelSpec) -> Any:
+    from feast.errors import FeastObjectNotFoundException
+
+    try:
+        return store.get_feature_service(spec.feature_service)
+    except FeastObjectNotFoundException as error:
+        raise PlanError(
+            f"Got feature service {spec.feature_service!r}, but expected one of "
+            f"{sorted(known.name for known in store.list_feature_services())}; "
+            "run `zeroskew apply` after a change to the feature repo"
+        ) from error
+
+
+def _columns(views: Iterable[ViewPlan], spec: ModelSpec) -> tuple[Column, ...]:
+    stored = [
+        Column(name=f"{view.name}__{feature.name}", view=view.name, feature=feature.name)
+        for view in views
+        for feature in view.features
+    ]
+    return (*stored, *(Column(name=name, field=name) for name in spec.columns))
+
+
+def _request_inputs(functions: Sequence[RequestFunction]) -> tuple[RequestInput, ...]:
+    """Return each argument once; functions that share a name must mean the same by it."""
+    inputs: dict[str, RequestInput] = {}
+    for function in functions:
+        wanted = [RequestInput(name=name, field=name) for name in function.request_names]
+        wanted += [
+            RequestInput(name=one.feature, view=one.view, feature=one.feature)
+            for one in function.stored_inputs
+        ]
+        for one in wanted:
+            if inputs.setdefault(one.name, one) != one:
+                raise PlanError(
+                    f"Got input {one.name!r} of on-demand view {function.name!r} that is another "
+                    "one elsewhere in the service, but expected one meaning of each name"
+                )
+    return tuple(inputs.values())
+
+
 def _compile_view(
-    store: Any, view: Any, projection: Any, fields: dict[str, RequestField]
+    store: Any,
+    view: Any,
+    projection: Any,
+    fields: dict[str, RequestField],
+    types: Sequence[str],
 ) -> ViewPlan:
     from feast.infra.key_encoding_utils import serialize_entity_key_prefix
-    from feast.infra.online_stores.helpers import compute_table_id
+    from feast.infra.online_stores.helpers import compute_table_id, compute_versioned_name
 
     name = projection.name_to_use()
     join_keys = sorted(
@@ -162,14 +215,39 @@ def _compile_view(
         key=lambda key: key.name,
     )
     versioning = store.config.registry.enable_online_feature_view_versioning
+    # An alias has the fields of the stored view: only a version has its own.
+    stored_name = compute_versioned_name(view.with_projection(projection), versioning)
     return ViewPlan(
         name=name,
-        table=compute_table_id(store.project, view, versioning),
+        table=compute_table_id(store.project, view.with_projection(projection), versioning),
         join_keys=tuple(join_keys),
         key_prefix=serialize_entity_key_prefix([key.name for key in join_keys], 3).hex(),
+        redis_timestamp_field=f"_ts:{stored_name}",
         ttl_us=(view.ttl // timedelta(microseconds=1)) if view.ttl else None,
-        features=tuple(_compile_feature(name, feature) for feature in projection.features),
+        features=tuple(
+            _compile_feature(name, stored_name, feature, types) for feature in projection.features
+        ),
     )
+
+
+def _check_keys_agree(
+    function: RequestFunction, source: Any, projections: Mapping[str, Any]
+) -> None:
+    """Feast reads the view once for both, with the keys of whichever it meets first."""
+    in_service = projections.get(source.name)
+    if in_service is not None and in_service.join_key_map:
+        raise PlanError(
+            f"Got view {source.name!r} with join keys mapped to "
+            f"{sorted(in_service.join_key_map.values())} in the service and unmapped in on-demand "
+            f"view {function.name!r}, but expected the same keys; give the mapped one a name of "
+            "its own (with_name)"
+        )
+
+
+def _merge_features(view: ViewPlan, other: ViewPlan) -> ViewPlan:
+    known = {feature.name for feature in view.features}
+    more = tuple(feature for feature in other.features if feature.name not in known)
+    return view.model_copy(update={"features": (*view.features, *more)})
 
 
 def _compile_join_key(
@@ -196,14 +274,23 @@ def _compile_join_key(
     return JoinKey.model_validate({"name": column.name, "field": field_name, "type": key_type})
 
 
-def _compile_feature(view: str, feature: Any) -> OnlineFeature:
+def _compile_feature(
+    view: str, stored_name: str, feature: Any, types: Sequence[str]
+) -> OnlineFeature:
+    from feast.infra.online_stores.helpers import _mmh3
+
     value_type = feature.dtype.to_value_type().name
-    if value_type not in (*NUMERIC_TYPES, "STRING"):
+    if value_type not in types:
+        what = "a model column" if types is COLUMN_TYPES else "an input of a function"
         raise PlanError(
             f"Got feature {view}:{feature.name} of type {value_type}, but expected one of "
-            f"{', '.join((*NUMERIC_TYPES, 'STRING'))}: nothing else becomes a model column"
+            f"{', '.join(types)}: nothing else becomes {what}"
         )
-    return OnlineFeature(name=feature.name, type=value_type)
+    return OnlineFeature(
+        name=feature.name,
+        type=value_type,
+        redis_field=_mmh3(f"{stored_name}:{feature.name}").hex(),
+    )
 
 
 def _compile_request_function(
@@ -211,15 +298,19 @@ def _compile_request_function(
 ) -> RequestFunction:
     from training.request_time import request_function_of
 
-    function = replace(request_function_of(view), name=projection.name_to_use())
-    function = function.select([feature.name for feature in projection.features])
-    missing = sorted(set(function.input_names) - set(fields))
+    function = request_function_of(view).select([feature.name for feature in projection.features])
+    if projection.name_alias:
+        raise PlanError(
+            f"Got on-demand view {view.name!r} under the name {projection.name_alias!r}, but "
+            "expected its own: Feast computes no aliased one for training"
+        )
+    missing = sorted(set(function.request_names) - set(fields))
     if missing:
         raise PlanError(
             f"Got on-demand view {view.name!r} with inputs {missing}, but expected request "
             f"fields; the model declares {sorted(fields)}"
         )
-    text = sorted(name for name in function.input_names if fields[name].type is FieldType.STRING)
+    text = sorted(name for name in function.request_names if fields[name].type is FieldType.STRING)
     if text:
         raise PlanError(
             f"Got text inputs {text} of on-demand view {view.name!r}, but expected numbers, "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +16,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType
+from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType, RequestInput
+from training.compile_plan import CompiledPlan
 from training.errors import DatasetError, StepError
 from training.model_spec import SPANS, ModelSpec, TimeSplit
 from training.split import assign_spans
@@ -26,12 +29,14 @@ __all__ = [
     "Dataset",
     "build_dataset",
     "encode_columns",
+    "extract_request",
     "load_labels",
 ]
 
 EVENT_TIMESTAMP = "event_timestamp"
 LABEL = "label"
 SPAN = "span"
+NAN = float("nan")
 
 # What a column of the label table must be, by the type of the request field it stands for.
 COLUMN_TYPES: dict[FieldType, tuple[str, Callable[[pl.DataType], bool]]] = {
@@ -59,11 +64,18 @@ class Dataset:
         The same rows as float32 columns: ``plan.columns``, then ``plan.request_features``.
     plan
         The feature plan with the categories found in the training span.
+    request
+        The same rows as float64 columns, one for each of ``plan.request_inputs``: what the
+        request-time functions saw, NaN for null.
+    request_only
+        Those of ``plan.request_features`` that need nothing from the online store.
     """
 
     rows: pl.DataFrame
     features: pl.DataFrame
     plan: FeaturePlan
+    request: pl.DataFrame = dataclasses.field(default_factory=pl.DataFrame)
+    request_only: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -88,11 +100,11 @@ class Dataset:
     def request_matrix(self, *spans: str) -> npt.NDArray[np.float64]:
         """Return the graph's ``request`` input, float64 ``(n_rows, n_request_inputs)``.
 
-        A timestamp is seconds since the Unix epoch, a boolean 0 or 1, null NaN.
+        Its columns are those of ``request``.
         """
-        rows = self.rows.filter(self.span(*spans))
-        inputs = [_as_seconds_or_number(rows[name]) for name in self.plan.request_inputs]
-        return np.column_stack(inputs) if inputs else np.empty((rows.height, 0))
+        if not self.plan.request_inputs:
+            return np.empty((int(self.span(*spans).sum()), 0))
+        return self.request.filter(self.span(*spans)).to_numpy(order="c")
 
     def count_rows(self) -> dict[str, int]:
         """Return the number of rows of each span."""
@@ -102,7 +114,12 @@ class Dataset:
         """Return the identity of these rows: sha256 over every value and its column."""
         buffer = io.BytesIO()
         pl.concat(
-            [self.rows, self.features.rename(lambda name: f"column:{name}")], how="horizontal"
+            [
+                self.rows,
+                self.features.rename(lambda name: f"column:{name}"),
+                self.request.rename(lambda name: f"request:{name}"),
+            ],
+            how="horizontal",
         ).write_ipc(buffer)
         return DataSnapshot(
             sha256=hashlib.sha256(buffer.getbuffer()).hexdigest(),
@@ -114,6 +131,8 @@ class Dataset:
         """Write the data set into ``folder``."""
         self.rows.write_parquet(folder / "rows.parquet")
         self.features.write_parquet(folder / "features.parquet")
+        self.request.write_parquet(folder / "request.parquet")
+        (folder / "request_only.json").write_text(json.dumps(self.request_only))
         (folder / "plan.json").write_text(self.plan.model_dump_json(indent=2))
 
     @classmethod
@@ -131,6 +150,8 @@ class Dataset:
             rows=pl.read_parquet(folder / "rows.parquet"),
             features=pl.read_parquet(folder / "features.parquet"),
             plan=FeaturePlan.model_validate_json((folder / "plan.json").read_bytes()),
+            request=pl.read_parquet(folder / "request.parquet"),
+            request_only=tuple(json.loads((folder / "request_only.json").read_bytes())),
         )
 
 
@@ -198,7 +219,9 @@ def _check_label_types(spec: ModelSpec, schema: pl.Schema) -> None:
             )
 
 
-def build_dataset(store: Any, spec: ModelSpec, plan: FeaturePlan, labels: pl.DataFrame) -> Dataset:
+def build_dataset(
+    store: Any, spec: ModelSpec, compiled: CompiledPlan, labels: pl.DataFrame
+) -> Dataset:
     """Join ``labels`` with the feature service as of each row's prediction time.
 
     A feature value takes part only if both its event time and its creation lie at or before
@@ -207,8 +230,17 @@ def build_dataset(store: Any, spec: ModelSpec, plan: FeaturePlan, labels: pl.Dat
     """
     spanned = assign_spans(labels, spec.split)
     joined = _join_features(store, spec, spanned)
-    plan, features = encode_columns(joined, plan, train=spanned[SPAN] == "train")
-    return Dataset(rows=spanned, features=features, plan=plan)
+    plan, features = encode_columns(joined, compiled.plan, train=spanned[SPAN] == "train")
+    return Dataset(
+        rows=spanned,
+        features=features,
+        plan=plan,
+        request=extract_request(
+            joined.with_columns(spanned.select(field.name for field in spec.request)),
+            plan.request_inputs,
+        ),
+        request_only=compiled.request_only_features,
+    )
 
 
 def _join_features(store: Any, spec: ModelSpec, labels: pl.DataFrame) -> pl.DataFrame:
@@ -266,10 +298,38 @@ def encode_columns(
 def _as_float32(values: pl.Series, name: str) -> pl.Series:
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise DatasetError(f"Got column {name!r} of type {values.dtype}, but expected numbers")
-    return values.cast(pl.Float32).fill_null(float("nan")).alias(name)
+    return values.cast(pl.Float32).fill_null(NAN).alias(name)
 
 
-def _as_seconds_or_number(values: pl.Series) -> npt.NDArray[np.float64]:
+def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.DataFrame:
+    """Return what the request-time functions see: one float64 column for each of their inputs.
+
+    Parameters
+    ----------
+    joined
+        Request fields by name, and stored features as ``view__feature``.
+    inputs
+        ``plan.request_inputs``.
+
+    Returns
+    -------
+    polars.DataFrame
+        A timestamp is seconds since the Unix epoch, a stored one cut off below the second as
+        online stores do; a boolean is 0 or 1, null NaN.
+    """
+    return pl.DataFrame(
+        [
+            _as_seconds_or_number(
+                joined[one.field or f"{one.view}__{one.feature}"], is_stored=one.field is None
+            ).alias(one.name)
+            for one in inputs
+        ]
+    )
+
+
+def _as_seconds_or_number(values: pl.Series, *, is_stored: bool) -> pl.Series:
     if isinstance(values.dtype, pl.Datetime):
-        values = values.dt.epoch("us") / 1_000_000
-    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        seconds = values.dt.epoch("us") / 1_000_000
+        # Feast's own conversion cuts off towards zero.
+        values = pl.Series(np.trunc(seconds.fill_null(NAN).to_numpy())) if is_stored else seconds
+    return values.cast(pl.Float64).fill_null(NAN)

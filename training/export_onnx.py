@@ -23,7 +23,7 @@ import onnx
 from training.errors import TrainingError
 from training.lightgbm_text import TextModel, parse_model_text
 from training.onnx_graph import GraphBuilder
-from training.request_time import RequestFunction
+from training.request_function import RequestFunction
 from training.trace_request_time import OPSET, trace_request_function
 from training.tree_ensemble import add_tree_ensemble
 

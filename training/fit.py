@@ -103,9 +103,7 @@ def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int
     than ``most_categories`` values in the train span is left out, for LightGBM overfits it.
     """
     fields = [field.name for field in spec.request if field.type is not FieldType.TIMESTAMP]
-    joined = dataset.rows.select(fields).with_columns(
-        dataset.features.select(dataset.plan.request_features)
-    )
+    joined = dataset.rows.select(fields).with_columns(dataset.features.select(dataset.request_only))
     train = dataset.span("train")
     narrow = [
         name
@@ -114,7 +112,11 @@ def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int
         or joined[name].filter(train).n_unique() <= most_categories
     ]
     plan = dataset.plan.model_copy(
-        update={"views": (), "columns": tuple(Column(name=name, field=name) for name in narrow)}
+        update={
+            "views": (),
+            "columns": tuple(Column(name=name, field=name) for name in narrow),
+            "request_features": dataset.request_only,
+        }
     )
     plan, features = encode_columns(joined, plan, train=train)
     return Dataset(rows=dataset.rows, features=features, plan=plan)

@@ -6,19 +6,20 @@ import importlib.util
 import itertools
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Literal, Self
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.contract.manifest import FieldType, ModelName, Output, RequestField
+from api.contract.manifest import FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
 
 __all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "load_model_spec"]
 
 SPANS = ("train", "validation", "test")
 BASELINES = ("base_rate", "request_only")
-Scalar = str | int | float | bool
+RESERVED_FIELDS: Final = frozenset({"overrides"})
+"""What an instance may hold beside the request fields."""
 
 
 class _Declared(BaseModel):
@@ -114,6 +115,14 @@ class ModelSpec(_Declared):
     output
         What a score means. A probability without a ``threshold`` gets the one with the best
         F1 on the validation span.
+    when_stale
+        For a view, what becomes of a value older than its ttl: ``null``, as in training, where
+        a view is not named; ``reject``, which fails the instance; or ``serve``.
+    when_store_down
+        What becomes of a request while the online store cannot be read: ``fail``, or an answer
+        from ``defaults``.
+    defaults
+        For ``view:feature``, the value that stands for it then; null where it is not named.
     """
 
     name: ModelName
@@ -128,10 +137,23 @@ class ModelSpec(_Declared):
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
     output: Output
     gates: tuple[Gate, ...] = ()
+    when_stale: dict[str, Literal["null", "reject", "serve"]] = Field(default_factory=dict)
+    when_store_down: Literal["fail", "defaults"] = "fail"
+    defaults: dict[str, Scalar] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
         fields = {field.name: field for field in self.request}
+        if reserved := sorted(RESERVED_FIELDS & set(fields)):
+            raise ValueError(
+                f"Got request fields {reserved}, but expected other names: in an instance they "
+                "hold what the caller gives instead of stored features"
+            )
+        if self.defaults and self.when_store_down == "fail":
+            raise ValueError(
+                f"Got defaults of {sorted(self.defaults)}, but expected none where "
+                "when_store_down is 'fail'"
+            )
         for name in self.columns:
             if name not in fields:
                 raise ValueError(f"Got column {name!r}, but expected one of {sorted(fields)}")

@@ -69,7 +69,7 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
     progress(1, 3)
     labels = load_labels(workspace.lake, spec)
     progress(2, 3)
-    dataset = build_dataset(store, spec, compiled.plan, labels)
+    dataset = build_dataset(store, spec, compiled, labels)
     dataset.save(workspace.work(spec.name))
     counts = ", ".join(f"{n:,} {span}" for span, n in dataset.count_rows().items())
     return f"{len(dataset.columns)} columns; rows: {counts}"
@@ -109,7 +109,7 @@ def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     model = export_onnx(
         load_fitted(folder, spec, dataset).booster,
         n_columns=len(plan.columns),
-        request_inputs=plan.request_inputs,
+        request_inputs=[one.name for one in plan.request_inputs],
         request_functions=compiled.request_functions,
     )
     content = serialize_model(model)
@@ -133,7 +133,7 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
         model_file,
         np.ascontiguousarray(features[:, :n_columns]),
         request=request,
-        request_inputs=dataset.plan.request_inputs,
+        request_inputs=[one.name for one in dataset.plan.request_inputs],
         request_functions=compiled.request_functions,
     )
     content = {
@@ -275,7 +275,8 @@ def _check_request_features(
     compiled: CompiledPlan, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
 ) -> None:
     """Raise unless the functions give, to the bit, what the data set has."""
-    inputs = dict(zip(compiled.plan.request_inputs, request.T, strict=True))
+    names = [one.name for one in compiled.plan.request_inputs]
+    inputs = dict(zip(names, request.T, strict=True))
     computed = [
         column.astype(np.float32)
         for function in compiled.request_functions

@@ -7,152 +7,54 @@ for each of its inputs, by keyword, and returns a mapping of float64 arrays of t
     def local_departure_time(scheduled_departure):
         xp = scheduled_departure.__array_namespace__()
         return {"utc_hour": xp.floor(xp.remainder(scheduled_departure, 86400.0) / 3600.0)}
+
+Arguments are fields of the request and features of stored views. A feature goes by its own
+name, as it was known at the row's time: null, and what its view's ttl has made null, is NaN.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from feast import Field, OnDemandFeatureView, RequestSource
+from feast import FeatureView, Field, OnDemandFeatureView, RequestSource
+from feast.feature_view_projection import FeatureViewProjection
 from feast.transformation.udf_rehydrate import rehydrate_udf_from_source
 from feast.types import Bool, Float32, Float64, Int32, Int64, UnixTimestamp
 
-from training.errors import TrainingError
+from training.request_function import (
+    ArrayFunction,
+    FloatArray,
+    RequestFunction,
+    RequestFunctionError,
+    StoredInput,
+)
 
 __all__ = [
-    "RequestFunction",
-    "RequestFunctionError",
     "compute_request_features",
     "request_function_of",
     "request_time_view",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-ArrayFunction = Callable[..., Mapping[str, Any]]
-
 _INPUT_TYPES: Final = (Bool, Int32, Int64, Float32, Float64, UnixTimestamp)
 _UDF_NAME: Final = "request_time_features"
-
-
-class RequestFunctionError(TrainingError):
-    """A request-time function, or a view said to be made of one, breaks its contract."""
-
-
-@dataclass(frozen=True)
-class RequestFunction:
-    """A request-time function and the names it is known by.
-
-    Parameters
-    ----------
-    name : str
-        Name of the on-demand view.
-    input_names : tuple of str
-        Keyword arguments of `function`: request fields.
-    output_names : tuple of str
-        Keys of what `function` returns, in the order of the view's schema.
-    function : callable
-        The function itself, written against the Array API.
-    """
-
-    name: str
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    function: ArrayFunction
-
-    def evaluate(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Call the function with numpy arrays and check what it returns.
-
-        Parameters
-        ----------
-        inputs : mapping of str to numpy.ndarray
-            One float64 array ``(n_rows,)`` for each of `input_names`; NaN is null. Keys
-            beyond those are ignored. Empty arrays are allowed.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-            One float64 array ``(n_rows,)`` for each of `output_names`, in that order.
-
-        Raises
-        ------
-        RequestFunctionError
-            If the function raises, or returns other names, types or shapes.
-        """
-        arguments = {name: inputs[name] for name in self.input_names}
-        try:
-            with np.errstate(all="ignore"):
-                outputs = self.function(**arguments)
-        except RequestFunctionError:
-            raise
-        except Exception as error:
-            raise RequestFunctionError(
-                f"Got {type(error).__name__} ({error}) from request-time function {self.name!r}, "
-                "but expected array operations without branches on values."
-            ) from error
-        self.check_output_names(outputs)
-        shape = arguments[self.input_names[0]].shape
-        return {name: self._checked(name, outputs[name], shape) for name in self.output_names}
-
-    def select(self, output_names: Sequence[str]) -> RequestFunction:
-        """Return the function that gives only `output_names`, in that order.
-
-        Raises
-        ------
-        RequestFunctionError
-            If one of them is not among `output_names` of this one.
-        """
-        if unknown := sorted(set(output_names) - set(self.output_names)):
-            raise RequestFunctionError(
-                f"Got outputs {unknown} of request-time function {self.name!r}, "
-                f"but expected some of {sorted(self.output_names)}."
-            )
-
-        def give_selected(**inputs: Any) -> dict[str, Any]:
-            outputs = self.function(**inputs)
-            self.check_output_names(outputs)
-            return {name: outputs[name] for name in output_names}
-
-        return replace(self, output_names=tuple(output_names), function=give_selected)
-
-    def check_output_names(self, outputs: object) -> None:
-        """Raise `RequestFunctionError` unless `outputs` is a mapping of `output_names`."""
-        got = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
-        if got != sorted(self.output_names):
-            raise RequestFunctionError(
-                f"Got {got} from request-time function {self.name!r}, "
-                f"but expected a mapping of {sorted(self.output_names)}."
-            )
-
-    def _checked(self, name: str, output: object, shape: tuple[int, ...]) -> FloatArray:
-        if isinstance(output, np.ndarray) and output.dtype == np.float64 and output.shape == shape:
-            return output
-        got = (
-            f"{output.dtype} of shape {output.shape}"
-            if isinstance(output, np.ndarray)
-            else type(output).__name__
-        )
-        raise RequestFunctionError(
-            f"Got {got} for output {name!r} of request-time function {self.name!r}, "
-            f"but expected a float64 array of shape {shape}."
-        )
 
 
 def request_time_view(
     *,
     name: str,
     function: ArrayFunction,
-    inputs: Sequence[Field],
+    inputs: Sequence[Field] = (),
+    sources: Sequence[FeatureView | FeatureViewProjection] = (),
     outputs: Sequence[Field],
     description: str = "",
 ) -> OnDemandFeatureView:
-    """Make the on-demand feature view that computes `function` from a request.
+    """Make the on-demand feature view that computes `function` from a request and features.
 
     The view stores no arithmetic: its source text imports this module and names `function`
     as ``module:function``, so that it runs wherever that module can be imported.
@@ -164,10 +66,16 @@ def request_time_view(
     function : callable
         A function at the top level of a module that can be imported, as the module
         docstring describes.
-    inputs : sequence of feast.Field
-        The function's arguments: ``Bool``, ``Int32``, ``Int64``, ``Float32``, ``Float64`` or
-        ``UnixTimestamp``. Timestamps reach the function as seconds since the Unix epoch,
-        cut off below the microsecond; without a time zone they are UTC. Nulls are NaN.
+    inputs : sequence of feast.Field, optional
+        The arguments that a request gives: ``Bool``, ``Int32``, ``Int64``, ``Float32``,
+        ``Float64`` or ``UnixTimestamp``. Timestamps reach the function as seconds since the
+        Unix epoch, cut off below the microsecond; without a time zone they are UTC. Nulls are
+        NaN.
+    sources : sequence of feast.FeatureView or FeatureViewProjection, optional
+        Views, or selections such as ``view[["feature"]]``, all of whose features are arguments
+        by their own names, of the same types. Timestamps are cut off below the second, because
+        Feast's online stores keep no more. Each view once, under its own name and keys: of two
+        projections of a view Feast keeps the last, and it looks for an aliased one in vain.
     outputs : sequence of feast.Field
         What the function returns, all ``Float64``. Without description and tags, because
         Feast's inference takes a field that has them for another one.
@@ -182,14 +90,18 @@ def request_time_view(
     Raises
     ------
     RequestFunctionError
-        If a field's type is not one of the above, or `function` cannot be imported.
+        If a field's type is not one of the above, two arguments share a name, a source is
+        none that Feast reads rightly, or `function` cannot be imported.
     """
-    _check_fields(name, inputs, outputs)
-    source = _udf_source(_reference_to(function, name), inputs, outputs)
+    projections = [_projection_of(name, source) for source in sources]
+    _check_sources(name, projections)
+    _check_fields(name, inputs, projections, outputs)
+    source = _udf_source(_reference_to(function, name), inputs, projections, outputs)
+    request = [RequestSource(name=f"{name}_request", schema=list(inputs))] if inputs else []
     return OnDemandFeatureView(
         name=name,
         description=description,
-        sources=[RequestSource(name=f"{name}_request", schema=list(inputs))],
+        sources=[*request, *projections],
         schema=list(outputs),
         mode="pandas",
         udf=rehydrate_udf_from_source(source, preferred_name=_UDF_NAME),
@@ -218,34 +130,45 @@ def request_function_of(view: OnDemandFeatureView) -> RequestFunction:
     text = getattr(view.feature_transformation, "udf_string", "") or ""
     reference = re.search(r'function="([\w.]+:\w+)"', text)
     inputs = [field for source in view.source_request_sources.values() for field in source.schema]
-    if reference is None or text != _udf_source(reference[1], inputs, view.features):
+    projections = list(view.source_feature_view_projections.values())
+    if reference is None or text != _udf_source(reference[1], inputs, projections, view.features):
         raise RequestFunctionError(
             f"Got the on-demand feature view {view.name!r}, "
             "but expected one made by request_time_view."
         )
+    stored = _stored_inputs(projections)
     return RequestFunction(
         name=view.name,
-        input_names=tuple(field.name for field in inputs),
+        input_names=(*(field.name for field in inputs), *(one.feature for one in stored)),
         output_names=tuple(field.name for field in view.features),
         function=_import_function(reference[1]),
+        stored_inputs=stored,
     )
 
 
 def compute_request_features(
-    frame: pd.DataFrame, *, function: str, inputs: Mapping[str, str], outputs: Sequence[str]
+    frame: pd.DataFrame,
+    *,
+    function: str,
+    inputs: Mapping[str, str],
+    outputs: Sequence[str],
+    stored: Sequence[tuple[str, str, str]] = (),
 ) -> pd.DataFrame:
     """Compute a request-time view's features: what the view's function in Feast calls.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns of the request among others, one row a request. May be empty.
+        Columns of the request and ``view__feature`` ones among others, one row a request.
+        May be empty.
     function : str
         The request-time function as ``module:function``.
     inputs : mapping of str to str
         Name and Feast type of each input.
     outputs : sequence of str
         Names of the features.
+    stored : sequence of tuple, optional
+        View, feature and Feast type of each input that is a stored feature.
 
     Returns
     -------
@@ -257,19 +180,26 @@ def compute_request_features(
     RequestFunctionError
         If the function breaks its contract.
     """
-    arrays = {
-        name: _seconds_since_epoch(frame[name])
-        if feast_type == str(UnixTimestamp)
-        else frame[name].to_numpy(np.float64, na_value=np.nan)
-        for name, feast_type in inputs.items()
-    }
+    arrays = {name: _as_float64(frame[name], kind) for name, kind in inputs.items()}
+    stored_inputs = tuple(StoredInput(*one) for one in stored)
+    for one in stored_inputs:
+        values = _as_float64(frame[one.column], one.type)
+        is_instant = one.type == str(UnixTimestamp)
+        arrays[one.feature] = np.trunc(values) if is_instant else values
     request_function = RequestFunction(
         name=function,
-        input_names=tuple(inputs),
+        input_names=tuple(arrays),
         output_names=tuple(outputs),
         function=_import_function(function),
+        stored_inputs=stored_inputs,
     )
     return pd.DataFrame(request_function.evaluate(arrays))
+
+
+def _as_float64(column: pd.Series[Any], feast_type: str) -> FloatArray:
+    if feast_type == str(UnixTimestamp):
+        return _seconds_since_epoch(column)
+    return column.to_numpy(np.float64, na_value=np.nan)
 
 
 def _seconds_since_epoch(column: pd.Series[Any]) -> FloatArray:
@@ -285,13 +215,55 @@ def _seconds_since_epoch(column: pd.Series[Any]) -> FloatArray:
     return seconds
 
 
-def _check_fields(name: str, inputs: Sequence[Field], outputs: Sequence[Field]) -> None:
-    if not inputs or not outputs:
+def _projection_of(name: str, source: FeatureView | FeatureViewProjection) -> FeatureViewProjection:
+    if isinstance(source, FeatureViewProjection):
+        return source
+    if isinstance(source, FeatureView):
+        return source.projection
+    raise RequestFunctionError(
+        f"Got {type(source).__name__} as source of request-time view {name!r}, "
+        "but expected a feature view or a projection of one."
+    )
+
+
+def _check_sources(name: str, projections: Sequence[FeatureViewProjection]) -> None:
+    of = f"of request-time view {name!r}"
+    for projection in projections:
+        if projection.name_to_use() != projection.name or projection.join_key_map:
+            raise RequestFunctionError(
+                f"Got view {projection.name!r} under another name, key or version as source {of}, "
+                "but expected it as it is: Feast reads no others there. Define a view of its own."
+            )
+        if not projection.features:
+            raise RequestFunctionError(
+                f"Got no features in source {projection.name!r} {of}, "
+                "but expected a view that declares them in its schema."
+            )
+    if repeated := _repeated([projection.name for projection in projections]):
         raise RequestFunctionError(
-            f"Got {len(inputs)} inputs and {len(outputs)} outputs for request-time view {name!r}, "
-            "but expected at least one of each."
+            f"Got views {repeated} more than once as sources {of}, but expected each once: "
+            "Feast keeps the last. Select all of a view's features together."
         )
-    for field in inputs:
+
+
+def _check_fields(
+    name: str,
+    inputs: Sequence[Field],
+    projections: Sequence[FeatureViewProjection],
+    outputs: Sequence[Field],
+) -> None:
+    arguments = [*inputs, *chain.from_iterable(one.features for one in projections)]
+    if not arguments or not outputs:
+        raise RequestFunctionError(
+            f"Got {len(arguments)} inputs and {len(outputs)} outputs for request-time view "
+            f"{name!r}, but expected at least one of each."
+        )
+    if repeated := _repeated([field.name for field in (*arguments, *outputs)]):
+        raise RequestFunctionError(
+            f"Got inputs or outputs {repeated} of request-time view {name!r} more than once, "
+            "but expected distinct names: Feast mixes up those that are the same."
+        )
+    for field in arguments:
         if field.dtype not in _INPUT_TYPES:
             raise RequestFunctionError(
                 f"Got type {field.dtype} for input {field.name!r} of request-time view {name!r}, "
@@ -306,14 +278,34 @@ def _check_fields(name: str, inputs: Sequence[Field], outputs: Sequence[Field]) 
             )
 
 
-def _udf_source(reference: str, inputs: Sequence[Field], outputs: Sequence[Field]) -> str:
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _stored_inputs(projections: Sequence[FeatureViewProjection]) -> tuple[StoredInput, ...]:
+    """Return the features of all sources, in one order whatever order they are declared in."""
+    return tuple(
+        StoredInput(projection.name, field.name, str(field.dtype))
+        for projection in sorted(projections, key=lambda one: one.name)
+        for field in sorted(projection.features, key=lambda one: one.name)
+    )
+
+
+def _udf_source(
+    reference: str,
+    inputs: Sequence[Field],
+    projections: Sequence[FeatureViewProjection],
+    outputs: Sequence[Field],
+) -> str:
     types = {field.name: str(field.dtype) for field in inputs}
     names = [field.name for field in outputs]
+    stored = [tuple(one) for one in _stored_inputs(projections)]
+    more = f", stored={stored!r}" if stored else ""
     return (
         f"def {_UDF_NAME}(frame):\n"
         "    from training.request_time import compute_request_features\n"
         "    return compute_request_features(\n"
-        f'        frame, function="{reference}", inputs={types!r}, outputs={names!r}\n'
+        f'        frame, function="{reference}", inputs={types!r}, outputs={names!r}{more}\n'
         "    )\n"
     )
 

@@ -13,7 +13,7 @@ import onnx.version_converter
 import onnxruntime as ort
 
 from training.onnx_graph import open_session
-from training.request_time import FloatArray, RequestFunction, RequestFunctionError
+from training.request_function import FloatArray, RequestFunction, RequestFunctionError
 
 __all__ = ["OPSET", "trace_request_function", "verification_rows"]
 
@@ -22,6 +22,7 @@ OPSET: Final = 21
 
 _SEED: Final = 20130101
 _ROWS_CHECKED_ALONE: Final = 64
+_ORDINARY_ROWS: Final = 60_000
 _HOUR_SEC: Final = 3600.0
 _FIRST_YEARS_HOURS: Final = np.arange(np.datetime64("2012-01-01", "h"), np.datetime64("2015", "h"))
 _EPOCH_SPAN_HOURS: Final = (-20 * 8766, 80 * 8766)
@@ -72,7 +73,10 @@ def verification_rows(n_inputs: int) -> FloatArray:
     columns; small whole numbers; numbers of all magnitudes; and, as seconds since the epoch,
     every hour of 2012-2014 and 20,000 hours from 1950 to 2049, each with the microsecond and
     the second before and after, so that every change of day or of daylight-saving time in
-    those years has rows on both sides. Always the same rows.
+    those years has rows on both sides. Then rows of ordinary measures, each cell of a kind
+    drawn for itself or for its whole row: degrees of a full turn, whole and half ones and
+    multiples of 45 too; latitudes; speeds, counts and amounts up to 100 and 10,000; shares;
+    radians; instants of 2012-2014; a missing value now and then. Always the same rows.
     """
     rng = np.random.default_rng(_SEED)
     sampled = rng.integers(*_EPOCH_SPAN_HOURS, 20_000) * _HOUR_SEC
@@ -83,7 +87,32 @@ def verification_rows(n_inputs: int) -> FloatArray:
     columns = [base] + [rng.permutation(base) for _ in range(n_inputs - 1)]
     pairs = np.array([(a, b) for a in _SPECIAL_VALUES for b in _SPECIAL_VALUES])
     special = pairs[:, np.arange(n_inputs) % 2]
-    return np.concatenate([special, np.column_stack(columns)])
+    return np.concatenate([special, np.column_stack(columns), _ordinary_rows(rng, n_inputs)])
+
+
+def _ordinary_rows(rng: np.random.Generator, n_inputs: int) -> FloatArray:
+    shape = (_ORDINARY_ROWS, n_inputs)
+    kinds = np.stack(
+        [
+            rng.uniform(-360.0, 360.0, shape),
+            np.round(rng.uniform(-180.0, 180.0, shape), 6),
+            rng.integers(-720, 721, shape) / 2.0,
+            rng.integers(-8, 9, shape) * 45.0,
+            np.round(rng.uniform(-90.0, 90.0, shape), 7),
+            rng.uniform(0.0, 100.0, shape).astype(np.float32),
+            rng.integers(0, 10_000, shape),
+            rng.uniform(-1.0, 1.0, shape),
+            rng.uniform(-7.0, 7.0, shape),
+            rng.integers(1_325_376_000, 1_420_070_400, shape),
+            np.full(shape, np.nan),
+        ]
+    )
+    weights = np.array([3.0, 3, 2, 2, 3, 2, 1, 1, 1, 1, 0.2])
+    chances = weights / weights.sum()
+    of_cell = rng.choice(len(kinds), shape, p=chances)
+    of_row = rng.choice(len(kinds), (_ORDINARY_ROWS, 1), p=chances)
+    kind = np.where(rng.random((_ORDINARY_ROWS, 1)) < 0.5, of_row, of_cell)
+    return np.take_along_axis(kinds, kind[None], axis=0)[0]
 
 
 def _trace(function: RequestFunction) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ import pytest
 from feast import FeatureService, FeatureStore, FeatureView, Field, ValueType
 from feast.types import Array, Bool, FeastType, Float32, Float64, Int64, String, UnixTimestamp
 
-from api.contract.manifest import FieldType, RequestField
+from api.contract.manifest import FieldType, RequestField, RequestInput
 from api.prediction.feature_plan import CompiledPlan as ServicePlan
 from tests.support.feast_repos import entity, feature_store, view, write_table
 from tests.support.model_specs import tiny_spec
@@ -119,7 +119,7 @@ def test_aliases_name_columns_but_not_tables(tmp_path: Path) -> None:
 def test_request_time_features_come_last(tmp_path: Path) -> None:
     store = store_of(tmp_path, clock_view(), sales_view(tmp_path))
     compiled = compile_plan(store, tiny_spec(request=REQUEST, columns=("shop",)))
-    assert compiled.plan.request_inputs == ("departure",)
+    assert compiled.plan.request_inputs == (RequestInput(name="departure", field="departure"),)
     assert compiled.plan.request_features == ("clock__hour", "clock__weekday")
     assert [column.name for column in compiled.plan.columns][-1] == "shop"
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -5,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from api.contract.manifest import Column, FeaturePlan
+from api.contract.manifest import Column, FeaturePlan, RequestInput
 from tests.support.model_specs import tiny_spec
-from training.dataset import Dataset, encode_columns, load_labels
+from training.dataset import Dataset, encode_columns, extract_request, load_labels
 from training.errors import DatasetError, StepError
 
 NAN = float("nan")
@@ -19,7 +20,12 @@ def plan(*columns: Column, request_features: tuple[str, ...] = ()) -> FeaturePla
         feature_service="s",
         views=(),
         columns=columns,
-        request_inputs=("at", "open"),
+        request_inputs=(
+            RequestInput(name="at", field="at"),
+            RequestInput(name="open", field="open"),
+            RequestInput(name="arrived", view="planes", feature="arrived"),
+            RequestInput(name="share", view="planes", feature="share"),
+        ),
         request_features=request_features,
     )
 
@@ -35,7 +41,22 @@ def tiny_dataset() -> Dataset:
         }
     )
     features = pl.DataFrame({"amount": pl.Series([1.5, 2.5], dtype=pl.Float32)})
-    return Dataset(rows=rows, features=features, plan=plan(Column(name="amount", field="amount")))
+    instants = [
+        datetime(2024, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 58, 500_000, tzinfo=UTC),
+    ]
+    stored = rows.with_columns(
+        planes__arrived=pl.Series(instants),
+        planes__share=pl.Series([0.1, None], dtype=pl.Float32),
+    )
+    coded = plan(Column(name="amount", field="amount"))
+    return Dataset(
+        rows=rows,
+        features=features,
+        plan=coded,
+        request=extract_request(stored, coded.request_inputs),
+        request_only=("clock__hour",),
+    )
 
 
 def test_categories_come_from_the_train_span_in_sorted_order() -> None:
@@ -69,7 +90,11 @@ def test_column_that_is_no_number_is_refused_by_name() -> None:
 def test_request_matrix_holds_seconds_and_numbers() -> None:
     matrix = tiny_dataset().request_matrix("train", "test")
     assert matrix.dtype == np.float64
-    np.testing.assert_array_equal(matrix, [[1704067200.000001, 1.0], [NAN, NAN]])
+    widened = float(np.float32(0.1))
+    np.testing.assert_array_equal(
+        matrix, [[1704067200.000001, 1.0, 1704067200.0, widened], [NAN, NAN, -1.0, NAN]]
+    )
+    np.testing.assert_array_equal(tiny_dataset().request_matrix("test"), matrix[1:])
 
 
 def test_dataset_survives_saving(tmp_path: Path) -> None:
@@ -79,6 +104,8 @@ def test_dataset_survives_saving(tmp_path: Path) -> None:
     assert loaded.plan == dataset.plan
     assert loaded.rows.equals(dataset.rows)
     assert loaded.features.equals(dataset.features)
+    assert loaded.request.equals(dataset.request)
+    assert loaded.request_only == dataset.request_only
 
 
 def test_missing_dataset_names_the_next_step(tmp_path: Path) -> None:
@@ -93,7 +120,9 @@ def test_snapshot_changes_with_any_value() -> None:
     assert snapshot == tiny_dataset().snapshot(split)
     assert snapshot.rows == {"train": 1, "validation": 0, "test": 1}
     changed = dataset.features.with_columns((pl.col("amount") + 1e-6).cast(pl.Float32))
-    assert Dataset(dataset.rows, changed, dataset.plan).snapshot(split).sha256 != snapshot.sha256
+    assert replace(dataset, features=changed).snapshot(split).sha256 != snapshot.sha256
+    seen = dataset.request.with_columns(pl.col("at") + 1e-6)
+    assert replace(dataset, request=seen).snapshot(split).sha256 != snapshot.sha256
 
 
 def write_labels(lake: Path, **changes: pl.Series) -> None:

@@ -17,7 +17,7 @@ from training.check_parity import check_parity
 from training.export_onnx import ExportError, export_onnx, serialize_model
 from training.lightgbm_text import ModelTextError, parse_model_text
 from training.onnx_graph import open_session
-from training.request_time import RequestFunction
+from training.request_function import RequestFunction
 
 CLOCK = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
 

@@ -14,7 +14,7 @@ from training.adversarial_rows import adversarial_rows
 from training.check_parity import ParityError, check_parity
 from training.export_onnx import export_onnx, read_model, serialize_model
 from training.lightgbm_text import Tree
-from training.request_time import RequestFunction
+from training.request_function import RequestFunction
 
 CLOCK = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
 

@@ -15,12 +15,8 @@ from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
 from tests.support.feast_repos import entity, feature_store, view
 from tests.support.request_functions import new_york_clock, pass_through
-from training.request_time import (
-    RequestFunction,
-    RequestFunctionError,
-    request_function_of,
-    request_time_view,
-)
+from training.request_function import RequestFunction, RequestFunctionError
+from training.request_time import request_function_of, request_time_view
 
 EASTERN = timezone(timedelta(hours=-5))
 NOON = datetime(2013, 1, 7, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.request_functions import new_york_clock, pass_through
 from training.onnx_graph import open_session
-from training.request_time import RequestFunction, RequestFunctionError
+from training.request_function import RequestFunction, RequestFunctionError
 from training.trace_request_time import trace_request_function, verification_rows
 
 

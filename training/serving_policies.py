@@ -1,0 +1,78 @@
+"""What a model wants of stale values and of a store that is down, put into its plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from api.contract.manifest import OnlineFeature, Scalar, ViewPlan
+from training.errors import PlanError
+from training.model_spec import ModelSpec
+
+__all__ = ["apply_policies"]
+
+_LARGEST_FLOAT32: Final = 3.4028234663852886e38
+_BITS: Final = {"INT32": 32, "INT64": 64, "UNIX_TIMESTAMP": 64}
+
+
+def apply_policies(views: tuple[ViewPlan, ...], spec: ModelSpec) -> tuple[ViewPlan, ...]:
+    """Return the views with ``spec.when_stale`` and ``spec.defaults``.
+
+    Raises
+    ------
+    PlanError
+        If one of them names no view or feature of the plan, a policy stands for a view whose
+        values never get stale, or a default is not of its feature's type.
+    """
+    _require_known("when_stale", spec.when_stale, [view.name for view in views])
+    features = [f"{view.name}:{feature.name}" for view in views for feature in view.features]
+    _require_known("defaults", spec.defaults, features)
+    if eternal := sorted(v.name for v in views if v.name in spec.when_stale and v.ttl_us is None):
+        raise PlanError(
+            f"Got when_stale for views {eternal}, but expected views with a time to live"
+        )
+    return tuple(
+        view.model_copy(
+            update={
+                "when_stale": spec.when_stale.get(view.name, "null"),
+                "features": tuple(
+                    _with_default(view.name, feature, spec.defaults) for feature in view.features
+                ),
+            }
+        )
+        for view in views
+    )
+
+
+def _require_known(what: str, given: Mapping[str, object], known: list[str]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise PlanError(f"Got {what} for {unknown}, but expected some of {sorted(known)}")
+
+
+def _with_default(view: str, feature: OnlineFeature, defaults: dict[str, Scalar]) -> OnlineFeature:
+    reference = f"{view}:{feature.name}"
+    default = defaults.get(reference)
+    if default is None:
+        return feature
+    if not _fits(default, feature.type):
+        raise PlanError(
+            f"Got default {default!r} for feature {reference}, but expected a value of its type "
+            f"{feature.type}"
+        )
+    return feature.model_copy(update={"default": default})
+
+
+def _fits(value: Scalar, value_type: str) -> bool:
+    if value_type in _BITS:
+        bound = 2 ** (_BITS[value_type] - 1)
+        return type(value) is int and -bound <= value < bound
+    if value_type in ("STRING", "BOOL"):
+        return type(value) is (str if value_type == "STRING" else bool)
+    if isinstance(value, bool | str):
+        return False
+    try:
+        number = float(value)
+    except OverflowError:
+        return False
+    return math.isfinite(number) and (value_type == "DOUBLE" or abs(number) <= _LARGEST_FLOAT32)
