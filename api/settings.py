@@ -36,7 +36,11 @@ class Settings(BaseSettings):
     artifacts_dir: Path = Field(
         Path("var/artifacts"), description="The folder of model files and manifests."
     )
-    online_store: str = Field("sqlite:///var/feast/online.db", description="Feast's online store.")
+    online_store: str = Field(
+        "sqlite:///var/feast/online.db",
+        description="Feast's online store: `sqlite:///`, `redis://`, `rediss://`, `unix://`, "
+        "`redis+cluster://`, `redis+sentinel://`, or `feast:///<feature_store.yaml>`.",
+    )
     clock: Annotated[Literal["system"] | AwareDatetime, AfterValidator(_to_utc)] = Field(
         "system", description="`system`, or a fixed RFC 3339 instant to look features up for."
     )
@@ -54,8 +58,10 @@ class Settings(BaseSettings):
     registry_timeout_sec: PositiveFloat = Field(
         1.0, description="How long a read of the registry waits for a publisher."
     )
-    online_store_timeout_sec: PositiveFloat = Field(
-        1.0, description="How long a read of features waits for a writer."
+    online_store_timeout_sec: PositiveFloat | None = Field(
+        None,
+        description="How long a read of features may take: 0.05 for Redis, 1 for SQLite, which "
+        "waits for its writers, and for a store behind Feast's SDK, if not set.",
     )
     shutdown_grace_sec: PositiveInt = Field(
         10, description="How long requests may take to finish once the service is told to stop."
