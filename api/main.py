@@ -24,7 +24,7 @@ from api.prediction.model_catalog import ModelCatalog
 from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
 from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
+from api.registry.open_registry import open_registry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.routers import health, models, predict
@@ -107,7 +107,7 @@ def serve(settings: Settings | None = None) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        registry = ModelRegistry.open(
+        registry = open_registry(
             settings.registry_url, busy_timeout_sec=settings.registry_timeout_sec
         )
         stack.callback(registry.close)
@@ -115,7 +115,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
         # A registry that is slow to answer must not keep threads from scoring.
-        registry_executor = RegistryExecutor(_open_executor(stack, "registry"))
+        registry_executor = RegistryExecutor(
+            _open_executor(stack, "registry"), failures=registry.failures
+        )
         scoring_executor = _open_executor(stack, "scoring")
         active_models = ActiveModels(
             registry=registry,

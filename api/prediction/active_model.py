@@ -15,7 +15,7 @@ from api.field_types import InstanceLimits
 from api.prediction.feature_plan import CompiledPlan
 from api.prediction.model_session import ModelSession
 from api.registry.artifact_store import ArtifactStore
-from api.registry.tables import ModelVersion
+from api.registry.registered_version import RegisteredVersion
 from api.schemas import ModelSchema
 
 __all__ = ["ActiveModel", "load_model", "read_manifest"]
@@ -37,7 +37,7 @@ class ActiveModel:
         return self.manifest.model
 
 
-def read_manifest(registered: ModelVersion, artifacts: ArtifactStore) -> Manifest:
+def read_manifest(registered: RegisteredVersion, artifacts: ArtifactStore) -> Manifest:
     """Read and check the manifest of a registered version, without loading its graph.
 
     Raises
@@ -69,7 +69,7 @@ def read_manifest(registered: ModelVersion, artifacts: ArtifactStore) -> Manifes
 
 
 def load_model(
-    registered: ModelVersion, artifacts: ArtifactStore, limits: InstanceLimits
+    registered: RegisteredVersion, artifacts: ArtifactStore, limits: InstanceLimits
 ) -> ActiveModel:
     """Load a registered version and prove that it is what was published.
 
@@ -163,5 +163,5 @@ def _read_row(text: str, dtype: str, width: int, number: int) -> NDArray[Any]:
     return values.view(dtype).reshape(1, width)
 
 
-def _title(registered: ModelVersion) -> str:
+def _title(registered: RegisteredVersion) -> str:
     return f"Model {registered.model} version {registered.version}"

@@ -17,7 +17,7 @@ from api.errors import ModelRefusedError
 from api.field_types import InstanceLimits
 from api.prediction.active_model import ActiveModel, load_model
 from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
+from api.registry.registered_version import RegistryReader
 from api.registry.registry_executor import RegistryExecutor
 
 __all__ = ["ActiveModels"]
@@ -43,7 +43,7 @@ class ActiveModels:
     def __init__(
         self,
         *,
-        registry: ModelRegistry,
+        registry: RegistryReader,
         artifacts: ArtifactStore,
         executor: RegistryExecutor,
         limits: InstanceLimits,

@@ -7,8 +7,7 @@ from pydantic import BaseModel, Field
 from api.contract.manifest import Manifest
 from api.prediction.active_model import read_manifest
 from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
-from api.registry.tables import ModelVersion
+from api.registry.registered_version import RegisteredVersion, RegistryReader
 
 __all__ = ["ModelCatalog", "ModelDetail", "ModelList", "ModelVersionDetail"]
 
@@ -18,7 +17,7 @@ class ModelDetail(BaseModel):
 
     name: str
     aliases: dict[str, int] = Field(description="The version that each alias points to.")
-    versions: list[ModelVersion]
+    versions: list[RegisteredVersion]
 
 
 class ModelList(BaseModel):
@@ -30,7 +29,7 @@ class ModelList(BaseModel):
 class ModelVersionDetail(BaseModel):
     """One version with its whole manifest: fields, plan, metrics, parity report, data."""
 
-    registered: ModelVersion
+    registered: RegisteredVersion
     aliases: list[str] = Field(description="The aliases that point to this version.")
     manifest: Manifest
 
@@ -38,7 +37,7 @@ class ModelVersionDetail(BaseModel):
 class ModelCatalog:
     """Describes models and versions. Its calls block; run them beside the event loop."""
 
-    def __init__(self, *, registry: ModelRegistry, artifacts: ArtifactStore) -> None:
+    def __init__(self, *, registry: RegistryReader, artifacts: ArtifactStore) -> None:
         self._registry = registry
         self._artifacts = artifacts
 

@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
-from api.errors import RegistrySchemaError
-from api.registry.tables import SCHEMA_VERSION, SchemaVersion
+from api.registry.registered_version import SCHEMA_VERSION, check_schema_version
+from api.registry.tables import SchemaVersion
 
 __all__ = ["BUSY_TIMEOUT_SEC", "open_database", "writing"]
 
@@ -80,11 +80,7 @@ def _create_or_check_schema(engine: Engine) -> None:
     if not inspect(engine).has_table(SchemaVersion.__tablename__):
         _create_schema(engine)
     with Session(engine) as session:
-        found = session.exec(select(SchemaVersion.version)).all()
-    if found != [SCHEMA_VERSION]:
-        raise RegistrySchemaError(
-            f"Got a registry with schema version {found}, but expected [{SCHEMA_VERSION}]."
-        )
+        check_schema_version(list(session.exec(select(SchemaVersion.version)).all()))
 
 
 def _create_schema(engine: Engine) -> None:

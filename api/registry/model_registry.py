@@ -6,11 +6,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Engine, func
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import Session, col, select
 
-from api.errors import UnknownAliasError, UnknownModelError, UnknownVersionError
 from api.registry.database import BUSY_TIMEOUT_SEC, open_database, writing
+from api.registry.registered_version import (
+    RegisteredVersion,
+    unknown_alias,
+    unknown_model,
+    unknown_version,
+)
 from api.registry.tables import Model, ModelAlias, ModelVersion
 
 __all__ = ["ModelRegistry"]
@@ -30,6 +35,8 @@ class ModelRegistry:
     engine
         From `api.registry.database.open_database`.
     """
+
+    failures = (SQLAlchemyError,)
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -65,7 +72,7 @@ class ModelRegistry:
         model_sha256: str,
         created_by: str = "",
         reason: str = "",
-    ) -> ModelVersion:
+    ) -> RegisteredVersion:
         """Register a version, or return the one that already has this manifest.
 
         Parameters
@@ -79,7 +86,7 @@ class ModelRegistry:
 
         Returns
         -------
-        ModelVersion
+        RegisteredVersion
             With ``version`` one above the model's highest, or the earlier registration
             where `manifest_sha256` is already one of the model's versions.
         """
@@ -94,16 +101,16 @@ class ModelRegistry:
 
     def _register_once(
         self, model: str, manifest_sha256: str, model_sha256: str, created_by: str, reason: str
-    ) -> ModelVersion:
+    ) -> RegisteredVersion:
         now = datetime.now(UTC)
-        with Session(self._writing, expire_on_commit=False) as session:
+        with Session(self._writing) as session:
             known = session.exec(
                 select(ModelVersion).where(
                     ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
                 )
             ).one_or_none()
             if known is not None:
-                return known
+                return RegisteredVersion.model_validate(known)
             if session.get(Model, model) is None:
                 session.add(Model(name=model, created_at=now))
                 session.flush()
@@ -121,7 +128,7 @@ class ModelRegistry:
             )
             session.add(added)
             session.commit()
-            return added
+            return RegisteredVersion.model_validate(added)
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point `alias` of `model` to `version`.
@@ -143,7 +150,7 @@ class ModelRegistry:
         with Session(self._engine) as session:
             return list(session.exec(select(Model.name).order_by(col(Model.name))).all())
 
-    def list_versions(self, model: str) -> list[ModelVersion]:
+    def list_versions(self, model: str) -> list[RegisteredVersion]:
         """Return all versions of `model`, the newest first.
 
         Raises
@@ -153,13 +160,12 @@ class ModelRegistry:
         """
         with Session(self._engine) as session:
             _get_model(session, model)
-            return list(
-                session.exec(
-                    select(ModelVersion)
-                    .where(ModelVersion.model == model)
-                    .order_by(col(ModelVersion.version).desc())
-                ).all()
-            )
+            versions = session.exec(
+                select(ModelVersion)
+                .where(ModelVersion.model == model)
+                .order_by(col(ModelVersion.version).desc())
+            ).all()
+            return [RegisteredVersion.model_validate(version) for version in versions]
 
     def list_aliases(self, model: str) -> dict[str, int]:
         """Return the version that each alias of `model` points to, sorted by alias.
@@ -176,7 +182,7 @@ class ModelRegistry:
             ).all()
             return {row.alias: row.version for row in aliases}
 
-    def get_version(self, model: str, version: int) -> ModelVersion:
+    def get_version(self, model: str, version: int) -> RegisteredVersion:
         """Return one version of `model`.
 
         Raises
@@ -185,9 +191,9 @@ class ModelRegistry:
             If there is no such model, or no such version of it.
         """
         with Session(self._engine) as session:
-            return _get_version(session, model, version)
+            return RegisteredVersion.model_validate(_get_version(session, model, version))
 
-    def resolve_alias(self, model: str, alias: str) -> ModelVersion:
+    def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
         """Return the version of `model` that `alias` points to.
 
         Raises
@@ -199,16 +205,14 @@ class ModelRegistry:
             _get_model(session, model)
             found = session.get(ModelAlias, (model, alias))
             if found is None:
-                raise UnknownAliasError(
-                    f"Got alias {alias!r}, but model {model!r} has no such alias."
-                )
-            return _get_version(session, model, found.version)
+                raise unknown_alias(model, alias)
+            return RegisteredVersion.model_validate(_get_version(session, model, found.version))
 
 
 def _get_model(session: Session, model: str) -> Model:
     found = session.get(Model, model)
     if found is None:
-        raise UnknownModelError(f"Got model {model!r}, but no model of that name is registered.")
+        raise unknown_model(model)
     return found
 
 
@@ -216,7 +220,5 @@ def _get_version(session: Session, model: str, version: int) -> ModelVersion:
     _get_model(session, model)
     found = session.get(ModelVersion, (model, version))
     if found is None:
-        raise UnknownVersionError(
-            f"Got version {version}, but model {model!r} has no such version."
-        )
+        raise unknown_version(model, version)
     return found

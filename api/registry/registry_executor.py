@@ -7,8 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from api.errors import RegistryUnavailableError
 
 __all__ = ["RegistryExecutor"]
@@ -23,10 +21,13 @@ class RegistryExecutor:
     ----------
     executor
         Runs the calls; whoever made it shuts it down.
+    failures
+        What the calls raise when the database fails.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, *, failures: tuple[type[Exception], ...]) -> None:
         self._executor = executor
+        self._failures = failures
 
     async def run(self, call: Callable[..., _T], *arguments: object) -> _T:
         """Return ``call(*arguments)`` without blocking the event loop.
@@ -39,5 +40,5 @@ class RegistryExecutor:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._executor, call, *arguments)
-        except SQLAlchemyError as error:
+        except self._failures as error:
             raise RegistryUnavailableError("The model registry cannot be read.") from error

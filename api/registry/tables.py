@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import DateTime, Dialect, ForeignKeyConstraint, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-__all__ = ["SCHEMA_VERSION", "Model", "ModelAlias", "ModelVersion", "SchemaVersion"]
-
-SCHEMA_VERSION: Final = 1
+__all__ = ["Model", "ModelAlias", "ModelVersion", "SchemaVersion"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):

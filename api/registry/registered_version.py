@@ -1,0 +1,128 @@
+"""What a reader of the registry is told, whichever way it is read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from api.errors import (
+    RegistrySchemaError,
+    UnknownAliasError,
+    UnknownModelError,
+    UnknownVersionError,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "RegisteredVersion",
+    "RegistryReader",
+    "check_schema_version",
+    "unknown_alias",
+    "unknown_model",
+    "unknown_version",
+]
+
+SCHEMA_VERSION: Final = 1
+"""The release of the tables in `api.registry.tables`."""
+
+
+class RegisteredVersion(BaseModel):
+    """One immutable version: the sha256 of its manifest and of its model file."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    model: str
+    version: int
+    manifest_sha256: str
+    model_sha256: str
+    created_at: datetime
+    created_by: str
+    reason: str
+
+
+class RegistryReader(Protocol):
+    """Finds models, versions and aliases. Its calls block; several threads may make them."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its calls raise when the database fails."""
+        ...
+
+    def list_models(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        ...
+
+    def list_versions(self, model: str) -> list[RegisteredVersion]:
+        """Return all versions of `model`, the newest first.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        ...
+
+    def list_aliases(self, model: str) -> dict[str, int]:
+        """Return the version that each alias of `model` points to, sorted by alias.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        ...
+
+    def get_version(self, model: str, version: int) -> RegisteredVersion:
+        """Return one version of `model`.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If there is no such model, or no such version of it.
+        """
+        ...
+
+    def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
+        """Return the version of `model` that `alias` points to.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError
+            If there is no such model, or no such alias of it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def check_schema_version(found: list[int]) -> None:
+    """Refuse tables of another release.
+
+    Raises
+    ------
+    RegistrySchemaError
+        Unless `found`, the rows of the table ``schema_version``, is this release's one.
+    """
+    if found != [SCHEMA_VERSION]:
+        raise RegistrySchemaError(
+            f"Got a registry with schema version {found}, but expected [{SCHEMA_VERSION}]."
+        )
+
+
+def unknown_model(model: str) -> UnknownModelError:
+    """Return the error for a model that is not registered."""
+    return UnknownModelError(f"Got model {model!r}, but no model of that name is registered.")
+
+
+def unknown_version(model: str, version: int) -> UnknownVersionError:
+    """Return the error for a version that the model does not have."""
+    return UnknownVersionError(f"Got version {version}, but model {model!r} has no such version.")
+
+
+def unknown_alias(model: str, alias: str) -> UnknownAliasError:
+    """Return the error for an alias that the model does not have."""
+    return UnknownAliasError(f"Got alias {alias!r}, but model {model!r} has no such alias.")

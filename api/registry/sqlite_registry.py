@@ -1,0 +1,130 @@
+"""Reads the registry from its SQLite file without SQLAlchemy, whose import is half a start."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from api.registry.registered_version import (
+    RegisteredVersion,
+    check_schema_version,
+    unknown_alias,
+    unknown_model,
+    unknown_version,
+)
+
+__all__ = ["SqliteRegistry"]
+
+# The tables are defined in `api.registry.tables`, which this module must not import. A test
+# compares every answer with `ModelRegistry`, over the tables as SQLModel makes them.
+_COLUMNS: Final = (
+    "SELECT v.model, v.version, v.manifest_sha256, v.model_sha256, v.created_at, v.created_by,"
+    " v.reason FROM model_version v"
+)
+
+
+class SqliteRegistry:
+    """The registry in a SQLite file, for reading: a fresh connection and one snapshot a call.
+
+    Parameters
+    ----------
+    path
+        The file, with its tables.
+    busy_timeout_sec
+        How long a call waits for a publisher's lock.
+
+    Raises
+    ------
+    RegistrySchemaError
+        If the tables are of a release that this one does not know.
+    sqlite3.Error
+        If the file or its tables are missing, or cannot be read.
+    """
+
+    failures = (sqlite3.Error,)
+
+    def __init__(self, path: Path, *, busy_timeout_sec: float) -> None:
+        # Never makes the file: a registry that went away must not come back empty.
+        self._uri = f"{path.absolute().as_uri()}?mode=rw"
+        self._busy_timeout_sec = busy_timeout_sec
+        with self._snapshot() as connection:
+            rows = connection.execute("SELECT version FROM schema_version").fetchall()
+        check_schema_version([version for (version,) in rows])
+
+    def list_models(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        with self._snapshot() as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM model ORDER BY name")]
+
+    def list_versions(self, model: str) -> list[RegisteredVersion]:
+        """Return all versions of `model`, the newest first; see `RegistryReader`."""
+        with self._snapshot() as connection:
+            _require_model(connection, model)
+            rows = connection.execute(
+                f"{_COLUMNS} WHERE v.model = ? ORDER BY v.version DESC", (model,)
+            )
+            return [_read_version(row) for row in rows]
+
+    def list_aliases(self, model: str) -> dict[str, int]:
+        """Return the version of each alias of `model`, sorted by alias; see `RegistryReader`."""
+        with self._snapshot() as connection:
+            _require_model(connection, model)
+            query = "SELECT alias, version FROM model_alias WHERE model = ? ORDER BY alias"
+            return dict(connection.execute(query, (model,)).fetchall())
+
+    def get_version(self, model: str, version: int) -> RegisteredVersion:
+        """Return one version of `model`; see `RegistryReader`."""
+        with self._snapshot() as connection:
+            _require_model(connection, model)
+            query = f"{_COLUMNS} WHERE v.model = ? AND v.version = ?"
+            row = connection.execute(query, (model, version)).fetchone()
+        if row is None:
+            raise unknown_version(model, version)
+        return _read_version(row)
+
+    def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
+        """Return the version of `model` that `alias` points to; see `RegistryReader`."""
+        with self._snapshot() as connection:
+            _require_model(connection, model)
+            query = (
+                f"{_COLUMNS} JOIN model_alias a ON a.model = v.model AND a.version = v.version"
+                " WHERE a.model = ? AND a.alias = ?"
+            )
+            row = connection.execute(query, (model, alias)).fetchone()
+        if row is None:
+            raise unknown_alias(model, alias)
+        return _read_version(row)
+
+    def close(self) -> None:
+        """Do nothing: no connection outlives its call."""
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(
+            self._uri, uri=True, timeout=self._busy_timeout_sec, isolation_level=None
+        )
+        with closing(connection):
+            connection.execute("BEGIN")
+            yield connection
+
+
+def _require_model(connection: sqlite3.Connection, model: str) -> None:
+    if connection.execute("SELECT 1 FROM model WHERE name = ?", (model,)).fetchone() is None:
+        raise unknown_model(model)
+
+
+def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
+    model, version, manifest_sha256, model_sha256, created_at, created_by, reason = row
+    return RegisteredVersion(
+        model=model,
+        version=version,
+        manifest_sha256=manifest_sha256,
+        model_sha256=model_sha256,
+        created_at=datetime.fromisoformat(created_at).replace(tzinfo=UTC),
+        created_by=created_by,
+        reason=reason,
+    )
