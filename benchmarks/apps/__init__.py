@@ -1,0 +1,1 @@
+"""Small applications that are measured beside the service. They are programs, not a library."""

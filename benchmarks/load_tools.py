@@ -1,0 +1,96 @@
+"""The two load tools: wrk for the most a server can answer, k6 for its latency at a fixed rate.
+
+wrk keeps each connection busy, the next request following the last answer, so its latencies
+are those of a server under full load. k6 sends at a fixed rate whatever the server does; a
+stall then shows in every request that it held up.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.server_process import LOAD_CORE, ServerError, pinned
+
+__all__ = ["FixedRate", "FullLoad", "run_k6", "run_wrk"]
+
+SCRIPTS: Final = Path(__file__).with_name("load")
+
+
+@dataclass(frozen=True, slots=True)
+class FullLoad:
+    """What wrk saw: answers a second, and the latency of a request in milliseconds."""
+
+    per_sec: float
+    p50_ms: float
+    p99_ms: float
+    requests: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRate:
+    """What k6 saw at a fixed rate: latencies in milliseconds, failed and unsent requests."""
+
+    per_sec: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    failed: int
+    dropped: int
+
+
+def run_wrk(wrk: str, base: str, lines: Path, *, connections: int, duration_sec: float) -> FullLoad:
+    """Post ``lines`` to ``base`` over some keep-alive connections, each always busy.
+
+    Parameters
+    ----------
+    lines
+        One request a line: a path, a space, and a JSON body.
+    duration_sec
+        How long; wrk counts whole seconds, so it is rounded up.
+    """
+    command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(duration_sec))}s"]
+    command += ["--latency", "--timeout", "10s", "-s", str(SCRIPTS / "post_lines.lua")]
+    seen = _run([*command, base, "--", str(lines)])
+    return FullLoad(
+        per_sec=seen["requests"] / seen["duration_us"] * 1e6,
+        p50_ms=seen["p50_us"] / 1e3,
+        p99_ms=seen["p99_us"] / 1e3,
+        requests=seen["requests"],
+        errors=seen["bad_status"] + seen["broken"],
+    )
+
+
+def run_k6(k6: str, base: str, lines: Path, *, per_sec: int, duration_sec: int) -> FixedRate:
+    """Post ``lines`` to ``base`` at a fixed rate, whatever the server does."""
+    command = [k6, "run", "--quiet", "--no-usage-report", "--log-output", "none"]
+    variables = {
+        "BASE": base,
+        "LINES": str(lines.resolve()),
+        "RATE": str(per_sec),
+        "DURATION": f"{duration_sec}s",
+    }
+    for name, value in variables.items():
+        command += ["-e", f"{name}={value}"]
+    return FixedRate(
+        **{
+            name: value
+            for name, value in _run([*command, str(SCRIPTS / "post_at_rate.js")]).items()
+            if name != "requests"
+        }
+    )
+
+
+def _run(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(  # noqa: S603 - built above
+        pinned(command, LOAD_CORE), capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        raise ServerError(f"Got from {command[0]}:\n{done.stdout}{done.stderr}")
+    seen: dict[str, Any] = json.loads(lines[-1])
+    return seen
