@@ -40,3 +40,5 @@ plane_performance_table = lake_table(
 )
 origin_weather_table = lake_table("origin_weather", "A row for each hour, known when it is over.")
 plane_register_table = lake_table("plane_register", "A row for each plane of the register.")
+origin_airport_table = lake_table("origin_airport", "A row for each airport of departure.")
+destination_airport_table = lake_table("destination_airport", "A row for each airport of arrival.")

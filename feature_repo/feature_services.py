@@ -11,7 +11,7 @@ from feature_views import (
     route_performance,
     station_performance,
 )
-from request_features import departure_time
+from request_features import departure_time, flight_path, plane_rest
 
 arrival_delay_v1 = FeatureService(
     name="arrival_delay_v1",
@@ -22,11 +22,20 @@ arrival_delay_v1 = FeatureService(
         station_performance,
         destination_performance,
         route_performance,
-        plane_performance,
+        # Not when it last arrived: an instant is no column, `plane_rest` counts from it.
+        plane_performance[
+            [
+                "plane_last_departure_delay",
+                "plane_last_arrival_delay",
+                "plane_arrival_delay_mean_7d",
+            ]
+        ],
         origin_weather,
         plane_register,
         # Not its day of year: the models are trained on one year and asked about days that
         # they have never seen.
         departure_time[["local_hour", "local_weekday"]],
+        flight_path,
+        plane_rest,
     ],
 )

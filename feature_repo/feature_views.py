@@ -12,7 +12,7 @@ from datetime import timedelta
 import data_sources
 from entities import carrier, destination, origin, plane
 from feast import FeatureView, Field
-from feast.types import Float32, Int64, PrimitiveFeastType, String
+from feast.types import Float32, Float64, Int64, PrimitiveFeastType, String, UnixTimestamp
 
 
 def feature(
@@ -43,6 +43,17 @@ def _share(name: str, description: str, window: str) -> Field:
 
 def _count(name: str, description: str, window: str | None = None) -> Field:
     return feature(name, Int64, description, unit="flights", window=window)
+
+
+def _position(airport: str) -> list[Field]:
+    return [
+        feature(
+            f"{airport}_latitude_degrees", Float64, "Latitude, north positive.", unit="degrees"
+        ),
+        feature(
+            f"{airport}_longitude_degrees", Float64, "Longitude, east positive.", unit="degrees"
+        ),
+    ]
 
 
 def _key(name: str) -> Field:
@@ -144,6 +155,7 @@ plane_performance = FeatureView(
         feature("plane_last_departure_delay", Int64, "Latest departure delay.", unit="minutes"),
         feature("plane_last_arrival_delay", Int64, "Latest arrival delay.", unit="minutes"),
         _delay("plane_arrival_delay_mean_7d", "Mean arrival delay.", "7d"),
+        feature("plane_last_arrived_at", UnixTimestamp, "Latest arrival.", unit="instant"),
     ],
 )
 
@@ -179,4 +191,22 @@ plane_register = FeatureView(
         feature("plane_seats", Int64, "Seats.", unit="seats"),
         feature("plane_manufacturer", String, "Manufacturer; the small ones are `other`."),
     ],
+)
+
+origin_airport = FeatureView(
+    name="origin_airport",
+    description="Where the airport of departure lies.",
+    entities=[origin],
+    ttl=timedelta(0),
+    source=data_sources.origin_airport_table,
+    schema=[_key("origin"), *_position("origin")],
+)
+
+destination_airport = FeatureView(
+    name="destination_airport",
+    description="Where the airport of arrival lies.",
+    entities=[destination],
+    ttl=timedelta(0),
+    source=data_sources.destination_airport_table,
+    schema=[_key("dest"), *_position("dest")],
 )

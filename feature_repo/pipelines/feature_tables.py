@@ -20,9 +20,10 @@ from pipelines.rolling_statistics import (
 
 __all__ = [
     "FLIGHT_LAG",
+    "ISLAND_POSITIONS",
     "LATE_MINUTES",
     "LEAD_TIME",
-    "PLANES_KNOWN_AT",
+    "REGISTERS_KNOWN_AT",
     "WEATHER_LAG",
     "WEATHER_PERIOD",
     "build_arrival_labels",
@@ -45,8 +46,16 @@ WEATHER_PERIOD: Final = timedelta(hours=1)
 WEATHER_LAG: Final = timedelta(minutes=5)
 """From the end of that hour until the row is in the table."""
 
-PLANES_KNOWN_AT: Final = datetime(2013, 1, 1, tzinfo=UTC)
-"""The plane register has no dates; it counts as known from before the first flight."""
+REGISTERS_KNOWN_AT: Final = datetime(2013, 1, 1, tzinfo=UTC)
+"""The registers of planes and airports have no dates; they count as known before any flight."""
+
+ISLAND_POSITIONS: Final = {
+    "BQN": (18.494861, -67.129444),
+    "PSE": (18.008303, -66.563028),
+    "SJU": (18.439417, -66.001833),
+    "STT": (18.337306, -64.973361),
+}
+"""Latitude and longitude of the destinations that the airport table lacks."""
 
 _MAKERS: Final = (
     "AIRBUS",
@@ -71,8 +80,8 @@ def outcome_events(flights: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        Keys, ``event_timestamp``, ``distance``, ``arrival_delay`` in minutes and ``late``
-        (null for a cancelled or diverted flight), and ``cancelled``.
+        Keys, ``event_timestamp``, ``distance``, ``arrived_at``, ``arrival_delay`` in minutes
+        and ``late`` (null for a cancelled or diverted flight), and ``cancelled``.
     """
     return flights.select(
         "carrier",
@@ -81,6 +90,7 @@ def outcome_events(flights: pl.DataFrame) -> pl.DataFrame:
         "tailnum",
         "distance",
         "cancelled",
+        "arrived_at",
         pl.col("outcome_known_at").alias(EVENT_TIMESTAMP),
         pl.col("arr_delay").alias("arrival_delay"),
         late=pl.col("arr_delay") >= LATE_MINUTES,
@@ -116,7 +126,7 @@ def overdue_events(flights: pl.DataFrame) -> pl.DataFrame:
 
 
 def build_feature_tables(
-    flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame
+    flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame, airports: pl.DataFrame
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """Yield each feature table by the name of its view.
 
@@ -124,7 +134,7 @@ def build_feature_tables(
     ----------
     flights : polars.DataFrame
         Sound flights with their times.
-    weather, planes : polars.DataFrame
+    weather, planes, airports : polars.DataFrame
         Sound rows of the source tables.
 
     Yields
@@ -143,6 +153,9 @@ def build_feature_tables(
     yield "plane_performance", _flight_statistics(both, ["tailnum"], _PLANE)
     yield "origin_weather", _build_weather(weather)
     yield "plane_register", _build_plane_register(planes)
+    positions = _airport_positions(airports)
+    for key, name in (("origin", "origin_airport"), ("dest", "destination_airport")):
+        yield name, _build_airport(positions, flights[key], key)
 
 
 _CARRIER = {
@@ -179,6 +192,7 @@ _ROUTE_STATISTICS = {
 _PLANE = {
     "plane_last_departure_delay": latest("departure_delay"),
     "plane_last_arrival_delay": latest("arrival_delay"),
+    "plane_last_arrived_at": latest("arrived_at"),
     "plane_arrival_delay_mean_7d": mean_over("arrival_delay", "7d"),
 }
 
@@ -214,7 +228,7 @@ def _build_weather(weather: pl.DataFrame) -> pl.DataFrame:
 
 
 def _build_plane_register(planes: pl.DataFrame) -> pl.DataFrame:
-    known_at = pl.lit(PLANES_KNOWN_AT, pl.Datetime("us", "UTC"))
+    known_at = pl.lit(REGISTERS_KNOWN_AT, pl.Datetime("us", "UTC"))
     return planes.select(
         "tailnum",
         pl.col("year").alias("plane_year_built"),
@@ -232,6 +246,32 @@ def _maker(manufacturer: pl.Expr) -> pl.Expr:
         starts = manufacturer.str.starts_with(name)
         maker = pl.when(starts).then(pl.lit(name.lower())).otherwise(maker)
     return pl.when(manufacturer.is_not_null()).then(maker)
+
+
+def _airport_positions(airports: pl.DataFrame) -> pl.DataFrame:
+    """Return ``faa``, ``lat`` and ``lon`` of every airport, `ISLAND_POSITIONS` included."""
+    islands = pl.DataFrame(
+        [(faa, *position) for faa, position in ISLAND_POSITIONS.items()],
+        schema={"faa": pl.String, "lat": pl.Float64, "lon": pl.Float64},
+        orient="row",
+    )
+    listed = airports.select("faa", "lat", "lon")
+    return pl.concat([listed, islands.join(listed, on="faa", how="anti")])
+
+
+def _build_airport(positions: pl.DataFrame, codes: pl.Series, key: str) -> pl.DataFrame:
+    known_at = pl.lit(REGISTERS_KNOWN_AT, pl.Datetime("us", "UTC"))
+    return (
+        positions.filter(pl.col("faa").is_in(codes.unique().implode()))
+        .select(
+            pl.col("faa").alias(key),
+            pl.col("lat").alias(f"{key}_latitude_degrees"),
+            pl.col("lon").alias(f"{key}_longitude_degrees"),
+            known_at.alias(EVENT_TIMESTAMP),
+            known_at.alias(CREATED),
+        )
+        .sort(key)
+    )
 
 
 def build_arrival_labels(flights: pl.DataFrame) -> pl.DataFrame:

@@ -109,7 +109,8 @@ def _validate_all(tables: SourceTables) -> dict[str, ValidatedTable]:
 
 def _build_all(parted: dict[str, ValidatedTable]) -> Iterator[tuple[str, pl.DataFrame]]:
     flights = parted["flights"].valid
-    yield from build_feature_tables(flights, parted["weather"].valid, parted["planes"].valid)
+    others = (parted[name].valid for name in ("weather", "planes", "airports"))
+    yield from build_feature_tables(flights, *others)
     yield "arrival_labels", build_arrival_labels(flights)
 
 

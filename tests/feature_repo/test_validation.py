@@ -75,7 +75,9 @@ def test_a_broken_row_is_quarantined_with_its_reasons(
 
 
 def test_a_zone_that_does_not_exist_is_quarantined() -> None:
-    result = validate(as_text([{"faa": "ATL", "tzone": "America/Atlanta"}]), AIRPORTS)
+    result = validate(
+        as_text([{"faa": "ATL", "lat": 33.6, "lon": -84.4, "tzone": "America/Atlanta"}]), AIRPORTS
+    )
     assert result.quarantine[REASONS].item()[0].startswith("tzone fails isin(")
 
 

@@ -12,14 +12,15 @@ from pipelines.source_tables import SourceTables
 Row = dict[str, Any]
 
 AIRPORTS: tuple[Row, ...] = tuple(
-    {"faa": faa, "tzone": zone}
-    for faa, zone in {
-        "ATL": "America/New_York",
-        "IAH": "America/Chicago",
-        "LAX": "America/Los_Angeles",
-        "PHX": "America/Phoenix",
-        "HNL": "Pacific/Honolulu",
-    }.items()
+    {"faa": faa, "lat": lat, "lon": lon, "tzone": zone}
+    for faa, lat, lon, zone in (
+        ("EWR", 40.6925, -74.168667, "America/New_York"),
+        ("ATL", 33.636719, -84.428067, "America/New_York"),
+        ("IAH", 29.984433, -95.341442, "America/Chicago"),
+        ("LAX", 33.942536, -118.408075, "America/Los_Angeles"),
+        ("PHX", 33.434278, -112.011583, "America/Phoenix"),
+        ("HNL", 21.318681, -157.922428, "Pacific/Honolulu"),
+    )
 )
 
 
