@@ -186,7 +186,8 @@ async def _ask_through_client(client: RedisCluster, question: RedisQuestion) -> 
     parser.feed(b"".join(question.commands))
     pipeline = client.pipeline()
     for _ in question.commands:
-        pipeline.execute_command(*parser.gets())
+        _, *arguments = parser.gets()
+        pipeline.execute_command("HMGET", *arguments)
     replies: list[Any] = await pipeline.execute()
     if [len(reply) for reply in replies if type(reply) is list] != question.widths:
         raise OnlineStoreUnavailableError(

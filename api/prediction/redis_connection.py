@@ -8,6 +8,7 @@ would still deliver could be another request's answer.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,7 +20,10 @@ from api.errors import OnlineStoreUnavailableError
 from api.prediction.redis_layout import HashReply
 from api.prediction.redis_replies import translate_error
 
-__all__ = ["LossListener", "RedisConnection", "RedisRequest"]
+__all__ = ["NO_DEADLINE", "LossListener", "RedisConnection", "RedisRequest"]
+
+NO_DEADLINE: Final = math.inf
+"""The deadline of a request whose sender watches the clock."""
 
 _MAX_IN_FLIGHT: Final = 1024
 _MAX_IN_FLIGHT_BYTES: Final = 32 * 1024 * 1024
@@ -115,7 +119,7 @@ class RedisConnection(asyncio.Protocol):
         assert self._transport is not None
         self._in_flight.append(request)
         self._in_flight_bytes += size
-        if self._watch is None:
+        if self._watch is None and request.deadline != NO_DEADLINE:
             self._watch = self._loop.call_at(request.deadline, self._check_deadline)
         self._transport.write(request.command)
 

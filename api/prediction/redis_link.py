@@ -26,7 +26,7 @@ import structlog
 from hiredis import ReplyError
 
 from api.errors import OnlineStoreUnavailableError, ServiceError
-from api.prediction.redis_connection import RedisConnection, RedisRequest
+from api.prediction.redis_connection import NO_DEADLINE, RedisConnection, RedisRequest
 from api.prediction.redis_layout import HashReply, RedisQuestion
 from api.prediction.redis_replies import translate_error
 
@@ -186,7 +186,7 @@ class RedisLink:
             [_pack(command) for command in commands],
             None,
             self._loop.create_future(),
-            self._loop.time() + _CONNECT_TIMEOUT_SEC + self._timeout_sec,
+            NO_DEADLINE,
         )
         greeting.is_moved = True
         connection.send(greeting)
