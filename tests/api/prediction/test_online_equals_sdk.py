@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 from feast import FeatureStore
+from feast import ValueType as FeastType
 
 from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from api.errors import OnlineStoreUnavailableError, OnlineValueError
+from api.errors import ModelRefusedError, OnlineStoreUnavailableError, OnlineValueError
 from api.prediction.clock import to_epoch_us
 from api.prediction.feature_plan import CompiledPlan, FeatureMatrix, FeatureStatus
+from api.prediction.open_reader import open_reader
 from api.prediction.sqlite_features import SqliteFeatureReader
+from api.prediction.value_codec import ValueType
 from api.schemas import RequestRow
 from tests.support.manifests import view_plan
-from tests.support.online_stores import EVENT_TIME, ViewSpec, make_store, write_rows
+from tests.support.online_equality import VIEWS as ALL_TYPES
+from tests.support.online_equality import compare_with_sdk
+from tests.support.online_stores import (
+    EVENT_TIME,
+    Online,
+    ViewSpec,
+    make_store,
+    open_online,
+    write_rows,
+)
 
 SIZES = ("small", "big", "größer", "")
 VIEWS = (
@@ -106,20 +118,26 @@ def random_rows(draw: random.Random, view: ViewSpec, share: float) -> list[dict[
     ]
 
 
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def online(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Online]:
+    with open_online(request.param, tmp_path_factory.mktemp(request.param)) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(online: Online, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     draw = random.Random(1)  # noqa: S311 - test data
-    made = make_store(tmp_path_factory.mktemp("sdk"), VIEWS)
+    made = make_store(tmp_path_factory.mktemp("sdk"), VIEWS, online.config)
     for view in VIEWS:
         write_rows(made, view.name, random_rows(draw, view, 0.7))
     return made
 
 
-def read_matrix(
-    path: Path, plan: CompiledPlan, rows: list[RequestRow], now_us: int
-) -> FeatureMatrix:
+def read_matrix(url: str, plan: CompiledPlan, rows: list[RequestRow], now_us: int) -> FeatureMatrix:
     async def read() -> FeatureMatrix:
-        reader = SqliteFeatureReader(path, timeout_sec=5)
+        reader = open_reader(url, timeout_sec=5)
         stored = await reader.read(plan.layout, plan.serialize_keys(rows))
         await reader.close()
         return plan.assemble(rows, stored, now_us)
@@ -127,17 +145,35 @@ def read_matrix(
     return asyncio.run(read())
 
 
-def online_path(store: FeatureStore) -> Path:
-    return Path(store.config.online_store.path)
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_100_000_cells_of_every_type_equal_the_sdk(tmp_path: Path, kind: str) -> None:
+    with open_online(kind, tmp_path / "online") as online:
+        store = make_store(tmp_path, ALL_TYPES, online.config)
+        reader = open_reader(online.url, timeout_sec=5)
+        draw = random.Random(3)  # noqa: S311 - test data
+        compared = asyncio.run(
+            compare_with_sdk(store, reader, draw, 100_000, tells_missing=kind == "sqlite")
+        )
+    assert compared.n_cells >= 100_000
+    assert compared.n_null > 10_000
+    assert compared.n_missing > 10_000
 
 
-def test_100_000_random_cells_equal_the_sdk(store: FeatureStore) -> None:
+@pytest.mark.parametrize("kind", sorted(set(FeastType.__members__) - set(ValueType.__members__)))
+def test_a_type_that_is_no_scalar_is_refused_by_its_name(kind: str) -> None:
+    view = view_plan("gate", {"gate_number": "INT32"}, {"walk": kind})
+    plan = FeaturePlan(project="trial", feature_service="gate_v1", views=(view,), columns=())
+    with pytest.raises(ModelRefusedError, match=f"'gate:walk' of type {kind},"):
+        CompiledPlan(FIELDS, plan)
+
+
+def test_100_000_numbers_of_the_matrix_equal_the_sdk(store: FeatureStore, online: Online) -> None:
     draw = random.Random(2)  # noqa: S311 - test data
     names = [field.name for field in FIELDS]
     rows: list[RequestRow] = [
         tuple(draw.choice(key_values(name)) for name in names) for _ in range(N_ROWS)
     ]
-    matrix = read_matrix(online_path(store), CompiledPlan(FIELDS, PLAN), rows, EVENT_US)
+    matrix = read_matrix(online.url, CompiledPlan(FIELDS, PLAN), rows, EVENT_US)
     answer = store.get_online_features(
         features=[f"{view.name}:{feature}" for view, feature in FEATURES],
         entity_rows=[dict(zip(names, row, strict=True)) for row in rows],
@@ -162,9 +198,9 @@ def test_100_000_random_cells_equal_the_sdk(store: FeatureStore) -> None:
     assert seen == {FeatureStatus.PRESENT, FeatureStatus.NULL, FeatureStatus.MISSING}
 
 
-def test_a_null_key_matches_nothing(store: FeatureStore) -> None:
+def test_a_null_key_matches_nothing(store: FeatureStore, online: Online) -> None:
     rows: list[RequestRow] = [(None, None, None, "A0", None)]
-    matrix = read_matrix(online_path(store), CompiledPlan(FIELDS, PLAN), rows, EVENT_US)
+    matrix = read_matrix(online.url, CompiledPlan(FIELDS, PLAN), rows, EVENT_US)
     assert np.isnan(matrix.values).all()
     assert (matrix.status == FeatureStatus.MISSING).all()
 
@@ -194,7 +230,9 @@ def test_both_bounds_of_the_ttl_are_inclusive_to_the_microsecond(
         columns=(Column(name="walk", view="gate", feature="walk"),),
     )
     rows: list[RequestRow] = [(None, None, 1, None, None)]
-    matrix = read_matrix(online_path(store), CompiledPlan(FIELDS, plan), rows, now_us)
+    matrix = read_matrix(
+        f"sqlite:///{tmp_path}/online.db", CompiledPlan(FIELDS, plan), rows, now_us
+    )
     assert matrix.status.tolist() == [[status]]
     expected = [[2.5 if status is FeatureStatus.PRESENT else np.nan]]
     np.testing.assert_array_equal(matrix.values, expected)
@@ -240,7 +278,7 @@ def test_what_is_not_feasts_layout_is_refused_by_the_views_name(
     path, plan = gates
     change(path, statement)
     with pytest.raises(error, match=message):
-        read_matrix(path, plan, ROW, EVENT_US)
+        read_matrix(f"sqlite:///{path}", plan, ROW, EVENT_US)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a database" * 100])
@@ -252,7 +290,7 @@ def test_a_store_that_is_not_there_is_unavailable(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(OnlineStoreUnavailableError) as raised:
-        read_matrix(path, plan, ROW, EVENT_US)
+        read_matrix(f"sqlite:///{path}", plan, ROW, EVENT_US)
     assert str(path) not in str(raised.value)
 
 
