@@ -11,7 +11,9 @@ __all__ = ["open_reader"]
 
 _SQLITE: Final = "sqlite:///"
 _REDIS: Final = ("redis://", "rediss://", "unix://", "redis+cluster://", "redis+sentinel://")
+_FEAST: Final = "feast:///"
 _SQLITE_TIMEOUT_SEC: Final = 1.0
+_FEAST_TIMEOUT_SEC: Final = 1.0
 _REDIS_TIMEOUT_SEC: Final = 0.05
 
 
@@ -22,14 +24,16 @@ def open_reader(url: str, *, timeout_sec: float | None) -> OnlineFeatureReader:
     ----------
     url
         ``sqlite:///<path>``, or an address of Redis: ``redis://``, ``rediss://``, ``unix://``,
-        ``redis+cluster://``, ``redis+sentinel://``.
+        ``redis+cluster://``, ``redis+sentinel://``; or ``feast:///<path>`` of a
+        ``feature_store.yaml``, for any other store that Feast's SDK reads.
     timeout_sec
-        How long a read may take; ``None`` means 1 s for SQLite and 50 ms for Redis.
+        How long a read may take; ``None`` means 50 ms for Redis and 1 s for the others.
 
     Raises
     ------
     ValueError
-        If `url` is not such an address. The message does not show it: it may hold a password.
+        If `url` is not such an address, or Feast is needed and not installed. The message does
+        not show the address: it may hold a password.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         from api.prediction.sqlite_features import SqliteFeatureReader
@@ -38,9 +42,15 @@ def open_reader(url: str, *, timeout_sec: float | None) -> OnlineFeatureReader:
         return SqliteFeatureReader(path, timeout_sec=timeout_sec or _SQLITE_TIMEOUT_SEC)
     if url.startswith(_REDIS):
         return _open_redis(url, timeout_sec or _REDIS_TIMEOUT_SEC)
+    if url.startswith(_FEAST) and len(url) > len(_FEAST):
+        # Feast takes seconds to import, and need not be installed.
+        from api.prediction.feast_features import FeastFeatureReader
+
+        path = Path(url.removeprefix(_FEAST))
+        return FeastFeatureReader(path, timeout_sec=timeout_sec or _FEAST_TIMEOUT_SEC)
     raise ValueError(
-        f"Got an unknown kind of address in ZEROSKEW_ONLINE_STORE, but expected {_SQLITE}<path> "
-        f"or one that begins with {', '.join(_REDIS)}."
+        f"Got an unknown kind of address in ZEROSKEW_ONLINE_STORE, but expected {_SQLITE}<path>, "
+        f"{_FEAST}<path> or one that begins with {', '.join(_REDIS)}."
     )
 
 
