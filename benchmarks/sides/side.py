@@ -67,6 +67,7 @@ class Side(ABC):
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.server: ServerProcess | None = None
+        self._lines: dict[int, Path] = {}
 
     @property
     def label(self) -> str:
@@ -134,9 +135,12 @@ class Side(ABC):
 
     def lines(self, n_rows: int) -> Path:
         """Return the file of all requests of ``n_rows``."""
-        batches = self.context.project.batches(n_rows)
-        requests = [as_line(*self.request(batch)) for batch in batches]
-        return write_lines(self.folder / f"requests-{n_rows}.txt", requests)
+        if n_rows not in self._lines:
+            batches = self.context.project.batches(n_rows)
+            requests = [as_line(*self.request(batch)) for batch in batches]
+            path = self.folder / f"requests-{n_rows}.txt"
+            self._lines[n_rows] = write_lines(path, requests)
+        return self._lines[n_rows]
 
 
 def ask(url: str, body: Any) -> Any:
@@ -158,11 +162,13 @@ def require_close(label: str, got: Sequence[Any], expected: Sequence[Any]) -> No
     ServerError
         If they differ.
     """
-    pairs = zip(got, expected, strict=False)
-    if len(got) != len(expected) or not all(_is_close(*pair) for pair in pairs):
-        raise ServerError(
-            f"Got {list(got)[:5]} … from {label}, but expected {list(expected)[:5]} …"
-        )
+    if len(got) != len(expected):
+        raise ServerError(f"Got {len(got)} values from {label}, but expected {len(expected)}")
+    for row, pair in enumerate(zip(got, expected, strict=True)):
+        if not _is_close(*pair):
+            raise ServerError(
+                f"Got {pair[0]!r} in row {row} from {label}, but expected {pair[1]!r}"
+            )
 
 
 def _is_close(got: Any, expected: Any) -> bool:

@@ -1,0 +1,205 @@
+"""Measuring servers under load: at full load, and at a fixed rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.load_tools import FullLoad, run_k6, run_wrk
+from benchmarks.server_process import ServerError
+from benchmarks.sides.fastapi_sdk import UsualSdk
+from benchmarks.sides.side import Side
+
+__all__ = ["CONNECTIONS", "Durations", "HttpMeasures", "find_measure"]
+
+CONNECTIONS: Final = (1, 8, 64)
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How long and how often everything is measured."""
+
+    is_quick: bool
+
+    @property
+    def repeats(self) -> int:
+        """How many rounds; every round measures every side once."""
+        return 1 if self.is_quick else 3
+
+    @property
+    def full_load_sec(self) -> int:
+        """One measurement with wrk."""
+        return 1 if self.is_quick else 2
+
+    @property
+    def fixed_rate_sec(self) -> int:
+        """One measurement with k6."""
+        return 3 if self.is_quick else 10
+
+
+class HttpMeasures:
+    """Takes the measurements.
+
+    Parameters
+    ----------
+    wrk, k6
+        The load tools.
+    durations
+        How long and how often.
+    say
+        Is told what is being done.
+    """
+
+    def __init__(self, wrk: str, k6: str, durations: Durations, say: Callable[[str], None]) -> None:
+        self._wrk = wrk
+        self._k6 = k6
+        self._durations = durations
+        self._say = say
+
+    def choose_ways(self, sides: Sequence[Side]) -> dict[str, dict[str, float]]:
+        """Let each SDK application take its fastest way; return what each way reached."""
+        ways = {}
+        for side in sides:
+            if isinstance(side, UsualSdk):
+                ways[side.label] = side.choose_way(self._wrk, self._durations.full_load_sec)
+                self._say(f"{side.label} takes {side.way!r}: {ways[side.label]}")
+        return ways
+
+    def measure_full_load(self, sides: Sequence[Side]) -> list[dict[str, Any]]:
+        """Check every side, then load all of them in turn, round after round.
+
+        Returns
+        -------
+        measures
+            For each side, number of rows, and number of connections what was seen, each
+            figure a list with one entry a round.
+        """
+        cells: dict[tuple[Side, int, int], dict[str, Any]] = {}
+        for side in sides:
+            for n_rows in side.n_rows:
+                self._say(f"checking {side.label}, {n_rows} rows")
+                side.check(n_rows)
+                self._load(side, n_rows, 8)  # Warms the side up; not counted.
+                for connections in CONNECTIONS:
+                    cells[side, n_rows, connections] = _new_measure(side, n_rows, connections)
+        for round_number in range(self._durations.repeats):
+            for n_rows in (1, 10, 100):
+                for connections in CONNECTIONS:
+                    self._say(f"round {round_number + 1}: {n_rows} rows, {connections} connections")
+                    for side in sides:
+                        if n_rows in side.n_rows:
+                            cell = cells[side, n_rows, connections]
+                            self._load(side, n_rows, connections, cell)
+        for side in sides:
+            for (measured, _, _), cell in cells.items():
+                if measured is side and side.server is not None:
+                    cell["resident_mb"] = side.server.resident_mb()
+        return list(cells.values())
+
+    def measure_one_row(self, sides: Sequence[Side]) -> list[dict[str, Any]]:
+        """Load the sides in turn with requests of one row over 8 connections."""
+        cells = [_new_measure(side, 1, 8) for side in sides]
+        for side in sides:
+            side.check(1)
+            self._load(side, 1, 8)
+        for round_number in range(self._durations.repeats):
+            self._say(f"round {round_number + 1} of {', '.join(side.label for side in sides)}")
+            for side, cell in zip(sides, cells, strict=True):
+                self._load(side, 1, 8, cell)
+        for side, cell in zip(sides, cells, strict=True):
+            assert side.server is not None
+            cell["resident_mb"] = side.server.resident_mb()
+        return cells
+
+    def measure_fixed_rate(
+        self, sides: Sequence[Side], full_load: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Ask the sides at half the peak of the slowest of them, one row a request.
+
+        The empty endpoint is asked at the same rate: its latencies are what the tool, the
+        kernel and the framework add.
+        """
+        peaks = {
+            side: max(
+                median(find_measure(full_load, side.label, 1, n)["per_sec"]) for n in CONNECTIONS
+            )
+            for side in sides
+        }
+        measures = []
+        for side in sides:
+            own = peaks[side] if side.store != "none" else min(peaks.values())
+            per_sec = int(own / 2)
+            self._say(f"{per_sec} requests a second to {side.label}")
+            seen = [self._ask_at(side, per_sec) for _ in range(self._durations.repeats)]
+            measures.append(
+                {"label": side.label, "rate": per_sec, "peak": peaks[side], "seen": seen}
+            )
+        return measures
+
+    def _ask_at(self, side: Side, per_sec: int) -> dict[str, Any]:
+        seen = run_k6(
+            self._k6,
+            side.base,
+            side.lines(1),
+            per_sec=per_sec,
+            duration_sec=self._durations.fixed_rate_sec,
+        )
+        if seen.failed:
+            raise ServerError(
+                f"Got {seen.failed} failed requests from {side.label}, but expected 0"
+            )
+        return asdict(seen)
+
+    def _load(
+        self, side: Side, n_rows: int, connections: int, cell: dict[str, Any] | None = None
+    ) -> FullLoad:
+        assert side.server is not None
+        before = side.server.cpu_sec()
+        load = run_wrk(
+            self._wrk,
+            side.base,
+            side.lines(n_rows),
+            connections=connections,
+            duration_sec=self._durations.full_load_sec,
+        )
+        if load.errors:
+            raise ServerError(f"Got {load.errors} errors from {side.label}, but expected 0")
+        if cell is not None:
+            # A request that was under way when wrk stopped has cost CPU and is not counted.
+            cell["cpu_us"].append((side.server.cpu_sec() - before) / load.requests * 1e6)
+            for name in ("per_sec", "p50_ms", "p99_ms"):
+                cell[name].append(getattr(load, name))
+        return load
+
+
+def find_measure(
+    measures: Sequence[dict[str, Any]], label: str, n_rows: int, connections: int
+) -> dict[str, Any]:
+    """Return the measure of a side with that label.
+
+    Raises
+    ------
+    KeyError
+        If it was not measured.
+    """
+    for measure in measures:
+        if (measure["label"], measure["n_rows"], measure["connections"]) == (
+            label,
+            n_rows,
+            connections,
+        ):
+            return measure
+    raise KeyError(label)
+
+
+def _new_measure(side: Side, n_rows: int, connections: int) -> dict[str, Any]:
+    figures: dict[str, Any] = {name: [] for name in ("per_sec", "p50_ms", "p99_ms", "cpu_us")}
+    return {
+        "label": side.label,
+        "store": side.store,
+        "n_rows": n_rows,
+        "connections": connections,
+        **figures,
+    }

@@ -1,0 +1,106 @@
+"""The targets that the project set itself, and what a run says of each."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.http_measures import CONNECTIONS, find_measure
+from benchmarks.sides.bentoml import BentoMl
+from benchmarks.sides.empty import EmptyFastApi
+from benchmarks.sides.fastapi_sdk import CarefulSdk, UsualSdk
+from benchmarks.sides.feast_serve import FeastServe
+from benchmarks.sides.mlserver import MlServer
+from benchmarks.sides.ours import Ours
+
+__all__ = ["Target", "find_targets", "our_label", "peak"]
+
+CPU_RATIOS: Final = {"redis": {1: 15, 10: 12, 100: 15}, "sqlite": {1: 8, 10: 6, 100: 6}}
+HTTP_RATIOS: Final = (
+    (1, f"{UsualSdk.title}, redis", 5.0),
+    (1, f"{CarefulSdk.title}, redis", 5.0),
+    (1, f"{FeastServe.title}, redis", 15.0),
+    (1, MlServer.title, 2.0),
+    (1, BentoMl.title, None),
+    (1, EmptyFastApi.title, 0.5),
+    (100, f"{UsualSdk.title}, redis", 15.0),
+    (100, f"{CarefulSdk.title}, redis", 15.0),
+)
+P99_OVER_P50: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio, what was wanted, and whether it was reached; ``None`` where nothing was wanted."""
+
+    what: str
+    ratio: float
+    wanted: str
+    is_met: bool | None
+
+
+def find_targets(results: dict[str, Any]) -> list[Target]:
+    """Return the targets for which a run has both sides."""
+    return [*_cpu_targets(results), *_http_targets(results), *_latency_targets(results)]
+
+
+def our_label(store: str) -> str:
+    """Return the label of the service over a store."""
+    return f"{Ours.title}, {store}"
+
+
+def peak(measures: list[dict[str, Any]], label: str, n_rows: int) -> float:
+    """Return the most requests a second that a side answered, over the numbers of connections.
+
+    Raises
+    ------
+    KeyError
+        If the side was not measured.
+    """
+    return max(
+        median(find_measure(measures, label, n_rows, connections)["per_sec"])
+        for connections in CONNECTIONS
+    )
+
+
+def _cpu_targets(results: dict[str, Any]) -> Iterator[Target]:
+    for store, seen in results.get("in_process", {}).items():
+        for n_rows, wanted in CPU_RATIOS[store].items():
+            sdk, ours = (median(seen[name][str(n_rows)]) for name in ("Feast SDK", "Zeroskew"))
+            what = f"CPU of a read, {store}, {n_rows} rows: Feast SDK ÷ ours"
+            yield _judge(what, sdk / ours, wanted, operator.ge, "≥")
+
+
+def _http_targets(results: dict[str, Any]) -> Iterator[Target]:
+    measures = results.get("http", [])
+    labels = {measure["label"] for measure in measures}
+    if our_label("redis") not in labels:
+        return
+    for n_rows, other, wanted in HTTP_RATIOS:
+        if other in labels:
+            ratio = peak(measures, our_label("redis"), n_rows) / peak(measures, other, n_rows)
+            what = f"requests a second, redis, {n_rows} rows: ours ÷ {other}"
+            yield _judge(what, ratio, wanted, operator.ge, "≥")
+
+
+def _latency_targets(results: dict[str, Any]) -> Iterator[Target]:
+    for measure in results.get("latency", []):
+        if measure["label"] != EmptyFastApi.title:
+            ratio = median(seen["p99_ms"] / seen["p50_ms"] for seen in measure["seen"])
+            what = f"p99 ÷ p50 at half of the peak: {measure['label']}"
+            yield _judge(what, ratio, P99_OVER_P50, operator.le, "≤")
+
+
+def _judge(
+    what: str,
+    ratio: float,
+    wanted: float | None,
+    compare: Callable[[float, float], bool],
+    sign: str,
+) -> Target:
+    if wanted is None:
+        return Target(what, ratio, "", None)
+    return Target(what, ratio, f"{sign} {wanted:g}", compare(ratio, wanted))
