@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from api.contract.manifest import (
@@ -215,11 +216,17 @@ def _compile_view(
         key=lambda key: key.name,
     )
     versioning = store.config.registry.enable_online_feature_view_versioning
-    # An alias has the fields of the stored view: only a version has its own.
-    stored_name = compute_versioned_name(view.with_projection(projection), versioning)
+    # An alias has the table and the fields of the stored view: only a version has its own.
+    # Feast's own copies of a view, as `with_projection` makes, forget the number of its version.
+    stored = SimpleNamespace(
+        name=view.name,
+        projection=projection,
+        current_version_number=view.current_version_number,
+    )
+    stored_name = compute_versioned_name(stored, versioning)
     return ViewPlan(
         name=name,
-        table=compute_table_id(store.project, view.with_projection(projection), versioning),
+        table=compute_table_id(store.project, stored, versioning),
         join_keys=tuple(join_keys),
         key_prefix=serialize_entity_key_prefix([key.name for key in join_keys], 3).hex(),
         redis_timestamp_field=f"_ts:{stored_name}",

@@ -330,6 +330,6 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
 def _as_seconds_or_number(values: pl.Series, *, is_stored: bool) -> pl.Series:
     if isinstance(values.dtype, pl.Datetime):
         seconds = values.dt.epoch("us") / 1_000_000
-        # Feast's own conversion cuts off towards zero.
-        values = pl.Series(np.trunc(seconds.fill_null(NAN).to_numpy())) if is_stored else seconds
+        # Materialization cuts off towards the past.
+        values = pl.Series(np.floor(seconds.fill_null(NAN).to_numpy())) if is_stored else seconds
     return values.cast(pl.Float64).fill_null(NAN)

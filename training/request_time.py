@@ -70,7 +70,8 @@ def request_time_view(
         The arguments that a request gives: ``Bool``, ``Int32``, ``Int64``, ``Float32``,
         ``Float64`` or ``UnixTimestamp``. Timestamps reach the function as seconds since the
         Unix epoch, cut off below the microsecond; without a time zone they are UTC. Nulls are
-        NaN.
+        NaN. Feast's own SDK cuts them off below the second where it is asked online; training
+        and the service do not.
     sources : sequence of feast.FeatureView or FeatureViewProjection, optional
         Views, or selections such as ``view[["feature"]]``, all of whose features are arguments
         by their own names, of the same types. Timestamps are cut off below the second, because
@@ -185,7 +186,7 @@ def compute_request_features(
     for one in stored_inputs:
         values = _as_float64(frame[one.column], one.type)
         is_instant = one.type == str(UnixTimestamp)
-        arrays[one.feature] = np.trunc(values) if is_instant else values
+        arrays[one.feature] = np.floor(values) if is_instant else values
     request_function = RequestFunction(
         name=function,
         input_names=tuple(arrays),

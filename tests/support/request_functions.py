@@ -25,3 +25,25 @@ def pass_through(departure: Any, seats: Any, fare: Any, is_direct: Any) -> dict[
         "fare_out": fare + 0.0,
         "is_direct_out": is_direct + 0.0,
     }
+
+
+def combine(
+    asked_at: Any, amount: Any, height: Any, is_open: Any, opened_at: Any, rank: Any, rate: Any
+) -> dict[str, Any]:
+    """Return the inputs as they arrive, and something made of values of both views."""
+    xp = amount.__array_namespace__()
+    return {
+        "asked_at_out": asked_at + 0.0,
+        "height_out": height + 0.0,
+        "is_open_out": is_open + 0.0,
+        "opened_at_out": opened_at + 0.0,
+        "rank_out": rank + 0.0,
+        "rate_out": rate + 0.0,
+        "minutes_open": (asked_at - opened_at) / 60.0,
+        "mixed": xp.sqrt(xp.abs(height * rate)) / amount,
+    }
+
+
+def tenfold(height: Any) -> dict[str, Any]:
+    """Return ten times the height."""
+    return {"tenfold": height * 10.0}

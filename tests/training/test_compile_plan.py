@@ -4,15 +4,17 @@ from typing import Any
 
 import polars as pl
 import pytest
-from feast import FeatureService, FeatureStore, FeatureView, Field, ValueType
+from feast import FeatureService, FeatureStore, FeatureView, Field, RepoConfig, ValueType
+from feast.infra.online_stores.helpers import _mmh3
+from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.types import Array, Bool, FeastType, Float32, Float64, Int64, String, UnixTimestamp
 
 from api.contract.manifest import FieldType, RequestField, RequestInput
 from api.prediction.feature_plan import CompiledPlan as ServicePlan
 from tests.support.feast_repos import entity, feature_store, view, write_table
 from tests.support.model_specs import tiny_spec
-from tests.support.request_functions import new_york_clock
-from training.compile_plan import compile_plan, make_golden_keys
+from tests.support.request_functions import new_york_clock, tenfold
+from training.compile_plan import CompiledPlan, compile_plan, make_golden_keys
 from training.errors import PlanError
 from training.request_time import request_time_view
 
@@ -183,3 +185,150 @@ def test_text_input_of_a_request_time_function_is_refused(tmp_path: Path) -> Non
     request = (field("shop"), field("departure"))
     with pytest.raises(PlanError, match=r"Got text inputs \['departure'\]"):
         compile_plan(store, tiny_spec(request=request))
+
+
+def test_redis_fields_are_those_of_feasts_own_store(tmp_path: Path) -> None:
+    sales = sales_view(tmp_path)
+    store = store_of(tmp_path, sales)
+    (compiled,) = compile_plan(store, tiny_spec(request=REQUEST)).plan.views
+    _, fields = RedisOnlineStore()._generate_hset_keys_for_features(sales, ["sales", "size"])
+    assert [bytes.fromhex(feature.redis_field) for feature in compiled.features] == fields[:2]
+    assert compiled.redis_timestamp_field == fields[2] == "_ts:sales"
+
+
+def test_an_alias_is_read_from_the_fields_of_the_stored_view(tmp_path: Path) -> None:
+    sales = sales_view(tmp_path)
+    alias = sales.with_name("home_sales").with_join_key_map({"shop": "home_shop"})
+    store = store_of(tmp_path, sales, choose=[sales, alias])
+    request = (*REQUEST, field("home_shop"))
+    stored, aliased = compile_plan(store, tiny_spec(request=request)).plan.views
+    assert aliased.name == "home_sales"
+    assert aliased.redis_timestamp_field == "_ts:sales"
+    assert aliased.features == stored.features
+
+
+def test_a_version_has_fields_of_its_own(tmp_path: Path) -> None:
+    first = store_of(tmp_path, sales_view(tmp_path))
+    registry = {
+        "path": str(tmp_path / "registry.db"),
+        "enable_online_feature_view_versioning": True,
+    }
+    store = FeatureStore(
+        config=RepoConfig(
+            project="trial",
+            provider="local",
+            registry=registry,
+            online_store=first.config.online_store,
+            offline_store=first.config.offline_store,
+            entity_key_serialization_version=3,
+            repo_path=tmp_path,
+        )
+    )
+    store.apply([sales_view(tmp_path, {"sales": Float32, "size": String})])
+    version = store.get_feature_view("sales").current_version_number
+    assert version
+    (compiled,) = compile_plan(store, tiny_spec(request=REQUEST)).plan.views
+    assert compiled.table == f"trial_sales_v{version}"
+    assert compiled.redis_timestamp_field == f"_ts:sales_v{version}"
+    assert compiled.features[0].redis_field == _mmh3(f"sales_v{version}:sales").hex()
+
+
+def test_policies_and_defaults_of_the_model_are_in_the_plan(tmp_path: Path) -> None:
+    store = store_of(tmp_path, sales_view(tmp_path, ttl=timedelta(hours=1)))
+    spec = tiny_spec(
+        request=REQUEST,
+        when_stale={"sales": "reject"},
+        when_store_down="defaults",
+        defaults={"sales:sales": 2, "sales:size": "big"},
+    )
+    plan = compile_plan(store, spec).plan
+    assert plan.when_store_down == "defaults"
+    assert plan.views[0].when_stale == "reject"
+    assert [feature.default for feature in plan.views[0].features] == [2, "big"]
+    ServicePlan(
+        REQUEST, CompiledPlan(plan, ()).with_categories({"sales__size": ("big",), "shop": ("a",)})
+    )
+    plain = compile_plan(store, tiny_spec(request=REQUEST)).plan
+    assert plain.when_store_down == "fail"
+    assert plain.views[0].when_stale == "null"
+    assert [feature.default for feature in plain.views[0].features] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"when_stale": {"sails": "null"}}, r"when_stale for \['sails'\].*\['sales'\]"),
+        ({"when_stale": {"sales": "serve"}}, r"for views \['sales'\].*with a time to live"),
+        ({"defaults": {"sales:c": 1}}, r"Got defaults for \['sales:c'\].*'sales:float'"),
+        ({"defaults": {"sales:float": 1e39}}, "Got default 1e\\+39 for feature sales:float"),
+        ({"defaults": {"sales:float": True}}, "Got default True"),
+        ({"defaults": {"sales:double": 10**400}}, "of its type DOUBLE"),
+        ({"defaults": {"sales:double": "1"}}, "Got default '1'"),
+        ({"defaults": {"sales:double": float("nan")}}, "Got default nan"),
+        ({"defaults": {"sales:whole": 2**63}}, "of its type INT64"),
+        ({"defaults": {"sales:whole": 1.5}}, "Got default 1.5"),
+        ({"defaults": {"sales:flag": 1}}, "of its type BOOL"),
+        ({"defaults": {"sales:text": 1}}, "of its type STRING"),
+    ],
+)
+def test_policies_and_defaults_that_do_not_fit_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    features = {"float": Float32, "double": Float64, "whole": Int64, "flag": Bool, "text": String}
+    store = store_of(tmp_path, sales_view(tmp_path, dict(features)))
+    spec = tiny_spec(request=REQUEST, when_store_down="defaults", **changes)
+    with pytest.raises(PlanError, match=message):
+        compile_plan(store, spec)
+
+
+def tenfold_view(source: FeatureView, name: str = "tall") -> Any:
+    output = [Field(name="tenfold", dtype=Float64)]
+    return request_time_view(name=name, function=tenfold, sources=[source], outputs=output)
+
+
+def test_an_instant_is_no_column(tmp_path: Path) -> None:
+    store = store_of(tmp_path, sales_view(tmp_path, {"sold_at": UnixTimestamp}))
+    with pytest.raises(PlanError, match="Got feature sales:sold_at of type UNIX_TIMESTAMP"):
+        compile_plan(store, tiny_spec(request=REQUEST))
+
+
+def test_a_view_with_other_keys_in_the_service_is_refused(tmp_path: Path) -> None:
+    heights = sales_view(tmp_path, {"height": Float64, "other": Float64})
+    mapped = heights[["other"]].with_join_key_map({"shop": "home_shop"})
+    tall = tenfold_view(heights[["height"]])
+    store = store_of(tmp_path, heights, tall, choose=[tall, mapped])
+    request = (*REQUEST, field("home_shop"))
+    with pytest.raises(PlanError, match=r"'sales' with join keys mapped .* view 'tall'"):
+        compile_plan(store, tiny_spec(request=request))
+
+
+def test_one_name_for_two_inputs_is_refused(tmp_path: Path) -> None:
+    heights = sales_view(tmp_path, {"height": Float64})
+    asked = request_time_view(
+        name="asked",
+        function=tenfold,
+        inputs=[Field(name="height", dtype=Float64)],
+        outputs=[Field(name="tenfold", dtype=Float64)],
+    )
+    store = store_of(tmp_path, heights, tenfold_view(heights), asked)
+    request = (*REQUEST, field("height", FieldType.NUMBER))
+    with pytest.raises(PlanError, match="Got input 'height' of on-demand view 'asked'"):
+        compile_plan(store, tiny_spec(request=request))
+
+
+def test_an_on_demand_view_under_another_name_is_refused(tmp_path: Path) -> None:
+    clock = clock_view()
+    store = store_of(tmp_path, clock, choose=[clock.with_name("watch")])
+    with pytest.raises(PlanError, match="Got on-demand view 'clock' under the name 'watch'"):
+        compile_plan(store, tiny_spec(request=REQUEST))
+
+
+def test_only_functions_of_the_request_alone_are_request_only(tmp_path: Path) -> None:
+    heights = sales_view(tmp_path, {"height": Float64})
+    store = store_of(tmp_path, heights, clock_view(), tenfold_view(heights))
+    compiled = compile_plan(store, tiny_spec(request=REQUEST))
+    assert compiled.request_only_features == ("clock__hour", "clock__weekday")
+    assert compiled.plan.request_features == (
+        *compiled.request_only_features,
+        "tall__tenfold",
+    )

@@ -92,7 +92,7 @@ def test_request_matrix_holds_seconds_and_numbers() -> None:
     assert matrix.dtype == np.float64
     widened = float(np.float32(0.1))
     np.testing.assert_array_equal(
-        matrix, [[1704067200.000001, 1.0, 1704067200.0, widened], [NAN, NAN, -1.0, NAN]]
+        matrix, [[1704067200.000001, 1.0, 1704067200.0, widened], [NAN, NAN, -2.0, NAN]]
     )
     np.testing.assert_array_equal(tiny_dataset().request_matrix("test"), matrix[1:])
 

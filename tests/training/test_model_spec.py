@@ -53,6 +53,20 @@ def test_unknown_name_is_refused(tmp_path: Path, name: str) -> None:
             "Got output kind 'probabilities'",
         ),
         ({"name": "Tiny"}, "String should match pattern"),
+        ({"when_stale": {"sales": "guess"}}, "Input should be 'null', 'reject' or 'serve'"),
+        ({"when_store_down": "guess"}, "Input should be 'fail' or 'defaults'"),
+        ({"defaults": {"sales:count": 1}}, r"Got defaults of \['sales:count'\], but expected none"),
+        (
+            {
+                "request": (
+                    RequestField(
+                        name="overrides", type=FieldType.STRING, description="", example="a"
+                    ),
+                ),
+                "columns": (),
+            },
+            r"Got request fields \['overrides'\], but expected other names",
+        ),
     ],
 )
 def test_impossible_declarations_are_refused(changes: dict[str, object], message: str) -> None:
