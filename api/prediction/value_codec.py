@@ -81,6 +81,9 @@ TAGS: Final = {kind: _encode_tag(_FIELDS[kind], wire) for kind, wire in _WIRE_TY
 """The bytes before a value's payload, by type."""
 
 _FIXED: Final = {ValueType.DOUBLE: struct.Struct("<d"), ValueType.FLOAT: struct.Struct("<f")}
+_NO_TIME: Final = -(1 << 63)
+"""What Feast writes for a null time: numpy's ``NaT`` as a whole number."""
+
 _VARINT_BITS: Final = {ValueType.INT32: 32, ValueType.INT64: 64, ValueType.UNIX_TIMESTAMP: 64}
 _HEADER: Final = struct.Struct("<II")
 _KEY_TYPES: Final = {kind: struct.pack("<I", kind) for kind in ValueType}
@@ -173,7 +176,8 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
         raise _damaged(kind)
     if kind is ValueType.BOOL:
         return number != 0
-    return _to_signed(number, _VARINT_BITS[kind])
+    value = _to_signed(number, _VARINT_BITS[kind])
+    return None if kind is ValueType.UNIX_TIMESTAMP and value == _NO_TIME else value
 
 
 def _check_null(data: bytes, kind: ValueType) -> None:

@@ -3,10 +3,13 @@
 import math
 import struct
 
+import numpy as np
 import pytest
+from feast import ValueType as FeastValueType
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types import Value_pb2
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -29,7 +32,7 @@ VALUES = {
     ValueType.DOUBLE: st.floats(),
     ValueType.FLOAT: st.floats(width=32),
     ValueType.BOOL: st.booleans(),
-    ValueType.UNIX_TIMESTAMP: INT64,
+    ValueType.UNIX_TIMESTAMP: st.integers(-(2**63) + 1, 2**63 - 1),
     ValueType.PDF_BYTES: st.binary(max_size=300),
     ValueType.IMAGE_BYTES: st.binary(max_size=300),
     ValueType.JSON: st.text(max_size=300),
@@ -102,6 +105,16 @@ def test_both_writings_of_null_are_none(kind: ValueType) -> None:
     assert decode_value(Value_pb2.Value().SerializeToString(), kind) is None
     null = Value_pb2.Value(null_val=Value_pb2.NULL)
     assert decode_value(null.SerializeToString(), kind) is None
+
+
+def test_the_null_time_that_feast_writes_is_none() -> None:
+    times = np.array(["2013-10-01", "NaT"], "datetime64[ns]")
+    _, written = python_values_to_proto_values(times, FeastValueType.UNIX_TIMESTAMP)
+    assert written.unix_timestamp_val == -(2**63)
+    assert feast_value_type_to_python_type(written) is None
+    assert decode_value(written.SerializeToString(), ValueType.UNIX_TIMESTAMP) is None
+    as_number = Value_pb2.Value(int64_val=-(2**63))
+    assert decode_value(as_number.SerializeToString(), ValueType.INT64) == -(2**63)
 
 
 @given(TYPED_VALUES, st.sampled_from(ValueType))
