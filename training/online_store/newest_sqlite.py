@@ -1,0 +1,153 @@
+"""Feast's SQLite online store, but a row that is older than what stands is not written.
+
+Feast's own store writes whatever comes last, so a late push, or a materialization of the past,
+puts old values online. Here each entity's event time is compared under the write lock. The
+tables are Feast's: any Feast client reads them, and one that writes is not kept from it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from feast import Entity, FeatureView, RepoConfig
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import compute_table_id
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+
+from training.online_store.event_order import OnlineRow, keep_newest, to_epoch_us
+
+__all__ = ["NewestSqliteOnlineStore", "NewestSqliteOnlineStoreConfig"]
+
+# Feast's tables keep whole seconds only.
+_CREATE: Final = """
+CREATE TABLE IF NOT EXISTS zeroskew_event_times (
+    view_table TEXT, entity_key BLOB, event_ts INTEGER, event_us INTEGER,
+    PRIMARY KEY (view_table, entity_key)
+) WITHOUT ROWID
+"""
+_Rows: TypeAlias = list[OnlineRow]
+
+
+class NewestSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
+    """The ``online_store`` section of ``feature_store.yaml``; options are Feast's."""
+
+    type: Literal["training.online_store.newest_sqlite.NewestSqliteOnlineStore"] = (
+        "training.online_store.newest_sqlite.NewestSqliteOnlineStore"
+    )
+
+
+class NewestSqliteOnlineStore(SqliteOnlineStore):
+    """Keeps each entity's newest row of a view; among equal event times the last write stands.
+
+    Event times are compared to the microsecond, in a transaction that no other writer enters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._write_lock = threading.Lock()
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: _Rows,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write the rows that are not older than what stands.
+
+        Parameters
+        ----------
+        config, table, data, progress
+            As Feast documents them; a naive time is UTC.
+        """
+        versioning = config.registry.enable_online_feature_view_versioning
+        name = compute_table_id(config.project, table, versioning)
+        with self._write_lock, _write_transaction(self._get_conn(config)) as connection:
+            connection.execute(_CREATE)
+            newer = [
+                (key, row)
+                for key, row in keep_newest(data, _serialize).items()
+                if to_epoch_us(row[2]) >= _standing_us(connection, name, key)
+            ]
+            _note_event_times(connection, name, newer)
+            # Feast's code ends the transaction.
+            super().online_write_batch(config, table, [row for _, row in newer], None)
+        if progress is not None:
+            progress(len(data))
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Create and drop tables as Feast does, and forget the event times of the dropped.
+
+        Parameters
+        ----------
+        config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial
+            As Feast documents them.
+        """
+        super().update(
+            config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial
+        )
+        versioning = config.registry.enable_online_feature_view_versioning
+        dropped = [(compute_table_id(config.project, t, versioning),) for t in tables_to_delete]
+        with self._write_lock, self._get_conn(config) as connection:
+            connection.execute(_CREATE)
+            connection.executemany("DELETE FROM zeroskew_event_times WHERE view_table = ?", dropped)
+
+
+@contextmanager
+def _write_transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+def _serialize(row: OnlineRow) -> bytes:
+    return bytes(serialize_entity_key(row[0], entity_key_serialization_version=3))
+
+
+def _standing_us(connection: sqlite3.Connection, table: str, key: bytes) -> int:
+    """Return the event time that stands for an entity, long ago where there is none."""
+    quoted = table.replace('"', '""')
+    query = f'SELECT max(event_ts) FROM "{quoted}" WHERE entity_key = ?'  # noqa: S608 - quoted
+    (seconds,) = connection.execute(query, (key,)).fetchone()
+    if seconds is None:
+        return -(2**63)
+    exact = connection.execute(
+        "SELECT event_us FROM zeroskew_event_times"
+        " WHERE view_table = ? AND entity_key = ? AND event_ts = ?",
+        (table, key, seconds),
+    ).fetchone()
+    # Without one, the row was written by Feast's own store. As Feast does, read the seconds in
+    # the zone of this process.
+    naive = datetime.fromtimestamp(seconds)  # noqa: DTZ006
+    return int(exact[0]) if exact else to_epoch_us(naive)
+
+
+def _note_event_times(
+    connection: sqlite3.Connection, table: str, rows: Sequence[tuple[bytes, OnlineRow]]
+) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO zeroskew_event_times VALUES (?, ?, ?, ?)",
+        [(table, key, _stored_seconds(row[2]), to_epoch_us(row[2])) for key, row in rows],
+    )
+
+
+def _stored_seconds(event_time: datetime) -> int:
+    """Return what Feast's store will keep of an event time."""
+    aware = event_time if event_time.tzinfo else event_time.replace(tzinfo=UTC)
+    return int(aware.astimezone(UTC).replace(tzinfo=None).timestamp())
