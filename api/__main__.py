@@ -6,7 +6,7 @@ import sys
 
 from pydantic import ValidationError
 
-from api.main import serve
+from api.server import serve
 from api.settings import Settings
 
 

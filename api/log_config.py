@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
+from pydantic_core import to_json
 from structlog.types import Processor
 
 __all__ = ["configure_logging"]
@@ -32,7 +33,10 @@ def configure_logging(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendered: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ]
         if log_format == "json"
         else [
             # structlog's default prints every local variable of every frame: seconds of work
@@ -45,8 +49,9 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
+        # One write a line, or the lines of several workers would mix.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -56,3 +61,8 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+
+
+def _to_json(event: dict[str, Any], **_: object) -> str:
+    # Half the time of the standard library's, and a line is written for every request.
+    return to_json(event, fallback=repr, inf_nan_mode="strings").decode()

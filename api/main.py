@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api.dependencies import Resources
 from api.error_responses import install_error_responses
 from api.field_types import InstanceLimits
-from api.log_config import configure_logging
 from api.openapi import build_openapi
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
@@ -30,7 +29,7 @@ from api.request_context import RequestContextMiddleware
 from api.routers import health, models, predict
 from api.settings import Settings
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app"]
 
 _DESCRIPTION: Final = """\
 Scores from tabular models and the features that are online at this moment.
@@ -79,30 +78,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def serve(settings: Settings | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way.
-
-    Parameters
-    ----------
-    settings
-        From the environment where it is left out.
-    """
-    settings = Settings() if settings is None else settings
-    configure_logging(settings.log_format, settings.log_level)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_grace_sec,
-    )
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
@@ -127,6 +102,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             max_on_demand=settings.max_models_on_demand,
         )
         await active_models.load_aliased()
+        # What stands now stays. Collections that need not look at it again are short ones.
+        gc.collect()
+        gc.freeze()
         app.state.resources = Resources(
             settings=settings,
             catalog=ModelCatalog(registry=registry, artifacts=artifacts),

@@ -30,6 +30,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port; 0 takes a free one.")
+    workers: PositiveInt = Field(
+        1, description="How many processes serve, each with one event loop and its own models."
+    )
     registry_url: str = Field(
         "sqlite:///var/zeroskew.db", description="The registry's database, as SQLAlchemy URL."
     )

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 class Server:
     """A process of ``python -m api`` and the address that its log names."""
 
-    def __init__(self, folder: Path, online_store: Path) -> None:
+    def __init__(self, folder: Path, online_store: Path, **settings: str) -> None:
         environment = {
             **os.environ,
             "ZEROSKEW_REGISTRY_URL": f"sqlite:///{folder}/zeroskew.db",
@@ -32,6 +32,7 @@ class Server:
             "ZEROSKEW_LOG_FORMAT": "json",
             "ZEROSKEW_MAX_BODY_BYTES": "2000",
             "ZEROSKEW_BODY_TIMEOUT_SEC": "0.2",
+            **settings,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "api"],

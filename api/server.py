@@ -1,0 +1,66 @@
+"""Runs the application under uvicorn: one event loop a process, one or several processes."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from api.log_config import configure_logging
+from api.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["serve"]
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way.
+
+    With more than one worker, this process only watches: it binds the port, whose connections
+    the workers share, and replaces a worker that dies or no longer answers. A worker that
+    cannot start, for instance because a model is refused, ends the service with status 3, as
+    it does without workers.
+    """
+    configure_logging(settings.log_format, settings.log_level)
+    config = uvicorn.Config(
+        partial(_make_app, settings),
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_sec,
+    )
+    if settings.workers > 1:
+        _supervise(config)
+        return
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _supervise(config: uvicorn.Config) -> None:
+    supervisor = Multiprocess(config, [config.bind_socket()])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        sys.exit(STARTUP_FAILURE)
+
+
+def _make_app(settings: Settings) -> FastAPI:
+    # Imported in the process that serves, so that one that only watches stays small.
+    from api.main import create_app
+
+    configure_logging(settings.log_format, settings.log_level)
+    return create_app(settings)
