@@ -14,7 +14,7 @@ export TZ := UTC
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit soak bench lock clean
+.PHONY: help serve test check unit soak bench benchjoin lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,8 +36,11 @@ unit: $(VENV)/.dev-installed ## Tests alone; ARGS="-k text" chooses some
 	@echo "==> pytest"
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-bench: $(VENV)/.dev-installed ## Benchmarks: both sides in one run, with ratios
-	@$(BIN)/python -m benchmarks.point_in_time_join
+bench: $(VENV)/.dev-installed ## Benchmarks of serving: all sides in one run; ARGS="--quick" tries it
+	@$(BIN)/python -W ignore -m benchmarks.online --write $(ARGS)
+
+benchjoin: $(VENV)/.dev-installed ## Benchmark of the point-in-time join; ARGS="--write" writes it down
+	@$(BIN)/python -m benchmarks.point_in_time_join $(ARGS)
 
 soak: $(VENV)/.dev-installed ## Longer trials: the whole lake against another engine, more fuzzing
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)

@@ -47,7 +47,7 @@ _CHUNK: Final = 1000
 class GrownOurs(Ours):
     """The service over a store with `HISTORY_FACTOR` times the entities."""
 
-    title: ClassVar[str] = f"{HISTORY_FACTOR} × the entities"
+    title: ClassVar[str] = f"{HISTORY_FACTOR} times the entities"
 
     def environment(self) -> dict[str, str]:
         """Return the service's settings with the larger store."""

@@ -5,8 +5,8 @@
 Starts a Redis, brings the worked example up, starts every side, compares their answers with
 LightGBM on the SDK's features, and measures them in turn, several times over. Servers run on
 one core; the load tool and Redis on another. ``--only`` chooses among the sides and parts
-(see ``--help``). ``--write`` puts the result into docs/benchmarks.md; ``--report`` writes
-that page again from the last run.
+(see ``--help``). ``--write`` puts the result of a run that was not quick into
+docs/benchmarks.md; ``--report`` writes that page again from the last run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from benchmarks.environments import K6, find_wrk, install
 from benchmarks.growth import GrownOurs, ManyModels, copy_history
 from benchmarks.http_measures import Durations, HttpMeasures
 from benchmarks.online_report import write_report
+from benchmarks.online_targets import count_failures
 from benchmarks.run_facts import collect_facts
 from benchmarks.server_process import SERVER_CORE, ServerError, pinned, start_redis
 from benchmarks.sides.bentoml import BentoMl
@@ -153,7 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the service with what it replaces.")
     parser.add_argument("--quick", action="store_true", help="short and inexact, to try it out")
     parser.add_argument("--only", default="", help=f"some of {', '.join((*SIDES, *PARTS))}")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md, unless quick"
+    )
     parser.add_argument("--report", action="store_true", help="write it from the last run")
     parser.add_argument("--home", type=Path, default=ROOT / "var" / "bench")
     options = parser.parse_args()
@@ -171,8 +174,12 @@ def main() -> None:
             sys.exit(str(error))
         path.write_text(json.dumps(results, indent=1))
         say(f"done in {(time.monotonic() - begin) / 60:.1f} minutes")
-    folder = ROOT / "docs" if options.write or options.report else home
-    sys.stdout.write(write_report(json.loads(path.read_text()), folder))
+    results = json.loads(path.read_text())
+    is_for_docs = options.report or (options.write and not results["quick"])
+    folder = ROOT / "docs" if is_for_docs else home
+    sys.stdout.write(write_report(results, folder))
+    if count_failures(results):
+        sys.exit("Got failed requests, but expected none; the page lists them")
 
 
 if __name__ == "__main__":

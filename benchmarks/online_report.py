@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.http_measures import CONNECTIONS, find_measure
-from benchmarks.online_targets import find_targets, our_label, peak
+from benchmarks.online_targets import count_failures, find_targets, our_label, peak
 from benchmarks.sides.empty import EmptyFastApi
 
 __all__ = ["PAGE", "render_report", "write_report"]
@@ -32,7 +32,7 @@ METHOD: Final = """\
 - One worker each. Servers on one core; the load tool and Redis on another. A side that waits for
   its turn runs, and has nothing to do.
 - Full load: wrk over keep-alive connections, each always busy. Its latencies are those of a server
-  that is never idle. A run with one failed request is refused.
+  that is never idle. A failed request is listed, and fails the run.
 - Fixed rate: k6 sends when the time has come, whatever the server does, so a stall shows in every
   request that it holds up. The empty endpoint at the same rate shows what the tool adds.
 - CPU of a request: the server's processes, threads and children included, from `/proc`.
@@ -70,6 +70,7 @@ def render_report(results: dict[str, Any]) -> str:
         parts.append("**A quick run, to try it out: the figures are inexact.**\n")
     parts += [
         *_facts(results["facts"]),
+        *_failures(results),
         *_targets(results),
         *_cpu_of_a_read(results),
         *_full_load(results),
@@ -86,6 +87,14 @@ def _facts(facts: dict[str, str]) -> Iterator[str]:
         f"{facts['servers']}; Redis {facts['redis']}, wrk {facts['wrk']}, k6 {facts['k6']}. "
         f"The model has {facts['model']}; the plan has {facts['plan']}.\n"
     )
+
+
+def _failures(results: dict[str, Any]) -> Iterator[str]:
+    failures = count_failures(results)
+    if failures:
+        yield "## Failed requests\n"
+        yield "These sides' figures at that load are worth nothing: a refusal is cheap.\n"
+        yield _table(("", "failed"), ((what, f"{count}") for what, count in failures.items()))
 
 
 def _targets(results: dict[str, Any]) -> Iterator[str]:

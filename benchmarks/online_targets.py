@@ -16,7 +16,7 @@ from benchmarks.sides.feast_serve import FeastServe
 from benchmarks.sides.mlserver import MlServer
 from benchmarks.sides.ours import Ours
 
-__all__ = ["Target", "find_targets", "our_label", "peak"]
+__all__ = ["Target", "count_failures", "find_targets", "our_label", "peak"]
 
 CPU_RATIOS: Final = {"redis": {1: 15, 10: 12, 100: 15}, "sqlite": {1: 8, 10: 6, 100: 6}}
 HTTP_RATIOS: Final = (
@@ -45,6 +45,23 @@ class Target:
 def find_targets(results: dict[str, Any]) -> list[Target]:
     """Return the targets for which a run has both sides."""
     return [*_cpu_targets(results), *_http_targets(results), *_latency_targets(results)]
+
+
+def count_failures(results: dict[str, Any]) -> dict[str, int]:
+    """Return how many requests failed, for the sides and loads where any did.
+
+    Their figures are worth nothing: a refusal costs less than an answer.
+    """
+    growth = results.get("growth", {})
+    loads = [*results.get("http", []), *growth.get("history", []), *growth.get("models", [])]
+    failures = {
+        f"{load['label']}, {load['n_rows']} rows, {load['connections']} connections": load["errors"]
+        for load in loads
+    }
+    for measure in results.get("latency", []):
+        failed = sum(seen["failed"] for seen in measure["seen"])
+        failures[f"{measure['label']}, at a fixed rate"] = failed
+    return {what: count for what, count in failures.items() if count}
 
 
 def our_label(store: str) -> str:

@@ -35,7 +35,9 @@ LOAD_CORE: Final = 1
 
 START_TIMEOUT_SEC: Final = 120.0
 STOP_TIMEOUT_SEC: Final = 10.0
+IDLE_TIMEOUT_SEC: Final = 60.0
 _POLL_SEC: Final = 0.1
+_IDLE_SHARE: Final = 0.2
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -121,6 +123,24 @@ class ServerProcess:
     def cpu_sec(self) -> float:
         """Return the CPU time that the process and its children have used, threads included."""
         return sum(read_cpu_sec(pid) for pid in _process_tree(self._process.pid))
+
+    def wait_until_idle(self) -> None:
+        """Wait until the process has worked off what a load tool left behind.
+
+        Raises
+        ------
+        ServerError
+            If it is still busy after `IDLE_TIMEOUT_SEC`.
+        """
+        deadline = time.monotonic() + IDLE_TIMEOUT_SEC
+        used_sec = self.cpu_sec()
+        while True:
+            time.sleep(_POLL_SEC)
+            before_sec, used_sec = used_sec, self.cpu_sec()
+            if used_sec - before_sec <= _IDLE_SHARE * _POLL_SEC:
+                return
+            if time.monotonic() > deadline:
+                raise ServerError(f"Got a busy {self.name} without load, but expected an idle one")
 
     def resident_mb(self) -> float:
         """Return the resident memory of the process and its children in MB (10^6 bytes)."""
