@@ -52,3 +52,20 @@ def test_no_answer_is_anothers_in_half_a_minute_of_faults(tmp_path: Path) -> Non
         crowd = uvloop.run(trial(server))
     crowd.assert_bounded()
     print(crowd.outcomes, f"longest {crowd.longest_sec * 1e3:.0f} ms")  # noqa: T201 - a trial tells its numbers
+
+
+def test_a_long_absence_does_not_slow_the_recovery(tmp_path: Path) -> None:
+    async def trial(server: RedisServer) -> float:
+        reader = open_reader(server.url, timeout_sec=None)
+        await recover(reader)
+        server.kill()
+        await asyncio.sleep(10.0)
+        await asyncio.to_thread(server.start)
+        seconds = await recover(reader)
+        await reader.close()
+        return seconds
+
+    with RedisServer(tmp_path) as server:
+        with server.client() as client:
+            write_entities(client, *KEYS)
+        assert uvloop.run(trial(server)) < 1.5

@@ -218,3 +218,17 @@ def test_an_unknown_master_fails_in_time(tmp_path: Path) -> None:
     primary = RedisServer(tmp_path / "primary")
     with primary, start_sentinel(tmp_path / "sentinel", primary, "main") as sentinel:
         asyncio.run(trial(sentinel.port))
+
+
+def test_a_server_that_is_no_primary_any_more_is_not_read(tmp_path: Path) -> None:
+    async def trial(port: int) -> None:
+        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/main", timeout_sec=1.0)
+        with pytest.raises(OnlineStoreUnavailableError, match="not the primary"):
+            await reader.check(LAYOUT)
+        await reader.close()
+
+    primary = RedisServer(tmp_path / "primary")
+    with primary, start_sentinel(tmp_path / "sentinel", primary, "main") as sentinel:
+        # The sentinel asks every ten seconds, so it does not know yet.
+        primary.call("REPLICAOF", "127.0.0.1", 1)
+        asyncio.run(trial(sentinel.port))

@@ -16,7 +16,7 @@ from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from api.prediction.open_reader import open_reader
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.redis_crowd import KEYS, LONGEST_RECOVERY_SEC, Crowd, read_key, recover
-from tests.support.redis_rows import LAYOUT, write_entities
+from tests.support.redis_rows import LAYOUT, keys_of, write_entities
 from tests.support.redis_servers import RedisServer, free_port
 
 Runner: TypeAlias = Callable[[Any], Any]
@@ -231,10 +231,61 @@ def test_odd_replies_become_clean_errors(replies: bytes, message: str) -> None:
     asyncio.run(trial())
 
 
+def test_a_reply_too_many_is_not_the_next_reads() -> None:
+    replies = b"*5\r\n" + b"$-1\r\n" * 5 + b"*4\r\n" + b"$-1\r\n" * 4
+
+    async def trial() -> None:
+        async with _ScriptedServer(GREETING, replies + replies, replies) as odd:
+            reader = open_reader(f"redis://127.0.0.1:{odd.port}", timeout_sec=0.5)
+            for _ in range(2):
+                answer = await reader.read(LAYOUT, keys_of(KEYS[0]))
+                assert answer.cells == [[None] * 6]
+            # The second read had a connection of its own.
+            assert odd.n_connections == 2
+            await reader.close()
+
+    asyncio.run(trial())
+
+
+def test_attempts_to_connect_pause() -> None:
+    async def trial() -> None:
+        async with _ScriptedServer() as closing:
+            reader = open_reader(f"redis://127.0.0.1:{closing.port}", timeout_sec=None)
+            with pytest.raises(OnlineStoreUnavailableError):
+                await reader.check(LAYOUT)
+            await asyncio.sleep(0.6)
+            assert 3 <= closing.n_connections <= 6
+            await reader.close()
+
+    asyncio.run(trial())
+
+
+def test_a_read_that_moves_keeps_its_deadline(server: RedisServer) -> None:
+    async def trial() -> None:
+        async with FaultProxy(server.port) as proxy:
+            reader = open_reader(proxy.url, timeout_sec=0.4)
+            await read_key(reader, KEYS[0])
+            proxy.fault = Fault.BLACK_HOLE
+            started = time.monotonic()
+            read = asyncio.create_task(read_key(reader, KEYS[0]))
+            await asyncio.sleep(0.3)
+            proxy.cut()
+            with pytest.raises(OnlineStoreUnavailableError, match="in time"):
+                await read
+            assert 0.35 < time.monotonic() - started < 0.6
+            await reader.close()
+
+    asyncio.run(trial())
+
+
 class _ScriptedServer:
-    """Answers each chunk that comes with the next of its replies, whatever was asked."""
+    """Answers each chunk that comes with the next of its replies, whatever was asked.
+
+    Without replies it hangs up at once.
+    """
 
     def __init__(self, *replies: bytes) -> None:
+        self.n_connections = 0
         self._replies = replies
 
     async def __aenter__(self) -> "_ScriptedServer":
@@ -246,11 +297,13 @@ class _ScriptedServer:
         self._listener.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.n_connections += 1
         for reply in self._replies:
             if not await reader.read(65_536):
                 break
             writer.write(reply)
-        await reader.read()
+        if self._replies:
+            await reader.read()
         writer.transport.abort()
 
 
