@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import redis
-from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]  # it ships no types
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from api.prediction.online_features import (
     EntityLookup,

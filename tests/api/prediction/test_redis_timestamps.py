@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it ships no types
-from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]  # it ships no types
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
 
