@@ -30,6 +30,10 @@ ARROW_TYPES: Final = {
     "PDF_BYTES": pa.binary(),
     "UNIX_TIMESTAMP": pa.timestamp("us", tz="UTC"),
 }
+NEWEST_STORES: Final = {
+    "sqlite": "training.online_store.newest_sqlite.NewestSqliteOnlineStore",
+    "redis": "training.online_store.newest_redis.NewestRedisOnlineStore",
+}
 EVENT_TIME: Final = datetime(2013, 10, 1, 12, 0, tzinfo=UTC)
 
 

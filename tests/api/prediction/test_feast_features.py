@@ -26,6 +26,7 @@ from api.prediction.feature_plan import CompiledPlan, FeatureStatus
 from api.prediction.online_features import NEVER_US, StoredFeatures
 from api.prediction.open_reader import open_reader
 from api.schemas import RequestRow
+from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.manifests import HOUR_US, view_plan
 from tests.support.online_equality import VIEWS as ALL_TYPES
 from tests.support.online_equality import compare_with_sdk
@@ -244,6 +245,28 @@ def test_a_store_that_never_answers_holds_no_read_for_longer_than_its_timeout(
     while any(thread.name == "online-store" for thread in threading.enumerate()):
         assert time.monotonic() < end_of_the_silence
         time.sleep(0.01)
+
+
+def test_reads_recover_while_earlier_ones_are_still_stuck(
+    tmp_path: Path, gates: FeatureStore, database: dict[str, Any]
+) -> None:
+    async def read_through_a_silence() -> list[StoredFeatures]:
+        async with FaultProxy(database["port"]) as proxy:
+            config = write_config(tmp_path, database | {"port": proxy.port})
+            reader = FeastFeatureReader(config, timeout_sec=1.0)
+            keys = PLAN.serialize_keys([(1,)])
+            proxy.fault = Fault.BLACK_HOLE
+            reads = [reader.read(PLAN.layout, keys) for _ in range(12)]
+            answers = await asyncio.gather(*reads, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {OnlineStoreUnavailableError}
+            proxy.fault = Fault.NONE
+            # What went into the black hole is lost, so the threads that wait for it stay stuck.
+            recovered = [await reader.read(PLAN.layout, keys) for _ in range(8)]
+            await reader.close()
+            return recovered
+
+    for stored in asyncio.run(read_through_a_silence()):
+        assert PLAN.stored_value(0, stored.cells[0][0]) == 2.5
 
 
 def test_reads_go_on_after_the_server_dropped_all_connections(

@@ -19,6 +19,7 @@ from api.prediction.open_reader import open_reader
 from tests.support.manifests import view_plan
 from tests.support.online_stores import (
     EVENT_TIME,
+    NEWEST_STORES,
     Online,
     ProtoRow,
     ViewSpec,
@@ -43,10 +44,6 @@ PLAN = CompiledPlan(
         ),
     ),
 )
-NEWEST = {
-    "sqlite": "training.online_store.newest_sqlite.NewestSqliteOnlineStore",
-    "redis": "training.online_store.newest_redis.NewestRedisOnlineStore",
-}
 SECOND = timedelta(seconds=1)
 HALF = timedelta(milliseconds=500)
 
@@ -62,7 +59,9 @@ def feast_store(folder: Path, online: Online) -> FeatureStore:
 
 
 def newest_store(folder: Path, online: Online) -> FeatureStore:
-    return make_store(folder, [GATE], online.config | {"type": NEWEST[online.config["type"]]})
+    return make_store(
+        folder, [GATE], online.config | {"type": NEWEST_STORES[online.config["type"]]}
+    )
 
 
 def write(store: FeatureStore, value: int, event_time: datetime, *, key: int = 1) -> None:
@@ -135,15 +134,32 @@ def test_the_newest_row_of_a_batch_stands(tmp_path: Path, online: Online) -> Non
     assert read(online, 1, 2, 3) == [10, 21, 31]
 
 
-@pytest.mark.parametrize(("kind", "older", "equal"), [("sqlite", 2, 3), ("redis", 1, 1)])
-def test_what_feasts_own_stores_do(tmp_path: Path, kind: str, older: int, equal: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options", "older", "equal"),
+    [
+        ("sqlite", {}, 2, 3),
+        ("redis", {}, 1, 1),
+        ("redis", {"skip_dedup": True}, 2, 3),
+    ],
+)
+def test_what_feasts_own_stores_do(
+    tmp_path: Path, kind: str, options: dict[str, Any], older: int, equal: int
+) -> None:
     with open_online(kind, tmp_path / "online") as online:
-        store = feast_store(tmp_path, online)
+        store = make_store(tmp_path, [GATE], online.config | options)
         write(store, 1, EVENT_TIME)
         write(store, 2, EVENT_TIME - SECOND)
         assert read(online, 1) == [older]
         write(store, 3, EVENT_TIME)
         assert read(online, 1) == [equal]
+
+
+def test_a_store_that_keeps_the_newest_refuses_to_skip_the_comparison(tmp_path: Path) -> None:
+    with (
+        open_online("redis", tmp_path / "online") as online,
+        pytest.raises(ValueError, match="skip"),
+    ):
+        newest_store(tmp_path, Online(online.config | {"skip_dedup": True}, online.url))
 
 
 def test_a_row_of_feasts_own_store_is_not_replaced_by_an_older_one(
