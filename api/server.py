@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from api.header_deadline import HeaderDeadlineProtocol
 from api.log_config import configure_logging
 from api.settings import Settings
 
@@ -35,7 +36,7 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=HeaderDeadlineProtocol,
         ws="none",
         log_config=None,
         access_log=False,

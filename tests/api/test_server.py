@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -124,3 +126,39 @@ def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> No
     assert done.returncode == 2
     assert done.stderr.startswith(f"{name}={value}: ")
     assert "Traceback" not in done.stderr
+
+
+def test_headers_that_do_not_arrive_close_their_connection(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    whole = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    beginnings = {"nothing": b"", "half": whole[:20], "a second half": whole + whole[:20]}
+    with ExitStack() as stack:
+        connections = {
+            name: stack.enter_context(socket.create_connection((host, int(port))))
+            for name in [*beginnings, "dripping"]
+        }
+        for name, sent in beginnings.items():
+            connections[name].sendall(sent)
+        begin = time.monotonic()
+        with suppress(ConnectionError):
+            for number in range(20):
+                time.sleep(0.5)
+                connections["dripping"].sendall(whole[number : number + 1])
+        assert 4 < time.monotonic() - begin < 8
+        for name, connection in connections.items():
+            connection.settimeout(2)
+            answer = b""
+            with suppress(ConnectionError):
+                while received := connection.recv(1000):
+                    answer += received
+            assert answer.startswith(b"HTTP/1.1 200 ") is (name == "a second half"), name
+
+
+def test_headers_in_pieces_are_answered(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        for _ in range(3):
+            for piece in (b"GET /livez HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n"):
+                connection.sendall(piece)
+                time.sleep(0.05)
+            assert connection.recv(2000).startswith(b"HTTP/1.1 200 ")
