@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any, Final, Literal
 
 import structlog
 from pydantic_core import to_json
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
-__all__ = ["configure_logging"]
+__all__ = ["REQUEST_ID", "configure_logging"]
+
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
+"""The id of the request that is being answered; every log line of it carries the id."""
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -28,7 +32,7 @@ def configure_logging(
         The lowest level that is written.
     """
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -61,6 +65,13 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+
+
+def _add_request_id(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    request_id = REQUEST_ID.get(None)
+    if request_id is not None:
+        event["request_id"] = request_id
+    return event
 
 
 def _to_json(event: dict[str, Any], **_: object) -> str:

@@ -11,6 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.error_responses import problem_response
+from api.log_config import REQUEST_ID
 
 __all__ = ["RequestContextMiddleware"]
 
@@ -47,7 +48,8 @@ class RequestContextMiddleware:
             await send(message)
 
         begin = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        token = REQUEST_ID.set(request_id)
+        try:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
@@ -68,6 +70,8 @@ class RequestContextMiddleware:
                 status=status,
                 duration_ms=round((time.perf_counter() - begin) * 1000, 3),
             )
+        finally:
+            REQUEST_ID.reset(token)
 
 
 def _request_id(scope: Scope) -> str:

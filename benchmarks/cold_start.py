@@ -5,7 +5,8 @@
 PROJECT is a folder with ``var/`` as ``zeroskew up`` leaves it. Each repeat starts
 ``python -m api`` there in a fresh process, asks the first model for a score, and reads the
 processor time that the process has used from its start to that answer. It then sends some
-hundred requests to every model and reads the memory that the process keeps. Exits with 1
+hundred requests to every model and reads the memory that the process keeps. Bytecode stands as it
+does in an installed package: a first start, told apart, writes what is missing. Exits with 1
 where a median misses its target.
 """
 
@@ -38,6 +39,7 @@ MAX_PSS_MB: Final = 120.0
 _ADDRESS: Final = re.compile(rb"http://([\d.]+):(\d+)")
 _TICKS_PER_SEC: Final = os.sysconf("SC_CLK_TCK")
 _START_TIMEOUT_SEC: Final = 60.0
+_WITHOUT: Final = ("PYTHONDONTWRITEBYTECODE",)
 
 
 class Example(NamedTuple):
@@ -86,7 +88,7 @@ def running_service(project: Path, **settings: str) -> Iterator[tuple[int, HTTPC
         "ZEROSKEW_REGISTRY_URL": f"sqlite:///{project}/var/zeroskew.db",
         "ZEROSKEW_ARTIFACTS_DIR": f"{project}/var/artifacts",
         "ZEROSKEW_ONLINE_STORE": f"sqlite:///{project}/var/feast/online.db",
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in _WITHOUT},
         "ZEROSKEW_PORT": "0",
         "ZEROSKEW_LOG_FORMAT": "json",
         "TZ": "UTC",
@@ -165,13 +167,17 @@ def main() -> None:
     arguments = parser.parse_args()
     project = arguments.project.resolve()
     examples = read_examples(project)
-    runs = [
-        measure_cold_start(project, examples, arguments.requests) for _ in range(arguments.repeats)
-    ]
+    with tempfile.TemporaryDirectory() as bytecode:
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        first, *runs = (
+            measure_cold_start(project, examples, arguments.requests)
+            for _ in range(1 + arguments.repeats)
+        )
     cpu_sec, wall_sec, pss_mb, rss_mb = (median(column) for column in zip(*runs, strict=True))
     sys.stdout.write(
         f"{len(examples)} models, median of {len(runs)} starts\n"
         f"cpu to first score  {cpu_sec:6.2f} s   {cpu_sec / MAX_CPU_SEC:5.2f} of the target\n"
+        f"  when it compiles  {first.cpu_sec:6.2f} s\n"
         f"wall to first score {wall_sec:6.2f} s\n"
         f"memory, pss         {pss_mb:6.1f} MB  {pss_mb / MAX_PSS_MB:5.2f} of the target\n"
         f"memory, rss         {rss_mb:6.1f} MB\n"
