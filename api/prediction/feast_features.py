@@ -102,11 +102,7 @@ class FeastFeatureReader:
             If the store gives a value without an event time.
         """
         views = [
-            (
-                view,
-                self._stub(layout, view),
-                list(dict.fromkeys(key for key in row_keys if key is not None)),
-            )
+            (view, self._stub(layout, view), _distinct(row_keys))
             for lookup, row_keys in zip(layout.lookups, keys, strict=True)
             for view in lookup.views
         ]
