@@ -70,7 +70,7 @@ class ManyModels(Ours):
     @property
     def label(self) -> str:
         """How many models."""
-        return f"{self.n_models} models, {self.store}"
+        return f"{self.n_models} model{'s' if self.n_models > 1 else ''}, {self.store}"
 
     @property
     def folder(self) -> Path:

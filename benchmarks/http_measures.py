@@ -110,10 +110,10 @@ class HttpMeasures:
     def measure_fixed_rate(
         self, sides: Sequence[Side], full_load: Sequence[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        """Ask the sides at half the peak of the slowest of them, one row a request.
+        """Ask each side at half of its own peak, one row a request.
 
-        The empty endpoint is asked at the same rate: its latencies are what the tool, the
-        kernel and the framework add.
+        The empty endpoint is asked at the rate of the slowest: its latencies are what the
+        tool, the kernel and the framework add.
         """
         peaks = {
             side: max(
