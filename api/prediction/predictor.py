@@ -16,6 +16,7 @@ from api.errors import OnlineStoreUnavailableError, ScoreError
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.feature_plan import FeatureMatrix
+from api.prediction.model_batches import ModelBatches
 from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from api.schemas import Instances
 
@@ -58,6 +59,8 @@ class Predictor:
         self._reader = reader
         self._clock = clock
         self._executor = executor
+        self._batches = ModelBatches()
+        self._n_under_way = 0
 
     async def predict(self, model: ActiveModel, instances: Instances) -> Prediction:
         """Score `instances`, parsed by the model's own schema.
@@ -72,6 +75,13 @@ class Predictor:
         ScoreError
             If a score is NaN or infinite.
         """
+        self._n_under_way += 1
+        try:
+            return await self._predict(model, instances)
+        finally:
+            self._n_under_way -= 1
+
+    async def _predict(self, model: ActiveModel, instances: Instances) -> Prediction:
         now = self._clock.now()
         plan = model.plan
         stored, is_degraded = await self._read(model, instances)
@@ -105,6 +115,8 @@ class Predictor:
         self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         if len(features) <= model.session.inline_rows:
-            return model.session.run(features, request)
+            if self._n_under_way == 1:
+                return model.session.run(features, request)
+            return await self._batches.run(model.session, features, request)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, model.session.run, features, request)
