@@ -15,20 +15,20 @@ class CountingSession(ModelSession):
     """Notes the size of each batch, and fails where a row holds the number 13."""
 
     def __init__(self) -> None:
+        self.batches: list[int] = []
         super().__init__(sum_graph(1, 1), n_features=1, n_request_inputs=1)
         self.inline_rows = 10
-        self.batches: list[int] = []
+        self.batches.clear()
 
     def run(self, features: Any, request: Any) -> Any:
-        if hasattr(self, "batches"):
-            self.batches.append(len(features))
+        self.batches.append(len(features))
         if (features == 13).any():
             raise RuntimeError("thirteen")
         return super().run(features, request)
 
 
 def rows(*values: float) -> tuple[Any, Any]:
-    column = np.array(values).reshape(-1, 1)
+    column = np.array(values, np.float64).reshape(-1, 1)
     return column.astype(np.float32), column * 1000
 
 
@@ -79,7 +79,7 @@ def test_a_client_that_went_away_does_not_shift_the_others_scores() -> None:
         tasks = [asyncio.create_task(batches.run(session, *rows(n))) for n in (1, 2, 3)]
         await asyncio.sleep(0)
         tasks[1].cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
+        results: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
         assert results[0].tolist() == [1001.0]
         assert isinstance(results[1], asyncio.CancelledError)
         assert results[2].tolist() == [3003.0]
