@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
-    app.router.routes.extend(predict.router.routes)
+    app.router.routes[:0] = predict.router.routes
     for router in (health.router, models.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
