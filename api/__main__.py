@@ -6,6 +6,7 @@ import sys
 
 from pydantic import ValidationError
 
+from api.prediction.open_reader import open_reader
 from api.server import serve
 from api.settings import Settings
 
@@ -18,6 +19,12 @@ def main() -> None:
         for finding in error.errors(include_url=False):
             name = f"ZEROSKEW_{finding['loc'][0]}".upper()
             sys.stderr.write(f"{name}={finding['input']}: {finding['msg']}\n")
+        sys.exit(2)
+    try:
+        # It connects when it is first asked; here it only reads its address.
+        open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
         sys.exit(2)
     serve(settings)
 

@@ -128,6 +128,26 @@ def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["mysql://u:secret@x/y", "sqlite:///", "redis://u:secret@host:port", "redis+cluster://"],
+)
+def test_a_refused_address_of_the_store_is_explained_without_its_password(address: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env={**os.environ, "ZEROSKEW_ONLINE_STORE": address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "ZEROSKEW_ONLINE_STORE" in done.stderr
+    assert "expected" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_headers_that_do_not_arrive_close_their_connection(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     whole = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
