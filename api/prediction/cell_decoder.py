@@ -161,9 +161,11 @@ class CellDecoder:
         is_null = np.zeros(numbers.shape, np.bool_)
         unknown = np.isnan(numbers)
         if unknown.any():
-            for i, j in zip(*np.nonzero(unknown), strict=True):
-                column = self._columns[j]
-                is_null[i, j] = column.value(rows[i][column.position]) is None
+            columns = self._columns
+            is_null[unknown] = [
+                not (cell := rows[i][columns[j].position]) or columns[j].value(cell) is None
+                for i, j in np.argwhere(unknown).tolist()
+            ]
         return numbers, is_null
 
 
@@ -174,8 +176,8 @@ class _FixedColumns:
         kind = columns[0].kind
         self._columns = columns
         self._layout = _FIXED[kind]
-        self._tag = TAGS[kind][0]
-        self._null = bytes([self._tag]) + np.array(np.nan, self._layout["value"]).tobytes()
+        self._tag = TAGS[kind]
+        self._null = self._tag + np.array(np.nan, self._layout["value"]).tobytes()
         self._gather = _gather_of([column.position for column in columns])
 
     def decode(self, rows: Sequence[Sequence[_Cell]]) -> NDArray[Any]:
@@ -183,10 +185,11 @@ class _FixedColumns:
         cells = [cell or self._null for cell in chain.from_iterable(map(self._gather, rows))]
         if not set(map(len, cells)) <= {self._layout.itemsize}:
             return self._decode_singly(rows)
-        table = np.frombuffer(b"".join(cells), self._layout)
-        if not (table["tag"] == self._tag).all():
+        data = b"".join(cells)
+        if data[:: self._layout.itemsize] != self._tag * len(cells):
             return self._decode_singly(rows)
-        return table["value"].reshape(len(rows), len(self._columns))
+        values = np.frombuffer(data, self._layout)["value"]
+        return values.reshape(len(rows), len(self._columns))
 
     def _decode_singly(self, rows: Sequence[Sequence[_Cell]]) -> NDArray[Any]:
         """Decode what the fast way does not expect: explicit nulls, and what is to be refused."""

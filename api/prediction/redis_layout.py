@@ -202,8 +202,11 @@ def _distinct(keys: EntityKeys) -> tuple[list[bytes], list[int] | None]:
 
 def _refuse_values_without_time(lookup: _PackedLookup, answers: list[HashReply]) -> None:
     for answer in answers:
+        raw_times = answer[lookup.n_features :]
+        if None not in raw_times:
+            continue
         start = 0
-        for size, raw_time in zip(lookup.sizes, answer[lookup.n_features :], strict=True):
+        for size, raw_time in zip(lookup.sizes, raw_times, strict=True):
             if raw_time is None and any(answer[start : start + size]):
                 raise OnlineValueError(
                     "Got a value without an event time in the online store, but expected both."
