@@ -24,8 +24,6 @@ _TIMESTAMP: Final = (
     "an RFC 3339 timestamp with UTC offset, to the microsecond at most, "
     "such as 2013-10-01T10:17:00-04:00"
 )
-
-
 _MAX_FLOAT32: Final = float.fromhex("0x1.fffffep+127")
 
 

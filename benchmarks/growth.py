@@ -13,7 +13,6 @@ import json
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from api.contract.manifest import FeaturePlan
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from benchmarks.bench_project import MODEL, Batch, BenchProject
+from benchmarks.in_process import time_reads
 from benchmarks.our_read import OurRead, as_request_rows
 from benchmarks.server_process import ServerError
 from benchmarks.sides.ours import Ours
@@ -184,11 +184,7 @@ def time_rows_and_views(
 
 def _time_once(reader: OurRead, requests: Sequence[Any], duration_sec: float) -> float:
     reader.read(requests)
-    n_reads, begin, end = 0, time.process_time(), time.perf_counter() + duration_sec
-    while time.perf_counter() < end:
-        reader.read(requests)
-        n_reads += len(requests)
-    return (time.process_time() - begin) / n_reads * 1e6
+    return time_reads(lambda: reader.read(requests), len(requests), duration_sec)
 
 
 def main() -> None:

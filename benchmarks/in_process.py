@@ -38,7 +38,7 @@ N_REQUESTS: Final = 20
 _BUFFER_BYTES: Final = 1 << 16
 
 Reads = Callable[[], object]
-"""Does the reads of all `N_REQUESTS` requests, one after another."""
+"""Does the reads of some requests, one after another."""
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ def check_equal(scorer: SdkScorer, reader: OurRead, requests: Requests) -> None:
             raise ServerError(f"Got another value than the SDK's in {columns[wrong[1]]}")
 
 
-def time_reads(reads: Reads, duration_sec: float) -> float:
-    """Return the CPU of one read in microseconds, over all requests in turn."""
+def time_reads(reads: Reads, n_requests: int, duration_sec: float) -> float:
+    """Return the CPU of one read in microseconds, where `reads` makes `n_requests` of them."""
     n_reads, begin, end = 0, time.process_time(), time.perf_counter() + duration_sec
     while time.perf_counter() < end:
         reads()
-        n_reads += N_REQUESTS
+        n_reads += n_requests
     return (time.process_time() - begin) / n_reads * 1e6
 
 
@@ -177,7 +177,7 @@ def measure(
                 contenders |= model_runs(project, reader, requests)
             for repeat in range(repeats + 1):
                 for name, reads in contenders.items():
-                    cpu_us = time_reads(reads, duration_sec)
+                    cpu_us = time_reads(reads, N_REQUESTS, duration_sec)
                     if repeat:  # The first round warms up.
                         seen.setdefault(name, {}).setdefault(n_rows, []).append(cpu_us)
     return seen

@@ -22,6 +22,7 @@ import numpy as np
 from api.errors import OnlineStoreUnavailableError, OnlineValueError, ServiceError
 from api.prediction.client_threads import ClientThreads, ThreadsBusyError
 from api.prediction.clock import to_epoch_us
+from api.prediction.entity_rows import EntityRow, absent_row, distinct_keys, spread_rows
 from api.prediction.online_features import (
     NEVER_US,
     EntityKeys,
@@ -49,7 +50,6 @@ _NO_ENTITY: Final = bytes(4)
 _N_THREADS: Final = 4
 # Stores keep their connection under one of these names; Feast itself never closes it.
 _CONNECTIONS: Final = ("_conn", "_conn_pool", "_client", "_session")
-_Row: TypeAlias = tuple[list[bytes | None], int]
 _ViewKeys: TypeAlias = tuple[StoredView, Any, list[bytes]]
 
 
@@ -78,7 +78,7 @@ class FeastFeatureReader:
         self._config = _load_config(config_path)
         self._timeout_sec = timeout_sec
         self._stubs: WeakKeyDictionary[StoredView, Any] = WeakKeyDictionary()
-        self._threads: ClientThreads[Any, list[dict[bytes, _Row]]] = ClientThreads(
+        self._threads: ClientThreads[Any, list[dict[bytes, EntityRow]]] = ClientThreads(
             lambda: get_online_store_from_config(self._config.online_store),
             _close_store,
             n_threads=_N_THREADS,
@@ -101,24 +101,14 @@ class FeastFeatureReader:
         OnlineValueError
             If the store gives a value without an event time.
         """
+        distinct = [distinct_keys(row_keys) for row_keys in keys]
         views = [
-            (view, self._stub(layout, view), _distinct(row_keys))
-            for lookup, row_keys in zip(layout.lookups, keys, strict=True)
+            (view, self._stub(layout, view), entities)
+            for lookup, entities in zip(layout.lookups, distinct, strict=True)
             for view in lookup.views
         ]
-        found = iter(await self._ask(views))
-        n_rows = len(keys[0]) if keys else 0
-        cells: list[list[bytes | None]] = [[] for _ in range(n_rows)]
-        event_us: list[list[int]] = [[] for _ in range(n_rows)]
-        for lookup, row_keys in zip(layout.lookups, keys, strict=True):
-            for view, entities in zip(lookup.views, found, strict=False):
-                width = len(view.features)
-                absent: _Row = ([None] * width, NEVER_US)
-                for row, key in enumerate(row_keys):
-                    values, event = absent if key is None else entities.get(key, absent)
-                    cells[row] += values
-                    event_us[row] += [event] * width
-        shape = (n_rows, layout.n_features)
+        cells, event_us = spread_rows(layout, keys, await self._ask(views), never=NEVER_US)
+        shape = (len(cells), layout.n_features)
         return StoredFeatures(cells, np.array(event_us, np.int64).reshape(shape))
 
     async def check(self, layout: ReadLayout) -> None:
@@ -135,7 +125,7 @@ class FeastFeatureReader:
         """Let the threads close their clients."""
         self._threads.close()
 
-    async def _ask(self, views: Sequence[_ViewKeys]) -> list[dict[bytes, _Row]]:
+    async def _ask(self, views: Sequence[_ViewKeys]) -> list[dict[bytes, EntityRow]]:
         try:
             call = self._threads.submit(lambda store: [self._read(store, *view) for view in views])
         except ThreadsBusyError as error:
@@ -150,7 +140,7 @@ class FeastFeatureReader:
 
     def _read(
         self, store: Any, view: StoredView, stub: Any, keys: Sequence[bytes]
-    ) -> dict[bytes, _Row]:
+    ) -> dict[bytes, EntityRow]:
         """Return what the store has for some distinct keys; runs in a thread."""
         if not keys:
             return {}
@@ -236,24 +226,20 @@ def _make_stub(project: str, view: StoredView, config: Any) -> Any:
     return stub
 
 
-def _distinct(keys: EntityKeys) -> list[bytes]:
-    return list(dict.fromkeys(key for key in keys if key is not None))
-
-
-def _to_row(view: StoredView, event_time: datetime | None, values: Any) -> _Row:
+def _to_row(view: StoredView, event_time: datetime | None, values: Any) -> EntityRow:
     if event_time is None:
         if any(value.WhichOneof("val") for value in (values or {}).values()):
             raise OnlineValueError(
                 f"Got a value of view {view.name!r} without an event time, but expected both."
             )
-        return [None] * len(view.features), NEVER_US
+        return absent_row(view, NEVER_US)
     aware = event_time if event_time.tzinfo else event_time.replace(tzinfo=UTC)
     found = values or {}
     cells = [
         found[feature].SerializeToString() if feature in found else None
         for feature in view.features
     ]
-    return cells, to_epoch_us(aware)
+    return cells, [to_epoch_us(aware)] * len(cells)
 
 
 def _close_store(store: Any) -> None:

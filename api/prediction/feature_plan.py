@@ -237,6 +237,7 @@ class CompiledPlan:
         self._ttl_us = np.array(ttls, np.int64)
         self._is_served = np.array([policy == "serve" for policy in policies], np.bool_)
         self._rejects = np.array([policy == "reject" for policy in policies], np.bool_)
+        self._may_reject = "reject" in policies
 
     def _override(
         self, numbers: NDArray[np.float64], status: NDArray[np.uint8], overrides: Overrides
@@ -251,7 +252,7 @@ class CompiledPlan:
     def _refuse_stale(
         self, status: NDArray[np.uint8], event_us: NDArray[np.int64], now_us: int
     ) -> None:
-        if not self._rejects.any():
+        if not self._may_reject:
             return
         not_live = (status == FeatureStatus.STALE) | (status == FeatureStatus.FUTURE)
         refused = np.argwhere(not_live & self._rejects)

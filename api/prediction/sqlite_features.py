@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import OnlineStoreUnavailableError, OnlineValueError
+from api.prediction.entity_rows import EntityRow, absent_row, distinct_keys, spread_rows
 from api.prediction.online_features import (
     NEVER_US,
     EntityKeys,
@@ -38,8 +39,7 @@ _CELL_TYPES: Final = frozenset({bytes, type(None)})
 _NEVER_SEC: Final = NEVER_US // 1_000_000
 _MAX_SEC: Final = 2**62 // 1_000_000
 _Answer = TypeVar("_Answer")
-_EntityRow: TypeAlias = tuple[list[bytes | None], list[int]]
-_EntityRows: TypeAlias = dict[bytes, _EntityRow]
+_EntityRows: TypeAlias = dict[bytes, EntityRow]
 
 
 class SqliteFeatureReader:
@@ -80,23 +80,15 @@ class SqliteFeatureReader:
         OnlineValueError
             If a row holds something that is not a value with an event time.
         """
-        n_rows = len(keys[0]) if keys else 0
+        distinct = [distinct_keys(row_keys) for row_keys in keys]
         views = [
-            (self._table(view), tuple(dict.fromkeys(key for key in row_keys if key is not None)))
-            for lookup, row_keys in zip(layout.lookups, keys, strict=True)
+            (self._table(view), entities)
+            for lookup, entities in zip(layout.lookups, distinct, strict=True)
             for view in lookup.views
         ]
-        found = iter(await self._wait_for(lambda connection: _read_views(connection, views)))
-        cells: list[list[bytes | None]] = [[] for _ in range(n_rows)]
-        event_sec: list[list[int]] = [[] for _ in range(n_rows)]
-        for lookup, row_keys in zip(layout.lookups, keys, strict=True):
-            for view, entities in zip(lookup.views, found, strict=False):
-                absent = _absent_row(view)
-                for row, key in enumerate(row_keys):
-                    entity = absent if key is None else entities.get(key, absent)
-                    cells[row] += entity[0]
-                    event_sec[row] += entity[1]
-        return StoredFeatures(cells, _to_microseconds(event_sec, (n_rows, layout.n_features)))
+        found = await self._wait_for(lambda connection: _read_views(connection, views))
+        cells, event_sec = spread_rows(layout, keys, found, never=_NEVER_SEC)
+        return StoredFeatures(cells, _to_microseconds(event_sec, (len(cells), layout.n_features)))
 
     async def check(self, layout: ReadLayout) -> None:
         """Check that the table of every view of a layout can be read.
@@ -180,7 +172,6 @@ class _Table:
     def __init__(self, view: StoredView) -> None:
         self._view = view
         self._positions = {name: position for position, name in enumerate(view.features)}
-        self._absent: _EntityRow = _absent_row(view)
         self._is_wide = False
         self._statements: dict[int, str] = {}
 
@@ -232,13 +223,14 @@ class _Table:
         """Add the cells that a statement found to the rows of their keys."""
         _check_layout(self._view, found)
         n_left_out = 0
-        cells, event_sec = self._absent
+        cells: list[bytes | None] = []
+        event_sec: list[int] = []
         last = None
         for key, feature, value, seconds in found:
             if key != last:
                 last = key
                 if key not in rows:
-                    rows[key] = _absent_row(self._view)
+                    rows[key] = absent_row(self._view, _NEVER_SEC)
                 cells, event_sec = rows[key]
             position = self._positions.get(feature)
             if position is None:
@@ -260,12 +252,6 @@ def _read_views(
     connection: sqlite3.Connection, views: Sequence[tuple[_Table, Sequence[bytes]]]
 ) -> list[_EntityRows]:
     return [table.read(connection, keys) for table, keys in views]
-
-
-def _absent_row(view: StoredView) -> _EntityRow:
-    """Return the cells and event times of a key that the view does not have."""
-    width = len(view.features)
-    return [None] * width, [_NEVER_SEC] * width
 
 
 def _to_microseconds(event_sec: list[list[int]], shape: tuple[int, int]) -> NDArray[np.int64]:

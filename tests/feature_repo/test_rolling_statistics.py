@@ -61,7 +61,7 @@ def test_no_events_give_no_rows() -> None:
     assert compute().is_empty()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(

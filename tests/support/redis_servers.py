@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +68,7 @@ class RedisServer:
         self.folder = folder
         self.port = port or free_port()
         # A socket's path may have some hundred characters; a test's folder may have more.
-        self.socket_path = f"/tmp/zs-redis-{os.getpid()}-{self.port}.sock"  # noqa: S108 - short
+        self.socket_path = f"{tempfile.gettempdir()}/zs-redis-{os.getpid()}-{self.port}.sock"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 

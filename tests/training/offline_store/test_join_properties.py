@@ -70,7 +70,7 @@ def _plan(folder: Path, rows: list[Row], ttl: int | None) -> HistoricalView:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=_ROWS, labels=_LABELS, ttl=_TTLS, cutoff=st.booleans(), sliced=st.booleans())
 def test_the_join_equals_brute_force(
     rows: list[Row],
