@@ -11,7 +11,8 @@ import uvloop
 
 from api.contract.manifest import FeaturePlan, Manifest
 from api.prediction.clock import to_epoch_us
-from api.prediction.feature_plan import CompiledPlan, FeatureMatrix
+from api.prediction.feature_matrix import FeatureMatrix
+from api.prediction.feature_plan import CompiledPlan
 from api.prediction.open_reader import open_reader
 from api.schemas import RequestRow
 from tests.support.flights_project import CLOCK

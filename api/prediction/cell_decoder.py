@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -12,18 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import OnlineValueError
+from api.prediction.entity_table import EntityTable
+from api.prediction.online_features import Cell, StoredFeatures
 from api.prediction.value_codec import TAGS, Value, ValueType, decode_value
 
-__all__ = ["CellColumn", "CellDecoder", "Places", "as_places"]
+__all__ = [
+    "FIXED_LAYOUTS",
+    "CellColumn",
+    "CellDecoder",
+    "NumberTable",
+    "Places",
+    "as_places",
+    "encode_nan",
+    "gather_of",
+]
 
 _TABLE_SIZE: Final = 8192
 """How many different stored values a table remembers before it is emptied."""
 
-_FIXED: Final = {
+FIXED_LAYOUTS: Final = {
     ValueType.FLOAT: np.dtype([("tag", "u1"), ("value", "<f4")]),
     ValueType.DOUBLE: np.dtype([("tag", "u1"), ("value", "<f8")]),
 }
-_Cell: TypeAlias = bytes | None
+"""How the numbers of one width are stored."""
+
+_Entities: TypeAlias = Sequence[Sequence[Sequence[Cell]]]
 Places: TypeAlias = slice | NDArray[np.intp]
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -40,12 +54,12 @@ def as_places(places: Sequence[int]) -> Places:
 
 
 class CellColumn:
-    """One column to decode: where its cells stand in a row, their type, and its codes.
+    """One column to decode: where its cells stand, their type, and its codes.
 
     Parameters
     ----------
-    position
-        The position among a row's cells.
+    lookup, position
+        Which of the layout's lookups has it, and its place among the cells of an entity.
     name
         The feature as ``view:feature``, for messages.
     kind
@@ -58,6 +72,7 @@ class CellColumn:
 
     def __init__(
         self,
+        lookup: int,
         position: int,
         name: str,
         kind: ValueType,
@@ -65,13 +80,14 @@ class CellColumn:
         *,
         narrow: bool,
     ) -> None:
+        self.lookup = lookup
         self.position = position
         self.name = name
         self.kind = kind
         self._codes = codes
         self._narrow = narrow
 
-    def number(self, cell: _Cell) -> float:
+    def number(self, cell: Cell) -> float:
         """Return the number of a cell; NaN where it is null, or text that has no code.
 
         Raises
@@ -93,7 +109,7 @@ class CellColumn:
             return float(np.int64(value).astype(np.float32))
         return float(value)
 
-    def value(self, cell: _Cell) -> Value | None:
+    def value(self, cell: Cell) -> Value | None:
         """Return the Python value of a cell, ``None`` where it is null.
 
         Raises
@@ -108,7 +124,7 @@ class CellColumn:
 
 
 class CellDecoder:
-    """Decodes the same columns of many rows.
+    """Decodes the same columns of many rows, the cells of each entity once.
 
     Floats of one width are read as one array. Everything else has few different values, so
     each column remembers what their bytes mean.
@@ -120,92 +136,153 @@ class CellDecoder:
     """
 
     def __init__(self, columns: Sequence[CellColumn]) -> None:
-        self._columns = tuple(columns)
-        self._fixed: list[tuple[Places, _FixedColumns]] = []
-        for kind in _FIXED:
-            chosen = [i for i, column in enumerate(columns) if column.kind is kind]
+        parts: list[_FixedColumns | _OtherColumns] = []
+        for kind in FIXED_LAYOUTS:
+            chosen = [(i, column) for i, column in enumerate(columns) if column.kind is kind]
             if chosen:
-                fixed = _FixedColumns([columns[i] for i in chosen])
-                self._fixed.append((as_places(chosen), fixed))
-        others = [i for i, column in enumerate(columns) if column.kind not in _FIXED]
-        self._others = as_places(others)
-        self._tables = [(columns[i].position, _NumberTable(columns[i])) for i in others]
+                parts.append(_FixedColumns(chosen))
+        others = [(i, c) for i, c in enumerate(columns) if c.kind not in FIXED_LAYOUTS]
+        if others:
+            parts.append(_OtherColumns(others))
+        self._parts = parts
+        self._runs = [run for part in parts for run in part.runs]
+        self._table = EntityTable([(run.lookup, run.places) for run in self._runs], len(columns))
 
-    def decode(self, rows: Sequence[Sequence[_Cell]]) -> tuple[_Floats, NDArray[np.bool_]]:
+    def decode(self, stored: StoredFeatures) -> tuple[_Floats, NDArray[np.bool_] | None]:
         """Return the numbers of some rows' cells, and which of them are null.
 
         Parameters
         ----------
-        rows
-            ``n_rows`` rows of cells.
+        stored
+            What was read for ``n_rows`` rows.
 
         Returns
         -------
         numbers, is_null
             float64 and bool ``(n_rows, n_columns)``. A null is NaN; so are a stored NaN and a
-            text that has no code, which are not null.
+            text that has no code, which are not null. ``is_null`` is ``None`` where nothing is.
 
         Raises
         ------
         OnlineValueError
             If a cell is damaged or of another type; the message names the feature.
         """
-        numbers = np.empty((len(rows), len(self._columns)))
-        for chosen, fixed in self._fixed:
-            numbers[:, chosen] = fixed.decode(rows)
-        if self._tables and rows:
-            tables = self._tables
-            numbers[:, self._others] = [
-                [table[row[position]] for position, table in tables] for row in rows
-            ]
-        is_null = np.zeros(numbers.shape, np.bool_)
-        unknown = np.isnan(numbers)
-        if unknown.any():
-            columns = self._columns
-            is_null[unknown] = [
-                not (cell := rows[i][columns[j].position]) or columns[j].value(cell) is None
-                for i, j in np.argwhere(unknown).tolist()
-            ]
-        return numbers, is_null
+        entities = stored.entities
+        if not self._parts:
+            return np.empty((len(stored.places), 0)), None
+        values = np.concatenate([part.decode(entities) for part in self._parts], dtype=np.float64)
+        index = self._table.index([len(found) for found in entities], stored.places)
+        unknown = np.isnan(values)
+        if not unknown.any():
+            return values.take(index), None
+        is_null = np.zeros(len(values), np.bool_)
+        is_null[unknown] = list(self._find_nulls(entities, unknown.nonzero()[0].tolist()))
+        return values.take(index), is_null.take(index)
+
+    def _find_nulls(self, entities: _Entities, places: Sequence[int]) -> Iterator[bool]:
+        """Say of some places, in their order, whether their cells are null."""
+        remaining, start = iter(places), 0
+        place = next(remaining, None)
+        for run in self._runs:
+            found, width = entities[run.lookup], len(run.columns)
+            end = start + len(found) * width
+            while place is not None and place < end:
+                entity, number = divmod(place - start, width)
+                column = run.columns[number]
+                cell = found[entity][column.position]
+                yield not cell or column.value(cell) is None
+                place = next(remaining, None)
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Columns of one lookup; ``places`` are their places in the result."""
+
+    lookup: int
+    places: tuple[int, ...]
+    columns: tuple[CellColumn, ...]
+
+
+def _split_by_lookup(columns: Sequence[tuple[int, CellColumn]]) -> list[_Run]:
+    runs = []
+    for lookup in sorted({column.lookup for _, column in columns}):
+        chosen = [(i, column) for i, column in columns if column.lookup == lookup]
+        runs.append(_Run(lookup, tuple(i for i, _ in chosen), tuple(c for _, c in chosen)))
+    return runs
 
 
 class _FixedColumns:
     """Columns whose values are a tag and an IEEE 754 number of one width."""
 
-    def __init__(self, columns: Sequence[CellColumn]) -> None:
-        kind = columns[0].kind
-        self._columns = columns
-        self._layout = _FIXED[kind]
+    def __init__(self, columns: Sequence[tuple[int, CellColumn]]) -> None:
+        kind = columns[0][1].kind
+        self.runs = _split_by_lookup(columns)
+        self._layout = FIXED_LAYOUTS[kind]
         self._tag = TAGS[kind]
-        self._null = self._tag + np.array(np.nan, self._layout["value"]).tobytes()
-        self._gather = _gather_of([column.position for column in columns])
+        self._nan = encode_nan(kind)
+        self._gathers = [
+            (run.lookup, gather_of([column.position for column in run.columns]))
+            for run in self.runs
+        ]
 
-    def decode(self, rows: Sequence[Sequence[_Cell]]) -> NDArray[Any]:
-        """Return float32 or float64 ``(n_rows, n_columns)``; a null is NaN."""
-        cells = [cell or self._null for cell in chain.from_iterable(map(self._gather, rows))]
-        if not set(map(len, cells)) <= {self._layout.itemsize}:
-            return self._decode_singly(rows)
+    def decode(self, entities: _Entities) -> NDArray[Any]:
+        """Return float32 or float64 ``(n_cells,)``, run after run; a null is NaN."""
+        nan = self._nan
+        cells = [
+            cell or nan
+            for lookup, gather in self._gathers
+            for cell in chain.from_iterable(map(gather, entities[lookup]))
+        ]
+        size = self._layout.itemsize
+        if not set(map(len, cells)) <= {size}:
+            return self._decode_singly(entities)
         data = b"".join(cells)
-        if data[:: self._layout.itemsize] != self._tag * len(cells):
-            return self._decode_singly(rows)
-        values = np.frombuffer(data, self._layout)["value"]
-        return values.reshape(len(rows), len(self._columns))
+        if data[::size] != self._tag * len(cells):
+            return self._decode_singly(entities)
+        values: NDArray[Any] = np.frombuffer(data, self._layout)["value"]
+        return values
 
-    def _decode_singly(self, rows: Sequence[Sequence[_Cell]]) -> NDArray[Any]:
+    def _decode_singly(self, entities: _Entities) -> NDArray[Any]:
         """Decode what the fast way does not expect: explicit nulls, and what is to be refused."""
-        columns = self._columns
-        numbers = [[column.number(row[column.position]) for column in columns] for row in rows]
-        return np.array(numbers).reshape(len(rows), len(columns))
+        return np.array(
+            [
+                column.number(cells[column.position])
+                for run in self.runs
+                for cells in entities[run.lookup]
+                for column in run.columns
+            ]
+        )
 
 
-class _NumberTable(dict[_Cell, float]):
+class _OtherColumns:
+    """Columns of every other type."""
+
+    def __init__(self, columns: Sequence[tuple[int, CellColumn]]) -> None:
+        self.runs = _split_by_lookup(columns)
+        self._tables = [
+            (run.lookup, [(column.position, NumberTable(column)) for column in run.columns])
+            for run in self.runs
+        ]
+
+    def decode(self, entities: _Entities) -> list[float]:
+        """Return the numbers, run after run; a null is NaN."""
+        return [
+            table[cells[position]]
+            for lookup, tables in self._tables
+            for cells in entities[lookup]
+            for position, table in tables
+        ]
+
+
+class NumberTable(dict[Cell, float]):
     """The numbers of the cells of one column that came by so far."""
 
     def __init__(self, column: CellColumn) -> None:
         super().__init__()
         self._column = column
 
-    def __missing__(self, cell: _Cell) -> float:
+    def __missing__(self, cell: Cell) -> float:
         number = self._column.number(cell)
         if len(self) >= _TABLE_SIZE:
             self.clear()
@@ -213,9 +290,14 @@ class _NumberTable(dict[_Cell, float]):
         return number
 
 
-def _gather_of(positions: Sequence[int]) -> Callable[[Sequence[_Cell]], Sequence[_Cell]]:
-    """Return a function from a row to the cells at `positions`."""
+def gather_of(positions: Sequence[int]) -> Callable[[Sequence[Cell]], Sequence[Cell]]:
+    """Return a function from an entity's cells to those at `positions`."""
     if len(positions) == 1:
         only = positions[0]
-        return lambda row: row[only : only + 1]
+        return lambda cells: cells[only : only + 1]
     return itemgetter(*positions)
+
+
+def encode_nan(kind: ValueType) -> bytes:
+    """Return the stored value that is not a number, of type ``FLOAT`` or ``DOUBLE``."""
+    return TAGS[kind] + np.array(np.nan, FIXED_LAYOUTS[kind]["value"]).tobytes()

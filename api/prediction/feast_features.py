@@ -22,9 +22,10 @@ import numpy as np
 from api.errors import OnlineStoreUnavailableError, OnlineValueError, ServiceError
 from api.prediction.client_threads import ClientThreads, ThreadsBusyError
 from api.prediction.clock import to_epoch_us
-from api.prediction.entity_rows import EntityRow, absent_row, distinct_keys, spread_rows
+from api.prediction.entity_table import EntityTable, distinct_keys, place_rows
 from api.prediction.online_features import (
     NEVER_US,
+    Cell,
     EntityKeys,
     ReadLayout,
     StoredFeatures,
@@ -50,6 +51,7 @@ _NO_ENTITY: Final = bytes(4)
 _N_THREADS: Final = 4
 # Stores keep their connection under one of these names; Feast itself never closes it.
 _CONNECTIONS: Final = ("_conn", "_conn_pool", "_client", "_session")
+_Row: TypeAlias = tuple[list[Cell], int]
 _ViewKeys: TypeAlias = tuple[StoredView, Any, list[bytes]]
 
 
@@ -78,7 +80,7 @@ class FeastFeatureReader:
         self._config = _load_config(config_path)
         self._timeout_sec = timeout_sec
         self._stubs: WeakKeyDictionary[StoredView, Any] = WeakKeyDictionary()
-        self._threads: ClientThreads[Any, list[dict[bytes, EntityRow]]] = ClientThreads(
+        self._threads: ClientThreads[Any, list[dict[bytes, _Row]]] = ClientThreads(
             lambda: get_online_store_from_config(self._config.online_store),
             _close_store,
             n_threads=_N_THREADS,
@@ -104,12 +106,23 @@ class FeastFeatureReader:
         distinct = [distinct_keys(row_keys) for row_keys in keys]
         views = [
             (view, self._stub(layout, view), entities)
-            for lookup, entities in zip(layout.lookups, distinct, strict=True)
+            for lookup, (entities, _) in zip(layout.lookups, distinct, strict=True)
             for view in lookup.views
         ]
-        cells, event_us = spread_rows(layout, keys, await self._ask(views), never=NEVER_US)
-        shape = (len(cells), layout.n_features)
-        return StoredFeatures(cells, np.array(event_us, np.int64).reshape(shape))
+        found = iter(await self._ask(views))
+        cells: list[list[list[Cell]]] = []
+        times: list[int] = []
+        for lookup, (entities, _) in zip(layout.lookups, distinct, strict=True):
+            of_views = [(next(found), _absent_row(view)) for view in lookup.views]
+            rows = [[rows.get(key, absent) for rows, absent in of_views] for key in entities]
+            # The null key's entity stands behind the others.
+            rows.append([absent for _, absent in of_views])
+            cells.append([[cell for of_view, _ in row for cell in of_view] for row in rows])
+            times += [time for row in rows for of_view, time in row for _ in of_view]
+        places = place_rows([places for _, places in distinct], len(keys[0]) if keys else 0)
+        table = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
+        index = table.index([len(of_lookup) for of_lookup in cells], places)
+        return StoredFeatures(layout, cells, places, np.array(times, np.int64).take(index))
 
     async def check(self, layout: ReadLayout) -> None:
         """Check that every view of a layout can be read.
@@ -125,7 +138,7 @@ class FeastFeatureReader:
         """Let the threads close their clients."""
         self._threads.close()
 
-    async def _ask(self, views: Sequence[_ViewKeys]) -> list[dict[bytes, EntityRow]]:
+    async def _ask(self, views: Sequence[_ViewKeys]) -> list[dict[bytes, _Row]]:
         try:
             call = self._threads.submit(lambda store: [self._read(store, *view) for view in views])
         except ThreadsBusyError as error:
@@ -140,7 +153,7 @@ class FeastFeatureReader:
 
     def _read(
         self, store: Any, view: StoredView, stub: Any, keys: Sequence[bytes]
-    ) -> dict[bytes, EntityRow]:
+    ) -> dict[bytes, _Row]:
         """Return what the store has for some distinct keys; runs in a thread."""
         if not keys:
             return {}
@@ -226,20 +239,24 @@ def _make_stub(project: str, view: StoredView, config: Any) -> Any:
     return stub
 
 
-def _to_row(view: StoredView, event_time: datetime | None, values: Any) -> EntityRow:
+def _absent_row(view: StoredView) -> _Row:
+    return [None] * len(view.features), NEVER_US
+
+
+def _to_row(view: StoredView, event_time: datetime | None, values: Any) -> _Row:
     if event_time is None:
         if any(value.WhichOneof("val") for value in (values or {}).values()):
             raise OnlineValueError(
                 f"Got a value of view {view.name!r} without an event time, but expected both."
             )
-        return absent_row(view, NEVER_US)
+        return _absent_row(view)
     aware = event_time if event_time.tzinfo else event_time.replace(tzinfo=UTC)
     found = values or {}
     cells = [
         found[feature].SerializeToString() if feature in found else None
         for feature in view.features
     ]
-    return cells, [to_epoch_us(aware)] * len(cells)
+    return cells, to_epoch_us(aware)
 
 
 def _close_store(store: Any) -> None:

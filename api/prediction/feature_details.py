@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from api.prediction.clock import to_epoch_us
-from api.prediction.feature_plan import CompiledPlan, FeatureStatus
+from api.prediction.feature_matrix import FeatureStatus
+from api.prediction.feature_plan import CompiledPlan
 from api.prediction.online_features import NEVER_US
+from api.prediction.plan_compiler import CompiledFeature
 from api.prediction.predictor import Prediction
 from api.prediction.value_codec import Value
 
@@ -48,11 +51,18 @@ def list_overridden(prediction: Prediction) -> list[list[str]] | None:
 def _describe_stored(
     plan: CompiledPlan, prediction: Prediction, row: int, ages: list[float | None]
 ) -> dict[str, Any]:
-    status = prediction.features.status[row]
+    origin_row = prediction.first_row + row
+    status = prediction.features.status[origin_row].tolist()
+    stored = prediction.stored
+    cells = [None] * len(status) if stored is None else stored.row_cells(origin_row)
+    overrides = prediction.instances.overrides
+    given = overrides[row] if overrides else {}
     return {
         feature.reference: {
-            "value": _value_given(plan, prediction, row, index),
-            "status": _NAMES[FeatureStatus(int(status[index]))],
+            "value": _value_given(
+                feature, FeatureStatus(status[index]), given, plan.stored_value(index, cells[index])
+            ),
+            "status": _NAMES[FeatureStatus(status[index])],
             "age_seconds": ages[index],
             "view": feature.view,
         }
@@ -60,22 +70,24 @@ def _describe_stored(
     }
 
 
-def _value_given(plan: CompiledPlan, prediction: Prediction, row: int, index: int) -> Value | None:
+def _value_given(
+    feature: CompiledFeature,
+    status: FeatureStatus,
+    overrides: Mapping[str, Value | None],
+    stored: Value | None,
+) -> Value | None:
     """Return the value that the model was given, ``None`` where it was given none."""
-    feature = plan.features[index]
-    status = FeatureStatus(int(prediction.features.status[row, index]))
     if status is FeatureStatus.OVERRIDE:
-        return prediction.instances.overrides[row][feature.reference]
+        return overrides[feature.reference]
     if status is FeatureStatus.DEFAULT:
         return feature.default
     hidden = status in _NOT_LIVE and feature.when_stale != "serve"
-    if prediction.stored is None or hidden or status is FeatureStatus.MISSING:
-        return None
-    return plan.stored_value(index, prediction.stored.cells[row][index])
+    return None if hidden or status is FeatureStatus.MISSING else stored
 
 
 def _ages_seconds(prediction: Prediction) -> list[list[float | None]]:
-    event_us = prediction.features.event_us
+    n_rows = len(prediction.instances.rows)
+    event_us = prediction.features.event_us[prediction.first_row :][:n_rows]
     now_us = to_epoch_us(prediction.as_of)
     is_stored = event_us != NEVER_US
     ages = np.where(is_stored, now_us - np.where(is_stored, event_us, 0), 0) / 1e6

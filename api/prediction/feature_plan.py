@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from api.contract.manifest import FeaturePlan, GoldenKey, RequestField, Scalar
 from api.errors import ModelRefusedError, StaleFeatureError
 from api.prediction.cell_decoder import CellColumn, CellDecoder, as_places
 from api.prediction.entity_keys import EntityKeySerializer
+from api.prediction.feature_matrix import FeatureMatrix, FeatureOrigins, FeatureStatus
 from api.prediction.online_features import NEVER_US, ReadLayout, StoredFeatures
 from api.prediction.plan_compiler import (
     CompiledFeature,
@@ -25,46 +25,13 @@ from api.prediction.plan_compiler import (
     PlanCompiler,
     RequestColumn,
 )
+from api.prediction.row_assembler import RowAssembler
 from api.prediction.value_codec import Value, ValueType, encode_key_value
 from api.schemas import Overrides, RequestRow
 
-__all__ = ["CompiledPlan", "FeatureMatrix", "FeatureStatus"]
+__all__ = ["CompiledPlan"]
 
 _US: Final = 1_000_000
-
-
-class FeatureStatus(IntEnum):
-    """Why a feature of a row is what it is.
-
-    ``STALE`` is older than its view's ttl. ``FUTURE`` has an event time after the clock's:
-    training's point-in-time join would not have seen it either. Both reach the model only
-    where the view says ``serve``. ``OVERRIDE`` comes from the caller, ``DEFAULT`` from the
-    plan, because the store is down.
-    """
-
-    PRESENT = 0
-    NULL = 1
-    MISSING = 2
-    STALE = 3
-    FUTURE = 4
-    OVERRIDE = 5
-    DEFAULT = 6
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureMatrix:
-    """The graph's inputs for ``n_rows`` rows, and where the stored features came from.
-
-    ``values`` is the graph's ``features``, float32 ``(n_rows, n_columns)``; ``request`` its
-    ``request``, float64 ``(n_rows, n_request_inputs)``. ``status`` is uint8 and ``event_us``
-    int64 ``(n_rows, n_features)``, both in the order of `CompiledPlan.features`; ``event_us``
-    is microseconds since the Unix epoch, `NEVER_US` where there is none.
-    """
-
-    values: NDArray[np.float32]
-    request: NDArray[np.float64]
-    status: NDArray[np.uint8]
-    event_us: NDArray[np.int64]
 
 
 class CompiledPlan:
@@ -106,10 +73,11 @@ class CompiledPlan:
         """The width of the graph's ``features``."""
         self.n_request_inputs = len(plan.request_inputs)
         """The width of the graph's ``request``; 0 where the graph has no such input."""
-        self._places = _place_features(self.features)
+        self._places = _place_features(self._lookups)
         self._decoder = CellDecoder([place.cell for place in self._places])
         self._index_places()
         self._index_freshness()
+        self._row_assembler = self._make_row_assembler()
 
     def serialize_keys(self, rows: Sequence[RequestRow]) -> list[list[bytes | None]]:
         """Return for each of the layout's lookups the serialised entity key of each row.
@@ -151,10 +119,25 @@ class CompiledPlan:
         StaleFeatureError
             If a value is not live and its view says ``reject``.
         """
-        numbers, is_null = self._decoder.decode(stored.cells)
+        if len(rows) == 1 and not overrides:
+            inputs = self._row_assembler.assemble(rows[0], stored, now_us)
+            if inputs is not None:
+                return FeatureMatrix(
+                    *inputs, lambda: self._assemble_many(rows, stored, now_us, ()).origins
+                )
+        return self._assemble_many(rows, stored, now_us, overrides)
+
+    def _assemble_many(
+        self,
+        rows: Sequence[RequestRow],
+        stored: StoredFeatures,
+        now_us: int,
+        overrides: Overrides,
+    ) -> FeatureMatrix:
+        numbers, is_null = self._decoder.decode(stored)
         event_us = stored.event_us
         status = np.zeros(event_us.shape, np.uint8)
-        if is_null.any():
+        if is_null is not None:
             status[:, self._feature_of_place] |= is_null.view(np.uint8)
         live = (event_us >= now_us - self._ttl_us) & (event_us <= now_us)
         if not live.all():
@@ -239,6 +222,26 @@ class CompiledPlan:
         self._rejects = np.array([policy == "reject" for policy in policies], np.bool_)
         self._may_reject = "reject" in policies
 
+    def _make_row_assembler(self) -> RowAssembler:
+        n_cells = len(self._places)
+        request = [
+            *((c, True) for c in self.request_columns),
+            *((c, False) for c in self.request_inputs),
+        ]
+        features = {place.column: i for i, place in enumerate(self._places)}
+        inputs = {place.request_input: i for i, place in enumerate(self._places)}
+        for i, (column, is_feature) in enumerate(request, start=n_cells):
+            (features if is_feature else inputs)[column.index] = i
+        ends = np.cumsum([len(view.features) for view in self.layout.views]) - 1
+        return RowAssembler(
+            widths=[lookup.n_features for lookup in self.layout.lookups],
+            ttls_us=self._ttl_us[ends].tolist(),
+            cells=[place.cell for place in self._places],
+            request=request,
+            features=[features[column] for column in range(self.n_columns)],
+            inputs=[inputs[column] for column in range(self.n_request_inputs)],
+        )
+
     def _override(
         self, numbers: NDArray[np.float64], status: NDArray[np.uint8], overrides: Overrides
     ) -> None:
@@ -283,7 +286,7 @@ class CompiledPlan:
             request[:, self._inputs] = numbers[:, self._input_places]
         for column in self.request_inputs:
             request[:, column.index] = _request_values(rows, column, narrow=False)
-        return FeatureMatrix(values, request, status, event_us)
+        return FeatureMatrix(values, request, FeatureOrigins(status, event_us))
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,14 +299,19 @@ class _Place:
     request_input: int | None
 
 
-def _place_features(features: Sequence[CompiledFeature]) -> list[_Place]:
+def _place_features(lookups: Sequence[CompiledLookup]) -> list[_Place]:
     """Return where each feature's numbers go.
 
     A whole number is rounded once, to float32 for a column and to float64 for an input, so
     a feature that is both is decoded twice.
     """
     places = []
-    for index, feature in enumerate(features):
+    found = [
+        (number, position, feature)
+        for number, lookup in enumerate(lookups)
+        for position, feature in enumerate(f for view in lookup.views for f in view.features)
+    ]
+    for index, (lookup, position, feature) in enumerate(found):
         is_whole = feature.type in (ValueType.INT32, ValueType.INT64, ValueType.UNIX_TIMESTAMP)
         both = feature.column is not None and feature.request_input is not None
         targets = [(feature.column, feature.request_input)]
@@ -311,7 +319,9 @@ def _place_features(features: Sequence[CompiledFeature]) -> list[_Place]:
             targets = [(feature.column, None), (None, feature.request_input)]
         for column, request_input in targets:
             narrow = is_whole and column is not None
-            cell = CellColumn(index, feature.reference, feature.type, feature.codes, narrow=narrow)
+            cell = CellColumn(
+                lookup, position, feature.reference, feature.type, feature.codes, narrow=narrow
+            )
             places.append(_Place(index, cell, column, request_input))
     # In the order of the columns, so that copying them into the matrix is one move.
     return sorted(places, key=lambda place: (place.column is None, place.column))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "NEVER_US",
+    "Cell",
     "EntityKeys",
     "EntityLookup",
     "OnlineFeatureReader",
@@ -25,6 +26,9 @@ __all__ = [
 
 NEVER_US: Final = np.iinfo(np.int64).min
 """The event time of a cell that the store does not have."""
+
+Cell: TypeAlias = bytes | None
+"""A serialised value; empty or ``None`` for a null or an absent one."""
 
 EntityKeys: TypeAlias = Sequence[bytes | None]
 """The serialised entity key of each request row; ``None`` is a null key, which matches nothing."""
@@ -51,6 +55,11 @@ class EntityLookup:
 
     views: tuple[StoredView, ...]
 
+    @property
+    def n_features(self) -> int:
+        """How many cells an entity has."""
+        return sum(len(view.features) for view in self.views)
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ReadLayout:
@@ -71,22 +80,72 @@ class ReadLayout:
     @property
     def n_features(self) -> int:
         """How many cells a row has."""
-        return sum(len(view.features) for view in self.views)
+        return sum(lookup.n_features for lookup in self.lookups)
 
 
-@dataclass(frozen=True, slots=True)
 class StoredFeatures:
     """What the store has for some request rows.
 
-    ``cells`` has one list of ``layout.n_features`` cells for each row, in the layout's order:
-    a serialised ``feast.types.Value``, empty or ``None`` for a null or an absent value. Rows
-    may share no list, but two cells may be the same object. ``event_us`` is int64
-    ``(n_rows, layout.n_features)``: each cell's event time in microseconds since the Unix
-    epoch, `NEVER_US` where the entity has no row in that view.
+    Rows share entities: what a lookup found for a key stands here once, however many rows ask
+    for it.
+
+    Parameters
+    ----------
+    layout
+        What was read.
+    entities
+        For each of ``layout.lookups`` the cells of its distinct entities: for each entity a list
+        that begins with the lookup's features in the layout's order. A cell is a serialised
+        ``feast.types.Value``, empty or ``None`` for a null or an absent value.
+    places
+        intp ``(n_rows, n_lookups)``: where each row's entity stands in ``entities``.
+    event_us
+        int64 ``(n_rows, n_features)``: each cell's event time in microseconds since the Unix
+        epoch, `NEVER_US` where the entity has no row in that view.
+    view_times
+        For a single row instead of ``event_us``: the event time of each of ``layout.views``,
+        which all cells of the view have.
     """
 
-    cells: list[list[bytes | None]]
-    event_us: NDArray[np.int64]
+    __slots__ = ("_event_us", "entities", "layout", "places", "view_times")
+
+    def __init__(
+        self,
+        layout: ReadLayout,
+        entities: Sequence[Sequence[Sequence[Cell]]],
+        places: NDArray[np.intp],
+        event_us: NDArray[np.int64] | None = None,
+        view_times: Sequence[int] | None = None,
+    ) -> None:
+        self.layout = layout
+        self.entities = entities
+        self.places = places
+        self.view_times = view_times
+        self._event_us = event_us
+
+    @property
+    def event_us(self) -> NDArray[np.int64]:
+        """Each cell's event time, int64 ``(n_rows, n_features)``."""
+        if self._event_us is None:
+            assert self.view_times is not None
+            sizes = [len(view.features) for view in self.layout.views]
+            self._event_us = np.array(self.view_times, np.int64).repeat(sizes).reshape(1, -1)
+        return self._event_us
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """Each row's cells, in the layout's order."""
+        return [self.row_cells(row) for row in range(len(self.places))]
+
+    def row_cells(self, row: int) -> list[Cell]:
+        """Return the cells of a row, in the layout's order."""
+        return [
+            cell
+            for lookup, found, place in zip(
+                self.layout.lookups, self.entities, self.places[row].tolist(), strict=True
+            )
+            for cell in found[place][: lookup.n_features]
+        ]
 
 
 class OnlineFeatureReader(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from api.errors import OnlineStoreUnavailableError, ScoreError
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
-from api.prediction.feature_plan import FeatureMatrix
-from api.prediction.model_batches import ModelBatches
+from api.prediction.feature_matrix import FeatureMatrix
 from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
+from api.prediction.prediction_batches import PredictionBatches
 from api.schemas import Instances
 
 __all__ = ["Prediction", "Predictor"]
@@ -30,8 +30,9 @@ class Prediction:
     """Scores, the time they were computed for, and the features they came from.
 
     ``scores`` is float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
-    ``stored`` is what was read, ``None`` where nothing was; ``is_degraded`` says that
-    defaults stand for it, because the store is down.
+    ``features`` and ``stored`` may be of several requests that were predicted together: this
+    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was;
+    ``is_degraded`` says that defaults stand for it, because the store is down.
     """
 
     as_of: datetime
@@ -40,6 +41,12 @@ class Prediction:
     stored: StoredFeatures | None
     is_degraded: bool
     scores: NDArray[np.float64]
+    first_row: int = 0
+
+    def take_rows(self, instances: Instances, first_row: int) -> Prediction:
+        """Return the part of a prediction that is about `instances`."""
+        scores = self.scores[first_row : first_row + len(instances.rows)]
+        return replace(self, instances=instances, scores=scores, first_row=first_row)
 
 
 class Predictor:
@@ -59,7 +66,7 @@ class Predictor:
         self._reader = reader
         self._clock = clock
         self._executor = executor
-        self._batches = ModelBatches()
+        self._batches = PredictionBatches(self._predict)
         self._n_under_way = 0
 
     async def predict(self, model: ActiveModel, instances: Instances) -> Prediction:
@@ -77,7 +84,9 @@ class Predictor:
         """
         self._n_under_way += 1
         try:
-            return await self._predict(model, instances)
+            if self._n_under_way == 1 or len(instances.rows) >= model.session.inline_rows:
+                return await self._predict(model, instances)
+            return await self._batches.predict(model, instances)
         finally:
             self._n_under_way -= 1
 
@@ -115,8 +124,6 @@ class Predictor:
         self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         if len(features) <= model.session.inline_rows:
-            if self._n_under_way == 1:
-                return model.session.run(features, request)
-            return await self._batches.run(model.session, features, request)
+            return model.session.run(features, request)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, model.session.run, features, request)

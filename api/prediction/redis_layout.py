@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import TypeAlias
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.errors import OnlineValueError
+from api.prediction.entity_table import EntityTable, distinct_keys, place_rows
 from api.prediction.online_features import (
     NEVER_US,
     EntityKeys,
@@ -30,8 +32,6 @@ __all__ = ["HashReply", "RedisLayout", "RedisQuestion"]
 HashReply: TypeAlias = list[bytes | None]
 """The reply to one ``HMGET``: a value or ``None`` for each field."""
 
-_ABSENT: Final = -1
-
 
 @dataclass(slots=True)
 class RedisQuestion:
@@ -40,7 +40,7 @@ class RedisQuestion:
     ``commands`` are packed ``HMGET`` commands, ``widths`` how many values each reply must
     have, ``hash_keys`` the hash that each one reads, if the layout names them. ``counts`` is how
     many commands each lookup has. ``positions`` says for each lookup which of its replies a
-    row takes, `_ABSENT` for a null key, or ``None`` where each row has its own, in order.
+    row takes, as `distinct_keys` does.
     """
 
     n_rows: int
@@ -77,7 +77,7 @@ class RedisLayout:
     Parameters
     ----------
     layout
-        What is read. It is not kept, so that its owner decides how long it lives.
+        What is read. Only a weak reference to it is kept: its owner decides how long it lives.
     event_times
         The decoder of event times.
     names_hashes
@@ -87,6 +87,7 @@ class RedisLayout:
     def __init__(
         self, layout: ReadLayout, event_times: EventTimes, *, names_hashes: bool = False
     ) -> None:
+        self._layout = ref(layout)
         self._names_hashes = names_hashes
         self._project = layout.project.encode()
         self._lookups = [_PackedLookup(lookup, self._project) for lookup in layout.lookups]
@@ -94,7 +95,9 @@ class RedisLayout:
         self._ones = [1] * len(self._lookups)
         self._direct: list[list[int] | None] = [None] * len(self._lookups)
         self._event_times = event_times
+        self._one_row = np.zeros((1, len(self._lookups)), np.intp)
         view_sizes = [len(view.features) for view in layout.views]
+        self._times = EntityTable.by_lookup([len(lookup.views) for lookup in layout.lookups])
         self._view_of_cell = np.repeat(np.arange(len(view_sizes)), view_sizes)
 
     def pack(self, keys: Sequence[EntityKeys]) -> RedisQuestion:
@@ -112,7 +115,7 @@ class RedisLayout:
                 return self._pack_row(row)  # type: ignore[arg-type]  # none of them is None
         question = RedisQuestion(n_rows, [], [], [], [], [])
         for lookup, row_keys in zip(self._lookups, keys, strict=True):
-            distinct, positions = _distinct(row_keys)
+            distinct, positions = distinct_keys(row_keys)
             question.commands += lookup.pack(distinct)
             question.widths += [lookup.width] * len(distinct)
             question.counts.append(len(distinct))
@@ -129,7 +132,7 @@ class RedisLayout:
         return RedisQuestion(1, commands, self._widths, self._ones, self._direct, [])
 
     def unpack(self, question: RedisQuestion, replies: list[HashReply]) -> StoredFeatures:
-        """Return the cells of the rows that were asked for.
+        """Return what the rows asked for.
 
         Parameters
         ----------
@@ -143,61 +146,50 @@ class RedisLayout:
         OnlineValueError
             If an event time is damaged, or a value has none.
         """
+        layout = self._layout()
+        assert layout is not None
         if question.positions is self._direct:
-            return self._unpack_row(replies)
-        rows: list[list[bytes | None]] = [[] for _ in range(question.n_rows)]
-        times: list[NDArray[np.int64]] = []
+            return self._unpack_row(layout, replies)
+        entities: list[list[HashReply]] = []
         start = 0
         for lookup, count, positions in zip(
             self._lookups, question.counts, question.positions, strict=True
         ):
-            answers = replies[start : start + count]
+            found = replies[start : start + count]
             start += count
             if positions is not None:
-                answers.append([None] * lookup.width)
-                answers = [answers[position] for position in positions]
-            times.append(self._read_lookup(lookup, answers, rows))
-        event_us = np.concatenate(times, axis=1) if times else np.empty((0, 0), np.int64)
-        return StoredFeatures(rows, event_us.take(self._view_of_cell, axis=1))
+                found.append([None] * lookup.width)
+            entities.append(found)
+        places = place_rows(question.positions, question.n_rows)
+        times = self._decode_times(entities)
+        index = self._times.index([len(found) for found in entities], places)
+        event_us = times.take(index).take(self._view_of_cell, axis=1)
+        return StoredFeatures(layout, entities, places, event_us)
 
-    def _read_lookup(
-        self, lookup: _PackedLookup, answers: list[HashReply], rows: list[list[bytes | None]]
-    ) -> NDArray[np.int64]:
-        """Append the lookup's cells to the rows; return event times ``(n_rows, n_views)``."""
-        n_features, decode = lookup.n_features, self._event_times.__getitem__
-        for row, answer in zip(rows, answers, strict=True):
-            row.extend(answer[:n_features])
-        raw_times = chain.from_iterable([answer[n_features:] for answer in answers])
-        event_us = list(map(decode, raw_times))
-        if NEVER_US in event_us:
-            _refuse_values_without_time(lookup, answers)
-        return np.array(event_us, np.int64).reshape(len(answers), lookup.width - n_features)
+    def _decode_times(self, entities: Sequence[list[HashReply]]) -> NDArray[np.int64]:
+        """Return the event time of each entity and view in microseconds, lookup by lookup."""
+        decode = self._event_times.__getitem__
+        times: list[int] = []
+        for lookup, found in zip(self._lookups, entities, strict=True):
+            n_features = lookup.n_features
+            raw_times = chain.from_iterable([reply[n_features:] for reply in found])
+            of_lookup = list(map(decode, raw_times))
+            if NEVER_US in of_lookup:
+                _refuse_values_without_time(lookup, found)
+            times += of_lookup
+        return np.array(times, np.int64)
 
-    def _unpack_row(self, replies: list[HashReply]) -> StoredFeatures:
+    def _unpack_row(self, layout: ReadLayout, replies: list[HashReply]) -> StoredFeatures:
         """Do the same for the replies of one row, faster."""
-        cells: list[bytes | None] = []
         raw_times: list[bytes | None] = []
         for lookup, reply in zip(self._lookups, replies, strict=True):
-            n_features = lookup.n_features
-            cells += reply[:n_features]
-            raw_times += reply[n_features:]
+            raw_times += reply[lookup.n_features :]
         if None in raw_times:
             for lookup, reply in zip(self._lookups, replies, strict=True):
                 _refuse_values_without_time(lookup, [reply])
-        event_us = np.array(list(map(self._event_times.__getitem__, raw_times)), np.int64)
-        return StoredFeatures([cells], event_us.take(self._view_of_cell).reshape(1, -1))
-
-
-def _distinct(keys: EntityKeys) -> tuple[list[bytes], list[int] | None]:
-    """Return the distinct keys but ``None``, and for each row where its key stands there."""
-    places: dict[bytes | None, int] = dict.fromkeys(keys, 0)
-    places.pop(None, None)
-    distinct: list[bytes] = list(places)  # type: ignore[arg-type]  # None was taken out
-    if len(distinct) == len(keys):
-        return distinct, None
-    places.update(zip(distinct, range(len(distinct)), strict=True))
-    places[None] = _ABSENT
-    return distinct, [places[key] for key in keys]
+        times = list(map(self._event_times.__getitem__, raw_times))
+        entities = [(reply,) for reply in replies]
+        return StoredFeatures(layout, entities, self._one_row, view_times=times)
 
 
 def _refuse_values_without_time(lookup: _PackedLookup, answers: list[HashReply]) -> None:

@@ -23,7 +23,8 @@ from api.contract.manifest import (
 )
 from api.main import create_app
 from api.prediction.clock import to_epoch_us
-from api.prediction.feature_plan import CompiledPlan, FeatureMatrix
+from api.prediction.feature_matrix import FeatureMatrix
+from api.prediction.feature_plan import CompiledPlan
 from api.prediction.sqlite_features import SqliteFeatureReader
 from api.settings import Settings
 from tests.support.app_client import AppClient

@@ -22,7 +22,8 @@ from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from api.errors import OnlineStoreUnavailableError
 from api.prediction.clock import to_epoch_us
 from api.prediction.feast_features import FeastFeatureReader
-from api.prediction.feature_plan import CompiledPlan, FeatureStatus
+from api.prediction.feature_matrix import FeatureStatus
+from api.prediction.feature_plan import CompiledPlan
 from api.prediction.online_features import NEVER_US, StoredFeatures
 from api.prediction.open_reader import open_reader
 from api.schemas import RequestRow

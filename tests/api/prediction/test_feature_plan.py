@@ -9,9 +9,11 @@ from feast.protos.feast.types.Value_pb2 import NULL, Value
 
 from api.contract.manifest import Column, FeaturePlan, RequestInput, Scalar
 from api.errors import OnlineValueError, StaleFeatureError
-from api.prediction.feature_plan import CompiledPlan, FeatureStatus
+from api.prediction.feature_matrix import FeatureStatus
+from api.prediction.feature_plan import CompiledPlan
 from api.prediction.online_features import NEVER_US, StoredFeatures
 from tests.support.manifests import CARRIERS, FIELDS, HOUR_US, PLAN, view_plan
+from tests.support.stored_rows import as_stored
 
 ROW = ("AA", "EWR", "IAH", 100, 1400.5, True, 86_400.000001)
 NOW_US = 10 * HOUR_US
@@ -21,10 +23,10 @@ def stored(plan: CompiledPlan, *rows: Mapping[str, tuple[Value, int] | None]) ->
     """Return cells by ``view:feature`` with their event times; the others are absent."""
     found = [[row.get(feature.reference) for feature in plan.features] for row in rows]
     event_us = [[NEVER_US if cell is None else cell[1] for cell in row] for row in found]
-    return StoredFeatures(
-        [[None if cell is None else cell[0].SerializeToString() for cell in row] for row in found],
-        np.array(event_us, np.int64).reshape(len(rows), len(plan.features)),
-    )
+    cells = [
+        [None if cell is None else cell[0].SerializeToString() for cell in row] for row in found
+    ]
+    return as_stored(plan.layout, cells, event_us)
 
 
 def status_of(plan: CompiledPlan, status: Any, row: int = 0) -> dict[str, FeatureStatus]:
@@ -197,7 +199,10 @@ def test_cells_whose_lengths_only_add_up_are_refused() -> None:
     plan = make_plan()
     whole = stored(plan, cells_at(NOW_US), cells_at(NOW_US))
     mean = next(i for i, f in enumerate(plan.features) if f.name == "mean")
-    first, second = (row[mean] or b"" for row in whole.cells)
-    whole.cells[0][mean], whole.cells[1][mean] = first[:4], first[4:] + second
+    cells = whole.cells
+    first, second = (row[mean] or b"" for row in cells)
+    cells[0][mean], cells[1][mean] = first[:4], first[4:] + second
     with pytest.raises(OnlineValueError, match="carrier_stats:mean"):
-        plan.assemble([ROW, ROW], whole, now_us=NOW_US)
+        plan.assemble(
+            [ROW, ROW], as_stored(plan.layout, cells, whole.event_us.tolist()), now_us=NOW_US
+        )

@@ -16,7 +16,8 @@ from feast import ValueType as FeastType
 from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from api.errors import ModelRefusedError, OnlineStoreUnavailableError, OnlineValueError
 from api.prediction.clock import to_epoch_us
-from api.prediction.feature_plan import CompiledPlan, FeatureMatrix, FeatureStatus
+from api.prediction.feature_matrix import FeatureMatrix, FeatureStatus
+from api.prediction.feature_plan import CompiledPlan
 from api.prediction.open_reader import open_reader
 from api.prediction.sqlite_features import SqliteFeatureReader
 from api.prediction.value_codec import ValueType

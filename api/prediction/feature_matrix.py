@@ -1,0 +1,85 @@
+"""The graph's inputs, and what is told of each feature in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FeatureMatrix", "FeatureOrigins", "FeatureStatus"]
+
+
+class FeatureStatus(IntEnum):
+    """Why a feature of a row is what it is.
+
+    ``STALE`` is older than its view's ttl. ``FUTURE`` has an event time after the clock's:
+    training's point-in-time join would not have seen it either. Both reach the model only
+    where the view says ``serve``. ``OVERRIDE`` comes from the caller, ``DEFAULT`` from the
+    plan, because the store is down.
+    """
+
+    PRESENT = 0
+    NULL = 1
+    MISSING = 2
+    STALE = 3
+    FUTURE = 4
+    OVERRIDE = 5
+    DEFAULT = 6
+
+
+class FeatureOrigins(NamedTuple):
+    """Where the stored features of ``n_rows`` rows came from.
+
+    ``status`` is uint8 and ``event_us`` int64 ``(n_rows, n_features)``, both in the order of
+    `CompiledPlan.features`; ``event_us`` is microseconds since the Unix epoch, `NEVER_US` where
+    there is none.
+    """
+
+    status: NDArray[np.uint8]
+    event_us: NDArray[np.int64]
+
+
+class FeatureMatrix:
+    """The graph's inputs for ``n_rows`` rows, and where the stored features came from.
+
+    Parameters
+    ----------
+    values
+        The graph's ``features``, float32 ``(n_rows, n_columns)``.
+    request
+        Its ``request``, float64 ``(n_rows, n_request_inputs)``.
+    origins
+        Where they came from, or what finds it out: few ask.
+    """
+
+    __slots__ = ("_origins", "request", "values")
+
+    def __init__(
+        self,
+        values: NDArray[np.float32],
+        request: NDArray[np.float64],
+        origins: FeatureOrigins | Callable[[], FeatureOrigins],
+    ) -> None:
+        self.values = values
+        self.request = request
+        self._origins = origins
+
+    @property
+    def origins(self) -> FeatureOrigins:
+        """Where the stored features came from."""
+        if not isinstance(self._origins, FeatureOrigins):
+            self._origins = self._origins()
+        return self._origins
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """Each feature's `FeatureStatus`, uint8 ``(n_rows, n_features)``."""
+        return self.origins.status
+
+    @property
+    def event_us(self) -> NDArray[np.int64]:
+        """Each feature's event time, int64 ``(n_rows, n_features)``."""
+        return self.origins.event_us
