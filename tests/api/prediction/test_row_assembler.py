@@ -8,6 +8,7 @@ from feast.protos.feast.types.Value_pb2 import NULL, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.contract.manifest import Column
 from api.errors import OnlineValueError, StaleFeatureError
 from api.prediction.feature_plan import CompiledPlan
 from api.prediction.online_features import NEVER_US, StoredFeatures
@@ -25,16 +26,23 @@ CELLS = {
         lambda v: Value(unix_timestamp_val=v), st.integers(-(2**40), 2**40)
     ),
 }
+# Half-way between two float32, and a little more that float64 loses.
+ROUNDED_TWICE = 2**60 + 2**36 + 1
 NULLS = st.sampled_from([Value(), Value(null_val=NULL)])
 ROWS = st.tuples(
     st.sampled_from(["AA", "ZZ", "OO"]),
     st.sampled_from(["EWR", "LGA"]),
     st.just("IAH"),
-    st.none() | st.integers(-(2**62), 2**62),
+    st.none() | st.integers(-(2**62), 2**62) | st.just(ROUNDED_TWICE),
     st.floats(allow_nan=False, allow_infinity=False),
     st.none() | st.booleans(),
     st.floats(0, 1e10),
 )
+WITH_SEATS = CompiledPlan(
+    FIELDS,
+    PLAN.model_copy(update={"columns": (*PLAN.columns, Column(name="seats", field="seats"))}),
+)
+AN_ORDINARY_ROW = ("AA", "EWR", "IAH", 100, 1.5, True, 0.0)
 AGES = st.sampled_from([-1, 0, HOUR_US, HOUR_US + 1, None])
 
 
@@ -73,7 +81,7 @@ def assemble(plan: CompiledPlan, rows: list[Any], stored: StoredFeatures) -> Any
 @pytest.mark.parametrize(
     "plan",
     [
-        CompiledPlan(FIELDS, PLAN),
+        WITH_SEATS,
         *(make_plan(when_stale=policy) for policy in ("null", "serve", "reject")),
     ],
 )
@@ -84,3 +92,35 @@ def test_a_row_alone_equals_the_row_among_others(plan: CompiledPlan, row: Any, d
         plan.layout, alone.entities, alone.places.repeat(2, 0), alone.event_us.repeat(2, 0)
     )
     assert assemble(plan, [row], alone) == assemble(plan, [row, row], twice)
+
+
+def one_row(plan: CompiledPlan, **cells: bytes) -> StoredFeatures:
+    """Return a live row of the view with some cells."""
+    row = [cells.get(feature.name) for feature in plan.features]
+    return StoredFeatures(plan.layout, [[row]], np.zeros((1, 1), np.intp), view_times=[NOW_US])
+
+
+def test_a_whole_number_of_the_request_is_rounded_once() -> None:
+    row = ("AA", "EWR", "IAH", ROUNDED_TWICE, 1.0, True, 0.0)
+    nothing = StoredFeatures(
+        WITH_SEATS.layout,
+        [[[None] * lookup.n_features] for lookup in WITH_SEATS.layout.lookups],
+        np.zeros((1, len(WITH_SEATS.layout.lookups)), np.intp),
+        view_times=[NEVER_US] * len(WITH_SEATS.layout.views),
+    )
+    assert int(WITH_SEATS.assemble([row], nothing, NOW_US).values[0, -1]) == 2**60 + 2**37
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"\x20\x80\x80\x80\x01",  # A whole number as long as a float.
+        Value(float_val=1.0).SerializeToString()[:-1],
+        Value(float_val=1.0).SerializeToString() + b"\0",
+        Value(double_val=1.0).SerializeToString(),
+    ],
+)
+def test_a_wrong_cell_of_a_single_row_is_refused_by_name(wrong: bytes) -> None:
+    plan = make_plan()
+    with pytest.raises(OnlineValueError, match="Feature carrier_stats:mean: Got"):
+        plan.assemble([AN_ORDINARY_ROW], one_row(plan, mean=wrong), NOW_US)
