@@ -356,5 +356,8 @@ def _request_values(
     numbers = [np.nan if value is None else value for value in values]
     if narrow and any(isinstance(value, int) for value in values):
         # One rounding only: whole numbers go to float32 directly, not by way of float64.
-        return np.array([np.float32(number) for number in numbers], np.float32)
+        return np.array(
+            [np.int64(n).astype(np.float32) if isinstance(n, int) else n for n in numbers],
+            np.float32,
+        )
     return numbers  # type: ignore[return-value]  # text has codes

@@ -158,4 +158,7 @@ def _request_number(row: RequestRow, column: RequestColumn, narrow: bool) -> flo
         return column.codes.get(str(value), _NAN)
     if value is None:
         return _NAN
-    return float(np.float32(value)) if narrow and isinstance(value, int) else float(value)
+    if narrow and isinstance(value, int):
+        # One rounding only: `np.float32` of a Python number would go by way of float64.
+        return float(np.int64(value).astype(np.float32))
+    return float(value)

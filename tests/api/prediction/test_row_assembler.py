@@ -109,6 +109,13 @@ def test_a_whole_number_of_the_request_is_rounded_once() -> None:
         view_times=[NEVER_US] * len(WITH_SEATS.layout.views),
     )
     assert int(WITH_SEATS.assemble([row], nothing, NOW_US).values[0, -1]) == 2**60 + 2**37
+    two = StoredFeatures(
+        WITH_SEATS.layout,
+        nothing.entities,
+        nothing.places.repeat(2, 0),
+        nothing.event_us.repeat(2, 0),
+    )
+    assert int(WITH_SEATS.assemble([row] * 2, two, NOW_US).values[1, -1]) == 2**60 + 2**37
 
 
 @pytest.mark.parametrize(
