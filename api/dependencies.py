@@ -53,6 +53,7 @@ ServiceResources = Annotated[Resources, Depends(_get_resources)]
 
 
 _JSON: Final = "application/json"
+_JSON_BYTES: Final = _JSON.encode()
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
@@ -77,11 +78,11 @@ class JsonBody:
         BodyTimeoutError
             If it does not arrive in time.
         """
-        headers = self._request.headers
-        # What nearly every client sends, told without parsing it as a mail header.
-        if headers.get("content-type") != _JSON or "content-encoding" in headers:
+        length, is_plain_json = self._look_at_headers()
+        if not is_plain_json:
             self._check_media_type()
-        self._check_declared_length()
+        if length.isdigit() and (len(length) > 18 or int(length) > self._max_bytes):
+            raise self._too_large()
         try:
             async with asyncio.timeout(self._timeout_sec):
                 return await self._read_chunks()
@@ -119,10 +120,17 @@ class JsonBody:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _check_declared_length(self) -> None:
-        declared = self._request.headers.get("content-length", "")
-        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
-            raise self._too_large()
+    def _look_at_headers(self) -> tuple[bytes, bool]:
+        """Return the declared length, and whether the body is what nearly every client sends."""
+        length, kind, is_encoded = b"", b"", False
+        for name, value in self._request.scope["headers"]:
+            if name == b"content-length":
+                length = value
+            elif name == b"content-type":
+                kind = value
+            elif name == b"content-encoding":
+                is_encoded = True
+        return length, kind == _JSON_BYTES and not is_encoded
 
     def _check_media_type(self) -> None:
         if self._request.headers.get("content-encoding", "identity").lower() != "identity":

@@ -13,7 +13,12 @@ from starlette.responses import Response
 from api import errors
 from api.schemas import FieldProblem, Problem
 
-__all__ = ["PROBLEM_MEDIA_TYPE", "install_error_responses", "problem_response"]
+__all__ = [
+    "PROBLEM_MEDIA_TYPE",
+    "answer_service_error",
+    "install_error_responses",
+    "problem_response",
+]
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -80,6 +85,11 @@ def install_error_responses(app: FastAPI) -> None:
 
 async def _answer_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ServiceError)
+    return answer_service_error(request, error)
+
+
+def answer_service_error(request: Request, error: errors.ServiceError) -> Response:
+    """Return the answer to an error of the service's own, and log it if it is the service's."""
     status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", code=error.code, reason=str(error), exc_info=error)

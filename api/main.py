@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api.dependencies import Resources
-from api.error_responses import install_error_responses
+from api.direct_route import DirectWay
+from api.error_responses import answer_service_error, install_error_responses
 from api.field_types import InstanceLimits
 from api.openapi import build_openapi
 from api.prediction.active_models import ActiveModels
@@ -74,6 +75,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (health.router, models.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
+    build_usual_way = app.build_middleware_stack
+    app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # as `openapi`
+        build_usual_way(),
+        routes=app.routes,
+        add_context=RequestContextMiddleware,
+        answer_error=answer_service_error,
+    )
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 from typing import Final
 
 import structlog
@@ -78,4 +78,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == _HEADER and _ACCEPTED.fullmatch(value):
             return str(value.decode())
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

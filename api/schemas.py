@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from api.contract.manifest import Manifest, Output, Scalar
+from api.contract.manifest import FieldType, Manifest, Output, Scalar
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, ModelRefusedError
 from api.field_errors import json_pointer, translate_validation_error
 from api.field_types import InstanceLimits, make_field, make_override_type
@@ -32,6 +32,8 @@ RequestRow = tuple[Scalar | None, ...]
 
 Overrides = Sequence[Mapping[str, Scalar | None]]
 """For each request row the values that stand for stored ones, by ``view:feature``; may be ()."""
+
+_TEXT_TYPES: Final = (FieldType.STRING, FieldType.TIMESTAMP)
 
 OVERRIDES: Final = "overrides"
 """The name in an instance under which a caller overrides features."""
@@ -148,6 +150,9 @@ class ModelSchema:
         self._override_type = make_override_type(title, manifest, limits)
         self.request_type = _make_request_type(title, manifest, limits, self._override_type)
         self.response_type = _make_response_type(title, manifest.output)
+        texts = [(i, f) for i, f in enumerate(manifest.request) if f.type in _TEXT_TYPES]
+        self._text_positions = [i for i, _ in texts]
+        self._nullable_positions = [i for i, field in texts if field.nullable]
         self.example: dict[str, Any] = {"instances": [dict(manifest.example)]}
         try:
             self.parse(json.dumps(self.example).encode())
@@ -180,15 +185,32 @@ class ModelSchema:
             request: Any = self.request_type.model_validate_json(body)
         except ValidationError as error:
             raise translate_validation_error(error) from error
-        _refuse_repeated_names(body)
-        rows = [tuple(vars(instance).values()) for instance in request.instances]
-        if self._override_type is None:
-            return Instances(rows, ())
-        width = len(rows[0]) - 1
-        if not any(row[width] is not None for row in rows):
-            return Instances([row[:width] for row in rows], ())
-        overrides = [_read_overrides(row[width]) for row in rows]
-        return Instances([row[:width] for row in rows], overrides)
+        instances = request.instances
+        rows = [tuple(vars(instance).values()) for instance in instances]
+        overrides: Overrides = ()
+        if self._override_type is not None:
+            if any(row[-1] is not None for row in rows):
+                overrides = [_read_overrides(row[-1]) for row in rows]
+            rows = [row[:-1] for row in rows]
+        if overrides or not self._has_distinct_names(body, instances, rows):
+            _refuse_repeated_names(body)
+        return Instances(rows, overrides)
+
+    def _has_distinct_names(
+        self, body: bytes, instances: Sequence[BaseModel], rows: Sequence[RequestRow]
+    ) -> bool:
+        """Tell by the quotation marks of a valid body whether no name is given twice.
+
+        Every name has two and so has every text, and each repeated name adds two. Where there
+        are escapes it says no: a name may be written in several ways.
+        """
+        if b"\\" in body:
+            return False
+        n_names = 1 + sum([len(instance.model_fields_set) for instance in instances])
+        n_texts = len(rows) * len(self._text_positions)
+        for position in self._nullable_positions:
+            n_texts -= [row[position] for row in rows].count(None)
+        return body.count(b'"') == 2 * (n_names + n_texts)
 
 
 def _read_overrides(given: BaseModel | None) -> dict[str, Scalar | None]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from api.errors import OnlineStoreUnavailableError
 from api.prediction.active_model import ActiveModel
@@ -40,7 +39,7 @@ class PredictionBatches:
 
     def __init__(self, predict: Callable[[ActiveModel, Instances], Awaitable[Prediction]]) -> None:
         self._predict = predict
-        self._waiting: Final[WeakKeyDictionary[ActiveModel, list[_Waiting]]] = WeakKeyDictionary()
+        self._waiting: dict[ActiveModel, list[_Waiting]] = {}
         # The event loop itself keeps only weak references to tasks.
         self._tasks: set[asyncio.Task[None]] = set()
 

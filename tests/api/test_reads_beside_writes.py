@@ -15,5 +15,4 @@ def test_64_connections_see_no_cell_of_another_key_or_generation(
     with open_online(kind, tmp_path / "online") as online:
         config = online.config | {"type": NEWEST_STORES[kind]}
         observed = race(tmp_path, config, online.url, n_workers=n_workers, seconds=3)
-    assert observed.n_cells > 1_000
-    assert len(observed.generations) > 3
+    assert observed.is_enough
