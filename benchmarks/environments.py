@@ -15,8 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.server_process import ServerError
+from tests.support.flights_project import ROOT
 
-__all__ = ["BENTOML", "K6", "MLSERVER", "find_wrk", "install", "installed_versions"]
+__all__ = [
+    "BENTOML",
+    "K6",
+    "MLSERVER",
+    "find_wrk",
+    "install",
+    "install_service",
+    "installed_versions",
+]
 
 MLSERVER: Final = ("mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "lightgbm==4.7.0")
 BENTOML: Final = ("bentoml==1.4.39", "lightgbm==4.7.0")
@@ -31,14 +40,33 @@ def install(name: str, packages: Sequence[str], home: Path) -> Path:
     ServerError
         If they cannot be installed.
     """
+    return _make(name, [packages], "\n".join(packages), home)
+
+
+def install_service(home: Path) -> Path:
+    """Return the programs' folder of an environment with what the service's image has.
+
+    Raises
+    ------
+    ServerError
+        If it cannot be installed.
+    """
+    lock = ROOT / "requirements" / "serving.lock"
+    steps = [("--require-hashes", "-r", str(lock)), ("--no-deps", "-e", str(ROOT))]
+    return _make("service", steps, lock.read_text(), home)
+
+
+def _make(name: str, steps: Sequence[Sequence[str]], contents: str, home: Path) -> Path:
+    """Install step by step, unless an environment with the same contents stands."""
     folder = home / "environments" / name
     stamp = folder / "packages.txt"
-    wanted = "\n".join((sys.version, *packages))
+    wanted = f"{sys.version}\n{contents}"
     if not stamp.exists() or stamp.read_text() != wanted:
         uv = str(Path(sys.executable).with_name("uv"))
         python = str(folder / "bin" / "python")
         _run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "install", "-q", "--python", python, *packages])
+        for packages in steps:
+            _run([uv, "pip", "install", "-q", "--python", python, *packages])
         stamp.write_text(wanted)
     return folder / "bin"
 

@@ -21,14 +21,13 @@ __all__ = [
     "FIXED_LAYOUTS",
     "CellColumn",
     "CellDecoder",
-    "NumberTable",
     "Places",
     "as_places",
     "encode_nan",
     "gather_of",
 ]
 
-_TABLE_SIZE: Final = 8192
+_TABLE_SIZE: Final = 4096
 """How many different stored values a table remembers before it is emptied."""
 
 FIXED_LAYOUTS: Final = {
@@ -86,6 +85,8 @@ class CellColumn:
         self.kind = kind
         self._codes = codes
         self._narrow = narrow
+        self.numbers: dict[Cell, float] = _NumberTable(self)
+        """The number of each cell that came by so far, and of any other that is asked for."""
 
     def number(self, cell: Cell) -> float:
         """Return the number of a cell; NaN where it is null, or text that has no code.
@@ -261,7 +262,7 @@ class _OtherColumns:
     def __init__(self, columns: Sequence[tuple[int, CellColumn]]) -> None:
         self.runs = _split_by_lookup(columns)
         self._tables = [
-            (run.lookup, [(column.position, NumberTable(column)) for column in run.columns])
+            (run.lookup, [(column.position, column.numbers) for column in run.columns])
             for run in self.runs
         ]
 
@@ -275,7 +276,7 @@ class _OtherColumns:
         ]
 
 
-class NumberTable(dict[Cell, float]):
+class _NumberTable(dict[Cell, float]):
     """The numbers of the cells of one column that came by so far."""
 
     def __init__(self, column: CellColumn) -> None:

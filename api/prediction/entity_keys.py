@@ -11,7 +11,7 @@ from api.schemas import RequestRow
 
 __all__ = ["EntityKeySerializer"]
 
-_TABLE_SIZE: Final = 8192
+_TABLE_SIZE: Final = 4096
 """How many different values of a join key are remembered before they are forgotten."""
 
 

@@ -14,7 +14,7 @@ from api.prediction.graph_contents import check_graph_contents
 
 __all__ = ["INLINE_BUDGET_SEC", "ModelSession"]
 
-INLINE_BUDGET_SEC: Final = 200e-6
+INLINE_BUDGET_SEC: Final = 1e-3
 """Work up to this long runs in the event loop; handing it to a thread would cost more."""
 
 _PROBE_ROWS: Final = 64

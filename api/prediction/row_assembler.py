@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from api.prediction.cell_decoder import (
     FIXED_LAYOUTS,
     CellColumn,
-    NumberTable,
     encode_nan,
     gather_of,
 )
@@ -77,7 +76,7 @@ class RowAssembler:
                 order += chosen
                 self._fixed.append(_FixedCells(kind, [positions[i] for i in chosen]))
         others = [i for i, cell in enumerate(cells) if cell.kind not in FIXED_LAYOUTS]
-        self._tables = [(positions[i], NumberTable(cells[i])) for i in others]
+        self._tables = [(positions[i], cells[i].numbers) for i in others]
         order += [*others, *range(len(cells), len(cells) + len(request))]
         place = {number: i for i, number in enumerate(order)}
         self._features = _PackedRow([place[i] for i in features], "f")

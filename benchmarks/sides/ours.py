@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.bench_project import MODEL, Batch
+from benchmarks.environments import install_service
 from benchmarks.sides.side import Side, require_close
 from tests.support.flights_project import CLOCK
 
@@ -21,8 +21,9 @@ class Ours(Side):
     ready_path = "/readyz"
 
     def command(self) -> Sequence[str]:
-        """Return the service's own command."""
-        return [sys.executable, "-m", "api"]
+        """Return the service's own command, in an environment with what its image has."""
+        programs = install_service(self.context.project.home)
+        return [str(programs / "python"), "-m", "api"]
 
     def environment(self) -> dict[str, str]:
         """Return its settings: where the models and the features are, and what time it is."""
