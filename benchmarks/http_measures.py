@@ -124,13 +124,15 @@ class HttpMeasures:
         measures = []
         for side in sides:
             own = peaks[side] if side.store != "none" else min(peaks.values())
-            per_sec = int(own / 2)
-            self._say(f"{per_sec} requests a second to {side.label}")
-            seen = [self._ask_at(side, per_sec) for _ in range(self._durations.repeats)]
-            measures.append(
-                {"label": side.label, "rate": per_sec, "peak": peaks[side], "seen": seen}
-            )
+            measures.append(self.measure_at(side, int(own / 2)) | {"peak": peaks[side]})
         return measures
+
+    def measure_at(self, side: Side, per_sec: int) -> dict[str, Any]:
+        """Ask a side at a rate, one row a request."""
+        self._warm_up(side, (1,))
+        self._say(f"{per_sec} requests a second to {side.label}")
+        seen = [self._ask_at(side, per_sec) for _ in range(self._durations.repeats)]
+        return {"label": side.label, "rate": per_sec, "peak": 2.0 * per_sec, "seen": seen}
 
     def _warm_up(self, side: Side, sizes: Sequence[int]) -> None:
         """Check a side's answers and load it for a moment that is not counted."""

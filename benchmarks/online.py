@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.bench_project import bring_up, materialize_into_redis
+from benchmarks.changing_models import ChangingModels
 from benchmarks.environments import K6, find_wrk, install
 from benchmarks.growth import GrownOurs, ManyModels, copy_history
 from benchmarks.http_measures import Durations, HttpMeasures
 from benchmarks.online_report import write_report
-from benchmarks.online_targets import count_failures
+from benchmarks.online_targets import count_failures, our_label
 from benchmarks.run_facts import collect_facts
 from benchmarks.server_process import SERVER_CORE, ServerError, pinned, start_redis
 from benchmarks.sides.bentoml import BentoMl
@@ -85,6 +86,16 @@ class Benchmark:
             if "latency" in self.chosen:
                 steady = [side for side in sides if isinstance(side, Ours | EmptyFastApi)]
                 self.results["latency"] = self.http.measure_fixed_rate(steady, self.results["http"])
+        if self.results.get("latency"):
+            self.results["latency"].append(self._measure_changes())
+
+    def _measure_changes(self) -> dict[str, Any]:
+        """Ask at the same rate while versions are published and loaded."""
+        steady = next(m for m in self.results["latency"] if m["label"] == our_label("redis"))
+        changing = ChangingModels(self.context, "redis")
+        with started([changing]), changing:
+            measure = self.http.measure_at(changing, steady["rate"])
+        return measure | {"n_changes": changing.n_changes}
 
     def _grow(self) -> None:
         growth: dict[str, Any] = {
