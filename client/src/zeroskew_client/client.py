@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from random import Random
 from typing import Any, Self, TypeVar
 
@@ -188,13 +189,10 @@ class ZeroskewClient:
 
     def _attempt(self, exchange: Exchange[T]) -> Answer:
         end = time.monotonic() + exchange.attempt_sec
-        response = self._http.send(exchange.request(self._http), stream=True)
-        try:
-            pieces = []
+        pieces = []
+        with closing(self._http.send(exchange.request(self._http), stream=True)) as response:
             for piece in response.iter_bytes():
                 pieces.append(piece)
                 if time.monotonic() > end:
                     raise TimeoutError("the body came too slowly")
-        finally:
-            response.close()
         return Answer(response.status_code, response.headers, b"".join(pieces))

@@ -70,7 +70,7 @@ def connection_options(base_url: str, headers: Mapping[str, str] | None) -> dict
     Raises
     ------
     InvalidInputError
-        If `base_url` is no address of HTTP or HTTPS.
+        If `base_url` is no address of HTTP or HTTPS, or a header is no text in ASCII.
     """
     try:
         url = httpx.URL(base_url)
@@ -79,7 +79,11 @@ def connection_options(base_url: str, headers: Mapping[str, str] | None) -> dict
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidInputError("Got a base_url without http:// or https:// and a host.")
     every = httpx.Headers({"User-Agent": f"zeroskew-client/{__version__}"})
-    every.update(headers)
+    try:
+        every.update(headers)
+    except (AttributeError, TypeError, UnicodeEncodeError) as error:
+        # The value may be a secret.
+        raise InvalidInputError("Got a header that is no text in ASCII.") from error
     return {"base_url": url, "headers": every}
 
 
@@ -135,6 +139,9 @@ class Exchange(Generic[T]):
         except (httpx.TimeoutException, TimeoutError) as error:
             detail = f"Got no answer in time: {_describe(error)}."
             raise RequestTimeoutError(detail, self.request_id) from error
+        except httpx.LocalProtocolError as error:
+            detail = f"Got a request that HTTP cannot carry: {_describe(error)}."
+            raise InvalidInputError(detail) from error
         except httpx.TransportError as error:
             detail = f"Got no answer, because the connection failed: {_describe(error)}."
             raise ConnectionFailedError(detail, self.request_id) from error
