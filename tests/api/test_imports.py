@@ -24,22 +24,32 @@ def test_the_service_loads_none_of_the_training_libraries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "broken"),
+    ("module", "plant", "broken"),
     [
-        ("", False),
-        ("import feast\n", True),
-        ("import training.errors\n", True),
-        ("import api.main\n", True),
+        ("api/prediction/predictor.py", "", False),
+        ("api/prediction/predictor.py", "import feast\n", True),
+        ("api/prediction/predictor.py", "import training.errors\n", True),
+        ("api/prediction/predictor.py", "import api.main\n", True),
+        ("api/prediction/predictor.py", "import zeroskew_client\n", True),
+        ("zeroskew_client/errors.py", "import api.errors\n", True),
+        ("zeroskew_client/errors.py", "import pydantic\n", True),
+        ("zeroskew_client/errors.py", "import zeroskew_client.client\n", True),
     ],
 )
-def test_a_planted_import_breaks_the_import_rules(tmp_path: Path, plant: str, broken: bool) -> None:
-    for name in ("api", "training"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+def test_a_planted_import_breaks_the_import_rules(
+    tmp_path: Path, module: str, plant: str, broken: bool
+) -> None:
+    for folder in ("api", "training", "client/src/zeroskew_client"):
+        shutil.copytree(
+            ROOT / folder,
+            tmp_path / Path(folder).name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    predictor = tmp_path / "api/prediction/predictor.py"
-    predictor.write_text(
-        predictor.read_text().replace("import asyncio\n", f"import asyncio\n{plant}", 1)
-    )
+    first = "from __future__ import annotations\n"
+    text = (tmp_path / module).read_text()
+    assert first in text
+    (tmp_path / module).write_text(text.replace(first, first + plant, 1))
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=tmp_path,
