@@ -21,6 +21,7 @@ from api.prediction.model_catalog import ModelCatalog
 from api.prediction.online_features import OnlineFeatureReader
 from api.prediction.predictor import Predictor
 from api.registry.registry_executor import RegistryExecutor
+from api.request_gate import RequestGate, body_state
 from api.settings import Settings
 
 __all__ = ["JsonBody", "Resources", "ServiceResources", "resources_of"]
@@ -62,6 +63,7 @@ class JsonBody:
 
     def __init__(self, request: Request, settings: Settings) -> None:
         self._request = request
+        self._gate: RequestGate = request.app.state.gate
         self._max_bytes = settings.max_body_bytes
         self._timeout_sec = settings.body_timeout_sec
 
@@ -77,21 +79,30 @@ class JsonBody:
             If it is larger than the limit, whether its length is declared or not.
         BodyTimeoutError
             If it does not arrive in time.
+        OverloadedError
+            If too many requests are under way once it is there.
         """
         length, is_plain_json = self._look_at_headers()
         if not is_plain_json:
             self._check_media_type()
         if length.isdigit() and (len(length) > 18 or int(length) > self._max_bytes):
             raise self._too_large()
+        state = body_state(self._request.scope)
         try:
-            async with asyncio.timeout(self._timeout_sec):
+            if state == "whole":
                 return await self._read_chunks()
+            # What is late has had all of its time; what is there of it may be refused by its size.
+            timeout_sec = 0 if state == "late" else self._timeout_sec
+            async with asyncio.timeout(timeout_sec):
+                body = await self._read_chunks()
         except TimeoutError as error:
             raise BodyTimeoutError(
                 f"Got a body that took longer than {self._timeout_sec} seconds to arrive."
             ) from error
         except ClientDisconnect as error:
             raise InvalidRequestError("The client went away.") from error
+        self._gate.enter_late(self._request.scope)
+        return body
 
     def flag(self, name: str) -> bool:
         """Return the query parameter `name`, which is ``true`` or ``false`` and false by default.

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from api import errors
 from api.schemas import FieldProblem, Problem
@@ -18,6 +18,7 @@ __all__ = [
     "answer_service_error",
     "install_error_responses",
     "problem_response",
+    "refusal_response",
 ]
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -26,6 +27,7 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.MalformedJsonError: HTTPStatus.BAD_REQUEST,
     errors.BodyTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidRequestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
@@ -33,7 +35,11 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 # The rest of a body that came too slowly may still come, for as long as the client likes.
-_HEADERS: Final = {errors.BodyTimeoutError.code: {"Connection": "close"}}
+_HEADERS: Final = {
+    errors.BodyTimeoutError.code: {"Connection": "close"},
+    errors.OverloadedError.code: {"Retry-After": "1"},
+    errors.DeadlineError.code: {"Retry-After": "1"},
+}
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
 _UNEXPECTED: Final = "The service failed; its log says more under this request id."
 _HIDDEN_DETAIL: Final = {
@@ -75,6 +81,25 @@ def problem_response(
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
     )
+
+
+def refusal_response() -> Response:
+    """Return the answer to a request that is refused before the application sees it.
+
+    It has no request id, and its type is plain JSON: that is what clients of every protocol
+    that the service speaks can read.
+    """
+    error = errors.OverloadedError()
+    code = int(HTTPStatus.TOO_MANY_REQUESTS)
+    problem = {
+        "type": f"urn:zeroskew:problem:{error.code}",
+        "title": HTTPStatus(code).phrase,
+        "status": code,
+        "detail": str(error),
+        "code": error.code,
+        "error": str(error),
+    }
+    return JSONResponse(problem, code, headers=_HEADERS[error.code])
 
 
 def install_error_responses(app: FastAPI) -> None:

@@ -8,7 +8,8 @@
     │   ├── InvalidInstancesError
     │   ├── BodyTooLargeError
     │   ├── BodyTimeoutError
-    │   └── UnsupportedMediaTypeError
+    │   ├── UnsupportedMediaTypeError
+    │   └── OverloadedError          too many requests are under way
     ├── NotFoundError
     │   ├── UnknownModelError
     │   ├── UnknownVersionError
@@ -17,6 +18,7 @@
     │   ├── OnlineStoreUnavailableError
     │   ├── OnlineValueError
     │   ├── StaleFeatureError
+    │   ├── DeadlineError            the answer took longer than a request may
     │   ├── RegistryUnavailableError
     │   └── ModelRefusedError
     ├── ScoreError                   the model gave a score that is not a number
@@ -36,6 +38,7 @@ __all__ = [
     "ArtifactError",
     "BodyTimeoutError",
     "BodyTooLargeError",
+    "DeadlineError",
     "FieldError",
     "InvalidInstancesError",
     "InvalidRequestError",
@@ -44,6 +47,7 @@ __all__ = [
     "NotFoundError",
     "OnlineStoreUnavailableError",
     "OnlineValueError",
+    "OverloadedError",
     "RegistrySchemaError",
     "RegistryUnavailableError",
     "ScoreError",
@@ -118,6 +122,17 @@ class UnsupportedMediaTypeError(InvalidRequestError):
     code = "unsupported_media_type"
 
 
+class OverloadedError(InvalidRequestError):
+    """More requests are under way than the service answers at a time."""
+
+    code = "too_many_requests"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Got more requests than are answered at a time, but expected fewer; try again later."
+        )
+
+
 class NotFoundError(ServiceError):
     """What the address names does not exist."""
 
@@ -178,6 +193,12 @@ class StaleFeatureError(UnavailableError):
             ),
         )
         super().__init__(self.fields[0].message)
+
+
+class DeadlineError(UnavailableError):
+    """The answer took longer than a request may take."""
+
+    code = "deadline_exceeded"
 
 
 class RegistryUnavailableError(UnavailableError):

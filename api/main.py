@@ -27,6 +27,7 @@ from api.registry.artifact_store import ArtifactStore
 from api.registry.open_registry import open_registry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
+from api.request_gate import RequestGate
 from api.routers import health, models, predict
 from api.settings import Settings
 
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.gate = RequestGate(settings.max_requests)
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
     app.router.routes[:0] = predict.router.routes

@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from api.header_deadline import HeaderDeadlineProtocol
+from api.http_protocol import GuardedHttpProtocol
 from api.log_config import configure_logging
 from api.settings import Settings
 
@@ -40,11 +40,13 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=HeaderDeadlineProtocol,
+        http=GuardedHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here depends on the client's address, and the protocol wants the application.
+        proxy_headers=False,
         timeout_graceful_shutdown=settings.shutdown_grace_sec,
     )
     if settings.workers > 1:

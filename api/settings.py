@@ -52,6 +52,15 @@ class Settings(BaseSettings):
 
     max_body_bytes: PositiveInt = Field(_MIB, description="A larger body is refused.")
     body_timeout_sec: PositiveFloat = Field(5.0, description="A slower body is refused.")
+    max_requests: PositiveInt = Field(
+        128, description="How many requests a process answers at a time; more get 429."
+    )
+    max_connections: PositiveInt = Field(
+        10_000, description="How many connections a process keeps; more get 429."
+    )
+    request_timeout_sec: PositiveFloat = Field(
+        2.0, description="How long a prediction may take once its body is there; then 503."
+    )
     max_instances: PositiveInt = Field(1000, description="How many instances a request may have.")
     max_text_length: PositiveInt = Field(256, description="How long a text in an instance may be.")
     max_model_bytes: PositiveInt = Field(512 * _MIB, description="A larger model is refused.")

@@ -1,0 +1,163 @@
+"""uvicorn's HTTP/1.1 over httptools, made to outlast slow, many and careless clients."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from api.error_responses import refusal_response
+from api.request_gate import RequestGate
+
+__all__ = ["GuardedHttpProtocol"]
+
+
+class GuardedHttpProtocol(HttpToolsProtocol):
+    """A connection with deadlines for headers and bodies, and a bound on what is under way.
+
+    A new connection has ``timeout_keep_alive`` seconds to bring its first request's headers,
+    and every later request as long from its first byte to the end of its headers; then the
+    connection is closed. Between requests uvicorn's own timer runs.
+
+    The application sees a request when its body is there, is larger than 64 KiB, or is late.
+    What comes in one piece, headers and body, sets no timer. While the gate is full, a request
+    is answered with 429 here, without the application: a refusal must cost a fraction of an
+    answer, or refusing would be all that is left to do.
+
+    The application's ``state`` has the gate and the settings.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        state: Any = self.app.state
+        self._gate: RequestGate = state.gate
+        self._body_timeout_sec: float = state.settings.body_timeout_sec
+        self._max_connections: int = state.settings.max_connections
+        self._is_in_headers = True
+        self._deadline: asyncio.TimerHandle | None = None
+        self._held: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
+        """Begin to wait for the first request, unless there are too many connections."""
+        super().connection_made(transport)
+        if len(self.connections) > self._max_connections:
+            self._gate.note_refusal()
+            transport.write(_REFUSALS[False])
+            transport.close()
+            return
+        self._set_deadline(self.timeout_keep_alive, self._close)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on, and wait no longer than the deadline for what they began."""
+        super().data_received(data)
+        if self._deadline is not None:
+            return
+        if self._is_in_headers:
+            self._set_deadline(self.timeout_keep_alive, self._close)
+        elif self._held is not None:
+            self._set_deadline(self._body_timeout_sec, self._stop_holding)
+
+    def on_message_begin(self) -> None:
+        """Note that a request's first byte has come."""
+        self._is_in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that a request's headers are complete."""
+        self._is_in_headers = False
+        self._drop_deadline()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body, and let the application see to a large one."""
+        super().on_body(body)
+        if self._held is not None and len(self._held.body) > HIGH_WATER_LIMIT:
+            self._begin(self._held)
+
+    def on_message_complete(self) -> None:
+        """Let the application see a request that is there as a whole."""
+        super().on_message_complete()
+        if self._held is not None:
+            self._begin(self._held)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._drop_deadline()
+        self._held = None
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Begin with what the client has sent meanwhile."""
+        super().on_response_complete()
+        if self._held is not None and self._deadline is None:
+            self._set_deadline(self._body_timeout_sec, self._stop_holding)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ARG002 - uvicorn's own signature
+        """Hold a request whose body is still to come; uvicorn would begin at once."""
+        if cycle.more_body and not cycle.waiting_for_100_continue:
+            self._held = cycle
+        else:
+            self._begin(cycle)
+
+    def _begin(self, cycle: RequestResponseCycle) -> None:
+        self._held = None
+        self._drop_deadline()
+        scope: Any = cycle.scope
+        if not cycle.more_body:
+            if not self._gate.admits(scope["path"]):
+                self._refuse(cycle)
+                return
+            self._gate.set_body(scope, "whole")
+            self._gate.enter(scope)
+        super()._start_asgi_task(cycle, self._answer)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._gate.leave(scope)
+
+    def _refuse(self, cycle: RequestResponseCycle) -> None:
+        """Answer that there is too much to do."""
+        self._gate.note_refusal()
+        self.transport.write(_REFUSALS[cycle.keep_alive])
+        cycle.response_complete = True
+        if cycle.keep_alive:
+            self.on_response_complete()
+        else:
+            self.transport.close()
+
+    def _stop_holding(self) -> None:
+        """Let the application answer a request whose body did not arrive in time."""
+        self._deadline = None
+        if self._held is not None:
+            self._gate.set_body(self._held.scope, "late")  # type: ignore[arg-type]  # it is a dict
+            self._begin(self._held)
+
+    def _set_deadline(self, seconds: float, give_up: Any) -> None:
+        self._deadline = self.loop.call_later(seconds, give_up)
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close(self) -> None:
+        self._deadline = None
+        # What an earlier request of this connection is still owed comes first.
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # it is None at first
+            self.transport.close()
+        else:
+            self._set_deadline(self.timeout_keep_alive, self._close)
+
+
+def _write_refusal(*, keep_alive: bool) -> bytes:
+    response = refusal_response()
+    headers = [*response.raw_headers, *([] if keep_alive else [(b"connection", b"close")])]
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 429 Too Many Requests\r\n%b\r\n%b" % (lines, bytes(response.body))
+
+
+_REFUSALS: Final = {keep: _write_refusal(keep_alive=keep) for keep in (True, False)}
