@@ -133,7 +133,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Let the application answer a request whose body did not arrive in time."""
         self._deadline = None
         if self._held is not None:
-            self._gate.set_body(self._held.scope, "late")  # type: ignore[arg-type]  # it is a dict
+            self._gate.set_body(self._held.scope, "late")
             self._begin(self._held)
 
     def _set_deadline(self, seconds: float, give_up: Any) -> None:

@@ -70,7 +70,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.gate = RequestGate(settings.max_requests)
+    app.state.gate = RequestGate(
+        max_requests=settings.max_requests, max_lag_sec=settings.max_lag_sec
+    )
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
     app.router.routes[:0] = predict.router.routes
@@ -112,6 +114,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             max_on_demand=settings.max_models_on_demand,
         )
         await active_models.load_aliased()
+        app.state.gate.open()
+        stack.callback(app.state.gate.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()

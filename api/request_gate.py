@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Final, Literal
 
@@ -20,6 +21,10 @@ _BODY: Final = "zeroskew.body"
 _COUNTED: Final = "zeroskew.counted"
 _ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
 _LOG_PAUSE_SEC: Final = 1.0
+_TICK_SEC: Final = 0.01
+_FEWEST: Final = 4
+_SHRINK: Final = 0.7
+_GROW: Final = 1.1
 
 
 def body_state(scope: Scope) -> BodyState:
@@ -29,34 +34,62 @@ def body_state(scope: Scope) -> BodyState:
 
 
 class RequestGate:
-    """Counts the requests whose bodies are there and whose answers are not.
+    """Counts the requests whose bodies are there and whose answers are not, and bounds them.
 
     A request that is still arriving costs memory and no time, so it does not count: clients that
-    drip their bodies keep nobody else out.
+    drip their bodies keep nobody out.
+
+    How many the process can answer at a time depends on what they ask. The sign of too many is
+    an event loop that comes round late: then every answer is late, and every refusal too. So
+    the bound shrinks by a factor while the loop is late, and grows again while it is not and
+    the bound is reached (as a network's sender adapts to congestion: Chiu and Jain, 1989).
 
     Parameters
     ----------
     max_requests
-        How many are answered at a time. What comes beyond is refused at once: it would wait
-        longer than its client does, and cost those before it.
+        The largest bound, and the first.
+    max_lag_sec
+        How late the event loop may be.
     """
 
-    def __init__(self, max_requests: int) -> None:
+    def __init__(self, *, max_requests: int, max_lag_sec: float) -> None:
         self._max_requests = max_requests
+        self._max_lag_sec = max_lag_sec
+        self._bound = float(max_requests)
         self._n_under_way = 0
+        self._was_full = False
         self._n_refused = 0
         self._logged_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
-    def set_body(self, scope: dict[str, Any], state: BodyState) -> None:
+    def open(self) -> None:
+        """Watch the running event loop from now on."""
+        loop = asyncio.get_running_loop()
+        self._schedule(loop, loop.time() + _TICK_SEC)
+
+    def close(self) -> None:
+        """Watch it no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def adapt(self, lag_sec: float) -> None:
+        """Shrink or grow the bound, by how late the event loop came round."""
+        if lag_sec > self._max_lag_sec:
+            self._bound = max(_FEWEST, min(self._bound, self._n_under_way) * _SHRINK)
+        elif self._was_full and lag_sec < self._max_lag_sec / 2:
+            self._bound = min(self._max_requests, self._bound * _GROW)
+        self._was_full = False
+
+    def set_body(self, scope: Any, state: BodyState) -> None:
         """Note for the application whether a request's body is there."""
         scope[_BODY] = state
 
-    def admits(self, path: bytes | str) -> bool:
+    def admits(self, path: str) -> bool:
         """Tell whether a request may begin; questions about the service's health always may."""
-        if self._n_under_way < self._max_requests:
+        if self._n_under_way < self._bound:
             return True
-        text = path if isinstance(path, str) else path.decode("latin-1")
-        return text.startswith(_ALWAYS_ANSWERED)
+        self._was_full = True
+        return path.startswith(_ALWAYS_ANSWERED)
 
     def enter(self, scope: Any) -> None:
         """Count a request from now on."""
@@ -89,6 +122,17 @@ class RequestGate:
         now = time.monotonic()
         if now - self._logged_at >= _LOG_PAUSE_SEC:
             _log.warning(
-                "requests_refused", n_refused=self._n_refused, n_under_way=self._n_under_way
+                "requests_refused",
+                n_refused=self._n_refused,
+                n_under_way=self._n_under_way,
+                bound=int(self._bound),
             )
             self._n_refused, self._logged_at = 0, now
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._timer = loop.call_at(at, self._tick, loop, at)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
+        now = loop.time()
+        self.adapt(now - due_at)
+        self._schedule(loop, now + _TICK_SEC)

@@ -53,7 +53,12 @@ class Settings(BaseSettings):
     max_body_bytes: PositiveInt = Field(_MIB, description="A larger body is refused.")
     body_timeout_sec: PositiveFloat = Field(5.0, description="A slower body is refused.")
     max_requests: PositiveInt = Field(
-        128, description="How many requests a process answers at a time; more get 429."
+        128,
+        description="How many requests a process answers at a time; more get 429. While it is "
+        "late it answers fewer.",
+    )
+    max_lag_sec: PositiveFloat = Field(
+        0.03, description="How late the event loop may be before fewer requests are answered."
     )
     max_connections: PositiveInt = Field(
         10_000, description="How many connections a process keeps; more get 429."

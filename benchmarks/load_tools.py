@@ -1,4 +1,4 @@
-"""The two load tools: wrk for the most a server can answer, k6 for its latency at a fixed rate.
+"""Load tools: wrk for the most a server can answer, k6 for its latency at a fixed rate.
 
 wrk keeps each connection busy, the next request following the last answer, so its latencies
 are those of a server under full load. k6 sends at a fixed rate whatever the server does; a
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.server_process import LOAD_CORE, ServerError, pinned
 
-__all__ = ["FixedRate", "FullLoad", "run_k6", "run_wrk"]
+__all__ = ["Answers", "FixedRate", "Flood", "FullLoad", "flood", "run_k6", "run_wrk"]
 
 SCRIPTS: Final = Path(__file__).with_name("load")
+N_FLOOD_CLIENTS: Final = 400
+"""Each has a connection and one request under way; what more would send is counted as unsent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,31 @@ class FixedRate:
     max_ms: float
     failed: int
     dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How many answers of a kind there were, and their latencies in milliseconds."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """What came back from a server that was asked too much, by HTTP status."""
+
+    asked: int
+    unsent: int
+    lost: int
+    seconds: float
+    statuses: dict[str, Answers]
+
+    def answers(self, status: int) -> Answers:
+        """Return the answers with a status; there may be none."""
+        return self.statuses.get(str(status), Answers(0, 0.0, 0.0, 0.0))
 
 
 def run_wrk(wrk: str, base: str, lines: Path, *, connections: int, duration_sec: float) -> FullLoad:
@@ -67,6 +95,22 @@ def run_wrk(wrk: str, base: str, lines: Path, *, connections: int, duration_sec:
 
 def run_k6(k6: str, base: str, lines: Path, *, per_sec: int, duration_sec: int) -> FixedRate:
     """Post ``lines`` to ``base`` at a fixed rate, whatever the server does."""
+    seen = _run_script(k6, "post_at_rate.js", base, lines, per_sec, duration_sec)
+    return FixedRate(**{name: value for name, value in seen.items() if name != "requests"})
+
+
+def flood(base: str, lines: Path, *, per_sec: float, duration_sec: float) -> Flood:
+    """Post ``lines`` to ``base`` at a rate that may be too much for it."""
+    host, port = base.removeprefix("http://").split(":")
+    command = [sys.executable, str(SCRIPTS / "flood.py"), host, port, str(lines.resolve())]
+    seen = _run([*command, str(per_sec), str(duration_sec), str(N_FLOOD_CLIENTS)])
+    statuses = {name: Answers(**of_status) for name, of_status in seen.pop("statuses").items()}
+    return Flood(statuses=statuses, **seen)
+
+
+def _run_script(
+    k6: str, script: str, base: str, lines: Path, per_sec: int, duration_sec: int
+) -> dict[str, Any]:
     command = [k6, "run", "--quiet", "--no-usage-report", "--log-output", "none"]
     variables = {
         "BASE": base,
@@ -76,13 +120,7 @@ def run_k6(k6: str, base: str, lines: Path, *, per_sec: int, duration_sec: int) 
     }
     for name, value in variables.items():
         command += ["-e", f"{name}={value}"]
-    return FixedRate(
-        **{
-            name: value
-            for name, value in _run([*command, str(SCRIPTS / "post_at_rate.js")]).items()
-            if name != "requests"
-        }
-    )
+    return _run([*command, str(SCRIPTS / script)])
 
 
 def _run(command: list[str]) -> dict[str, Any]:
