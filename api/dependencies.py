@@ -23,7 +23,7 @@ from api.prediction.predictor import Predictor
 from api.registry.registry_executor import RegistryExecutor
 from api.settings import Settings
 
-__all__ = ["JsonBody", "Resources", "ServiceResources", "resources_of"]
+__all__ = ["BINARY", "JsonBody", "Resources", "ServiceResources", "resources_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,20 @@ async def _get_resources(request: Request) -> Resources:
 ServiceResources = Annotated[Resources, Depends(_get_resources)]
 
 
+BINARY: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
 class JsonBody:
-    """Reads a request's body within the service's limits of type, size and time."""
+    """Reads a request's body within the service's limits of type, size and time.
 
-    def __init__(self, request: Request, settings: Settings) -> None:
+    With `takes_binary` the body may be declared as bytes of any kind, too.
+    """
+
+    def __init__(self, request: Request, settings: Settings, *, takes_binary: bool = False) -> None:
         self._request = request
+        self._takes_binary = takes_binary
         self._max_bytes = settings.max_body_bytes
         self._timeout_sec = settings.body_timeout_sec
 
@@ -131,6 +136,8 @@ class JsonBody:
         header["content-type"] = self._request.headers.get("content-type", _JSON)
         kind = header.get_content_type()
         charset = header.get_content_charset("utf-8")
+        if kind == BINARY and self._takes_binary:
+            return
         if not (kind == _JSON or kind.endswith("+json")) or charset not in _UTF8:
             raise UnsupportedMediaTypeError(
                 f"Got a body of type {kind} in {charset}, but expected application/json in utf-8."

@@ -1,24 +1,29 @@
-"""The one place where errors become HTTP answers: problem details after RFC 9457."""
+"""The one place where errors become HTTP answers.
+
+Problem details after RFC 9457, but for the addresses of a protocol that has its own bodies.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from api import errors
 from api.schemas import FieldProblem, Problem
 
-__all__ = ["PROBLEM_MEDIA_TYPE", "install_error_responses", "problem_response"]
+__all__ = ["PROBLEM_MEDIA_TYPE", "error_response", "install_error_responses"]
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.MalformedJsonError: HTTPStatus.BAD_REQUEST,
+    errors.InvalidTensorsError: HTTPStatus.BAD_REQUEST,
     errors.BodyTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -39,7 +44,8 @@ _HIDDEN_DETAIL: Final = {
 _log: Final = structlog.get_logger(__name__)
 
 
-def problem_response(
+def error_response(
+    path: str,
     *,
     status: int,
     code: str,
@@ -48,14 +54,45 @@ def problem_response(
     fields: tuple[errors.FieldError, ...] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return one problem as ``application/problem+json``."""
+    """Return the answer to a request to `path` that failed, in the style of that address."""
+    problem = _make_problem(status, code, detail, request_id, fields)
+    for prefix, render in _STYLES.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return render(problem, headers)
+    return _render_problem(problem, headers)
+
+
+def _render_problem(problem: Problem, headers: dict[str, str] | None) -> Response:
+    """Return problem details as ``application/problem+json``."""
+    return Response(
+        problem.model_dump_json(exclude_defaults=True),
+        status_code=problem.status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def _render_inference_error(problem: Problem, headers: dict[str, str] | None) -> Response:
+    """Return what the Open Inference Protocol prescribes: an object with one text, ``error``."""
+    return JSONResponse({"error": problem.detail}, problem.status, headers)
+
+
+_STYLES: Final[dict[str, Callable[[Problem, dict[str, str] | None], Response]]] = {
+    "/v2": _render_inference_error
+}
+"""How errors look below an address, where they are not problem details alone."""
+
+
+def _make_problem(
+    status: int, code: str, detail: str, request_id: str, fields: tuple[errors.FieldError, ...]
+) -> Problem:
     listed = [
         FieldProblem(
             pointer=field.pointer, got=field.got, expected=field.expected, message=field.message
         )
         for field in fields
     ]
-    problem = Problem(
+    return Problem(
         type=f"urn:zeroskew:problem:{code}",
         title=HTTPStatus(status).phrase,
         status=status,
@@ -64,16 +101,10 @@ def problem_response(
         request_id=request_id,
         errors=listed,
     )
-    return Response(
-        problem.model_dump_json(exclude_defaults=True),
-        status_code=status,
-        media_type=PROBLEM_MEDIA_TYPE,
-        headers=headers,
-    )
 
 
 def install_error_responses(app: FastAPI) -> None:
-    """Let `app` answer every error that a route raises with a problem."""
+    """Let `app` answer every error that a route raises."""
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
 
@@ -86,7 +117,8 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
-    return problem_response(
+    return error_response(
+        request.scope["path"],
         status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
@@ -102,7 +134,8 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         404: f"Got {request.method} for an address that the service does not have.",
         405: f"Got {request.method}, but expected another method at this address.",
     }
-    return problem_response(
+    return error_response(
+        request.scope["path"],
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),

@@ -81,6 +81,36 @@ class Predictor:
         finally:
             self._n_under_way -= 1
 
+    async def score_matrices(
+        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Score rows of the graph's own inputs; nothing is looked up.
+
+        Parameters
+        ----------
+        model
+            The model, whose plan says how wide the inputs are.
+        features
+            float32 ``(n_rows, n_columns)``; NaN is a missing value.
+        request
+            float64 ``(n_rows, n_request_inputs)``; NaN is a missing value.
+
+        Returns
+        -------
+        ndarray
+            float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
+
+        Raises
+        ------
+        ScoreError
+            If a score is NaN or infinite.
+        """
+        self._n_under_way += 1
+        try:
+            return await self._score(model, features, request)
+        finally:
+            self._n_under_way -= 1
+
     async def _predict(self, model: ActiveModel, instances: Instances) -> Prediction:
         now = self._clock.now()
         plan = model.plan
@@ -91,9 +121,7 @@ class Predictor:
             features = plan.assemble(
                 instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
             )
-        scores = await self._run(model, features.values, features.request)
-        if not np.isfinite(scores).all():
-            raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
+        scores = await self._score(model, features.values, features.request)
         return Prediction(now, instances, features, stored, is_degraded, scores)
 
     async def _read(
@@ -110,6 +138,14 @@ class Predictor:
                 raise
             _log.warning("answered_from_defaults", model=model.name, reason=str(error))
             return None, True
+
+    async def _score(
+        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        scores = await self._run(model, features, request)
+        if not np.isfinite(scores).all():
+            raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
+        return scores
 
     async def _run(
         self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
