@@ -32,6 +32,7 @@ _EXPECTED: Final = {
     "list_type": "a list",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
+    "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
     "extra_forbidden": "no field of that name",

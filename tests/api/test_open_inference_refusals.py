@@ -115,7 +115,7 @@ def change(name: str, /, **members: Any) -> dict[str, Any]:
         ("carrier", {"parameters": {"a": []}}, ["a list of 0 at /inputs/0/parameters/a"]),
         ("carrier", {"parameters": {"a": {}}}, ["an object at", 'the input "carrier"']),
         ("carrier", {"parameters": {"a": None}}, ["Got null at /inputs/0/parameters/a"]),
-        ("carrier", {"parameters": []}, ["a list of 0 at /inputs/0/parameters"]),
+        ("carrier", {"parameters": []}, ["a list of 0 at /inputs/0/parameters", "an object"]),
         ("carrier", {"parameters": {"binary_data_size": 4}}, ["both of data and binary_data_s"]),
         (
             "carrier",
