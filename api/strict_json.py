@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 
@@ -11,6 +11,8 @@ from api.errors import MalformedJsonError
 from api.field_errors import describe, malformed_json
 
 __all__ = ["parse_strict_json"]
+
+_MAX_MEMBERS: Final = 1_000
 
 
 def parse_strict_json(body: bytes) -> Any:
@@ -25,8 +27,8 @@ def parse_strict_json(body: bytes) -> Any:
     Raises
     ------
     MalformedJsonError
-        If it is not JSON; if an object has a name twice, a text has half of a surrogate pair,
-        or lists and objects are nested deeper than 200.
+        If it is not JSON; if an object has a name twice or more than 1000 names; if a text has
+        half of a surrogate pair; if lists and objects are nested deeper than 200.
     """
     try:
         # This parser bounds the depth and refuses surrogates, but takes the last of two equal
@@ -38,6 +40,10 @@ def parse_strict_json(body: bytes) -> Any:
 
 
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > _MAX_MEMBERS:
+        raise MalformedJsonError(
+            f"Got an object of {len(pairs)} names, but expected at most {_MAX_MEMBERS}."
+        )
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]

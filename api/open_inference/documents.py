@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,11 @@ __all__ = [
     "ServerReady",
     "TensorMetadata",
 ]
+
+
+# A hostile body must not have a hundred thousand findings: each has its price.
+_MAX_TENSORS: Final = 1_000
+_MAX_DIMENSIONS: Final = 8
 
 
 def _require_scalar(value: Any) -> Any:
@@ -55,7 +60,11 @@ class RequestInput(_Given):
     """One input tensor."""
 
     name: str
-    shape: list[int] = Field(description="`[n]` or `[n, 1]`, or `[n, width]` for a matrix.")
+    shape: list[int] = Field(
+        max_length=_MAX_DIMENSIONS,
+        fail_fast=True,
+        description="`[n]` or `[n, 1]`, or `[n, width]` for a matrix.",
+    )
     datatype: str = Field(examples=["BYTES"])
     parameters: Parameters | None = Field(
         None, description="`binary_data_size`: how many of the bytes after the JSON are its own."
@@ -83,8 +92,10 @@ class InferenceRequest(_Given):
         description="`binary_data_output`: whether outputs are wanted in binary. `null_text`: "
         "the text that is a null in nullable BYTES inputs.",
     )
-    inputs: list[RequestInput] = Field(min_length=1)
-    outputs: list[RequestedOutput] | None = Field(None, description="All, where left out.")
+    inputs: list[RequestInput] = Field(min_length=1, max_length=_MAX_TENSORS, fail_fast=True)
+    outputs: list[RequestedOutput] | None = Field(
+        None, max_length=_MAX_TENSORS, fail_fast=True, description="All, where left out."
+    )
 
 
 class ResponseOutput(BaseModel):

@@ -224,8 +224,6 @@ def _count_rows(inputs: Sequence[RequestInput], specs: dict[str, TensorSpec], ma
 
 
 def _describe_shape(shape: Sequence[int]) -> str:
-    if len(shape) > 4:
-        return f"of {len(shape)} dimensions"
     return f"[{', '.join(describe(length) for length in shape)}]"
 
 

@@ -56,8 +56,11 @@ _BODY: Final = {
         },
     },
 }
-_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}}
+_INFER: Final[dict[str, Any]] = {
+    "response_model": InferenceResponse,
+    "response_model_exclude_none": True,
+    "responses": {200: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}}},
+    "openapi_extra": _BODY,
 }
 
 router = APIRouter(prefix="/v2", tags=[*_TAGS])
@@ -114,14 +117,7 @@ async def get_version_ready(
     return await _require_model_ready(await _version(model, version, resources), resources)
 
 
-@infer_router.post(
-    "/{model:name}/infer",
-    summary="Infer with the champion",
-    response_model=InferenceResponse,
-    response_model_exclude_none=True,
-    responses=_ANSWERS,
-    openapi_extra=_BODY,
-)
+@infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
 async def infer(model: ModelName, request: Request) -> Response:
     """Score tensors with the version that the alias `champion` points to.
 
@@ -132,12 +128,7 @@ async def infer(model: ModelName, request: Request) -> Response:
 
 
 @infer_router.post(
-    "/{model:name}/versions/{version:name}/infer",
-    summary="Infer with a version",
-    response_model=InferenceResponse,
-    response_model_exclude_none=True,
-    responses=_ANSWERS,
-    openapi_extra=_BODY,
+    "/{model:name}/versions/{version:name}/infer", summary="Infer with a version", **_INFER
 )
 async def infer_with_version(
     model: ModelName, version: VersionNumber, request: Request

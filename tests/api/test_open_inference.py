@@ -26,6 +26,7 @@ INSTANCES: list[dict[str, Any]] = [
     {**EPOCH, "carrier": "DL", "international": True},
     {**EPOCH, "dest": None, "distance": -7.125},
     {**EPOCH, "origin": "ÅÖ", "distance": 0.1},
+    {**EPOCH, "distance": -6.625},  # the sum is 0: on the threshold of is_late
 ]
 NAN = math.nan
 FEATURES = [[0.5, -2.0, 1.0, 3.0, 0.0, 0.25], [NAN, 1.0, NAN, -4.0, 2.0, 0.125]]
@@ -149,13 +150,14 @@ def test_the_outputs_are_those_of_the_models_kind(
 
 def test_entities_score_as_reckoned_by_hand(client: AppClient) -> None:
     response = infer(client, "arrival_delay", {"inputs": entity_inputs(INSTANCES)}, binary=False)
-    # As in test_predict.py; the last origin is unknown: 2.5 + 1 + 0 + 0.1 in float32.
+    # As in test_predict.py; the fifth origin is unknown: 2.5 + 1 + 0 + 0.1 in float32.
     assert outputs(response)["value"] == [
         1380637020.0 + 1407.125,
         1407.125,
         2 + 1400.5 + 1 + 3.125,
         3.5 - 7.125,
         3.5 + float(np.float32(0.1)),
+        0.0,
     ]
 
 
@@ -242,8 +244,8 @@ def test_outputs_are_those_asked_for_in_their_order_each_in_its_form(client: App
     document = json.loads(response.content[:length])
     assert response.headers["content-type"] == "application/octet-stream"
     assert [one["name"] for one in document["outputs"]] == ["label", "probability"]
-    assert document["outputs"][0]["data"] == [True, True, True, False, True]
-    assert document["outputs"][1]["parameters"] == {"binary_data_size": 40}
+    assert document["outputs"][0]["data"] == [True, True, True, False, True, True]
+    assert document["outputs"][1]["parameters"] == {"binary_data_size": 48}
     assert struct.unpack("<d", response.content[length : length + 8]) == (1.0,)
     only = {**request, "outputs": [{"name": "label"}], "parameters": {}}
     assert list(outputs(infer(client, "is_late", only, binary=False))) == ["label"]

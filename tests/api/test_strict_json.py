@@ -50,6 +50,7 @@ def test_any_bytes_are_a_value_or_refused(body: bytes) -> None:
         (b"[" + b"1" * 5000 + b"]", "line 1, column"),
         (b'{"a": 1, "b": 2, "a": 3}', 'the name "a" twice'),
         (b'[{"\\u0061": 1, "a": 1}]', 'the name "a" twice'),
+        (json.dumps({str(n): 1 for n in range(1001)}).encode(), "an object of 1001 names"),
     ],
 )
 def test_other_text_is_refused_with_its_place(body: bytes, message: str) -> None:

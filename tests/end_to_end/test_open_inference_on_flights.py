@@ -1,5 +1,7 @@
 """The flights models over the Open Inference Protocol: equal to the bit to what they are."""
 
+import json
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +16,7 @@ from api.registry.artifact_store import ArtifactStore
 from api.settings import Settings
 from tests.end_to_end.test_served_equals_trained import draw_instances
 from tests.support.app_client import AppClient
-from tests.support.flights_project import CLOCK, MODELS, FlightsProject
+from tests.support.flights_project import CLOCK, MODELS, ROOT, FlightsProject
 from tests.support.inference_requests import DATATYPES, HEADER, read_outputs, to_binary
 
 N_INSTANCES = 900
@@ -73,6 +75,18 @@ def test_entities_score_as_they_do_natively(
     assert infer(client, model, request, binary=binary) == {
         name: [one[name] for one in expected] for name in expected[0]
     }
+
+
+def test_the_documented_request_scores_as_it_does_natively(client: AppClient) -> None:
+    page = (ROOT / "docs" / "open_inference.md").read_text()
+    path, body = re.findall(r"curl -s http://127.0.0.1:8000(\S+) -d '([^']+)'", page)[0]
+    assert path == "/v2/models/arrival_delay_15/infer"
+    request = json.loads(body)
+    instance = {one["name"]: one["data"][0] for one in request["inputs"]}
+    native = client.post("/v1/models/arrival_delay_15:predict", json={"instances": [instance]})
+    (expected,) = native.json()["predictions"]
+    answer = infer(client, "arrival_delay_15", request, binary=False)
+    assert answer == {name: [value] for name, value in expected.items()}
 
 
 @pytest.mark.parametrize("model", MODELS)
