@@ -24,7 +24,7 @@ from api.registry.registry_executor import RegistryExecutor
 from api.request_gate import RequestGate, body_state
 from api.settings import Settings
 
-__all__ = ["JsonBody", "Resources", "ServiceResources", "resources_of"]
+__all__ = ["BINARY", "JsonBody", "Resources", "ServiceResources", "resources_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,22 @@ async def _get_resources(request: Request) -> Resources:
 ServiceResources = Annotated[Resources, Depends(_get_resources)]
 
 
+BINARY: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _JSON_BYTES: Final = _JSON.encode()
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
 class JsonBody:
-    """Reads a request's body within the service's limits of type, size and time."""
+    """Reads a request's body within the service's limits of type, size and time.
 
-    def __init__(self, request: Request, settings: Settings) -> None:
+    With `takes_binary` the body may be declared as bytes of any kind, too.
+    """
+
+    def __init__(self, request: Request, settings: Settings, *, takes_binary: bool = False) -> None:
         self._request = request
         self._gate: RequestGate = request.app.state.gate
+        self._takes_binary = takes_binary
         self._max_bytes = settings.max_body_bytes
         self._timeout_sec = settings.body_timeout_sec
 
@@ -150,6 +155,8 @@ class JsonBody:
         header["content-type"] = self._request.headers.get("content-type", _JSON)
         kind = header.get_content_type()
         charset = header.get_content_charset("utf-8")
+        if kind == BINARY and self._takes_binary:
+            return
         if not (kind == _JSON or kind.endswith("+json")) or charset not in _UTF8:
             raise UnsupportedMediaTypeError(
                 f"Got a body of type {kind} in {charset}, but expected application/json in utf-8."

@@ -1,7 +1,11 @@
-"""The one place where errors become HTTP answers: problem details after RFC 9457."""
+"""The one place where errors become HTTP answers.
+
+Problem details after RFC 9457, but for the addresses of a protocol that has its own bodies.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -16,8 +20,8 @@ from api.schemas import FieldProblem, Problem
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "answer_service_error",
+    "error_response",
     "install_error_responses",
-    "problem_response",
     "refusal_response",
 ]
 
@@ -25,6 +29,7 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.MalformedJsonError: HTTPStatus.BAD_REQUEST,
+    errors.InvalidTensorsError: HTTPStatus.BAD_REQUEST,
     errors.BodyTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
@@ -50,7 +55,8 @@ _HIDDEN_DETAIL: Final = {
 _log: Final = structlog.get_logger(__name__)
 
 
-def problem_response(
+def error_response(
+    path: str,
     *,
     status: int,
     code: str,
@@ -59,14 +65,45 @@ def problem_response(
     fields: tuple[errors.FieldError, ...] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return one problem as ``application/problem+json``."""
+    """Return the answer to a request to `path` that failed, in the style of that address."""
+    problem = _make_problem(status, code, detail, request_id, fields)
+    for prefix, render in _STYLES.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return render(problem, headers)
+    return _render_problem(problem, headers)
+
+
+def _render_problem(problem: Problem, headers: dict[str, str] | None) -> Response:
+    """Return problem details as ``application/problem+json``."""
+    return Response(
+        problem.model_dump_json(exclude_defaults=True),
+        status_code=problem.status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def _render_inference_error(problem: Problem, headers: dict[str, str] | None) -> Response:
+    """Return what the Open Inference Protocol prescribes: an object with one text, ``error``."""
+    return JSONResponse({"error": problem.detail}, problem.status, headers)
+
+
+_STYLES: Final[dict[str, Callable[[Problem, dict[str, str] | None], Response]]] = {
+    "/v2": _render_inference_error
+}
+"""How errors look below an address, where they are not problem details alone."""
+
+
+def _make_problem(
+    status: int, code: str, detail: str, request_id: str, fields: tuple[errors.FieldError, ...]
+) -> Problem:
     listed = [
         FieldProblem(
             pointer=field.pointer, got=field.got, expected=field.expected, message=field.message
         )
         for field in fields
     ]
-    problem = Problem(
+    return Problem(
         type=f"urn:zeroskew:problem:{code}",
         title=HTTPStatus(status).phrase,
         status=status,
@@ -74,12 +111,6 @@ def problem_response(
         code=code,
         request_id=request_id,
         errors=listed,
-    )
-    return Response(
-        problem.model_dump_json(exclude_defaults=True),
-        status_code=status,
-        media_type=PROBLEM_MEDIA_TYPE,
-        headers=headers,
     )
 
 
@@ -103,7 +134,7 @@ def refusal_response() -> Response:
 
 
 def install_error_responses(app: FastAPI) -> None:
-    """Let `app` answer every error that a route raises with a problem."""
+    """Let `app` answer every error that a route raises."""
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
 
@@ -121,7 +152,8 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
-    return problem_response(
+    return error_response(
+        request.scope["path"],
         status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
@@ -137,7 +169,8 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         404: f"Got {request.method} for an address that the service does not have.",
         405: f"Got {request.method}, but expected another method at this address.",
     }
-    return problem_response(
+    return error_response(
+        request.scope["path"],
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),

@@ -6,6 +6,7 @@
     ├── InvalidRequestError          the client can repair it
     │   ├── MalformedJsonError
     │   ├── InvalidInstancesError
+    │   ├── InvalidTensorsError
     │   ├── BodyTooLargeError
     │   ├── BodyTimeoutError
     │   ├── UnsupportedMediaTypeError
@@ -42,6 +43,7 @@ __all__ = [
     "FieldError",
     "InvalidInstancesError",
     "InvalidRequestError",
+    "InvalidTensorsError",
     "MalformedJsonError",
     "ModelRefusedError",
     "NotFoundError",
@@ -102,6 +104,12 @@ class InvalidInstancesError(InvalidRequestError):
     """The body is JSON, but not what this model takes."""
 
     code = "invalid_instances"
+
+
+class InvalidTensorsError(InvalidRequestError):
+    """The body is no inference request of the Open Inference Protocol for this model."""
+
+    code = "invalid_tensors"
 
 
 class BodyTooLargeError(InvalidRequestError):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, MalformedJsonError
 
-__all__ = ["describe", "json_pointer", "translate_validation_error"]
+__all__ = ["describe", "json_pointer", "malformed_json", "translate_validation_error"]
 
 MAX_FIELDS: Final = 20
 _MAX_SHOWN: Final = 80
@@ -32,6 +32,7 @@ _EXPECTED: Final = {
     "list_type": "a list",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
+    "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
     "extra_forbidden": "no field of that name",
@@ -55,12 +56,17 @@ def translate_validation_error(error: ValidationError) -> InvalidRequestError:
     """
     findings = error.errors(include_url=False)
     if findings[0]["type"] == "json_invalid":
-        position = _POSITION.search(str(findings[0].get("ctx", {}).get("error", "")))
-        where = f" at line {position[1]}, column {position[2]}" if position else ""
-        return MalformedJsonError(f"Got a body that stops being JSON in UTF-8{where}.")
+        return malformed_json(str(findings[0].get("ctx", {}).get("error", "")))
     fields = tuple(_field_error(dict(finding)) for finding in findings[:MAX_FIELDS])
     more = f" The body has {len(findings) - 1} more errors." if len(findings) > 1 else ""
     return InvalidInstancesError(fields[0].message + more, fields)
+
+
+def malformed_json(reason: str) -> MalformedJsonError:
+    """Return the error for a body that is no JSON; of the parser's `reason` it tells the place."""
+    position = _POSITION.search(reason)
+    where = f" at line {position[1]}, column {position[2]}" if position else ""
+    return MalformedJsonError(f"Got a body that stops being JSON in UTF-8{where}.")
 
 
 def _field_error(finding: dict[str, Any]) -> FieldError:

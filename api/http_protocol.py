@@ -111,13 +111,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
                 return
             self._gate.set_body(scope, "whole")
             self._gate.enter(scope)
-        super()._start_asgi_task(cycle, self._answer)
-
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._gate.leave(scope)
+        super()._start_asgi_task(cycle, self.app)
 
     def _refuse(self, cycle: RequestResponseCycle) -> None:
         """Answer that there is too much to do."""

@@ -28,7 +28,7 @@ from api.registry.open_registry import open_registry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
-from api.routers import health, models, predict
+from api.routers import health, models, predict, v2
 from api.settings import Settings
 
 __all__ = ["create_app"]
@@ -43,6 +43,8 @@ left open; they also reach models that were published after this page was loaded
 
 Errors are problem details (RFC 9457) with a stable `code` and, for a refused body, a JSON
 Pointer to each refused place.
+
+The operations under `/v2` are those of the Open Inference Protocol, with its own errors.
 """
 
 
@@ -75,8 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
-    app.router.routes[:0] = predict.router.routes
-    for router in (health.router, models.router):
+    app.router.routes[:0] = [*predict.router.routes, *v2.infer_router.routes]
+    for router in (health.router, models.router, v2.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
     build_usual_way = app.build_middleware_stack
@@ -125,7 +127,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             registry_executor=registry_executor,
             models=active_models,
             predictor=Predictor(
-                reader=reader, clock=_make_clock(settings), executor=scoring_executor
+                reader=reader,
+                clock=_make_clock(settings),
+                executor=scoring_executor,
+                timeout_sec=settings.request_timeout_sec,
             ),
             reader=reader,
         )

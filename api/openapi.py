@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.error_responses import PROBLEM_MEDIA_TYPE
+from api.open_inference.documents import InferenceError, InferenceRequest
+from api.open_inference.examples import make_examples
 from api.prediction.active_model import ActiveModel
 from api.routers.predict import DEFAULT_ALIAS, PARAMETERS
 from api.schemas import Problem
@@ -26,6 +29,14 @@ _PREDICT_PROBLEMS: Final = {
     "422": "The body is JSON, but not what this model takes; `errors` names the places.",
     "503": "The online store, the registry or the model cannot be used at the moment.",
 }
+_INFER_PROBLEMS: Final = {
+    "400": "The body is no inference request for this model; `error` names the tensor.",
+    "404": "There is no such model or version.",
+    "413": _PREDICT_PROBLEMS["413"],
+    "415": "The body is declared as neither JSON in UTF-8 nor bytes.",
+    "503": _PREDICT_PROBLEMS["503"],
+}
+_CANNOT_FAIL: Final = ("/livez", "/v2", "/v2/health/live")
 _READ_PROBLEMS: Final = {code: _PREDICT_PROBLEMS[code] for code in ("404", "503")}
 
 
@@ -46,12 +57,16 @@ def build_openapi(
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    types: list[type[BaseModel]] = [Problem]
+    types: list[type[BaseModel]] = [Problem, InferenceRequest, InferenceError]
     concrete: dict[str, Any] = {}
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]
         for path, summary in _addresses(model, aliases):
             concrete[path] = {"post": _operation(model, path, summary)}
+        if aliases.get((model.name, DEFAULT_ALIAS)) == model.version:
+            path = f"/v2/models/{model.name}/infer"
+            generic = document["paths"]["/v2/models/{model}/infer"]["post"]
+            concrete[path] = {"post": _infer_operation(model, path, generic)}
     _, definitions = models_json_schema([(kind, "validation") for kind in types], ref_template=_REF)
     document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -85,7 +100,7 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
         "tags": [model.name],
         "summary": summary,
         "description": model.manifest.description,
-        "operationId": "".join(char if char.isalnum() else "_" for char in path.strip("/")),
+        "operationId": _operation_id(path),
         "parameters": PARAMETERS,
         "requestBody": {
             "required": True,
@@ -109,17 +124,42 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
     }
 
 
+def _infer_operation(model: ActiveModel, path: str, generic: dict[str, Any]) -> dict[str, Any]:
+    """Return the generic operation of the Open Inference Protocol as one model's own."""
+    operation = copy.deepcopy(generic)
+    content = operation["requestBody"]["content"]["application/json"]
+    content["examples"] = {
+        f"{name} interface": {"value": example}
+        for name, example in make_examples(model.manifest).items()
+    }
+    return operation | {
+        "tags": [model.name],
+        "summary": f"Infer with {model.name}",
+        "operationId": _operation_id(path),
+        "parameters": [one for one in operation["parameters"] if one["in"] != "path"],
+    }
+
+
+def _operation_id(path: str) -> str:
+    return "".join(char if char.isalnum() else "_" for char in path.strip("/"))
+
+
 def _describe_problems(operation: dict[str, Any], path: str) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
+    media_type, kind = PROBLEM_MEDIA_TYPE, Problem.__name__
     if path.endswith(":predict"):
         problems = _PREDICT_PROBLEMS
-    elif path == "/livez":
+    elif path.endswith("/infer"):
+        problems = _INFER_PROBLEMS
+    elif path in _CANNOT_FAIL:
         problems = {}
     else:
         problems = _READ_PROBLEMS
+    if path.startswith("/v2"):
+        media_type, kind = "application/json", InferenceError.__name__
     for status, description in problems.items():
         responses[status] = {
             "description": description,
-            "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+            "content": {media_type: {"schema": {"$ref": _REF.format(model=kind)}}},
         }

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.error_responses import problem_response
+from api.error_responses import error_response
 from api.log_config import REQUEST_ID
 
 __all__ = ["RequestContextMiddleware"]
@@ -56,7 +56,8 @@ class RequestContextMiddleware:
                 _log.exception("request_crashed")
                 if status:
                     raise
-                response = problem_response(
+                response = error_response(
+                    scope["path"],
                     status=500,
                     code="internal_error",
                     detail="The service failed; its log says more under this request id.",
@@ -72,6 +73,7 @@ class RequestContextMiddleware:
             )
         finally:
             REQUEST_ID.reset(token)
+            scope["app"].state.gate.leave(scope)
 
 
 def _request_id(scope: Scope) -> str:

@@ -92,7 +92,7 @@ class RequestGate:
         return path.startswith(_ALWAYS_ANSWERED)
 
     def enter(self, scope: Any) -> None:
-        """Count a request from now on."""
+        """Count a request from now on; its context counts it no longer when it ends."""
         scope[_COUNTED] = True
         self._n_under_way += 1
 

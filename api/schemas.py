@@ -147,6 +147,7 @@ class ModelSchema:
 
     def __init__(self, manifest: Manifest, version: int, limits: InstanceLimits) -> None:
         title = "".join(part.capitalize() for part in manifest.model.split("_")) + f"V{version}"
+        self._n_fields = len(manifest.request)
         self._override_type = make_override_type(title, manifest, limits)
         self.request_type = _make_request_type(title, manifest, limits, self._override_type)
         self.response_type = _make_response_type(title, manifest.output)
@@ -211,6 +212,33 @@ class ModelSchema:
         for position in self._nullable_positions:
             n_texts -= [row[position] for row in rows].count(None)
         return body.count(b'"') == 2 * (n_names + n_texts)
+
+    def parse_instances(self, instances: Sequence[Mapping[str, Any]]) -> Instances:
+        """Check instances that came as something other than JSON, and return them.
+
+        Parameters
+        ----------
+        instances
+            A mapping for each instance, from every request field to its value: text, a whole
+            number, a number, a truth value or ``None``. A timestamp is RFC 3339 text.
+
+        Returns
+        -------
+        Instances
+            As `parse` returns them; nothing is overridden.
+
+        Raises
+        ------
+        InvalidInstancesError
+            If a value is not what its field takes, with pointers as `parse` gives them.
+        """
+        try:
+            request: Any = self.request_type.model_validate({"instances": instances})
+        except ValidationError as error:
+            raise translate_validation_error(error) from error
+        width = self._n_fields
+        rows = [tuple(vars(instance).values())[:width] for instance in request.instances]
+        return Instances(rows, ())
 
 
 def _read_overrides(given: BaseModel | None) -> dict[str, Scalar | None]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from api.errors import OnlineStoreUnavailableError, ScoreError
+from api.errors import DeadlineError, OnlineStoreUnavailableError, ScoreError
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.feature_matrix import FeatureMatrix
@@ -22,6 +23,7 @@ from api.schemas import Instances
 
 __all__ = ["Prediction", "Predictor"]
 
+_Answer = TypeVar("_Answer")
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -60,9 +62,19 @@ class Predictor:
         Says what time it is; a value's age is measured against it.
     executor
         Runs a model when the work is too long for the event loop.
+    timeout_sec
+        How long an answer may take.
     """
 
-    def __init__(self, *, reader: OnlineFeatureReader, clock: Clock, executor: Executor) -> None:
+    def __init__(
+        self,
+        *,
+        reader: OnlineFeatureReader,
+        clock: Clock,
+        executor: Executor,
+        timeout_sec: float,
+    ) -> None:
+        self._timeout_sec = timeout_sec
         self._reader = reader
         self._clock = clock
         self._executor = executor
@@ -81,14 +93,53 @@ class Predictor:
             If a value is not live and its view's policy is to reject the instance then.
         ScoreError
             If a score is NaN or infinite.
+        DeadlineError
+            If it takes too long.
         """
         self._n_under_way += 1
+        is_batched = self._n_under_way > 1 and len(instances.rows) < model.session.inline_rows
+        predict = self._batches.predict if is_batched else self._predict
         try:
-            if self._n_under_way == 1 or len(instances.rows) >= model.session.inline_rows:
-                return await self._predict(model, instances)
-            return await self._batches.predict(model, instances)
+            return await self._finish_in_time(predict(model, instances))
         finally:
             self._n_under_way -= 1
+
+    async def score_matrices(
+        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Score rows of the graph's own inputs; nothing is looked up.
+
+        Parameters
+        ----------
+        model
+            The model, whose plan says how wide the inputs are.
+        features
+            float32 ``(n_rows, n_columns)``; NaN is a missing value.
+        request
+            float64 ``(n_rows, n_request_inputs)``; NaN is a missing value.
+
+        Returns
+        -------
+        ndarray
+            float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
+
+        Raises
+        ------
+        ScoreError
+            If a score is NaN or infinite.
+        DeadlineError
+            If it takes too long.
+        """
+        return await self._finish_in_time(self._score(model, features, request))
+
+    async def _finish_in_time(self, work: Awaitable[_Answer]) -> _Answer:
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                return await work
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"Got no answer within {self._timeout_sec:g} seconds, but expected one."
+            ) from error
 
     async def _predict(self, model: ActiveModel, instances: Instances) -> Prediction:
         now = self._clock.now()
@@ -100,9 +151,7 @@ class Predictor:
             features = plan.assemble(
                 instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
             )
-        scores = await self._run(model, features.values, features.request)
-        if not np.isfinite(scores).all():
-            raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
+        scores = await self._score(model, features.values, features.request)
         return Prediction(now, instances, features, stored, is_degraded, scores)
 
     async def _read(
@@ -119,6 +168,14 @@ class Predictor:
                 raise
             _log.warning("answered_from_defaults", model=model.name, reason=str(error))
             return None, True
+
+    async def _score(
+        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        scores = await self._run(model, features, request)
+        if not np.isfinite(scores).all():
+            raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
+        return scores
 
     async def _run(
         self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]

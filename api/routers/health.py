@@ -7,10 +7,10 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.dependencies import ServiceResources
+from api.dependencies import Resources, ServiceResources
 from api.errors import UnavailableError
 
-__all__ = ["router"]
+__all__ = ["require_ready", "router"]
 
 router = APIRouter(tags=["health"])
 
@@ -33,9 +33,20 @@ async def readyz(resources: ServiceResources) -> Health:
 
     A failure means: send no traffic here yet. The answer says what is missing.
     """
+    await require_ready(resources)
+    return Health()
+
+
+async def require_ready(resources: Resources) -> None:
+    """Check that a model is loaded and the online store has every view that models read.
+
+    Raises
+    ------
+    UnavailableError
+        If not; it says what is missing.
+    """
     loaded = resources.models.loaded()
     if not loaded:
         raise UnavailableError("No model is loaded; publish one and give it an alias.")
     for model in loaded:
         await resources.reader.check(model.plan.layout)
-    return Health()

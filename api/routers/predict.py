@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -12,7 +11,6 @@ from starlette.responses import Response
 from api.contract.manifest import Output
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
-from api.errors import DeadlineError
 from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import describe_features, list_overridden
 from api.prediction.prediction_id import make_prediction_id
@@ -25,7 +23,7 @@ from api.routers.addresses import (
     check_model,
     parse_version,
 )
-from api.schemas import Instances, PredictionResponse
+from api.schemas import PredictionResponse
 
 __all__ = ["DEFAULT_ALIAS", "PARAMETERS", "router"]
 
@@ -115,7 +113,7 @@ async def _answer(active: ActiveModel, request: Request, resources: Resources) -
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
     instances = active.schema.parse(await body.read())
-    prediction = await _predict_in_time(resources, active, instances)
+    prediction = await resources.predictor.predict(active, instances)
     answer: dict[str, Any] = {
         "id": make_prediction_id(),
         "model": active.name,
@@ -133,19 +131,6 @@ async def _answer(active: ActiveModel, request: Request, resources: Resources) -
     # An answer is of `active.schema.response_type`; JSON has no NaN, but a feature may be one.
     content = to_json(answer, inf_nan_mode="strings")
     return Response(content, media_type="application/json", headers=headers)
-
-
-async def _predict_in_time(
-    resources: Resources, active: ActiveModel, instances: Instances
-) -> Prediction:
-    timeout_sec = resources.settings.request_timeout_sec
-    try:
-        async with asyncio.timeout(timeout_sec):
-            return await resources.predictor.predict(active, instances)
-    except TimeoutError as error:
-        raise DeadlineError(
-            f"Got no prediction within {timeout_sec:g} seconds, but expected one."
-        ) from error
 
 
 def _describe_scores(prediction: Prediction, output: Output) -> list[Any]:

@@ -1,0 +1,180 @@
+"""The JSON documents of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "InferenceError",
+    "InferenceRequest",
+    "InferenceResponse",
+    "ModelMetadata",
+    "ModelReady",
+    "Parameters",
+    "RequestInput",
+    "RequestedOutput",
+    "ResponseOutput",
+    "ServerLive",
+    "ServerMetadata",
+    "ServerReady",
+    "TensorMetadata",
+]
+
+
+# A hostile body must not have a hundred thousand findings: each has its price.
+_MAX_TENSORS: Final = 1_000
+_MAX_DIMENSIONS: Final = 8
+
+
+def _require_scalar(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return value
+    raise PydanticCustomError(
+        "unexpected", "{expected}", {"expected": "a string, a number, true or false"}
+    )
+
+
+_Scalar = Annotated[
+    Any,
+    AfterValidator(_require_scalar),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}),
+]
+Parameters = dict[str, _Scalar]
+_Data = Annotated[
+    list[Any],
+    Field(
+        description="The elements in row-major order, flat or nested as the shape says; absent "
+        "where they are binary. In floating-point tensors `null` is a missing value."
+    ),
+]
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RequestInput(_Given):
+    """One input tensor."""
+
+    name: str
+    shape: list[int] = Field(
+        max_length=_MAX_DIMENSIONS,
+        fail_fast=True,
+        description="`[n]` or `[n, 1]`, or `[n, width]` for a matrix.",
+    )
+    datatype: str = Field(examples=["BYTES"])
+    parameters: Parameters | None = Field(
+        None, description="`binary_data_size`: how many of the bytes after the JSON are its own."
+    )
+    data: _Data | None = None
+
+
+class RequestedOutput(_Given):
+    """One output tensor that the caller wants."""
+
+    name: str
+    parameters: Parameters | None = Field(
+        None, description="`binary_data`: whether it is wanted in binary."
+    )
+
+
+class InferenceRequest(_Given):
+    """Input tensors, all of one of the model's two interfaces and all of as many rows."""
+
+    id: str | None = Field(None, description="Comes back in the answer.")
+    model_name: str | None = Field(None, description="If given, the model of the address.")
+    model_version: str | None = Field(None, description="If given, the version that answers.")
+    parameters: Parameters | None = Field(
+        None,
+        description="`binary_data_output`: whether outputs are wanted in binary. `null_text`: "
+        "the text that is a null in nullable BYTES inputs.",
+    )
+    inputs: list[RequestInput] = Field(min_length=1, max_length=_MAX_TENSORS, fail_fast=True)
+    outputs: list[RequestedOutput] | None = Field(
+        None, max_length=_MAX_TENSORS, fail_fast=True, description="All, where left out."
+    )
+
+
+class ResponseOutput(BaseModel):
+    """One output tensor."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: Parameters | None = Field(
+        None, description="`binary_data_size`: how many of the bytes after the JSON are its own."
+    )
+    data: _Data | None = None
+
+
+class InferenceResponse(BaseModel):
+    """The output tensors; a row of each for each row of the inputs, in their order."""
+
+    model_name: str
+    model_version: str
+    id: str = Field(description="The request's, or where it has none, one of the service's.")
+    parameters: Parameters | None = Field(
+        None,
+        description="`as_of`: the time that features were looked up for. `degraded`: there when "
+        "they are defaults, because the online store could not be read.",
+    )
+    outputs: list[ResponseOutput]
+
+
+class TensorMetadata(BaseModel):
+    """What one tensor of a model is."""
+
+    name: str
+    datatype: str
+    shape: list[int] = Field(description="-1 is the number of rows.")
+    parameters: Parameters = Field(
+        description="`interface`: `entity` (features are looked up) or `tensor` (they are given). "
+        "`optional`: whether an input may be left out, which is a null in every row."
+    )
+
+
+class ModelMetadata(BaseModel):
+    """A model, its versions and its tensors. A request uses the inputs of one interface."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(BaseModel):
+    """The service, and what it knows beyond the protocol."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ServerLive(BaseModel):
+    """The process can answer."""
+
+    live: bool
+
+
+class ServerReady(BaseModel):
+    """The process can answer inference requests; under the names of the protocol and of KServe."""
+
+    live: bool
+    ready: bool
+
+
+class ModelReady(BaseModel):
+    """The model can answer inference requests."""
+
+    name: str
+    ready: bool
+
+
+class InferenceError(BaseModel):
+    """What went wrong."""
+
+    error: str

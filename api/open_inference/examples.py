@@ -1,0 +1,46 @@
+"""Inference requests that a model answers: one through each of its interfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.contract.manifest import Manifest
+from api.open_inference.model_interface import FEATURES, REQUEST, Interface, ModelInterface
+
+__all__ = ["make_examples"]
+
+
+def make_examples(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """Return a request in JSON for each interface of a model, by the interface's name.
+
+    The entity interface gets the manifest's example, the tensor interface its first golden row.
+    """
+    golden = manifest.golden_rows[0]
+    features = np.frombuffer(bytes.fromhex(golden.features), "<f4")
+    request = np.frombuffer(bytes.fromhex(golden.request), "<f8")
+    values: dict[Interface, dict[str, list[Any]]] = {
+        Interface.ENTITY: {name: [value] for name, value in manifest.example.items()},
+        Interface.TENSOR: {FEATURES: _to_json(features), REQUEST: _to_json(request)},
+    }
+    return {
+        owner.value: {
+            "inputs": [
+                {
+                    "name": name,
+                    "datatype": spec.datatype,
+                    "shape": [1] if spec.width is None else [1, spec.width],
+                    "data": values[owner][name],
+                }
+                for name, spec in specs.items()
+            ]
+        }
+        for owner, specs in ModelInterface(manifest).inputs.items()
+        if specs
+    }
+
+
+def _to_json(row: NDArray[np.floating[Any]]) -> list[float | None]:
+    return [None if np.isnan(number) else float(number) for number in row]

@@ -1,0 +1,204 @@
+"""The Open Inference Protocol (V2), which clients of KServe, Triton and MLServer speak."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
+from api.direct_route import DirectRoute
+from api.field_types import InstanceLimits
+from api.open_inference.binary_tensors import HEADER_LENGTH
+from api.open_inference.documents import (
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from api.open_inference.infer_request import InferRequest, read_infer_request
+from api.open_inference.infer_response import (
+    OutputTensor,
+    encode_response,
+    label_scores,
+    pass_scores,
+)
+from api.open_inference.model_interface import Interface, ModelInterface
+from api.prediction.active_model import ActiveModel
+from api.prediction.prediction_id import make_prediction_id
+from api.routers.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.routers.health import require_ready
+from api.routers.predict import DEFAULT_ALIAS
+
+__all__ = ["infer_router", "router"]
+
+_TAGS: Final = ["open inference"]
+_SCHEMA: Final = {"$ref": f"#/components/schemas/{InferenceRequest.__name__}"}
+_BINARY_SCHEMA: Final = {"type": "string", "format": "binary"}
+_BODY: Final = {
+    "parameters": [
+        {
+            "name": HEADER_LENGTH,
+            "in": "header",
+            "description": "How many bytes of the body are JSON, where tensors follow it.",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _SCHEMA},
+            BINARY: {"schema": _BINARY_SCHEMA},
+        },
+    },
+}
+_INFER: Final[dict[str, Any]] = {
+    "response_model": InferenceResponse,
+    "response_model_exclude_none": True,
+    "responses": {200: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}}},
+    "openapi_extra": _BODY,
+}
+
+router = APIRouter(prefix="/v2", tags=[*_TAGS])
+infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectRoute)
+
+
+@router.get("", summary="What server is this?")
+@router.get("/", include_in_schema=False)
+async def get_server(request: Request) -> ServerMetadata:
+    """Return the server's name and version, and the extensions of the protocol that it has."""
+    return ServerMetadata(
+        name="zeroskew", version=request.app.version, extensions=["binary_tensor_data"]
+    )
+
+
+@router.get("/health/live", summary="Is the server alive?")
+async def get_live() -> ServerLive:
+    """Answer as long as the process can answer at all."""
+    return ServerLive(live=True)
+
+
+@router.get("/health/ready", summary="Is the server ready?")
+async def get_ready(resources: ServiceResources) -> ServerReady:
+    """Answer `true` when a model is loaded and the online store has every view it reads."""
+    await require_ready(resources)
+    return ServerReady(live=True, ready=True)
+
+
+@router.get("/models/{model:name}", summary="Show a model's tensors")
+async def get_model(model: ModelName, resources: ServiceResources) -> ModelMetadata:
+    """Return the inputs and outputs of the version that the alias `champion` points to."""
+    return await _describe(await _champion(model, resources), resources)
+
+
+@router.get("/models/{model:name}/versions/{version:name}", summary="Show a version's tensors")
+async def get_version(
+    model: ModelName, version: VersionNumber, resources: ServiceResources
+) -> ModelMetadata:
+    """Return the inputs and outputs of one version."""
+    return await _describe(await _version(model, version, resources), resources)
+
+
+@router.get("/models/{model:name}/ready", summary="Is a model ready?")
+async def get_model_ready(model: ModelName, resources: ServiceResources) -> ModelReady:
+    """Answer `true` when the champion is loaded and the online store has the views it reads."""
+    return await _require_model_ready(await _champion(model, resources), resources)
+
+
+@router.get("/models/{model:name}/versions/{version:name}/ready", summary="Is a version ready?")
+async def get_version_ready(
+    model: ModelName, version: VersionNumber, resources: ServiceResources
+) -> ModelReady:
+    """Answer `true` when the version is loaded and the online store has the views it reads."""
+    return await _require_model_ready(await _version(model, version, resources), resources)
+
+
+@infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
+async def infer(model: ModelName, request: Request) -> Response:
+    """Score tensors with the version that the alias `champion` points to.
+
+    The inputs are those of one interface of the model, which its metadata list: a tensor for
+    each field of the request, whose features are then looked up, or the graph's own inputs.
+    """
+    return await _answer(await _champion(model, resources_of(request)), request)
+
+
+@infer_router.post(
+    "/{model:name}/versions/{version:name}/infer", summary="Infer with a version", **_INFER
+)
+async def infer_with_version(
+    model: ModelName, version: VersionNumber, request: Request
+) -> Response:
+    """Score tensors with one version, whatever the aliases point to."""
+    return await _answer(await _version(model, version, resources_of(request)), request)
+
+
+async def _champion(model: str, resources: Resources) -> ActiveModel:
+    return await resources.models.by_alias(check_model(model), DEFAULT_ALIAS)
+
+
+async def _version(model: str, version: str, resources: Resources) -> ActiveModel:
+    return await resources.models.by_version(check_model(model), parse_version(version))
+
+
+async def _describe(active: ActiveModel, resources: Resources) -> ModelMetadata:
+    known = await resources.registry_executor.run(resources.catalog.get_model, active.name)
+    interface = ModelInterface(active.manifest)
+    return ModelMetadata(
+        name=active.name,
+        versions=sorted((str(one.version) for one in known.versions), key=int),
+        platform="onnx_onnxv1",
+        inputs=interface.list_inputs(),
+        outputs=interface.list_outputs(),
+    )
+
+
+async def _require_model_ready(active: ActiveModel, resources: Resources) -> ModelReady:
+    await resources.reader.check(active.plan.layout)
+    return ModelReady(name=active.name, ready=True)
+
+
+async def _answer(active: ActiveModel, request: Request) -> Response:
+    resources = resources_of(request)
+    settings = resources.settings
+    asked = read_infer_request(
+        await JsonBody(request, settings, takes_binary=True).read(),
+        request.headers.get(HEADER_LENGTH),
+        ModelInterface(active.manifest),
+        InstanceLimits(settings.max_instances, settings.max_text_length),
+    )
+    asked.check_address(active.name, active.version)
+    tensors, parameters = await _score(active, asked, resources)
+    document: dict[str, Any] = {
+        "model_name": active.name,
+        "model_version": str(active.version),
+        "id": asked.document.id or make_prediction_id(),
+    }
+    if parameters:
+        document["parameters"] = parameters
+    body, header_length = encode_response(document, tensors, asked.outputs)
+    headers = {}
+    if "degraded" in parameters:
+        headers["Zeroskew-Degraded"] = parameters["degraded"]
+    if header_length is not None:
+        headers[HEADER_LENGTH] = str(header_length)
+    media_type = "application/json" if header_length is None else BINARY
+    return Response(body, media_type=media_type, headers=headers)
+
+
+async def _score(
+    active: ActiveModel, asked: InferRequest, resources: Resources
+) -> tuple[dict[str, OutputTensor], dict[str, str]]:
+    """Return the model's outputs and the parameters of the answer."""
+    if asked.interface is Interface.TENSOR:
+        matrices = asked.to_matrices(active.plan.n_request_inputs)
+        return pass_scores(await resources.predictor.score_matrices(active, *matrices)), {}
+    prediction = await resources.predictor.predict(active, asked.to_instances(active.schema))
+    parameters = {"as_of": prediction.as_of.isoformat().replace("+00:00", "Z")}
+    if prediction.is_degraded:
+        parameters["degraded"] = "online_store_unavailable"
+    return label_scores(prediction.scores, active.manifest.output), parameters

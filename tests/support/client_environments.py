@@ -1,0 +1,28 @@
+"""Other people's clients of inference servers, each in a virtual environment of its own.
+
+Their packages (gevent, Kubernetes' client, web frameworks of older releases) must not meet ours.
+What is installed stays below ``var/clients``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Final
+
+from benchmarks.environments import install
+
+__all__ = ["KSERVE", "MLSERVER", "TRITON", "client_programs"]
+
+HOME: Final = Path(__file__).parents[2] / "var" / "clients"
+KSERVE: Final = ("kserve==0.21.0",)
+TRITON: Final = ("tritonclient[http]==2.73.0",)
+MLSERVER: Final = ("mlserver==1.7.1",)
+
+
+def client_programs(name: str, packages: tuple[str, ...]) -> Path:
+    """Return the programs' folder of the environment, made by one process where it is missing."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return install(name, packages, HOME)

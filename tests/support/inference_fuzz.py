@@ -1,0 +1,146 @@
+"""Inference requests that went wrong on their way, and what must hold for each of them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tracemalloc
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from api.errors import InvalidRequestError
+from api.field_types import InstanceLimits
+from api.open_inference.infer_request import read_infer_request
+from api.open_inference.model_interface import Interface, ModelInterface
+from api.schemas import ModelSchema
+from tests.support.inference_requests import HEADER, entity_inputs, to_binary
+from tests.support.manifests import EXAMPLE, make_manifest, sum_graph
+
+__all__ = ["broken_requests", "read_or_refuse"]
+
+LIMITS: Final = InstanceLimits(max_instances=50, max_text_length=64)
+_MANIFEST: Final = make_manifest(sum_graph(6, 2))
+_INTERFACE: Final = ModelInterface(_MANIFEST)
+_SCHEMA: Final = ModelSchema(_MANIFEST, 1, LIMITS)
+_MAX_BYTES_A_BYTE: Final = 200
+_SPARE_BYTES: Final = 200_000
+_MAX_ERROR_LENGTH: Final = 2_000
+
+
+def _whole_requests() -> list[tuple[dict[str, Any], bytes]]:
+    """Return requests that are answered: the JSON, and the bytes behind it."""
+    tensors: list[dict[str, Any]] = [
+        {"name": "features", "datatype": "FP32", "shape": [2, 6], "data": [0.5] * 12},
+        {"name": "request", "datatype": "FP64", "shape": [2, 2], "data": [0.5] * 4},
+    ]
+    requests: list[tuple[dict[str, Any], bytes]] = []
+    for inputs in (entity_inputs([EXAMPLE] * 3), tensors):
+        request = {"inputs": inputs, "id": "7", "outputs": [], "parameters": {"null_text": ""}}
+        body, headers = to_binary(request)
+        length = int(headers[HEADER])
+        requests += [(request, b""), (json.loads(body[:length]), body[length:])]
+    return requests
+
+
+_NUMBERS: Final = st.sampled_from([-1, 0, 1, 2, 3, 6, 12, 24, 48, 255, 2**31, 2**63, 2**70, 1e308])
+_NAMES: Final = st.sampled_from(
+    [
+        *("BYTES", "BOOL", "INT8", "INT64", "UINT32", "FP16", "FP32", "FP64", "carrier", "dest"),
+        *("features", "request", "value", "scores", "name", "data", "shape", "parameters", "id"),
+        *("binary_data_size", "binary_data", "shared_memory_region", "2013-10-01T00:00:00Z", "\0"),
+    ]
+)
+_VALUES: Final = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | _NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@st.composite
+def broken_requests(draw: st.DrawFn) -> tuple[bytes, str | None]:
+    """Return a body and a header that are a request's, with pieces changed, lost and moved."""
+    whole, blob = draw(st.sampled_from(_whole_requests()))
+    request = copy.deepcopy(whole)
+    header_moves = 0
+    text_is_broken = False
+    for _ in range(draw(st.integers(0, 3))):
+        match draw(st.sampled_from(["member"] * 4 + ["blob"] * 3 + ["header", "text"])):
+            case "member":
+                _break_member(draw, request)
+            case "blob":
+                blob = _break_bytes(draw, blob)
+            case "header":
+                header_moves = draw(st.integers(-9, 9) | st.just(2**40))
+            case _:
+                text_is_broken = True
+    text = json.dumps(request).encode()
+    if text_is_broken:
+        text = _break_bytes(draw, text)
+    return text + blob, str(len(text) + header_moves) if blob or header_moves else None
+
+
+def _break_member(draw: st.DrawFn, request: dict[str, Any]) -> None:
+    """Set, take out or double one member somewhere in `request`."""
+    place: Any = request
+    while isinstance(place, dict | list) and place:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = draw(st.sampled_from(keys))
+        inner = place[key]
+        if isinstance(inner, dict | list) and inner and draw(st.integers(0, 3)):
+            place = inner
+            continue
+        match draw(st.sampled_from(["set", "set", "set", "take out", "double"])):
+            case "set":
+                place[key] = draw(_VALUES)
+            case "take out":
+                del place[key]
+            case _ if isinstance(place, list):
+                place.append(copy.deepcopy(inner))
+            case _:
+                place[draw(_NAMES)] = copy.deepcopy(inner)
+        return
+
+
+def _break_bytes(draw: st.DrawFn, content: bytes) -> bytes:
+    """Replace, take out or insert some bytes somewhere."""
+    at = draw(st.integers(0, len(content)))
+    n_lost = draw(st.integers(0, 9))
+    pieces = [b"", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", bytes(4), b"\xc3", b"1e999", b"\\ud8"]
+    piece = draw(st.sampled_from(pieces) | st.binary(min_size=n_lost, max_size=n_lost))
+    return content[:at] + piece + content[at + n_lost :]
+
+
+def read_or_refuse(body: bytes, header: str | None) -> bool:
+    """Return whether a request is read; check that what it takes is what it says.
+
+    A refusal says what was expected, or where the JSON ends; nothing else may be raised, and
+    the memory that reading takes is in proportion to the body.
+    """
+    tracemalloc.start()
+    try:
+        return _read(body, header)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < _SPARE_BYTES + _MAX_BYTES_A_BYTE * len(body), (peak, body, header)
+
+
+def _read(body: bytes, header: str | None) -> bool:
+    try:
+        asked = read_infer_request(body, header, _INTERFACE, LIMITS)
+        instances = asked.to_instances(_SCHEMA) if asked.interface is Interface.ENTITY else None
+    except InvalidRequestError as refusal:
+        error = str(refusal)
+        assert error.startswith("Got "), error
+        assert len(error) < _MAX_ERROR_LENGTH
+        return False
+    assert 1 <= asked.n_rows <= LIMITS.max_instances
+    if instances is not None:
+        assert len(instances.rows) == asked.n_rows
+        return True
+    features, request = asked.to_matrices(2)
+    assert (features.shape, features.dtype.name) == ((asked.n_rows, 6), "float32")
+    assert (request.shape, request.dtype.name) == ((asked.n_rows, 2), "float64")
+    return True
