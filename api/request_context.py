@@ -17,6 +17,7 @@ __all__ = ["RequestContextMiddleware"]
 
 _HEADER: Final = b"x-request-id"
 _ACCEPTED: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_LOGGED_PATH: Final = 256
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -67,7 +68,7 @@ class RequestContextMiddleware:
             _log.info(
                 "request_finished",
                 method=scope["method"],
-                path=scope["path"],
+                path=scope["path"][:_LOGGED_PATH],
                 status=status,
                 duration_ms=round((time.perf_counter() - begin) * 1000, 3),
             )

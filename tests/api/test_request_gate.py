@@ -35,8 +35,7 @@ def serving(folder: Path, online_store: Path, **settings: str) -> Iterator[Serve
     try:
         yield server
     finally:
-        server.process.kill()
-        server.process.communicate()
+        server.kill()
 
 
 @contextmanager

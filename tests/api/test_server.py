@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -45,6 +46,13 @@ class Server:
         )
         self.log: list[dict[str, object]] = []
         self.url = self._read_until("running on")
+        # A server whose log nobody reads stops when the pipe is full.
+        self._reader = threading.Thread(target=self._read_rest, daemon=True)
+        self._reader.start()
+
+    def _read_rest(self) -> None:
+        assert self.process.stderr is not None
+        self.log += map(json.loads, self.process.stderr)
 
     def _read_until(self, text: str) -> str:
         assert self.process.stderr is not None
@@ -57,11 +65,22 @@ class Server:
         raise AssertionError(self.log)
 
     def stop(self) -> int:
-        """Send SIGTERM, wait, and keep the rest of the log."""
+        """Send SIGTERM, and wait until it has ended and its log is read."""
         self.process.send_signal(signal.SIGTERM)
-        _, rest = self.process.communicate()
-        self.log += [json.loads(line) for line in rest.splitlines()]
-        return self.process.returncode
+        return self._wait()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self._wait()
+
+    def _wait(self) -> int:
+        status = self.process.wait()
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
 
 
 @pytest.fixture
@@ -70,9 +89,7 @@ def server(tmp_path: Path, online_store: Path) -> Iterator[Server]:
     publish(tmp_path, make_manifest(graph), graph)
     running = Server(tmp_path, online_store)
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.communicate()
+    running.kill()
 
 
 def test_a_server_answers_and_stops_cleanly(server: Server) -> None:
