@@ -22,7 +22,7 @@ _COUNTED: Final = "zeroskew.counted"
 _ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
 _LOG_PAUSE_SEC: Final = 1.0
 _TICK_SEC: Final = 0.01
-_FEWEST: Final = 4
+_FEWEST: Final = 8
 _SHRINK: Final = 0.7
 _GROW: Final = 1.1
 

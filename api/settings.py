@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         "late it answers fewer.",
     )
     max_lag_sec: PositiveFloat = Field(
-        0.03, description="How late the event loop may be before fewer requests are answered."
+        0.25, description="How late the event loop may be before fewer requests are answered."
     )
     max_connections: PositiveInt = Field(
         10_000, description="How many connections a process keeps; more get 429."
