@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import errors
+from api.http_methods import allowed_methods
 from api.schemas import FieldProblem, Problem
 
 __all__ = [
@@ -108,6 +109,7 @@ def _make_problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
+        error=detail,
         code=code,
         request_id=request_id,
         errors=listed,
@@ -169,11 +171,14 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         404: f"Got {request.method} for an address that the service does not have.",
         405: f"Got {request.method}, but expected another method at this address.",
     }
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(allowed_methods(request.scope))
     return error_response(
         request.scope["path"],
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),
         request_id=request.state.request_id,
-        headers=dict(error.headers or {}),
+        headers=headers,
     )

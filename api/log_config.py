@@ -11,10 +11,13 @@ import structlog
 from pydantic_core import to_json
 from structlog.types import EventDict, Processor
 
-__all__ = ["REQUEST_ID", "configure_logging"]
+__all__ = ["REQUEST_ID", "TRACE_ID", "configure_logging"]
 
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
 """The id of the request that is being answered; every log line of it carries the id."""
+
+TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
+"""The caller's trace, where the request names one; every log line of it carries that too."""
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -32,7 +35,7 @@ def configure_logging(
         The lowest level that is written.
     """
     shared: list[Processor] = [
-        _add_request_id,
+        _add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -67,10 +70,13 @@ def configure_logging(
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
 
 
-def _add_request_id(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _add_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
     request_id = REQUEST_ID.get(None)
     if request_id is not None:
         event["request_id"] = request_id
+    trace_id = TRACE_ID.get()
+    if trace_id is not None:
+        event["trace_id"] = trace_id
     return event
 
 

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from api.dependencies import Resources
 from api.direct_route import DirectWay
+from api.documentation import install_documentation
 from api.error_responses import answer_service_error, install_error_responses
 from api.field_types import InstanceLimits
-from api.openapi import build_openapi
+from api.http_methods import HeadAndOptionsMiddleware
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.model_catalog import ModelCatalog
@@ -42,7 +42,7 @@ that works when sent. The operations under **predict** have the same addresses w
 left open; they also reach models that were published after this page was loaded.
 
 Errors are problem details (RFC 9457) with a stable `code` and, for a refused body, a JSON
-Pointer to each refused place.
+Pointer to each refused place. Documents have an `ETag`; HEAD and OPTIONS work everywhere.
 
 The operations under `/v2` are those of the Open Inference Protocol, with its own errors.
 """
@@ -64,12 +64,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         does not pass the load gate.
     """
     settings = Settings() if settings is None else settings
-    app: FastAPI = FastAPIOffline(
+    app = FastAPI(
         title="Zeroskew",
         version=version("zeroskew"),
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redirect_slashes=False,
+        openapi_url=None,
     )
     app.state.settings = settings
     app.state.gate = RequestGate(
@@ -80,15 +81,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes[:0] = [*predict.router.routes, *v2.infer_router.routes]
     for router in (health.router, models.router, v2.router):
         app.include_router(router)
+    install_documentation(app)
+    app.add_middleware(HeadAndOptionsMiddleware)
     app.add_middleware(RequestContextMiddleware)
     build_usual_way = app.build_middleware_stack
-    app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # as `openapi`
+    app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # FastAPI's own way
         build_usual_way(),
         routes=app.routes,
         add_context=RequestContextMiddleware,
         answer_error=answer_service_error,
     )
-    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 
@@ -145,8 +147,3 @@ def _open_executor(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
 
 def _make_clock(settings: Settings) -> Clock:
     return SystemClock() if settings.clock == "system" else FixedClock(settings.clock)
-
-
-def _describe(app: FastAPI) -> dict[str, Any]:
-    resources: Resources = app.state.resources
-    return build_openapi(app, resources.models.loaded(), resources.models.aliases())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -11,33 +13,36 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.error_responses import PROBLEM_MEDIA_TYPE
 from api.open_inference.documents import InferenceError, InferenceRequest
 from api.open_inference.examples import make_examples
+from api.openapi_problems import (
+    PREDICT_STATUSES,
+    READ_STATUSES,
+    describe_problem_responses,
+    problem_reference,
+)
 from api.prediction.active_model import ActiveModel
 from api.routers.predict import DEFAULT_ALIAS, PARAMETERS
 from api.schemas import Problem
+from api.v1_documents import SIGNATURE
 
 __all__ = ["build_openapi"]
 
 _REF: Final = "#/components/schemas/{model}"
-_PREDICT_PROBLEMS: Final = {
-    "400": "The body is not JSON.",
-    "404": "There is no such model, version or alias.",
-    "413": "The body is too large.",
-    "415": "The body is not declared as JSON in UTF-8.",
-    "422": "The body is JSON, but not what this model takes; `errors` names the places.",
-    "503": "The online store, the registry or the model cannot be used at the moment.",
+_TAGS: Final = {
+    "predict": "Scores by any model, also by one that was published after this page was loaded.",
+    "models": "Which models, versions and aliases there are, as TensorFlow Serving and KServe V1 "
+    "tell it, and what the registry knows of them.",
+    "health": "For whoever starts, stops and routes to the service.",
+    "pages": "Where a person begins.",
 }
-_INFER_PROBLEMS: Final = {
-    "400": "The body is no inference request for this model; `error` names the tensor.",
-    "404": "There is no such model or version.",
-    "413": _PREDICT_PROBLEMS["413"],
-    "415": "The body is declared as neither JSON in UTF-8 nor bytes.",
-    "503": _PREDICT_PROBLEMS["503"],
+_CANNOT_FAIL: Final = ("/", "/livez", "/v2", "/v2/health/live")
+_SIGNATURE_NAME: Final = {
+    "type": "string",
+    "enum": [SIGNATURE],
+    "description": "TensorFlow Serving's name for what a request asks for; a model has just one.",
 }
-_CANNOT_FAIL: Final = ("/livez", "/v2", "/v2/health/live")
-_READ_PROBLEMS: Final = {code: _PREDICT_PROBLEMS[code] for code in ("404", "503")}
+_NOT_MODIFIED: Final = {"description": "It is what the `ETag` in `If-None-Match` stands for."}
 
 
 def build_openapi(
@@ -55,27 +60,56 @@ def build_openapi(
         The version of each model and alias that is known.
     """
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=_describe_tags(models, aliases),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    types: list[type[BaseModel]] = [Problem, InferenceRequest, InferenceError]
-    concrete: dict[str, Any] = {}
+    concrete = {
+        path: {"post": _operation(model, path, summary)}
+        for model in models
+        for path, summary in _addresses(model, aliases)
+    }
     for model in models:
-        types += [model.schema.request_type, model.schema.response_type]
-        for path, summary in _addresses(model, aliases):
-            concrete[path] = {"post": _operation(model, path, summary)}
         if aliases.get((model.name, DEFAULT_ALIAS)) == model.version:
             path = f"/v2/models/{model.name}/infer"
             generic = document["paths"]["/v2/models/{model}/infer"]["post"]
             concrete[path] = {"post": _infer_operation(model, path, generic)}
-    _, definitions = models_json_schema([(kind, "validation") for kind in types], ref_template=_REF)
-    document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).update(_describe_types(models))
+    components["responses"] = describe_problem_responses()
     for unused in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)
+        components["schemas"].pop(unused, None)
     document["paths"] = concrete | document["paths"]
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _describe_problems(operation, path)
+        for method, operation in operations.items():
+            _describe_problems(operation, method, path)
     return document
+
+
+def _describe_tags(
+    models: Sequence[ActiveModel], aliases: dict[tuple[str, str], int]
+) -> list[dict[str, str]]:
+    """Return a tag a model, described as its champion or else its newest, and the rest."""
+    champions = [
+        model for model in models if aliases.get((model.name, DEFAULT_ALIAS)) == model.version
+    ]
+    described = {model.name: model.manifest.description for model in [*models, *champions]}
+    return [{"name": name, "description": text} for name, text in (described | _TAGS).items()]
+
+
+def _describe_types(models: Sequence[ActiveModel]) -> dict[str, Any]:
+    types: list[type[BaseModel]] = [Problem, InferenceRequest, InferenceError]
+    for model in models:
+        types += [model.schema.request_type, model.schema.response_type]
+    _, definitions = models_json_schema([(kind, "validation") for kind in types], ref_template=_REF)
+    described: dict[str, Any] = definitions["$defs"]
+    for model in models:
+        request = described[model.schema.request_type.__name__]
+        request["properties"]["signature_name"] = _SIGNATURE_NAME
+    return described
 
 
 def _addresses(
@@ -99,7 +133,7 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
     return {
         "tags": [model.name],
         "summary": summary,
-        "description": model.manifest.description,
+        "description": _describe_operation(model),
         "operationId": _operation_id(path),
         "parameters": PARAMETERS,
         "requestBody": {
@@ -144,22 +178,31 @@ def _operation_id(path: str) -> str:
     return "".join(char if char.isalnum() else "_" for char in path.strip("/"))
 
 
-def _describe_problems(operation: dict[str, Any], path: str) -> None:
+def _describe_operation(model: ActiveModel) -> str:
+    # Columns have no schema of their own: JSON Schema cannot say that they are equally long.
+    columns = ",\n".join(
+        f"  {json.dumps(name)}: {json.dumps([value])}"
+        for name, value in model.manifest.example.items()
+    )
+    return (
+        f"{model.manifest.description}\n\n"
+        "The same instances may come as columns, and are answered as columns, in `outputs`:\n\n"
+        f'```json\n{{"inputs": {{\n{columns}\n}}}}\n```'
+    )
+
+
+def _describe_problems(operation: dict[str, Any], method: str, path: str) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
-    media_type, kind = PROBLEM_MEDIA_TYPE, Problem.__name__
-    if path.endswith(":predict"):
-        problems = _PREDICT_PROBLEMS
-    elif path.endswith("/infer"):
-        problems = _INFER_PROBLEMS
+    statuses: Sequence[HTTPStatus] = READ_STATUSES
+    if path.endswith((":predict", "/infer")):
+        statuses = PREDICT_STATUSES
     elif path in _CANNOT_FAIL:
-        problems = {}
-    else:
-        problems = _READ_PROBLEMS
-    if path.startswith("/v2"):
-        media_type, kind = "application/json", InferenceError.__name__
-    for status, description in problems.items():
-        responses[status] = {
-            "description": description,
-            "content": {media_type: {"schema": {"$ref": _REF.format(model=kind)}}},
-        }
+        statuses = (HTTPStatus.METHOD_NOT_ALLOWED,)
+    for status in statuses:
+        # The body of the Open Inference Protocol is refused with 400, whatever is wrong in it.
+        if path.startswith("/v2") and status is HTTPStatus.UNPROCESSABLE_ENTITY:
+            continue
+        responses[str(int(status))] = problem_reference(status, path)
+    if method == "get" and operation["tags"] != ["health"]:
+        responses["304"] = _NOT_MODIFIED

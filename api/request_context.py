@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.error_responses import error_response
 from api.log_config import REQUEST_ID
+from api.trace_context import bind_trace
 
 __all__ = ["RequestContextMiddleware"]
 
@@ -39,6 +40,7 @@ class RequestContextMiddleware:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        bind_trace(scope["headers"])
         status = 0
 
         async def send_with_id(message: Message) -> None:

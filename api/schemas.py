@@ -55,6 +55,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    error: str = Field(
+        description="The detail once more, where clients of TensorFlow Serving and KServe look."
+    )
     code: str = Field(description="Stable and machine-readable.", examples=["unknown_model"])
     request_id: str = Field(description="Also in the `X-Request-ID` header and in the log.")
     errors: list[FieldProblem] = Field(default=[], description="The refused places of the body.")

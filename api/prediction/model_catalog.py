@@ -8,6 +8,7 @@ from api.contract.manifest import Manifest
 from api.prediction.active_model import read_manifest
 from api.registry.artifact_store import ArtifactStore
 from api.registry.registered_version import RegisteredVersion, RegistryReader
+from api.v1_documents import ModelMetadata, describe_metadata
 
 __all__ = ["ModelCatalog", "ModelDetail", "ModelList", "ModelVersionDetail"]
 
@@ -23,7 +24,8 @@ class ModelDetail(BaseModel):
 class ModelList(BaseModel):
     """All registered models, sorted by name."""
 
-    models: list[ModelDetail]
+    models: list[str] = Field(description="Their names, as KServe lists them.")
+    details: list[ModelDetail]
 
 
 class ModelVersionDetail(BaseModel):
@@ -43,7 +45,8 @@ class ModelCatalog:
 
     def list_models(self) -> ModelList:
         """Describe all registered models."""
-        return ModelList(models=[self.get_model(name) for name in self._registry.list_models()])
+        names = self._registry.list_models()
+        return ModelList(models=names, details=[self.get_model(name) for name in names])
 
     def get_model(self, model: str) -> ModelDetail:
         """Describe one model.
@@ -58,6 +61,16 @@ class ModelCatalog:
             aliases=self._registry.list_aliases(model),
             versions=self._registry.list_versions(model),
         )
+
+    def resolve_alias(self, model: str, alias: str) -> int:
+        """Return the version that `alias` points to.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError
+            If there is no such model, or no such alias of it.
+        """
+        return self._registry.resolve_alias(model, alias).version
 
     def get_version(self, model: str, version: int) -> ModelVersionDetail:
         """Describe one version of a model.
@@ -76,3 +89,16 @@ class ModelCatalog:
             aliases=[alias for alias, target in aliases.items() if target == version],
             manifest=read_manifest(registered, self._artifacts),
         )
+
+    def get_metadata(self, model: str, version: int) -> ModelMetadata:
+        """Describe the inputs and outputs of one version, as TensorFlow Serving does.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If there is no such model, or no such version of it.
+        ModelRefusedError
+            If its manifest cannot be read.
+        """
+        registered = self._registry.get_version(model, version)
+        return describe_metadata(read_manifest(registered, self._artifacts), version)

@@ -1,35 +1,157 @@
-"""Which models, versions and aliases there are."""
+"""Which models, versions and aliases there are, and whether they are served.
+
+The documents hold what clients of TensorFlow Serving and of KServe V1 read from these
+addresses, and beside it what the registry knows. A model's and a version's status says how
+its next prediction would fare, so asking for it loads the version, as a prediction would.
+"""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Final
 
-from api.dependencies import ServiceResources
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.dependencies import Resources, ServiceResources
+from api.errors import ModelRefusedError
+from api.http_documents import HttpDocument, answer_document
 from api.prediction.model_catalog import ModelDetail, ModelList, ModelVersionDetail
-from api.routers.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.routers.addresses import (
+    AliasName,
+    ModelName,
+    VersionNumber,
+    check_alias,
+    check_model,
+    parse_version,
+)
+from api.routers.predict import DEFAULT_ALIAS
+from api.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 
 __all__ = ["router"]
+
+_VERSION: Final = "/{model:name}/versions/{version:name}"
+_ALIAS: Final = "/{model:name}/labels/{alias:name}"
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-@router.get("", summary="List the models")
-async def list_models(resources: ServiceResources) -> ModelList:
-    """Return all registered models with their versions and aliases."""
-    return await resources.registry_executor.run(resources.catalog.list_models)
+class ModelStatus(ModelDetail):
+    """One model: whether it is served, its aliases and its versions, the newest first."""
+
+    ready: bool = Field(description="Whether `:predict` of this model answers.")
+    model_version_status: list[ModelVersionStatus]
 
 
-@router.get("/{model:name}", summary="Show a model")
-async def get_model(model: ModelName, resources: ServiceResources) -> ModelDetail:
-    """Return one model with its versions, the newest first, and its aliases."""
-    return await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
+class ModelVersionStatusDetail(ModelVersionDetail):
+    """One version: whether it is served, and its whole manifest."""
+
+    model_version_status: list[ModelVersionStatus] = Field(description="That of this version.")
 
 
-@router.get("/{model:name}/versions/{version:name}", summary="Show a version of a model")
+@router.get("", summary="List the models", response_model=ModelList)
+async def list_models(request: Request, resources: ServiceResources) -> Response:
+    """List the names of all registered models, and each with its versions and aliases."""
+    return _answer(request, await resources.registry_executor.run(resources.catalog.list_models))
+
+
+@router.get("/{model:name}", summary="Is the model ready?", response_model=ModelStatus)
+async def get_model(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+    """Tell whether a model is served, with the state of each version, and its aliases."""
+    detail = await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
+    champion = detail.aliases.get(DEFAULT_ALIAS)
+    served = None if champion is None else await _status_of(resources, model, champion)
+    loaded = {one.version for one in resources.models.loaded() if one.name == model}
+    statuses = [
+        served
+        if served is not None and registered.version == champion
+        else describe_status(
+            registered.version, "AVAILABLE" if registered.version in loaded else "START"
+        )
+        for registered in detail.versions
+    ]
+    ready = served is not None and served.state == "AVAILABLE"
+    return _answer(request, ModelStatus(**dict(detail), ready=ready, model_version_status=statuses))
+
+
+@router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
+async def get_metadata(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+    """Describe the inputs and outputs of the version that the alias `champion` points to."""
+    version = await _resolve(resources, model, DEFAULT_ALIAS)
+    return await _answer_metadata(request, resources, model, version)
+
+
+@router.get(_VERSION, summary="Show a version", response_model=ModelVersionStatusDetail)
 async def get_version(
-    model: ModelName, version: VersionNumber, resources: ServiceResources
-) -> ModelVersionDetail:
-    """Return one version with its manifest: request fields, metrics, parity report and data."""
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> Response:
+    """Show a version with its manifest: request fields, metrics, parity report and data."""
+    return await _answer_version(request, resources, check_model(model), parse_version(version))
+
+
+@router.get(
+    f"{_VERSION}/metadata",
+    summary="Inputs and outputs of a version",
+    response_model=ModelMetadata,
+)
+async def get_version_metadata(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> Response:
+    """Describe the inputs and outputs of one version."""
+    return await _answer_metadata(request, resources, check_model(model), parse_version(version))
+
+
+@router.get(_ALIAS, summary="Show the version of an alias", response_model=ModelVersionStatusDetail)
+async def get_alias(
+    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+) -> Response:
+    """Show the version that an alias points to, with its manifest."""
+    version = await _resolve(resources, model, alias)
+    return await _answer_version(request, resources, model, version)
+
+
+@router.get(
+    f"{_ALIAS}/metadata", summary="Inputs and outputs of an alias", response_model=ModelMetadata
+)
+async def get_alias_metadata(
+    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+) -> Response:
+    """Describe the inputs and outputs of the version that an alias points to."""
+    version = await _resolve(resources, model, alias)
+    return await _answer_metadata(request, resources, model, version)
+
+
+async def _resolve(resources: Resources, model: str, alias: str) -> int:
     return await resources.registry_executor.run(
-        resources.catalog.get_version, check_model(model), parse_version(version)
+        resources.catalog.resolve_alias, check_model(model), check_alias(alias)
     )
+
+
+async def _status_of(resources: Resources, model: str, version: int) -> ModelVersionStatus:
+    try:
+        await resources.models.by_version(model, version)
+    except ModelRefusedError:
+        return describe_status(version, "END")
+    return describe_status(version, "AVAILABLE")
+
+
+async def _answer_version(
+    request: Request, resources: Resources, model: str, version: int
+) -> Response:
+    detail = await resources.registry_executor.run(resources.catalog.get_version, model, version)
+    status = await _status_of(resources, model, version)
+    return _answer(request, ModelVersionStatusDetail(**dict(detail), model_version_status=[status]))
+
+
+async def _answer_metadata(
+    request: Request, resources: Resources, model: str, version: int
+) -> Response:
+    return _answer(
+        request,
+        await resources.registry_executor.run(resources.catalog.get_metadata, model, version),
+    )
+
+
+def _answer(request: Request, document: BaseModel) -> Response:
+    content = document.model_dump_json().encode()
+    return answer_document(request, HttpDocument.of(content, "application/json"))

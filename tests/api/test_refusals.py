@@ -221,7 +221,6 @@ def test_what_is_not_json_is_refused_with_its_position(
         ("/v1/models/arrival_delay:explain", "unknown_route"),
         ("/v1/models/a/b:predict", "unknown_route"),
         ("/v1/nothing", "unknown_route"),
-        ("/", "unknown_route"),
     ],
 )
 def test_what_does_not_exist_is_not_found(client: AppClient, path: str, code: str) -> None:

@@ -1,9 +1,7 @@
 """The service around predictions: health, models, documentation, publishing, start-up."""
 
-import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +10,7 @@ from api.main import create_app
 from api.registry.model_registry import ModelRegistry
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
-from tests.support.manifests import EXAMPLE, FIELDS, make_manifest, publish, sum_graph
+from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 
 GRAPH = sum_graph(6, 2)
 INSTANCES = {"instances": [EXAMPLE]}
@@ -21,104 +19,6 @@ INSTANCES = {"instances": [EXAMPLE]}
 def test_the_service_is_alive_and_ready(client: AppClient) -> None:
     assert client.get("/livez").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ok"}
-
-
-def test_models_are_listed_with_versions_and_aliases(client: AppClient) -> None:
-    models = {model["name"]: model for model in client.get("/v1/models").json()["models"]}
-    assert sorted(models) == ["arrival_delay", "delay_class", "is_late"]
-    delay = models["arrival_delay"]
-    assert delay["aliases"] == {"challenger": 2, "champion": 1}
-    assert [version["version"] for version in delay["versions"]] == [2, 1]
-    assert client.get("/v1/models/arrival_delay").json() == delay
-
-
-def test_a_version_shows_its_manifest(client: AppClient) -> None:
-    shown = client.get("/v1/models/arrival_delay/versions/1").json()
-    assert shown["aliases"] == ["champion"]
-    assert shown["registered"]["created_by"] == "test"
-    assert shown["manifest"] == json.loads(make_manifest(GRAPH).model_dump_json())
-
-
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("/v1/models/nope", "unknown_model"),
-        ("/v1/models/nope/versions/1", "unknown_model"),
-        ("/v1/models/arrival_delay/versions/3", "unknown_version"),
-        ("/v1/models/arrival_delay/versions/x", "unknown_version"),
-    ],
-)
-def test_unknown_models_are_not_found(client: AppClient, path: str, code: str) -> None:
-    response = client.get(path)
-    assert (response.status_code, response.json()["code"]) == (404, code)
-
-
-def test_the_documentation_shows_each_models_own_fields(client: AppClient) -> None:
-    document = client.get("/openapi.json").json()
-    operation = document["paths"]["/v1/models/arrival_delay:predict"]["post"]
-    content = operation["requestBody"]["content"]["application/json"]
-    assert content["example"] == INSTANCES
-    schemas = document["components"]["schemas"]
-    instance = schemas["ArrivalDelayV1Instance"]
-    assert list(instance["properties"]) == [*(field.name for field in FIELDS), "overrides"]
-    assert instance["required"] == [field.name for field in FIELDS]
-    assert instance["additionalProperties"] is False
-    assert instance["properties"]["carrier"]["enum"] == ["UA", "AA", "DL"]
-    assert instance["properties"]["carrier"]["description"] == "The airline's two-letter code."
-    assert instance["properties"]["scheduled_departure"]["format"] == "date-time"
-    assert "field_0" not in json.dumps(document)
-
-
-def test_every_example_in_the_documentation_works_when_sent(client: AppClient) -> None:
-    document = client.get("/openapi.json").json()
-    sent = []
-    for path, operations in document["paths"].items():
-        body = operations.get("post", {}).get("requestBody", {})
-        content = body.get("content", {}).get("application/json", {})
-        several = [example["value"] for example in content.get("examples", {}).values()]
-        for example in several or [content[key] for key in ("example",) if key in content]:
-            response = client.post(path, json=example)
-            assert response.status_code == 200, response.text
-            sent.append(path)
-    # 4 versions, 3 champions, 1 challenger; 3 champions through two interfaces of V2.
-    assert len(sent) == 8 + 6
-
-
-def test_every_reference_in_the_documentation_resolves(client: AppClient) -> None:
-    document = client.get("/openapi.json").json()
-
-    def references(node: Any) -> list[str]:
-        if isinstance(node, list):
-            return [found for item in node for found in references(item)]
-        if isinstance(node, dict):
-            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
-            return own + [found for item in node.values() for found in references(item)]
-        return []
-
-    found = set(references(document))
-    assert found
-    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
-    assert found <= known
-
-
-def test_every_operation_reads_like_documentation(client: AppClient) -> None:
-    document = client.get("/openapi.json").json()
-    identifiers = []
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            assert operation["summary"]
-            assert operation["description"]
-            assert "Parameters\n" not in operation["description"]
-            identifiers.append(operation["operationId"])
-    assert len(set(identifiers)) == len(identifiers)
-
-
-@pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_documentation_pages_load_nothing_from_elsewhere(client: AppClient, path: str) -> None:
-    page = client.get(path)
-    assert page.status_code == 200
-    assert "https://" not in page.text
-    assert client.get("/static-offline-docs/swagger-ui-bundle.js").status_code == 200
 
 
 def test_what_is_published_later_is_served_without_a_restart(

@@ -1,0 +1,139 @@
+"""How the OpenAPI document tells what can go wrong: one shared response a status."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+from api.error_responses import PROBLEM_MEDIA_TYPE
+
+__all__ = ["PREDICT_STATUSES", "READ_STATUSES", "describe_problem_responses", "problem_reference"]
+
+
+class _Case(NamedTuple):
+    """A status, when it comes, and one of its problems as an example."""
+
+    status: HTTPStatus
+    description: str
+    code: str
+    detail: str
+    errors: tuple[dict[str, str], ...] = ()
+
+
+_INFERENCE: Final = "INFERENCE_"
+_REFUSED_PLACE: Final = {
+    "pointer": "/instances/0/carrier",
+    "got": "1",
+    "expected": "a string",
+    "message": "Got 1 at /instances/0/carrier, but expected a string.",
+}
+_CASES: Final = (
+    _Case(
+        HTTPStatus.BAD_REQUEST,
+        "The body is not JSON.",
+        "malformed_json",
+        "Got a body that stops being JSON in UTF-8 at line 1, column 16.",
+    ),
+    _Case(
+        HTTPStatus.NOT_FOUND,
+        "There is no such model, version or alias.",
+        "unknown_version",
+        "Got version 7, but model 'will_return' has no such version.",
+    ),
+    _Case(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "The address has other methods; the header `Allow` names them.",
+        "method_not_allowed",
+        "Got DELETE, but expected another method at this address.",
+    ),
+    _Case(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "The body did not arrive in time.",
+        "body_timeout",
+        "Got a body that took longer than 5.0 seconds to arrive.",
+    ),
+    _Case(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "The body is too large.",
+        "body_too_large",
+        "Got a body of more than 1048576 bytes, but expected at most that.",
+    ),
+    _Case(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The body is not declared as JSON in UTF-8.",
+        "unsupported_media_type",
+        "Got a body of type text/plain in utf-8, but expected application/json in utf-8.",
+    ),
+    _Case(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The body is JSON, but not what this model takes; `errors` names the places.",
+        "invalid_instances",
+        _REFUSED_PLACE["message"],
+        (_REFUSED_PLACE,),
+    ),
+    _Case(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "The service has more requests than it can answer in time.",
+        "too_many_requests",
+        "The service is answering as many requests as it can.",
+    ),
+    _Case(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The service failed; its log says more under the request id.",
+        "non_finite_score",
+        "The model gave a score that is not a finite number.",
+    ),
+    _Case(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The online store, the registry or the model cannot be used at the moment.",
+        "online_store_unavailable",
+        "The online store cannot be read.",
+    ),
+)
+PREDICT_STATUSES: Final = tuple(case.status for case in _CASES)
+"""What a prediction may be refused with."""
+READ_STATUSES: Final = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""What reading a document may be refused with."""
+
+
+def describe_problem_responses() -> dict[str, Any]:
+    """Return the document's ``components/responses``, by the name of their status."""
+    native = {
+        case.status.name: _response(case, PROBLEM_MEDIA_TYPE, "Problem", _example(case))
+        for case in _CASES
+    }
+    inference = {
+        _INFERENCE + case.status.name: _response(
+            case, "application/json", "InferenceError", {"error": case.detail}
+        )
+        for case in _CASES
+    }
+    return native | inference
+
+
+def problem_reference(status: HTTPStatus, path: str) -> dict[str, str]:
+    """Return the reference to a status, for an address, among ``components/responses``."""
+    prefix = _INFERENCE if path.startswith("/v2") else ""
+    return {"$ref": f"#/components/responses/{prefix}{status.name}"}
+
+
+def _response(case: _Case, media_type: str, schema: str, example: dict[str, Any]) -> dict[str, Any]:
+    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
+    return {"description": case.description, "content": {media_type: content}}
+
+
+def _example(case: _Case) -> dict[str, Any]:
+    problem: dict[str, Any] = {
+        "type": f"urn:zeroskew:problem:{case.code}",
+        "title": case.status.phrase,
+        "status": int(case.status),
+        "detail": case.detail,
+        "error": case.detail,
+        "code": case.code,
+        "request_id": "4f0c1c7e5b0a4d3c9e2f6a8b7d1e0c9f",
+    }
+    return problem | ({"errors": list(case.errors)} if case.errors else {})

@@ -1,0 +1,165 @@
+"""The OpenAPI document: true, complete, and good to read."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.api.test_http_manners import DOCUMENTS
+from tests.api.test_predict import EXAMPLE_SCORE
+from tests.support.app_client import AppClient
+from tests.support.manifests import EXAMPLE, FIELDS
+
+HTTP_METHODS = {"get", "post"}
+
+
+@pytest.fixture(scope="module")
+def document(client: AppClient) -> Any:
+    return client.get("/openapi.json").json()
+
+
+def operations(document: Any) -> list[tuple[str, str, Any]]:
+    return [
+        (method, path, operation)
+        for path, by_method in document["paths"].items()
+        for method, operation in by_method.items()
+    ]
+
+
+def collect(node: Any, key: str) -> list[Any]:
+    """Return everything that stands under `key`, at any depth."""
+    if isinstance(node, list):
+        return [found for item in node for found in collect(item, key)]
+    if isinstance(node, dict):
+        own = [node[key]] if key in node else []
+        return own + [found for item in node.values() for found in collect(item, key)]
+    return []
+
+
+def test_each_model_has_its_own_fields(document: Any) -> None:
+    operation = document["paths"]["/v1/models/arrival_delay:predict"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    assert content["example"] == {"instances": [EXAMPLE]}
+    schemas = document["components"]["schemas"]
+    instance = schemas["ArrivalDelayV1Instance"]
+    assert list(instance["properties"]) == [*(field.name for field in FIELDS), "overrides"]
+    assert instance["required"] == [field.name for field in FIELDS]
+    assert instance["additionalProperties"] is False
+    assert instance["properties"]["carrier"]["enum"] == ["UA", "AA", "DL"]
+    assert instance["properties"]["carrier"]["description"] == "The airline's two-letter code."
+    assert instance["properties"]["scheduled_departure"]["format"] == "date-time"
+    assert schemas["ArrivalDelayV1Request"]["properties"]["signature_name"]["enum"] == [
+        "serving_default"
+    ]
+    assert "field_0" not in json.dumps(document)
+
+
+def test_every_example_of_a_body_works_when_sent(client: AppClient, document: Any) -> None:
+    sent = []
+    for method, path, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        examples = [content["example"]] if "example" in content else []
+        examples += [one["value"] for one in content.get("examples", {}).values()]
+        # Columns stand in the description; their examples have to work as well.
+        examples += [json.loads(code) for code in _code_blocks(operation["description"])]
+        for example in examples:
+            response = client.request(method, path, json=example)
+            assert response.status_code == 200, response.text
+            sent.append((path, next(iter(example))))
+    assert len(sent) == 16  # 4 versions, 3 champions, 1 challenger, each as rows and as columns
+    assert ("/v1/models/arrival_delay:predict", "inputs") in sent
+
+
+def _code_blocks(text: str) -> list[str]:
+    return re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_document_that_is_described_is_there(client: AppClient, document: Any) -> None:
+    names = {"model": "arrival_delay", "version": "1", "alias": "champion"}
+    read = [path.format(**names) for method, path, _ in operations(document) if method == "get"]
+    assert set(read) >= set(DOCUMENTS) - {"/docs", "/redoc", "/openapi.json"}
+    for path in read:
+        assert client.get(path).status_code == 200, path
+
+
+def test_every_reference_resolves(document: Any) -> None:
+    references = set(collect(document, "$ref"))
+    kinds = document["components"]
+    known = {f"#/components/{kind}/{name}" for kind, named in kinds.items() for name in named}
+    assert references
+    assert references <= known
+    assert len({reference.split("/")[2] for reference in references}) == 2
+
+
+def test_every_operation_reads_like_documentation(document: Any) -> None:
+    tags = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert tags["arrival_delay"] == "How late will it be?"  # the champion's, not the challenger's
+    identifiers, used = [], set()
+    for method, _, operation in operations(document):
+        assert method in HTTP_METHODS
+        assert operation["summary"]
+        assert operation["description"]
+        assert "Parameters\n" not in operation["description"]
+        identifiers.append(operation["operationId"])
+        used |= set(operation["tags"])
+    assert len(set(identifiers)) == len(identifiers)
+    assert used == set(tags)
+    assert all(tags.values())
+
+
+def test_refusals_are_described_with_a_problem_each(document: Any) -> None:
+    predict = document["paths"]["/v1/models/arrival_delay:predict"]["post"]["responses"]
+    read = document["paths"]["/v1/models/{model}"]["get"]["responses"]
+    expected = {"200", "400", "404", "405", "408", "413", "415", "422", "429", "500", "503"}
+    assert predict.keys() == expected
+    assert read.keys() == {"200", "304", "404", "405", "503"}
+    problem = document["components"]["schemas"]["Problem"]
+    for response in document["components"]["responses"].values():
+        example = response["content"]["application/problem+json"]["example"]
+        assert set(problem["required"]) <= example.keys() <= problem["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (400, {}, b'{"instances": [}'),
+        (415, {"content-type": "text/plain"}, b"{}"),
+        (422, {}, b'{"instances": [{"carrier": 1}]}'),
+    ],
+)
+def test_described_problems_have_the_members_of_real_ones(
+    client: AppClient, document: Any, status: int, headers: dict[str, str], body: bytes
+) -> None:
+    path = "/v1/models/arrival_delay:predict"
+    real = client.post(
+        path, content=body, headers={"content-type": "application/json"} | headers
+    ).json()
+    name = document["paths"][path]["post"]["responses"][str(status)]["$ref"].split("/")[-1]
+    content = document["components"]["responses"][name]["content"]
+    example = content["application/problem+json"]["example"]
+    assert example.keys() == real.keys()
+    for member in ("type", "title", "status", "code"):
+        assert example[member] == real[member]
+
+
+def test_a_score_is_described_as_it_comes(client: AppClient, document: Any) -> None:
+    path = "/v1/models/arrival_delay:predict"
+    response = client.post(path, json={"instances": [EXAMPLE]}).json()
+    assert response["predictions"] == [{"value": EXAMPLE_SCORE}]
+    schema = document["components"]["schemas"]["ArrivalDelayV1Response"]
+    assert set(schema["required"]) <= response.keys() <= schema["properties"].keys()
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_pages_name_no_other_host(client: AppClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    # The icon's name space is an identifier; nothing is loaded from it.
+    assert "://" not in page.text.replace("http://www.w3.org/2000/svg", "")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "://" not in policy
+    for address in re.findall(r'(?:src|href)="([^"]*)"', page.text):
+        if not address.startswith("data:"):
+            assert client.get(f"/{address}").status_code == 200

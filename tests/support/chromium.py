@@ -1,0 +1,87 @@
+"""Debian's Chromium, steered by Playwright, with no way to any other host."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+
+__all__ = ["need_chromium", "open_browser", "open_page"]
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def need_chromium() -> str:
+    """Return the path of Chromium, installing Debian's package where root may."""
+    # Several workers of pytest-xdist may come here at once.
+    with (Path(tempfile.gettempdir()) / "zeroskew-chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (found := _find()) is not None:
+            return found
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            subprocess.run(["apt-get", "update", "-qq"], check=True)
+            subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=True)
+        if (found := _find()) is not None:
+            return found
+    pytest.fail("Got no Chromium on PATH, but expected it: run `apt-get install chromium`.")
+
+
+def _find() -> str | None:
+    return next((path for name in NAMES if (path := shutil.which(name)) is not None), None)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Yield a headless Chromium that runs until the end of the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=need_chromium(),
+            args=["--no-sandbox"],  # Chromium refuses to sandbox what root starts.
+        )
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def open_page(
+    browser: Browser, url: str, *, dark: bool = False
+) -> Iterator[tuple[Page, list[str]]]:
+    """Yield a page for the service at `url`, and what it did wrong so far.
+
+    A request to another host is aborted and noted, and so is everything that the page writes
+    to its console as an error, such as what its policy refused.
+    """
+    faults: list[str] = []
+    context = browser.new_context(
+        base_url=url,
+        color_scheme="dark" if dark else "light",
+        viewport={"width": 1200, "height": 900},
+    )
+
+    def keep_at_home(route: Route) -> None:
+        if urlsplit(route.request.url).netloc == urlsplit(url).netloc:
+            route.continue_()
+        else:
+            faults.append(f"asked for {route.request.url}")
+            route.abort()
+
+    context.route("**/*", keep_at_home)
+    page = context.new_page()
+
+    def note(line: ConsoleMessage) -> None:
+        if line.type == "error":
+            faults.append(line.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page, faults
+    context.close()
