@@ -16,14 +16,12 @@ __all__ = ["make_examples"]
 def make_examples(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Return a request in JSON for each interface of a model, by the interface's name.
 
-    The entity interface gets the manifest's example, the tensor interface its first golden row.
+    The entity interface gets the manifest's example, the tensor interface the first golden row
+    that JSON can say; one with an infinity it cannot.
     """
-    golden = manifest.golden_rows[0]
-    features = np.frombuffer(bytes.fromhex(golden.features), "<f4")
-    request = np.frombuffer(bytes.fromhex(golden.request), "<f8")
-    values: dict[Interface, dict[str, list[Any]]] = {
+    values = {
         Interface.ENTITY: {name: [value] for name, value in manifest.example.items()},
-        Interface.TENSOR: {FEATURES: _to_json(features), REQUEST: _to_json(request)},
+        Interface.TENSOR: _read_golden_row(manifest),
     }
     return {
         owner.value: {
@@ -38,8 +36,17 @@ def make_examples(manifest: Manifest) -> dict[str, dict[str, Any]]:
             ]
         }
         for owner, specs in ModelInterface(manifest).inputs.items()
-        if specs
+        if specs and values[owner]
     }
+
+
+def _read_golden_row(manifest: Manifest) -> dict[str, list[Any]]:
+    for golden in manifest.golden_rows:
+        features = np.frombuffer(bytes.fromhex(golden.features), "<f4")
+        request = np.frombuffer(bytes.fromhex(golden.request), "<f8")
+        if not (np.isinf(features).any() or np.isinf(request).any()):
+            return {FEATURES: _to_json(features), REQUEST: _to_json(request)}
+    return {}
 
 
 def _to_json(row: NDArray[np.floating[Any]]) -> list[float | None]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from api.errors import InvalidInstancesError, InvalidRequestError, InvalidTensorsError
+from api.errors import InvalidInstancesError, InvalidTensorsError
 from api.field_errors import describe, translate_validation_error
 from api.field_types import InstanceLimits
 from api.open_inference.binary_tensors import read_binary_elements, split_blobs, split_body
@@ -184,7 +184,7 @@ def _parse_document(text: bytes) -> InferenceRequest:
     try:
         return InferenceRequest.model_validate(value)
     except ValidationError as error:
-        translated: InvalidRequestError = translate_validation_error(error)
+        translated = translate_validation_error(error)
         named = _name_input(value, error.errors(include_url=False)[0]["loc"])
         raise InvalidTensorsError(f"{translated}{named}") from error
 
