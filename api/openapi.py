@@ -33,6 +33,8 @@ _TAGS: Final = {
     "predict": "Scores by any model, also by one that was published after this page was loaded.",
     "models": "Which models, versions and aliases there are, as TensorFlow Serving and KServe V1 "
     "tell it, and what the registry knows of them.",
+    "open inference": "The Open Inference Protocol, which KServe's, Triton's and MLServer's "
+    "clients speak.",
     "health": "For whoever starts, stops and routes to the service.",
     "pages": "Where a person begins.",
 }

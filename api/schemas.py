@@ -13,6 +13,7 @@ from api.contract.manifest import FieldType, Manifest, Output, Scalar
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, ModelRefusedError
 from api.field_errors import json_pointer, translate_validation_error
 from api.field_types import InstanceLimits, make_field, make_override_type
+from api.v1_requests import OtherForm, move_pointers_to_columns, read_other_form
 
 __all__ = [
     "ClassPrediction",
@@ -123,10 +124,14 @@ class PredictionResponse(BaseModel):
 
 
 class Instances(NamedTuple):
-    """A request's instances: their rows, and what each overrides; ``()`` where none does."""
+    """A request's instances: their rows, and what each overrides; ``()`` where none does.
+
+    ``is_columnar`` says that they came as columns, and are answered as columns.
+    """
 
     rows: list[RequestRow]
     overrides: Overrides
+    is_columnar: bool = False
 
 
 class ModelSchema:
@@ -154,6 +159,8 @@ class ModelSchema:
         self._override_type = make_override_type(title, manifest, limits)
         self.request_type = _make_request_type(title, manifest, limits, self._override_type)
         self.response_type = _make_response_type(title, manifest.output)
+        self._field_names = [field.name for field in manifest.request]
+        self._limits = limits
         texts = [(i, f) for i, f in enumerate(manifest.request) if f.type in _TEXT_TYPES]
         self._text_positions = [i for i, _ in texts]
         self._nullable_positions = [i for i, field in texts if field.nullable]
@@ -188,7 +195,10 @@ class ModelSchema:
         try:
             request: Any = self.request_type.model_validate_json(body)
         except ValidationError as error:
-            raise translate_validation_error(error) from error
+            other = read_other_form(body, self._field_names, self._limits.max_instances)
+            if other is None:
+                raise translate_validation_error(error) from error
+            return self._parse_other_form(other)
         instances = request.instances
         rows = [tuple(vars(instance).values()) for instance in instances]
         overrides: Overrides = ()
@@ -199,6 +209,17 @@ class ModelSchema:
         if overrides or not self._has_distinct_names(body, instances, rows):
             _refuse_repeated_names(body)
         return Instances(rows, overrides)
+
+    def _parse_other_form(self, other: OtherForm) -> Instances:
+        if not other.is_columnar:
+            return self.parse(json.dumps({"instances": other.instances}).encode())
+        try:
+            instances = self.parse_instances(other.instances)
+        except InvalidInstancesError as error:
+            fields = move_pointers_to_columns(error.fields)
+            message = fields[0].message if fields else str(error)
+            raise InvalidInstancesError(message, fields) from error
+        return instances._replace(is_columnar=True)
 
     def _has_distinct_names(
         self, body: bytes, instances: Sequence[BaseModel], rows: Sequence[RequestRow]

@@ -24,6 +24,7 @@ from api.routers.addresses import (
     parse_version,
 )
 from api.schemas import PredictionResponse
+from api.v1_requests import to_outputs
 
 __all__ = ["DEFAULT_ALIAS", "PARAMETERS", "router"]
 
@@ -114,13 +115,17 @@ async def _answer(active: ActiveModel, request: Request, resources: Resources) -
     with_features = body.flag("with_features")
     instances = active.schema.parse(await body.read())
     prediction = await resources.predictor.predict(active, instances)
+    predictions = _describe_scores(prediction, active.manifest.output)
     answer: dict[str, Any] = {
         "id": make_prediction_id(),
         "model": active.name,
         "version": active.version,
         "as_of": prediction.as_of,
-        "predictions": _describe_scores(prediction, active.manifest.output),
     }
+    if instances.is_columnar:
+        answer["outputs"] = to_outputs(predictions)
+    else:
+        answer["predictions"] = predictions
     headers = {}
     if prediction.is_degraded:
         answer["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"

@@ -397,5 +397,7 @@ def test_the_documentation_describes_the_tensors(client: AppClient) -> None:
     ]
     schema = document["components"]["schemas"]["InferenceRequest"]
     assert schema["required"] == ["inputs"]
-    error = operation["responses"]["400"]["content"]["application/json"]["schema"]
+    name = operation["responses"]["400"]["$ref"].split("/")[-1]
+    response = document["components"]["responses"][name]
+    error = response["content"]["application/json"]["schema"]
     assert error == {"$ref": "#/components/schemas/InferenceError"}

@@ -67,7 +67,9 @@ def test_every_example_of_a_body_works_when_sent(client: AppClient, document: An
             response = client.request(method, path, json=example)
             assert response.status_code == 200, response.text
             sent.append((path, next(iter(example))))
-    assert len(sent) == 16  # 4 versions, 3 champions, 1 challenger, each as rows and as columns
+    # 4 versions, 3 champions, 1 challenger, each as rows and as columns; 3 champions of V2
+    # through two interfaces.
+    assert len(sent) == 16 + 6
     assert ("/v1/models/arrival_delay:predict", "inputs") in sent
 
 
@@ -115,9 +117,12 @@ def test_refusals_are_described_with_a_problem_each(document: Any) -> None:
     assert predict.keys() == expected
     assert read.keys() == {"200", "304", "404", "405", "503"}
     problem = document["components"]["schemas"]["Problem"]
+    inference = document["components"]["schemas"]["InferenceError"]
     for response in document["components"]["responses"].values():
-        example = response["content"]["application/problem+json"]["example"]
-        assert set(problem["required"]) <= example.keys() <= problem["properties"].keys()
+        ((kind, content),) = response["content"].items()
+        schema = problem if kind == "application/problem+json" else inference
+        given = content["example"].keys()
+        assert set(schema["required"]) <= given <= schema["properties"].keys()
 
 
 @pytest.mark.parametrize(

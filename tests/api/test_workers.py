@@ -28,12 +28,10 @@ class WorkerServer(Server):
 
     def __init__(self, folder: Path, online_store: Path) -> None:
         # Unbuffered, as in most containers: the workers still write whole lines.
-        super().__init__(folder, online_store, ZEROSKEW_WORKERS="2", PYTHONUNBUFFERED="1")
         self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read_log, daemon=True)
-        self._reader.start()
+        super().__init__(folder, online_store, ZEROSKEW_WORKERS="2", PYTHONUNBUFFERED="1")
 
-    def _read_log(self) -> None:
+    def _read_rest(self) -> None:
         assert self.process.stderr is not None
         with self.process.stderr as log:
             self.lines.extend(log)

@@ -50,7 +50,10 @@ WHOLE: dict[str, tuple[Any, Any]] = {
         BATCH | {"predictions": [{"probabilities": {"a": 1}, "label": "a"}]},
         lambda document, _: read_predictions(document, "", 1),
     ),
-    "models": ({"models": [MODEL]}, lambda document, _: read_models(document)),
+    "models": (
+        {"models": ["will_return"], "details": [MODEL]},
+        lambda document, _: read_models(document),
+    ),
     "model": (MODEL, lambda document, _: read_model(document)),
     "version": (
         {"registered": VERSION, "aliases": ["champion"], "manifest": {}},

@@ -87,7 +87,7 @@ def read_predictions(document: Any, request_id: str, n_instances: int) -> Predic
 
 def read_models(document: Any) -> tuple[ModelDetail, ...]:
     """Return the models of a list, or raise `ValueError`."""
-    return tuple(map(read_model, take(document, "models", list)))
+    return tuple(map(read_model, take(document, "details", list)))
 
 
 def read_model(document: Any) -> ModelDetail:
