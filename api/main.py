@@ -15,7 +15,12 @@ from fastapi_offline import FastAPIOffline
 
 from api.dependencies import Resources
 from api.error_responses import install_error_responses
+from api.feast_protocol.feature_catalogs import FeatureCatalogs
+from api.feast_protocol.feature_lookups import FeatureLookups
+from api.feast_protocol.feature_pushes import FeaturePushes
+from api.feast_protocol.request_bodies import FeastLimits
 from api.field_types import InstanceLimits
+from api.online_writes.open_writer import LazyWriter, open_writer
 from api.openapi import build_openapi
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
@@ -26,7 +31,7 @@ from api.registry.artifact_store import ArtifactStore
 from api.registry.open_registry import open_registry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
-from api.routers import health, models, predict
+from api.routers import feast, health, models, predict
 from api.settings import Settings
 
 __all__ = ["create_app"]
@@ -71,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
     app.router.routes[:0] = predict.router.routes
-    for router in (health.router, models.router):
+    for router in (health.router, models.router, feast.router):
         app.include_router(router)
     app.add_middleware(RequestContextMiddleware)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way
@@ -102,6 +107,26 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             max_on_demand=settings.max_models_on_demand,
         )
         await active_models.load_aliased()
+        clock = _make_clock(settings)
+        feature_catalogs = FeatureCatalogs(
+            registry=registry,
+            artifacts=artifacts,
+            executor=registry_executor,
+            project=settings.feast_project,
+            refresh_sec=settings.feast_refresh_sec,
+        )
+        stack.push_async_callback(feature_catalogs.close)
+        writer = LazyWriter(
+            lambda: open_writer(
+                settings.online_store, timeout_sec=settings.online_write_timeout_sec
+            )
+        )
+        stack.push_async_callback(writer.close)
+        feast_limits = FeastLimits(
+            max_rows=settings.feast_max_rows,
+            max_cells=settings.feast_max_cells,
+            max_text_length=settings.max_text_length,
+        )
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()
@@ -110,10 +135,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             catalog=ModelCatalog(registry=registry, artifacts=artifacts),
             registry_executor=registry_executor,
             models=active_models,
-            predictor=Predictor(
-                reader=reader, clock=_make_clock(settings), executor=scoring_executor
-            ),
+            predictor=Predictor(reader=reader, clock=clock, executor=scoring_executor),
             reader=reader,
+            feature_catalogs=feature_catalogs,
+            feature_lookups=FeatureLookups(
+                catalogs=feature_catalogs, reader=reader, clock=clock, limits=feast_limits
+            ),
+            feature_pushes=FeaturePushes(
+                catalogs=feature_catalogs, writer=writer, limits=feast_limits
+            ),
         )
         yield
 

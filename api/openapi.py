@@ -26,6 +26,12 @@ _PREDICT_PROBLEMS: Final = {
     "422": "The body is JSON, but not what this model takes; `errors` names the places.",
     "503": "The online store, the registry or the model cannot be used at the moment.",
 }
+_FEAST_PROBLEMS: Final = _PREDICT_PROBLEMS | {
+    "404": "No catalog is published, or it has no such view, feature, service or push source.",
+    "422": "The body is JSON, but does not fit the project; `errors` names the places.",
+    "501": "The online store is of a kind that the service does not write.",
+    "503": "The online store or the registry cannot be used at the moment.",
+}
 _READ_PROBLEMS: Final = {code: _PREDICT_PROBLEMS[code] for code in ("404", "503")}
 
 
@@ -114,6 +120,8 @@ def _describe_problems(operation: dict[str, Any], path: str) -> None:
     responses.pop("422", None)
     if path.endswith(":predict"):
         problems = _PREDICT_PROBLEMS
+    elif path.startswith("/feast/") and "requestBody" in operation:
+        problems = _FEAST_PROBLEMS
     elif path == "/livez":
         problems = {}
     else:

@@ -101,9 +101,9 @@ def test_the_database_itself_refuses_an_alias_to_nowhere(tmp_path: Path) -> None
 def test_a_registry_of_another_release_is_refused(tmp_path: Path) -> None:
     ModelRegistry.open(database_url(tmp_path)).close()
     with sqlite3.connect(tmp_path / "registry/zeroskew.db") as connection:
-        connection.execute("UPDATE schema_version SET version = 2")
+        connection.execute("UPDATE schema_version SET version = 99")
     connection.close()
-    with pytest.raises(RegistrySchemaError, match=r"Got .*\[2\], but expected \[1\]"):
+    with pytest.raises(RegistrySchemaError, match=r"Got .*\[99\], but expected"):
         ModelRegistry.open(database_url(tmp_path))
 
 
