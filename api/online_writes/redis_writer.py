@@ -11,14 +11,24 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
 
 from api.contract.write_order import REDIS_WRITE_IF_STANDING
-from api.errors import OnlineStoreUnavailableError, ServiceError
+from api.errors import OnlineStoreUnavailableError, OnlineValueError, ServiceError
 from api.online_writes.online_writer import OnlineRow, OnlineWrite, ViewRows
 from api.online_writes.value_encoder import encode_timestamp, encode_value
 from api.prediction.redis_address import RedisAddress
-from api.prediction.redis_replies import translate_error
 from api.prediction.redis_timestamps import decode_timestamp
 
 __all__ = ["RedisFeatureWriter"]
@@ -50,10 +60,8 @@ class RedisFeatureWriter:
                 return [await self._write_view(write, one) for one in write.views]
         except TimeoutError as error:
             raise OnlineStoreUnavailableError("The online store did not answer in time.") from error
-        except ResponseError as error:
-            raise _translate_reply(error) from error
         except (RedisError, OSError) as error:
-            raise OnlineStoreUnavailableError("The online store cannot be reached.") from error
+            raise _translate(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -124,11 +132,20 @@ def _hash_fields(view_rows: ViewRows, row: OnlineRow) -> list[bytes]:
     return fields
 
 
-def _translate_reply(error: ResponseError) -> ServiceError:
-    """Return the service's error for a reply; those on reading alone say that of a write."""
-    if str(error).startswith(("NOPERM", "READONLY", "NOREPLICAS", "MISCONF")):
-        return OnlineStoreUnavailableError("The online store does not let the service write.")
-    return translate_error(error)
+def _translate(error: Exception) -> ServiceError:
+    """Return the service's error; redis-py puts words of its own before those of the server."""
+    if "WRONGTYPE" in str(error):
+        return OnlineValueError(
+            "Got an entity in the online store that is not a hash, but expected what Feast writes."
+        )
+    message = "The online store refused the write."
+    if isinstance(error, AuthenticationError):
+        message = "The online store refuses the service's user or password."
+    elif isinstance(error, NoPermissionError | ReadOnlyError):
+        message = "The online store does not let the service write."
+    elif isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        message = "The online store cannot be reached."
+    return OnlineStoreUnavailableError(message)
 
 
 def _open_client(
