@@ -93,11 +93,11 @@ class FeatureLookups:
             for feature in read.features
         ]
         metadata: dict[str, Any] = {"feature_names": [*echoed, *features]}
-        metadata["feature_view_metadata"] = (
-            [{"name": name, "version": version} for name, version in read.versions.items()]
-            if request.include_feature_view_version_metadata
-            else []
-        )
+        if request.include_feature_view_version_metadata:
+            metadata["feature_view_metadata"] = [
+                {"name": name, "version": version} if version else {"name": name}
+                for name, version in read.versions.items()
+            ]
         now_us = to_epoch_us(self._clock.now())
         return {
             "metadata": metadata,
@@ -105,7 +105,6 @@ class FeatureLookups:
                 *(_echo(values) for values in echoed.values()),
                 *_describe_features(read, stored, now_us),
             ],
-            "status": None,
         }
 
 

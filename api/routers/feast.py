@@ -26,17 +26,19 @@ router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
 
 
 class FeatureViewVersion(BaseModel):
-    """A view and Feast's number of it."""
+    """A view and Feast's number of its version, if it has one."""
 
     name: str
-    version: int
+    version: int | None = None
 
 
 class OnlineFeaturesMetadata(BaseModel):
     """What the results are, in their order: the join keys, then the features."""
 
     feature_names: list[str]
-    feature_view_metadata: list[FeatureViewVersion]
+    feature_view_metadata: list[FeatureViewVersion] | None = Field(
+        None, description="There when asked for."
+    )
 
 
 class FeatureVector(BaseModel):
@@ -55,7 +57,6 @@ class OnlineFeatures(BaseModel):
 
     metadata: OnlineFeaturesMetadata
     results: list[FeatureVector]
-    status: bool | None
 
 
 def _takes(kind: type[BaseModel]) -> dict[str, Any]:

@@ -30,10 +30,18 @@ from feast.types import Float32, Int64, String
 from api.contract.feature_catalog import FeatureCatalog
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
+from api.settings import Settings
 from tests.support.online_stores import EVENT_TIME
 from training.compile_catalog import compile_catalog
 
-__all__ = ["ROOT", "TTL", "make_flights_store", "publish_catalog", "remote_store", "run_service"]
+__all__ = [
+    "TTL",
+    "make_flights_store",
+    "publish_catalog",
+    "remote_store",
+    "run_service",
+    "settings_of",
+]
 
 ROOT: Final = Path(__file__).parents[2]
 TTL: Final = timedelta(hours=2)
@@ -64,24 +72,29 @@ def publish_catalog(folder: Path, store: FeatureStore) -> FeatureCatalog:
     return catalog
 
 
+def settings_of(folder: Path, online_store: str, **changes: object) -> Settings:
+    """Return settings for a service on the registry in `folder` that lives at `EVENT_TIME`."""
+    values: dict[str, object] = {
+        "registry_url": f"sqlite:///{folder}/zeroskew.db",
+        "artifacts_dir": folder / "artifacts",
+        "online_store": online_store,
+        "online_store_timeout_sec": 5,
+        "online_write_timeout_sec": 20,
+        "clock": EVENT_TIME,
+        "port": 0,
+    }
+    return Settings(**(values | changes))  # type: ignore[arg-type]  # pydantic checks them
+
+
 @contextmanager
 def run_service(folder: Path, online_store: str, **settings: str) -> Iterator[str]:
     """Run a service on the registry in `folder` and yield its address."""
-    environment = {
-        **os.environ,
-        "ZEROSKEW_REGISTRY_URL": f"sqlite:///{folder}/zeroskew.db",
-        "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
-        "ZEROSKEW_ONLINE_STORE": online_store,
-        "ZEROSKEW_ONLINE_STORE_TIMEOUT_SEC": "5",
-        "ZEROSKEW_ONLINE_WRITE_TIMEOUT_SEC": "20",
-        "ZEROSKEW_CLOCK": EVENT_TIME.isoformat(),
-        "ZEROSKEW_PORT": "0",
-        **settings,
-    }
+    known = settings_of(folder, online_store).model_dump(mode="json", exclude_unset=True)
+    environment = {f"ZEROSKEW_{name.upper()}": str(value) for name, value in known.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "api"],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | environment | settings,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
