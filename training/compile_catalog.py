@@ -81,11 +81,14 @@ def compile_catalog(store: Any) -> FeatureCatalog:
 
 def _compile_view(store: Any, view: Any, projection: Any) -> CatalogView:
     from feast import FeatureView
+    from feast.feature_view import DUMMY_ENTITY_ID
 
     if not isinstance(view, FeatureView):
         raise PlanError("its values are computed on demand or are not features")
     if not view.online:
         raise PlanError("it is declared with online=False")
+    if view.join_keys in ([], [DUMMY_ENTITY_ID]):
+        raise PlanError("it has no entity, and Feast reads such a view by another key than it has")
     if not view.enabled:
         raise PlanError("it is disabled")
     return CatalogView(

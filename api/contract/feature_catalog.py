@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.contract.manifest import PLAN_LAYOUT, ViewPlan
 
 __all__ = [
-    "DUMMY_JOIN_KEY",
     "FEATURE_CATALOG_FORMAT",
     "CatalogService",
     "CatalogView",
@@ -25,9 +24,6 @@ __all__ = [
 ]
 
 FEATURE_CATALOG_FORMAT: Final = "zeroskew.feature_catalog/1"
-
-DUMMY_JOIN_KEY: Final = "__dummy_id"
-"""The join key of a view without entities: Feast stores its one row under the empty text."""
 
 
 class _Frozen(BaseModel):

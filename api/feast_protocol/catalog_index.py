@@ -170,7 +170,11 @@ class CatalogIndex:
 
 def _check_prefix(view: CatalogView) -> None:
     names = [key.name for key in view.join_keys]
-    if names != sorted(set(names)) or bytes.fromhex(view.key_prefix) != encode_key_prefix(names):
+    if (
+        not names
+        or names != sorted(set(names))
+        or bytes.fromhex(view.key_prefix) != encode_key_prefix(names)
+    ):
         raise FeatureCatalogRefusedError(
             f"Got a feature catalog with other entity keys in view {view.name!r} than the service "
             "writes; run `zeroskew apply` of this release."

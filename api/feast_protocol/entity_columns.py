@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from api.contract.feature_catalog import DUMMY_JOIN_KEY
 from api.contract.manifest import JoinKey
 from api.feast_protocol.column_values import Findings, parse_column
 from api.field_errors import json_pointer
@@ -23,8 +22,6 @@ class EntityColumns:
     ----------
     columns
         From a request's body, by the name of a join key's field; all of one length.
-    n_rows
-        Their length.
     keys
         The join keys that will be asked for; each is looked for under its field.
     pointer
@@ -38,27 +35,21 @@ class EntityColumns:
     def __init__(
         self,
         columns: Mapping[str, Sequence[Any]],
-        n_rows: int,
         keys: Iterable[JoinKey],
         pointer: str,
         max_text_length: int,
         findings: Findings,
     ) -> None:
-        self._n_rows = n_rows
         self._encoded: dict[tuple[str, str], list[bytes | None]] = {}
         for key in keys:
             if (key.field, key.type) in self._encoded:
                 continue
-            if key.field == DUMMY_JOIN_KEY:
-                values: Sequence[Any] = [""] * n_rows
-            elif key.field in columns:
-                values = columns[key.field]
-            else:
-                findings.add(json_pointer(pointer, key.field), "nothing", "a list of join keys")
-                continue
             where = json_pointer(pointer, key.field)
+            if key.field not in columns:
+                findings.add(where, "nothing", "a list of join keys")
+                continue
             kind = ValueType[key.type]
-            parsed = parse_column(values, kind, where, findings)
+            parsed = parse_column(columns[key.field], kind, where, findings)
             _refuse_long(parsed, where, max_text_length, findings)
             self._encoded[key.field, key.type] = [_encode(value, kind) for value in parsed]
 

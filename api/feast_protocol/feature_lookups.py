@@ -77,7 +77,6 @@ class FeatureLookups:
         findings = Findings()
         entities = EntityColumns(
             request.entities,
-            n_rows,
             (key for keys in read.lookup_keys for key in keys),
             "/entities",
             self._limits.max_text_length,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from api.contract.feature_catalog import DUMMY_JOIN_KEY, CatalogView, SourceColumns
+from api.contract.feature_catalog import CatalogView, SourceColumns
 from api.errors import FieldError, InvalidRequestError
 from api.feast_protocol.catalog_index import CatalogIndex
 from api.feast_protocol.column_values import Findings, parse_column, parse_instants
@@ -159,7 +159,7 @@ class _ViewFrame:
         """The columns that the view takes or its source renames."""
         times = {self.source.timestamp, self.source.created, _CLIENT_TIMESTAMP, _CLIENT_CREATED}
         known = self._own_names | set(self.source.field_mapping) | times
-        return {name for name in known if name not in (None, DUMMY_JOIN_KEY)}
+        return {name for name in known if name is not None}
 
     @property
     def _own_names(self) -> set[str | None]:
@@ -181,7 +181,7 @@ class _ViewFrame:
         """Return the view's rows, or ``None`` and findings."""
         columns = self._rename_columns()
         keys = [key.model_copy(update={"field": key.name}) for key in self.view.join_keys]
-        entities = EntityColumns(columns, self.n_rows, keys, "/df", max_text_length, self.findings)
+        entities = EntityColumns(columns, keys, "/df", max_text_length, self.findings)
         values = [self._read_feature(columns, place) for place in range(len(self.view.features))]
         event_us = self._read_times(columns, self.source.timestamp, _CLIENT_TIMESTAMP)
         created_us = self._read_times(columns, self.source.created, _CLIENT_CREATED)

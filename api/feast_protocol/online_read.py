@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from api.contract.feature_catalog import DUMMY_JOIN_KEY, CatalogView
+from api.contract.feature_catalog import CatalogView
 from api.contract.manifest import JoinKey, OnlineFeature
 from api.errors import FieldError, InvalidRequestError
 from api.feast_protocol.entity_columns import EntityColumns
@@ -70,9 +70,7 @@ class OnlineRead:
             by_keys.setdefault(features[0].view.join_keys, []).append(name)
         self.lookup_keys = tuple(by_keys)
         """The join keys of each of the layout's lookups."""
-        self.key_fields = frozenset(key.field for keys in by_keys for key in keys) - {
-            DUMMY_JOIN_KEY
-        }
+        self.key_fields = frozenset(key.field for keys in by_keys for key in keys)
         """What the entities of a request must have."""
         self.layout = ReadLayout(
             project,

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import (
@@ -25,7 +26,8 @@ from feast import (
     RepoConfig,
     ValueType,
 )
-from feast.types import Float32, Int64, String
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Array, Float32, Int64, String
 
 from api.contract.feature_catalog import FeatureCatalog
 from api.registry.artifact_store import ArtifactStore
@@ -37,6 +39,7 @@ from training.compile_catalog import compile_catalog
 __all__ = [
     "TTL",
     "make_flights_store",
+    "make_odd_store",
     "publish_catalog",
     "remote_store",
     "run_service",
@@ -54,6 +57,28 @@ def make_flights_store(folder: Path, online_store: Mapping[str, Any]) -> Feature
     """
     store = _open_store(folder, online_store)
     store.apply(_definitions(folder))
+    return store
+
+
+def make_odd_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStore:
+    """Apply what is seldom: no entity, a list, an on-demand view, a view that is not online."""
+    store = _open_store(folder, online_store)
+    badge = Entity(name="badge", join_keys=["code"], value_type=ValueType.BYTES)
+    clock = Entity(name="clock", join_keys=["at"], value_type=ValueType.UNIX_TIMESTAMP)
+    season = _view("season", [], {"factor": Float32}, folder)
+    lists = _view("lists", [badge], {"uses": Int64, "hours": Array(Int64)}, folder)
+    hidden = _view("hidden", [badge], {"secret": Int64}, folder, online=False)
+    times = _view("times", [clock], {"ticks": Int64}, folder)
+
+    @on_demand_feature_view(sources=[lists], schema=[Field(name="twice", dtype=Int64)])
+    def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"twice": inputs["uses"] * 2})
+
+    services = [
+        FeatureService(name="mixed_v1", features=[lists[["uses"]], doubled]),
+        FeatureService(name="lists_v1", features=[lists]),
+    ]
+    store.apply([badge, clock, season, lists, hidden, times, doubled, *services])
     return store
 
 
@@ -169,12 +194,15 @@ def _view(
     features: Mapping[str, Any],
     folder: Path,
     ttl: timedelta = timedelta(0),
+    *,
+    online: bool = True,
 ) -> FeatureView:
     columns = {one.join_key: pa.string() for one in entities}
     return FeatureView(
         name=name,
         entities=list(entities),
         ttl=ttl,
+        online=online,
         schema=[Field(name=feature, dtype=dtype) for feature, dtype in features.items()],
         source=PushSource(name=f"{name}_push", batch_source=_source(folder, name, columns)),
     )
