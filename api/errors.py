@@ -14,14 +14,22 @@
     ├── NotFoundError
     │   ├── UnknownModelError
     │   ├── UnknownVersionError
-    │   └── UnknownAliasError
+    │   ├── UnknownAliasError
+    │   ├── UnknownFeastNameError
+    │   │   ├── UnknownFeatureViewError
+    │   │   ├── UnknownFeatureError
+    │   │   ├── UnknownFeatureServiceError
+    │   │   └── UnknownPushSourceError
+    │   └── FeatureCatalogMissingError
     ├── UnavailableError             it may work later, without a change of the request
     │   ├── OnlineStoreUnavailableError
     │   ├── OnlineValueError
     │   ├── StaleFeatureError
     │   ├── DeadlineError            the answer took longer than a request may
     │   ├── RegistryUnavailableError
+    │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
+    ├── NotSupportedError            the service as it is set up never does this
     ├── ScoreError                   the model gave a score that is not a number
     ├── ArtifactError                a stored file is missing, too large or not what its name says
     └── RegistrySchemaError          the registry's tables are of another release
@@ -40,6 +48,8 @@ __all__ = [
     "BodyTimeoutError",
     "BodyTooLargeError",
     "DeadlineError",
+    "FeatureCatalogMissingError",
+    "FeatureCatalogRefusedError",
     "FieldError",
     "InvalidInstancesError",
     "InvalidRequestError",
@@ -47,6 +57,7 @@ __all__ = [
     "MalformedJsonError",
     "ModelRefusedError",
     "NotFoundError",
+    "NotSupportedError",
     "OnlineStoreUnavailableError",
     "OnlineValueError",
     "OverloadedError",
@@ -57,7 +68,12 @@ __all__ = [
     "StaleFeatureError",
     "UnavailableError",
     "UnknownAliasError",
+    "UnknownFeastNameError",
+    "UnknownFeatureError",
+    "UnknownFeatureServiceError",
+    "UnknownFeatureViewError",
     "UnknownModelError",
+    "UnknownPushSourceError",
     "UnknownVersionError",
     "UnsupportedMediaTypeError",
 ]
@@ -165,6 +181,44 @@ class UnknownAliasError(NotFoundError):
     code = "unknown_alias"
 
 
+class UnknownFeastNameError(NotFoundError):
+    """A request's body names something that the project in the feature catalog does not have."""
+
+    def __init__(self, field: FieldError) -> None:
+        super().__init__(field.message)
+        self.fields = (field,)
+
+
+class UnknownFeatureViewError(UnknownFeastNameError):
+    """No view of that name is online."""
+
+    code = "unknown_feature_view"
+
+
+class UnknownFeatureError(UnknownFeastNameError):
+    """The view has no such feature."""
+
+    code = "unknown_feature"
+
+
+class UnknownFeatureServiceError(UnknownFeastNameError):
+    """There is no feature service of that name."""
+
+    code = "unknown_feature_service"
+
+
+class UnknownPushSourceError(UnknownFeastNameError):
+    """No view is fed by a push source of that name."""
+
+    code = "unknown_push_source"
+
+
+class FeatureCatalogMissingError(NotFoundError):
+    """No feature catalog is published that the service could answer from."""
+
+    code = "feature_catalog_missing"
+
+
 class UnavailableError(ServiceError):
     """Something the answer needs cannot be had at the moment."""
 
@@ -219,6 +273,18 @@ class ModelRefusedError(UnavailableError):
     """A registered model failed the load gate."""
 
     code = "model_refused"
+
+
+class FeatureCatalogRefusedError(UnavailableError):
+    """The published feature catalog is not one that the service understands."""
+
+    code = "feature_catalog_refused"
+
+
+class NotSupportedError(ServiceError):
+    """The service, as it is set up, does not do what was asked."""
+
+    code = "not_supported"
 
 
 class ScoreError(ServiceError):

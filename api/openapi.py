@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from api.open_inference.documents import InferenceError, InferenceRequest
 from api.open_inference.examples import make_examples
 from api.openapi_problems import (
+    FEAST_STATUSES,
     PREDICT_STATUSES,
     READ_STATUSES,
     describe_problem_responses,
@@ -35,6 +36,7 @@ _TAGS: Final = {
     "tell it, and what the registry knows of them.",
     "open inference": "The Open Inference Protocol, which KServe's, Triton's and MLServer's "
     "clients speak.",
+    "feast": "Feast's own interface, for its remote client: features out, pushes in.",
     "health": "For whoever starts, stops and routes to the service.",
     "pages": "Where a person begins.",
 }
@@ -199,6 +201,8 @@ def _describe_problems(operation: dict[str, Any], method: str, path: str) -> Non
     statuses: Sequence[HTTPStatus] = READ_STATUSES
     if path.endswith((":predict", "/infer")):
         statuses = PREDICT_STATUSES
+    elif path.startswith("/feast/") and "requestBody" in operation:
+        statuses = FEAST_STATUSES
     elif path in _CANNOT_FAIL:
         statuses = (HTTPStatus.METHOD_NOT_ALLOWED,)
     for status in statuses:

@@ -7,7 +7,13 @@ from typing import Any, Final, NamedTuple
 
 from api.error_responses import PROBLEM_MEDIA_TYPE
 
-__all__ = ["PREDICT_STATUSES", "READ_STATUSES", "describe_problem_responses", "problem_reference"]
+__all__ = [
+    "FEAST_STATUSES",
+    "PREDICT_STATUSES",
+    "READ_STATUSES",
+    "describe_problem_responses",
+    "problem_reference",
+]
 
 
 class _Case(NamedTuple):
@@ -84,13 +90,24 @@ _CASES: Final = (
         "The model gave a score that is not a finite number.",
     ),
     _Case(
+        HTTPStatus.NOT_IMPLEMENTED,
+        "The online store is of a kind that the service does not write.",
+        "not_supported",
+        "The service writes Redis and SQLite, and this store is neither.",
+    ),
+    _Case(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The online store, the registry or the model cannot be used at the moment.",
         "online_store_unavailable",
         "The online store cannot be read.",
     ),
 )
-PREDICT_STATUSES: Final = tuple(case.status for case in _CASES)
+FEAST_STATUSES: Final = tuple(case.status for case in _CASES)
+"""What Feast's interface may refuse with."""
+
+PREDICT_STATUSES: Final = tuple(
+    status for status in FEAST_STATUSES if status is not HTTPStatus.NOT_IMPLEMENTED
+)
 """What a prediction may be refused with."""
 READ_STATUSES: Final = (
     HTTPStatus.NOT_FOUND,

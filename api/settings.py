@@ -80,6 +80,22 @@ class Settings(BaseSettings):
         description="How long a read of features may take: 0.05 for Redis, 1 for SQLite, which "
         "waits for its writers, and for a store behind Feast's SDK, if not set.",
     )
+    online_write_timeout_sec: PositiveFloat = Field(
+        2.0, description="How long a write of pushed features may take."
+    )
+    feast_project: str | None = Field(
+        None,
+        description="The Feast project that `/feast` serves; if not set, the only one published.",
+    )
+    feast_refresh_sec: PositiveFloat = Field(
+        5.0, description="How often `/feast` looks for a newer feature catalog, at most."
+    )
+    feast_max_rows: PositiveInt = Field(
+        1000, description="How many rows a request under `/feast` may read or write."
+    )
+    feast_max_cells: PositiveInt = Field(
+        20_000, description="How many values a request under `/feast` may read or write."
+    )
     shutdown_grace_sec: PositiveInt = Field(
         10, description="How long requests may take to finish once the service is told to stop."
     )

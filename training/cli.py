@@ -87,8 +87,10 @@ def prepare() -> None:
 
 @app.command(rich_help_panel=DATA)
 def apply() -> None:
-    """Register the feature repo's definitions with Feast."""
+    """Register the feature repo's definitions with Feast, and what the service knows of them."""
     from feast.repo_operations import apply_total
+
+    from training.compile_catalog import publish_catalog
 
     workspace = Workspace()
     # Feast changes the working directory to the repo, and leaves it there.
@@ -98,6 +100,13 @@ def apply() -> None:
             apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
         except Exception as error:
             raise StepError(f"Got {type(error).__name__} from the feature repo: {error}") from error
+    with reporter.task("publish the feature catalog"), _quiet():
+        catalog = publish_catalog(workspace)
+    console.print(
+        f"  {len(catalog.views)} views, {len(catalog.services)} feature services, "
+        f"{len(catalog.push_sources)} push sources",
+        highlight=False,
+    )
 
 
 @app.command(rich_help_panel=DATA)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from api.contract.manifest import (
@@ -22,13 +20,13 @@ from api.contract.manifest import (
 from training.errors import PlanError
 from training.model_spec import ModelSpec
 from training.serving_policies import apply_policies
+from training.stored_views import plan_stored_view
 
 if TYPE_CHECKING:
     from training.request_function import RequestFunction
 
 __all__ = ["CompiledPlan", "compile_plan", "make_golden_keys"]
 
-KEY_TYPES = ("STRING", "INT64", "INT32", "BYTES")
 KEY_FIELDS = {
     "STRING": FieldType.STRING,
     "BYTES": FieldType.STRING,
@@ -207,34 +205,12 @@ def _compile_view(
     fields: dict[str, RequestField],
     types: Sequence[str],
 ) -> ViewPlan:
-    from feast.infra.key_encoding_utils import serialize_entity_key_prefix
-    from feast.infra.online_stores.helpers import compute_table_id, compute_versioned_name
-
-    name = projection.name_to_use()
-    join_keys = sorted(
-        (_compile_join_key(name, column, projection, fields) for column in view.entity_columns),
-        key=lambda key: key.name,
-    )
-    versioning = store.config.registry.enable_online_feature_view_versioning
-    # An alias has the table and the fields of the stored view: only a version has its own.
-    # Feast's own copies of a view, as `with_projection` makes, forget the number of its version.
-    stored = SimpleNamespace(
-        name=view.name,
-        projection=projection,
-        current_version_number=view.current_version_number,
-    )
-    stored_name = compute_versioned_name(stored, versioning)
-    return ViewPlan(
-        name=name,
-        table=compute_table_id(store.project, stored, versioning),
-        join_keys=tuple(join_keys),
-        key_prefix=serialize_entity_key_prefix([key.name for key in join_keys], 3).hex(),
-        redis_timestamp_field=f"_ts:{stored_name}",
-        ttl_us=(view.ttl // timedelta(microseconds=1)) if view.ttl else None,
-        features=tuple(
-            _compile_feature(name, stored_name, feature, types) for feature in projection.features
-        ),
-    )
+    plan = plan_stored_view(store, view, projection)
+    for key in plan.join_keys:
+        _check_join_key(plan.name, key, fields)
+    for feature in plan.features:
+        _check_feature_type(plan.name, feature, types)
+    return plan
 
 
 def _check_keys_agree(
@@ -257,47 +233,27 @@ def _merge_features(view: ViewPlan, other: ViewPlan) -> ViewPlan:
     return view.model_copy(update={"features": (*view.features, *more)})
 
 
-def _compile_join_key(
-    view: str, column: Any, projection: Any, fields: dict[str, RequestField]
-) -> JoinKey:
-    field_name = (projection.join_key_map or {}).get(column.name, column.name)
-    key_type = column.dtype.to_value_type().name
-    if key_type not in KEY_TYPES:
-        raise PlanError(
-            f"Got join key {column.name!r} of type {key_type} in view {view!r}, "
-            f"but expected one of {', '.join(KEY_TYPES)}"
-        )
-    field = fields.get(field_name)
+def _check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> None:
+    field = fields.get(key.field)
     if field is None:
         raise PlanError(
-            f"Got view {view!r} with join key {field_name!r}, but expected a request field of "
+            f"Got view {view!r} with join key {key.field!r}, but expected a request field of "
             f"that name; the model declares {sorted(fields)}"
         )
-    if field.type is not KEY_FIELDS[key_type]:
+    if field.type is not KEY_FIELDS[key.type]:
         raise PlanError(
-            f"Got request field {field_name!r} of type {field.type}, but expected "
-            f"{KEY_FIELDS[key_type]}: view {view!r} has it as a join key of type {key_type}"
+            f"Got request field {key.field!r} of type {field.type}, but expected "
+            f"{KEY_FIELDS[key.type]}: view {view!r} has it as a join key of type {key.type}"
         )
-    return JoinKey.model_validate({"name": column.name, "field": field_name, "type": key_type})
 
 
-def _compile_feature(
-    view: str, stored_name: str, feature: Any, types: Sequence[str]
-) -> OnlineFeature:
-    from feast.infra.online_stores.helpers import _mmh3
-
-    value_type = feature.dtype.to_value_type().name
-    if value_type not in types:
+def _check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str]) -> None:
+    if feature.type not in types:
         what = "a model column" if types is COLUMN_TYPES else "an input of a function"
         raise PlanError(
-            f"Got feature {view}:{feature.name} of type {value_type}, but expected one of "
+            f"Got feature {view}:{feature.name} of type {feature.type}, but expected one of "
             f"{', '.join(types)}: nothing else becomes {what}"
         )
-    return OnlineFeature(
-        name=feature.name,
-        type=value_type,
-        redis_field=_mmh3(f"{stored_name}:{feature.name}").hex(),
-    )
 
 
 def _compile_request_function(

@@ -11,12 +11,13 @@ from sqlmodel import Session, col, select
 
 from api.registry.database import BUSY_TIMEOUT_SEC, open_database, writing
 from api.registry.registered_version import (
+    RegisteredCatalog,
     RegisteredVersion,
     unknown_alias,
     unknown_model,
     unknown_version,
 )
-from api.registry.tables import Model, ModelAlias, ModelVersion
+from api.registry.tables import FeatureCatalogVersion, Model, ModelAlias, ModelVersion
 
 __all__ = ["ModelRegistry"]
 
@@ -207,6 +208,41 @@ class ModelRegistry:
             if found is None:
                 raise unknown_alias(model, alias)
             return RegisteredVersion.model_validate(_get_version(session, model, found.version))
+
+    def add_feature_catalog(self, *, project: str, sha256: str) -> None:
+        """Make a catalog the newest of its project; one that is the newest already stays.
+
+        Parameters
+        ----------
+        project
+            Feast's project.
+        sha256
+            The catalog's address in the artefact store, where the caller has put it.
+        """
+        with Session(self._writing) as session:
+            newest = session.exec(
+                select(FeatureCatalogVersion)
+                .where(FeatureCatalogVersion.project == project)
+                .order_by(col(FeatureCatalogVersion.number).desc())
+                .limit(1)
+            ).one_or_none()
+            if newest is None or newest.sha256 != sha256:
+                now = datetime.now(UTC)
+                session.add(FeatureCatalogVersion(project=project, sha256=sha256, created_at=now))
+                session.commit()
+
+    def list_feature_catalogs(self) -> list[RegisteredCatalog]:
+        """Return the newest feature catalog of each project, sorted by project."""
+        newest = select(func.max(FeatureCatalogVersion.number)).group_by(
+            FeatureCatalogVersion.project
+        )
+        with Session(self._engine) as session:
+            rows = session.exec(
+                select(FeatureCatalogVersion)
+                .where(col(FeatureCatalogVersion.number).in_(newest))
+                .order_by(FeatureCatalogVersion.project)
+            ).all()
+            return [RegisteredCatalog.model_validate(row) for row in rows]
 
 
 def _get_model(session: Session, model: str) -> Model:

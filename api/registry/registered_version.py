@@ -16,6 +16,7 @@ from api.errors import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "RegisteredCatalog",
     "RegisteredVersion",
     "RegistryReader",
     "check_schema_version",
@@ -24,7 +25,7 @@ __all__ = [
     "unknown_version",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The release of the tables in `api.registry.tables`."""
 
 
@@ -40,6 +41,16 @@ class RegisteredVersion(BaseModel):
     created_at: datetime
     created_by: str
     reason: str
+
+
+class RegisteredCatalog(BaseModel):
+    """The sha256 of a project's feature catalog, and when it was published."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    project: str
+    sha256: str
+    created_at: datetime
 
 
 class RegistryReader(Protocol):
@@ -92,6 +103,10 @@ class RegistryReader(Protocol):
         UnknownModelError, UnknownAliasError
             If there is no such model, or no such alias of it.
         """
+        ...
+
+    def list_feature_catalogs(self) -> list[RegisteredCatalog]:
+        """Return the newest feature catalog of each project, sorted by project."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.registry.registered_version import (
+    RegisteredCatalog,
     RegisteredVersion,
     check_schema_version,
     unknown_alias,
@@ -99,6 +100,19 @@ class SqliteRegistry:
             raise unknown_alias(model, alias)
         return _read_version(row)
 
+    def list_feature_catalogs(self) -> list[RegisteredCatalog]:
+        """Return the newest feature catalog of each project; see `RegistryReader`."""
+        query = (
+            "SELECT project, sha256, created_at FROM feature_catalog WHERE number IN"
+            " (SELECT max(number) FROM feature_catalog GROUP BY project) ORDER BY project"
+        )
+        with self._snapshot() as connection:
+            rows = connection.execute(query).fetchall()
+        return [
+            RegisteredCatalog(project=project, sha256=sha256, created_at=_read_time(created_at))
+            for project, sha256, created_at in rows
+        ]
+
     def close(self) -> None:
         """Do nothing: no connection outlives its call."""
 
@@ -124,7 +138,11 @@ def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
         version=version,
         manifest_sha256=manifest_sha256,
         model_sha256=model_sha256,
-        created_at=datetime.fromisoformat(created_at).replace(tzinfo=UTC),
+        created_at=_read_time(created_at),
         created_by=created_by,
         reason=reason,
     )
+
+
+def _read_time(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The registry's tables: models, their immutable versions, and the aliases that move."""
+"""The registry's tables: models, their immutable versions, aliases that move, and catalogs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import DateTime, Dialect, ForeignKeyConstraint, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-__all__ = ["Model", "ModelAlias", "ModelVersion", "SchemaVersion"]
+__all__ = ["FeatureCatalogVersion", "Model", "ModelAlias", "ModelVersion", "SchemaVersion"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,3 +73,14 @@ class ModelAlias(SQLModel, table=True):
     alias: str = Field(primary_key=True, max_length=63)
     version: int
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class FeatureCatalogVersion(SQLModel, table=True):
+    """A catalog that a project published; the one with the highest number is in force."""
+
+    __tablename__ = "feature_catalog"
+
+    number: int | None = Field(default=None, primary_key=True)
+    project: str = Field(index=True)
+    sha256: str = Field(max_length=64)
+    created_at: datetime = Field(sa_type=UtcDateTime)

@@ -99,7 +99,7 @@ class Comparison:
     n_null: int = 0
 
 
-def _write_rows(store: FeatureStore, draw: random.Random) -> set[tuple[str, bytes]]:
+def write_random_rows(store: FeatureStore, draw: random.Random) -> set[tuple[str, bytes]]:
     """Write random rows for a share of all keys; return the views and keys that have one."""
     written = set()
     for view in VIEWS:
@@ -183,7 +183,7 @@ async def compare_with_sdk(
     Values are equal to the bit, and so are event times. A cell has no event time exactly where
     nothing was written; the SDK says so as well, where ``tells_missing``.
     """
-    written = _write_rows(store, draw)
+    written = write_random_rows(store, draw)
     layout, done = make_layout(), Comparison()
     by_name = {view.name: view for view in VIEWS}
     while done.n_cells < n_cells:

@@ -17,18 +17,11 @@ from feast.infra.online_stores.helpers import _mmh3, _redis_key, compute_version
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from training.online_store.event_order import OnlineRow, keep_newest, to_epoch_us
+from api.contract.write_order import REDIS_WRITE_IF_STANDING, keep_newest, to_epoch_us
+from training.online_store.online_row import OnlineRow, event_us_of
 
 __all__ = ["NewestRedisOnlineStore", "NewestRedisOnlineStoreConfig"]
 
-# KEYS: the entity's hash. ARGV: the field of the event time, the event time that was compared
-# (empty for none), the entity's time to live in seconds (0 for none), then fields and values.
-_WRITE: Final = """
-if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
-if tonumber(ARGV[3]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
-return 1
-"""
 _BATCH: Final = 1000
 _Rows: TypeAlias = list[OnlineRow]
 
@@ -61,7 +54,9 @@ class NewestRedisOnlineStore(RedisOnlineStore):
         """
         versioning = config.registry.enable_online_feature_view_versioning
         view = compute_versioned_name(table, versioning)
-        rows = keep_newest(data, lambda row: bytes(_redis_key(config.project, row[0], 3)))
+        rows = keep_newest(
+            data, lambda row: bytes(_redis_key(config.project, row[0], 3)), event_us_of
+        )
         keys = list(rows)
         for start in range(0, len(keys), _BATCH):
             waiting = {key: rows[key] for key in keys[start : start + _BATCH]}
@@ -100,14 +95,13 @@ class NewestRedisOnlineStore(RedisOnlineStore):
         newer = {
             key: row
             for key, row in rows.items()
-            if standing[key] is None or to_epoch_us(row[2]) >= _read_time(standing[key])
+            if standing[key] is None or event_us_of(row) >= _read_time(standing[key])
         }
         with client.pipeline(transaction=False) as pipeline:
             for key, row in newer.items():
                 fields = _hash_fields(view, time_field, row)
-                pipeline.eval(
-                    _WRITE, 1, key, time_field, standing[key] or b"", ttl_seconds, *fields
-                )
+                compared = (key, time_field, standing[key] or b"", ttl_seconds)
+                pipeline.eval(REDIS_WRITE_IF_STANDING, 1, *compared, *fields)
             written = pipeline.execute()
         return {
             key: row for (key, row), done in zip(newer.items(), written, strict=True) if not done

@@ -12,24 +12,25 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
-from training.online_store.event_order import OnlineRow, keep_newest, to_epoch_us
+from api.contract.write_order import (
+    create_event_times,
+    forget_event_times,
+    keep_newest,
+    note_event_times,
+    read_standing_event,
+    to_epoch_us,
+)
+from training.online_store.online_row import OnlineRow, event_us_of
 
 __all__ = ["NewestSqliteOnlineStore", "NewestSqliteOnlineStoreConfig"]
 
-# Feast's tables keep whole seconds only.
-_CREATE: Final = """
-CREATE TABLE IF NOT EXISTS zeroskew_event_times (
-    view_table TEXT, entity_key BLOB, event_ts INTEGER, event_us INTEGER,
-    PRIMARY KEY (view_table, entity_key)
-) WITHOUT ROWID
-"""
 _Rows: TypeAlias = list[OnlineRow]
 
 
@@ -68,13 +69,17 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
         versioning = config.registry.enable_online_feature_view_versioning
         name = compute_table_id(config.project, table, versioning)
         with self._write_lock, _write_transaction(self._get_conn(config)) as connection:
-            connection.execute(_CREATE)
+            create_event_times(connection)
             newer = [
                 (key, row)
-                for key, row in keep_newest(data, _serialize).items()
-                if to_epoch_us(row[2]) >= _standing_us(connection, name, key)
+                for key, row in keep_newest(data, _serialize, event_us_of).items()
+                if event_us_of(row) >= _standing_us(connection, name, key)
             ]
-            _note_event_times(connection, name, newer)
+            note_event_times(
+                connection,
+                name,
+                [(key, _stored_seconds(row[2]), event_us_of(row)) for key, row in newer],
+            )
             # Feast's code ends the transaction.
             super().online_write_batch(config, table, [row for _, row in newer], None)
         if progress is not None:
@@ -100,10 +105,10 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
             config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial
         )
         versioning = config.registry.enable_online_feature_view_versioning
-        dropped = [(compute_table_id(config.project, t, versioning),) for t in tables_to_delete]
+        dropped = [compute_table_id(config.project, t, versioning) for t in tables_to_delete]
         with self._write_lock, self._get_conn(config) as connection:
-            connection.execute(_CREATE)
-            connection.executemany("DELETE FROM zeroskew_event_times WHERE view_table = ?", dropped)
+            create_event_times(connection)
+            forget_event_times(connection, dropped)
 
 
 @contextmanager
@@ -122,29 +127,13 @@ def _serialize(row: OnlineRow) -> bytes:
 
 def _standing_us(connection: sqlite3.Connection, table: str, key: bytes) -> int:
     """Return the event time that stands for an entity, long ago where there is none."""
-    quoted = table.replace('"', '""')
-    query = f'SELECT max(event_ts) FROM "{quoted}" WHERE entity_key = ?'  # noqa: S608 - quoted
-    (seconds,) = connection.execute(query, (key,)).fetchone()
+    seconds, exact_us = read_standing_event(connection, table, key)
     if seconds is None:
         return -(2**63)
-    exact = connection.execute(
-        "SELECT event_us FROM zeroskew_event_times"
-        " WHERE view_table = ? AND entity_key = ? AND event_ts = ?",
-        (table, key, seconds),
-    ).fetchone()
-    # Without one, the row was written by Feast's own store. As Feast does, read the seconds in
-    # the zone of this process.
-    naive = datetime.fromtimestamp(seconds)  # noqa: DTZ006
-    return int(exact[0]) if exact else to_epoch_us(naive)
-
-
-def _note_event_times(
-    connection: sqlite3.Connection, table: str, rows: Sequence[tuple[bytes, OnlineRow]]
-) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO zeroskew_event_times VALUES (?, ?, ?, ?)",
-        [(table, key, _stored_seconds(row[2]), to_epoch_us(row[2])) for key, row in rows],
-    )
+    if exact_us is not None:
+        return exact_us
+    # Feast's own store wrote the row. As Feast does, read the seconds in the zone of this process.
+    return to_epoch_us(datetime.fromtimestamp(seconds))  # noqa: DTZ006
 
 
 def _stored_seconds(event_time: datetime) -> int:

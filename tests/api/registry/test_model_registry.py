@@ -88,6 +88,26 @@ def test_what_does_not_exist_is_refused_by_name(
         call(registry)
 
 
+def test_the_newest_catalog_of_each_project_is_in_force(registry: ModelRegistry) -> None:
+    assert registry.list_feature_catalogs() == []
+    for project, digit in (("shop", "a"), ("flights", "b"), ("shop", "c"), ("shop", "a")):
+        registry.add_feature_catalog(project=project, sha256=digit * 64)
+    found = registry.list_feature_catalogs()
+    assert [(one.project, one.sha256[0]) for one in found] == [("flights", "b"), ("shop", "a")]
+    assert all(one.created_at.utcoffset() == timedelta(0) for one in found)
+
+
+def test_a_catalog_published_again_makes_no_history(tmp_path: Path) -> None:
+    registry = ModelRegistry.open(database_url(tmp_path))
+    for digit in "aaba":
+        registry.add_feature_catalog(project="shop", sha256=digit * 64)
+    registry.close()
+    with sqlite3.connect(tmp_path / "registry/zeroskew.db") as connection:
+        rows = connection.execute("SELECT substr(sha256, 1, 1) FROM feature_catalog").fetchall()
+    connection.close()
+    assert rows == [("a",), ("b",), ("a",)]
+
+
 def test_the_database_itself_refuses_an_alias_to_nowhere(tmp_path: Path) -> None:
     engine = open_database(database_url(tmp_path))
     nowhere = ModelAlias(model="delay", alias="champion", version=9, updated_at=datetime.now(UTC))
@@ -101,9 +121,9 @@ def test_the_database_itself_refuses_an_alias_to_nowhere(tmp_path: Path) -> None
 def test_a_registry_of_another_release_is_refused(tmp_path: Path) -> None:
     ModelRegistry.open(database_url(tmp_path)).close()
     with sqlite3.connect(tmp_path / "registry/zeroskew.db") as connection:
-        connection.execute("UPDATE schema_version SET version = 2")
+        connection.execute("UPDATE schema_version SET version = 99")
     connection.close()
-    with pytest.raises(RegistrySchemaError, match=r"Got .*\[2\], but expected \[1\]"):
+    with pytest.raises(RegistrySchemaError, match=r"Got .*\[99\], but expected"):
         ModelRegistry.open(database_url(tmp_path))
 
 

@@ -25,6 +25,7 @@ CALLS: list[Callable[[RegistryReader], object]] = [
     lambda r: r.get_version("delay", 2),
     lambda r: r.resolve_alias("delay", "champion"),
     lambda r: r.resolve_alias("delay", "challenger"),
+    lambda r: r.list_feature_catalogs(),
 ]
 REFUSED: list[Callable[[RegistryReader], object]] = [
     lambda r: r.list_versions("nope"),
@@ -56,6 +57,8 @@ def readers(database: Path) -> Iterator[Readers]:
         )
     written.set_alias("delay", "champion", 2)
     written.set_alias("delay", "challenger", 1)
+    for project, digit in (("shop", "d"), ("flights", "a"), ("flights", "b")):
+        written.add_feature_catalog(project=project, sha256=digit * 64)
     yield written, SqliteRegistry(database, busy_timeout_sec=1)
     written.close()
 

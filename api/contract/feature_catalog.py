@@ -1,0 +1,94 @@
+"""What a Feast project has online, as plain data: the registry, but without its code.
+
+``zeroskew apply`` compiles it from Feast's registry, because opening a registry runs code, which
+the service must not. It is what the endpoints under ``/feast`` know of views, services and push
+sources. Everything here is plain data; nothing in it is executed, imported or opened.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.contract.manifest import PLAN_LAYOUT, ViewPlan
+
+__all__ = [
+    "FEATURE_CATALOG_FORMAT",
+    "CatalogService",
+    "CatalogView",
+    "FeatureCatalog",
+    "PushSource",
+    "SourceColumns",
+    "UnservedView",
+]
+
+FEATURE_CATALOG_FORMAT: Final = "zeroskew.feature_catalog/1"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceColumns(_Frozen):
+    """The columns of a view's source besides keys and features.
+
+    ``field_mapping`` renames columns of a source to names that the view knows, ``timestamp``
+    and ``created`` among them.
+    """
+
+    timestamp: str
+    created: str | None = None
+    field_mapping: dict[str, str] = {}
+
+
+class CatalogView(ViewPlan):
+    """One view that is online, under its own name.
+
+    ``version`` is Feast's number of it. ``source`` is ``None`` for a view without a batch
+    source: rows of it cannot be written.
+    """
+
+    version: int = Field(default=0, ge=0)
+    source: SourceColumns | None = None
+
+
+class CatalogService(_Frozen):
+    """A feature service: its views with the chosen features, names and join keys.
+
+    ``unserved`` names the features that are not stored, as ``view:feature``.
+    """
+
+    name: str
+    views: tuple[CatalogView, ...]
+    unserved: tuple[str, ...] = ()
+
+
+class PushSource(_Frozen):
+    """A push source and the views that a push to it writes."""
+
+    name: str
+    views: tuple[str, ...]
+
+
+class UnservedView(_Frozen):
+    """A view that is in Feast's registry and cannot be read here, and why."""
+
+    name: str
+    reason: str
+
+
+class FeatureCatalog(_Frozen):
+    """All of a project, in the order of names.
+
+    ``redis_key_ttl_seconds`` is the time to live that Feast's Redis store gives an entity.
+    """
+
+    format: Literal["zeroskew.feature_catalog/1"] = FEATURE_CATALOG_FORMAT
+    layout: Literal["feast-entity-key-v3"] = PLAN_LAYOUT
+    project: str
+    views: tuple[CatalogView, ...]
+    services: tuple[CatalogService, ...] = ()
+    push_sources: tuple[PushSource, ...] = ()
+    unserved: tuple[UnservedView, ...] = ()
+    redis_key_ttl_seconds: int | None = Field(default=None, gt=0)

@@ -1,0 +1,235 @@
+"""Writes what Feast's clients push, checked against the schema of each view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+
+from api.contract.feature_catalog import CatalogView, SourceColumns
+from api.errors import FieldError, InvalidRequestError
+from api.feast_protocol.catalog_index import CatalogIndex
+from api.feast_protocol.column_values import Findings, parse_column, parse_instants
+from api.feast_protocol.entity_columns import EntityColumns
+from api.feast_protocol.feature_catalogs import FeatureCatalogs
+from api.feast_protocol.online_read import store_view, value_kind
+from api.feast_protocol.request_bodies import (
+    Columns,
+    FeastLimits,
+    PushRequest,
+    WriteRequest,
+    count_rows,
+)
+from api.field_errors import describe, json_pointer
+from api.online_writes.online_writer import OnlineFeatureWriter, OnlineRow, OnlineWrite, ViewRows
+from api.prediction.value_codec import Value
+
+__all__ = ["FeaturePushes", "PushResult"]
+
+# What Feast's client calls the times of the rows it writes, whatever the source calls them.
+_CLIENT_TIMESTAMP: Final = "event_timestamp"
+_CLIENT_CREATED: Final = "created"
+
+
+class ViewResult(BaseModel):
+    """What became of the rows in one view."""
+
+    written: int
+    older: int = Field(
+        description="Rows that changed nothing, because their entity has a newer one, "
+        "in the store or in this request."
+    )
+
+
+class PushResult(BaseModel):
+    """What became of a request's rows. Sending them again is safe."""
+
+    rows: int
+    views: dict[str, ViewResult]
+
+
+class FeaturePushes:
+    """Checks rows and writes them online.
+
+    Parameters
+    ----------
+    catalogs
+        Where the project's views and push sources are known.
+    writer
+        Writes the online store.
+    limits
+        How much a request may write.
+    """
+
+    def __init__(
+        self, *, catalogs: FeatureCatalogs, writer: OnlineFeatureWriter, limits: FeastLimits
+    ) -> None:
+        self._catalogs = catalogs
+        self._writer = writer
+        self._limits = limits
+
+    async def push(self, request: PushRequest) -> PushResult:
+        """Write rows to every view that a push source feeds.
+
+        Raises
+        ------
+        InvalidRequestError, NotFoundError
+            If the rows do not fit; nothing was written.
+        UnavailableError
+            If the catalog cannot be read or the store cannot be written.
+        NotSupportedError
+            If the online store is of a kind that the service does not write.
+        """
+        if request.to != "online":
+            field = FieldError("/to", describe(request.to), "online; the service has no other")
+            raise InvalidRequestError(field.message, (field,))
+        catalog = await self._catalogs.current()
+        return await self._write(catalog, catalog.fed_views(request.push_source_name), request.df)
+
+    async def write(self, request: WriteRequest) -> PushResult:
+        """Write rows to one view; see `push`."""
+        catalog = await self._catalogs.current()
+        view = catalog.view(request.feature_view_name, "/feature_view_name")
+        return await self._write(catalog, [view], request.df)
+
+    async def _write(
+        self, catalog: CatalogIndex, views: Sequence[CatalogView], frame: Columns
+    ) -> PushResult:
+        n_rows = count_rows(frame, "/df", len(frame), self._limits)
+        if n_rows == 0:
+            # As Feast's server does: a client materializes a view that has nothing new.
+            written = [0] * len(views)
+        else:
+            rows = _read_rows(views, frame, n_rows, self._limits)
+            write = OnlineWrite(catalog.project, rows, catalog.redis_key_ttl_seconds)
+            written = await self._writer.write(write)
+        return PushResult(
+            rows=n_rows,
+            views={
+                view.name: ViewResult(written=n, older=n_rows - n)
+                for view, n in zip(views, written, strict=True)
+            },
+        )
+
+
+def _read_rows(
+    views: Sequence[CatalogView], frame: Columns, n_rows: int, limits: FeastLimits
+) -> tuple[ViewRows, ...]:
+    """Return the rows of all views.
+
+    Raises
+    ------
+    InvalidRequestError
+        With the places of the frame that fit none of the views, or not all of them.
+    """
+    findings = Findings()
+    frames = [_ViewFrame(view, _source_of(view), frame, n_rows, findings) for view in views]
+    known = set().union(*(one.known_columns for one in frames))
+    for column in frame:
+        if column not in known and not findings.are_enough:
+            expected = f"one of {', '.join(sorted(known))}"
+            findings.add(json_pointer("/df", column), "a column of that name", expected)
+    rows = [one.read(limits.max_text_length) for one in frames]
+    findings.raise_any()
+    return tuple(one for one in rows if one is not None)
+
+
+def _source_of(view: CatalogView) -> SourceColumns:
+    if view.source is None:
+        raise InvalidRequestError(
+            f"Got view {view.name!r}, but expected one with a source that has event times."
+        )
+    return view.source
+
+
+@dataclass(frozen=True, slots=True)
+class _ViewFrame:
+    """A request's columns as one view sees them."""
+
+    view: CatalogView
+    source: SourceColumns
+    frame: Columns
+    n_rows: int
+    findings: Findings
+
+    @property
+    def known_columns(self) -> set[str]:
+        """The columns that the view takes or its source renames."""
+        times = {self.source.timestamp, self.source.created, _CLIENT_TIMESTAMP, _CLIENT_CREATED}
+        known = self._own_names | set(self.source.field_mapping) | times
+        return {name for name in known if name is not None}
+
+    @property
+    def _own_names(self) -> set[str | None]:
+        keys = {key.name for key in self.view.join_keys}
+        return {*keys, *(feature.name for feature in self.view.features)}
+
+    def _rename_columns(self) -> dict[str, list[Any]]:
+        """Return the columns under the names that the view has for them."""
+        columns: dict[str, list[Any]] = {}
+        for name, values in self.frame.items():
+            own_name = self.source.field_mapping.get(name, name)
+            if own_name in columns:
+                got = f"a second column for {own_name!r}"
+                self.findings.add(json_pointer("/df", name), got, "one")
+            columns[own_name] = values
+        return columns
+
+    def read(self, max_text_length: int) -> ViewRows | None:
+        """Return the view's rows, or ``None`` and findings."""
+        columns = self._rename_columns()
+        keys = [key.model_copy(update={"field": key.name}) for key in self.view.join_keys]
+        entities = EntityColumns(columns, keys, "/df", max_text_length, self.findings)
+        values = [self._read_feature(columns, place) for place in range(len(self.view.features))]
+        event_us = self._read_times(columns, self.source.timestamp, _CLIENT_TIMESTAMP)
+        created_us = self._read_times(columns, self.source.created, _CLIENT_CREATED)
+        if self.findings.are_any:
+            return None
+        entity_keys = entities.serialize_keys(keys)
+        self._refuse_nulls(entity_keys, "a row without a join key")
+        self._refuse_nulls(event_us, "a row without an event time")
+        if self.findings.are_any:
+            return None
+        rows = list(zip(*values, strict=True)) or [()] * self.n_rows
+        return ViewRows(
+            view=store_view(self.view, self.view.features),
+            kinds=tuple(value_kind(self.view, one, "/df") for one in self.view.features),
+            rows=[
+                OnlineRow(key, row, us, created)  # type: ignore[arg-type]  # nulls were refused
+                for key, row, us, created in zip(
+                    entity_keys, rows, event_us, created_us, strict=True
+                )
+            ],
+        )
+
+    def _read_feature(self, columns: dict[str, list[Any]], place: int) -> list[Value | None]:
+        feature = self.view.features[place]
+        pointer = json_pointer("/df", feature.name)
+        kind = value_kind(self.view, feature, pointer)
+        if feature.name not in columns:
+            self.findings.add(pointer, "nothing", f"a list of values of type {kind.name}")
+            return []
+        return parse_column(columns[feature.name], kind, pointer, self.findings)
+
+    def _read_times(
+        self, columns: dict[str, list[Any]], name: str | None, client_name: str
+    ) -> list[int | None]:
+        """Return a column of times, by the source's name or else by that of Feast's client.
+
+        Event times must be there.
+        """
+        if name not in columns and client_name not in self._own_names:
+            name = client_name
+        if name in columns:
+            return parse_instants(columns[name], json_pointer("/df", name), self.findings)
+        if client_name == _CLIENT_TIMESTAMP:
+            pointer = json_pointer("/df", self.source.timestamp)
+            self.findings.add(pointer, "nothing", "a list of event times")
+        return [None] * self.n_rows
+
+    def _refuse_nulls(self, column: Sequence[object], what: str) -> None:
+        for row, value in enumerate(column):
+            if value is None and not self.findings.are_enough:
+                self.findings.add("/df", f"{what} at position {row}", "one in every row")

@@ -1,0 +1,1 @@
+"""Writes rows of features into the online store, in the layout that Feast reads."""

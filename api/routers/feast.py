@@ -1,0 +1,125 @@
+"""Feast's HTTP interface: what a client with ``online_store: {type: remote}`` calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from api.dependencies import JsonBody, Resources, resources_of
+from api.direct_route import DirectRoute
+from api.errors import NotFoundError, UnavailableError
+from api.feast_protocol.feature_pushes import PushResult
+from api.feast_protocol.request_bodies import (
+    OnlineFeaturesRequest,
+    PushRequest,
+    WriteRequest,
+    parse_body,
+)
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
+
+
+class FeatureViewVersion(BaseModel):
+    """A view and Feast's number of its version, if it has one."""
+
+    name: str
+    version: int | None = None
+
+
+class OnlineFeaturesMetadata(BaseModel):
+    """What the results are, in their order: the join keys, then the features."""
+
+    feature_names: list[str]
+    feature_view_metadata: list[FeatureViewVersion] | None = Field(
+        None, description="There when asked for."
+    )
+
+
+class FeatureVector(BaseModel):
+    """One join key or feature: a value, a status and an event time for each row."""
+
+    values: list[Any]
+    statuses: list[str] = Field(
+        description="`PRESENT`, `NULL_VALUE`, `NOT_FOUND`, or `OUTSIDE_MAX_AGE` for a value that "
+        "is not live by its view's ttl: it is null then."
+    )
+    event_timestamps: list[str]
+
+
+class OnlineFeatures(BaseModel):
+    """The features of all rows, a result a column."""
+
+    metadata: OnlineFeaturesMetadata
+    results: list[FeatureVector]
+
+
+def _takes(kind: type[BaseModel]) -> dict[str, Any]:
+    """Return what OpenAPI is told of a body that the route itself reads."""
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    "/get-online-features",
+    summary="Look features up",
+    response_model=OnlineFeatures,
+    openapi_extra=_takes(OnlineFeaturesRequest),
+)
+async def get_online_features(request: Request) -> Response:
+    """Look features up by entity, for a feature service or a list of `view:feature`."""
+    resources = resources_of(request)
+    asked = parse_body(OnlineFeaturesRequest, await _read_body(request, resources))
+    answer = await resources.feature_lookups.look_up(asked)
+    # As Feast's server, and protobuf, write numbers that JSON has not.
+    return _JsonResponse(to_json(answer, inf_nan_mode="strings"))
+
+
+@router.post(
+    "/push",
+    summary="Push rows to a push source",
+    response_model=PushResult,
+    openapi_extra=_takes(PushRequest),
+)
+async def push(request: Request) -> Response:
+    """Write rows online to every view that the push source feeds; older ones change nothing."""
+    resources = resources_of(request)
+    pushed = parse_body(PushRequest, await _read_body(request, resources))
+    return _JsonResponse((await resources.feature_pushes.push(pushed)).model_dump_json())
+
+
+@router.post(
+    "/write-to-online-store",
+    summary="Write rows of a view",
+    response_model=PushResult,
+    openapi_extra=_takes(WriteRequest),
+)
+async def write_to_online_store(request: Request) -> Response:
+    """Write rows of one view online; older ones change nothing."""
+    resources = resources_of(request)
+    given = parse_body(WriteRequest, await _read_body(request, resources))
+    return _JsonResponse((await resources.feature_pushes.write(given)).model_dump_json())
+
+
+@router.get("/health", summary="Is a feature catalog in force?")
+async def health(request: Request) -> Response:
+    """Answer 200 without a body when the other addresses under `/feast` can be used."""
+    try:
+        await resources_of(request).feature_catalogs.current()
+    except NotFoundError as error:
+        # To what watches over the service, a catalog that is missing is no mistake in the address.
+        raise UnavailableError(str(error)) from error
+    return Response()
+
+
+class _JsonResponse(Response):
+    media_type = "application/json"
+
+
+async def _read_body(request: Request, resources: Resources) -> bytes:
+    return await JsonBody(request, resources.settings).read()

@@ -1,0 +1,122 @@
+"""Compile Feast's registry into the catalog by which the service answers under ``/feast``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container
+from typing import Any
+
+from api.contract.feature_catalog import (
+    CatalogService,
+    CatalogView,
+    FeatureCatalog,
+    PushSource,
+    SourceColumns,
+    UnservedView,
+)
+from api.registry.artifact_store import ArtifactStore
+from api.registry.model_registry import ModelRegistry
+from training.errors import PlanError
+from training.stored_views import plan_stored_view
+from training.workspace import Workspace
+
+__all__ = ["compile_catalog", "publish_catalog"]
+
+
+def publish_catalog(workspace: Workspace) -> FeatureCatalog:
+    """Compile the catalog of what is applied, and make it the newest of its project.
+
+    Raises
+    ------
+    StepError
+        If there is no Feast repo.
+    RegistrySchemaError
+        If the registry's tables are of another release.
+    """
+    catalog = compile_catalog(workspace.open_feature_store())
+    registry = ModelRegistry.open(workspace.registry_url)
+    try:
+        sha256 = ArtifactStore(workspace.artifacts_dir).put(catalog.model_dump_json().encode())
+        registry.add_feature_catalog(project=catalog.project, sha256=sha256)
+    finally:
+        registry.close()
+    return catalog
+
+
+def compile_catalog(store: Any) -> FeatureCatalog:
+    """Compile all views, feature services and push sources of a project.
+
+    Parameters
+    ----------
+    store
+        Feast's ``FeatureStore``. What the service cannot read, on-demand views above all, is
+        named with the reason.
+    """
+    from feast.data_source import PushSource as FeastPushSource
+
+    views: dict[str, CatalogView] = {}
+    unserved: dict[str, str] = {}
+    fed_views: defaultdict[str, list[str]] = defaultdict(list)
+    registered = {view.name: view for view in store.list_all_feature_views()}
+    for name, view in sorted(registered.items()):
+        try:
+            views[name] = _compile_view(store, view, view.projection)
+        except PlanError as error:
+            unserved[name] = str(error)
+        else:
+            if isinstance(view.stream_source, FeastPushSource):
+                fed_views[view.stream_source.name].append(name)
+    services = sorted(store.list_feature_services(), key=lambda service: service.name)
+    return FeatureCatalog(
+        project=store.project,
+        views=tuple(views.values()),
+        services=tuple(_compile_service(store, one, registered, views) for one in services),
+        push_sources=tuple(
+            PushSource(name=name, views=tuple(fed)) for name, fed in sorted(fed_views.items())
+        ),
+        unserved=tuple(UnservedView(name=name, reason=why) for name, why in unserved.items()),
+        redis_key_ttl_seconds=getattr(store.config.online_store, "key_ttl_seconds", None) or None,
+    )
+
+
+def _compile_view(store: Any, view: Any, projection: Any) -> CatalogView:
+    from feast import FeatureView
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    if not isinstance(view, FeatureView):
+        raise PlanError("its values are computed on demand or are not features")
+    if not view.online:
+        raise PlanError("it is declared with online=False")
+    if view.join_keys in ([], [DUMMY_ENTITY_ID]):
+        raise PlanError("it has no entity, and Feast reads such a view by another key than it has")
+    if not view.enabled:
+        raise PlanError("it is disabled")
+    return CatalogView(
+        **dict(plan_stored_view(store, view, projection)),
+        version=view.current_version_number or 0,
+        source=_source_columns(view.batch_source),
+    )
+
+
+def _source_columns(source: Any) -> SourceColumns | None:
+    if source is None or not source.timestamp_field:
+        return None
+    return SourceColumns(
+        timestamp=source.timestamp_field,
+        created=source.created_timestamp_column or None,
+        field_mapping=dict(source.field_mapping or {}),
+    )
+
+
+def _compile_service(
+    store: Any, service: Any, registered: dict[str, Any], served: Container[str]
+) -> CatalogService:
+    views: list[CatalogView] = []
+    unserved: list[str] = []
+    for projection in service.feature_view_projections:
+        if projection.name in served:
+            views.append(_compile_view(store, registered[projection.name], projection))
+        else:
+            name = projection.name_to_use()
+            unserved += [f"{name}:{feature.name}" for feature in projection.features]
+    return CatalogService(name=service.name, views=tuple(views), unserved=tuple(unserved))
