@@ -179,4 +179,4 @@ def test_a_refused_connections_requests_can_be_pipelined(
             answers = b""
             while answers.count(b"HTTP/1.1 429 ") < 3:
                 answers += connection.recv(10_000)
-        assert waiting.result().status_code == 200
+        assert waiting.result().status_code in (200, 429)

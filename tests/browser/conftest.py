@@ -13,7 +13,9 @@ from tests.support.chromium import open_browser
 SCREENSHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 
 
-@pytest.fixture(scope="session")
+# Playwright's event loop runs in this thread as long as the browser is open, and tests of
+# other modules run loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with open_browser() as running:
         yield running

@@ -10,7 +10,7 @@ import uvloop
 
 from api.prediction.open_reader import open_reader
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.redis_crowd import KEYS, Crowd, recover
+from tests.support.redis_crowd import KEYS, LONGEST_ANSWER_SEC, Crowd, recover
 from tests.support.redis_rows import write_entities
 from tests.support.redis_servers import RedisServer
 
@@ -50,7 +50,8 @@ def test_no_answer_is_anothers_in_half_a_minute_of_faults(tmp_path: Path) -> Non
         with server.client() as client:
             write_entities(client, *KEYS)
         crowd = uvloop.run(trial(server))
-    crowd.assert_bounded()
+    crowd.assert_mixed()
+    assert crowd.longest_sec <= LONGEST_ANSWER_SEC
     print(crowd.outcomes, f"longest {crowd.longest_sec * 1e3:.0f} ms")  # noqa: T201 - a trial tells its numbers
 
 

@@ -13,7 +13,7 @@ from api.errors import OnlineStoreUnavailableError
 from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from tests.support.redis_rows import LAYOUT, assert_answers, keys_of
 
-__all__ = ["KEYS", "LONGEST_RECOVERY_SEC", "Crowd", "read_key", "recover"]
+__all__ = ["KEYS", "LONGEST_ANSWER_SEC", "LONGEST_RECOVERY_SEC", "Crowd", "read_key", "recover"]
 
 LONGEST_ANSWER_SEC: Final = 0.150
 LONGEST_RECOVERY_SEC: Final = 5.0
@@ -68,8 +68,7 @@ class Crowd:
             self.longest_sec = max(self.longest_sec, time.monotonic() - started)
             await asyncio.sleep(0.004)
 
-    def assert_bounded(self) -> None:
-        """Check that some reads were answered, some failed, and none took too long."""
+    def assert_mixed(self) -> None:
+        """Check that some reads were answered and some failed."""
         assert self.outcomes["answered"] > N_READERS
         assert self.outcomes.total() > self.outcomes["answered"]
-        assert self.longest_sec <= LONGEST_ANSWER_SEC
