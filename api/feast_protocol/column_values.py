@@ -65,7 +65,12 @@ class Findings:
 
 
 def parse_column(
-    values: Sequence[object], kind: ValueType, pointer: str, findings: Findings
+    values: Sequence[object],
+    kind: ValueType,
+    pointer: str,
+    findings: Findings,
+    *,
+    nullable: bool = True,
 ) -> list[Value | None]:
     """Return the values of a column as `api.prediction.value_codec.decode_value` gives them.
 
@@ -75,16 +80,20 @@ def parse_column(
         From JSON. Bytes are base64, as in Feast's own answers, and so are the texts ``NaN``,
         ``Infinity`` and ``-Infinity`` for numbers; a Unix timestamp is whole seconds or text.
     kind
-        What they must be; a null is of every kind.
+        What they must be.
     pointer
         The column's place in the body.
     findings
         Takes what is refused; the result means nothing then.
+    nullable
+        Whether a null may stand for a value.
     """
-    return _parse(values, _PARSERS[kind], _EXPECTED[kind], pointer, findings)
+    return _parse(values, _PARSERS[kind], _EXPECTED[kind], pointer, findings, nullable)
 
 
-def parse_instants(values: Sequence[object], pointer: str, findings: Findings) -> list[int | None]:
+def parse_instants(
+    values: Sequence[object], pointer: str, findings: Findings, *, nullable: bool = True
+) -> list[int | None]:
     """Return the microseconds since the Unix epoch of a column of times, as Feast's client writes.
 
     Nanoseconds are cut off, towards the past.
@@ -93,7 +102,7 @@ def parse_instants(values: Sequence[object], pointer: str, findings: Findings) -
     ----------
     values
         RFC 3339 texts, with or without an offset; without one they are UTC.
-    pointer, findings
+    pointer, findings, nullable
         As for `parse_column`.
 
     Examples
@@ -101,7 +110,7 @@ def parse_instants(values: Sequence[object], pointer: str, findings: Findings) -
     >>> parse_instants(["1970-01-01 01:00:00.0000019+01:00", None], "", Findings())
     [1, None]
     """
-    return _parse(values, _parse_instant, _INSTANT_EXPECTED, pointer, findings)
+    return _parse(values, _parse_instant, _INSTANT_EXPECTED, pointer, findings, nullable)
 
 
 def _parse(
@@ -110,10 +119,11 @@ def _parse(
     expected: str,
     pointer: str,
     findings: Findings,
+    nullable: bool,
 ) -> list[_T | None]:
     parsed: list[_T | None] = []
     for row, value in enumerate(values):
-        if value is None:
+        if value is None and nullable:
             parsed.append(None)
             continue
         try:

@@ -30,6 +30,8 @@ class EntityColumns:
         How long a text may be.
     findings
         Takes what is missing or refused; nothing here may be used then.
+    nullable
+        Whether a null may stand for a key.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class EntityColumns:
         pointer: str,
         max_text_length: int,
         findings: Findings,
+        *,
+        nullable: bool = True,
     ) -> None:
         self._encoded: dict[tuple[str, str], list[bytes | None]] = {}
         for key in keys:
@@ -49,7 +53,7 @@ class EntityColumns:
                 findings.add(where, "nothing", "a list of join keys")
                 continue
             kind = ValueType[key.type]
-            parsed = parse_column(columns[key.field], kind, where, findings)
+            parsed = parse_column(columns[key.field], kind, where, findings, nullable=nullable)
             _refuse_long(parsed, where, max_text_length, findings)
             self._encoded[key.field, key.type] = [_encode(value, kind) for value in parsed]
 

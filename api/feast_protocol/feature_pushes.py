@@ -181,23 +181,21 @@ class _ViewFrame:
         """Return the view's rows, or ``None`` and findings."""
         columns = self._rename_columns()
         keys = [key.model_copy(update={"field": key.name}) for key in self.view.join_keys]
-        entities = EntityColumns(columns, keys, "/df", max_text_length, self.findings)
+        entities = EntityColumns(
+            columns, keys, "/df", max_text_length, self.findings, nullable=False
+        )
         values = [self._read_feature(columns, place) for place in range(len(self.view.features))]
         event_us = self._read_times(columns, self.source.timestamp, _CLIENT_TIMESTAMP)
         created_us = self._read_times(columns, self.source.created, _CLIENT_CREATED)
         if self.findings.are_any:
             return None
         entity_keys = entities.serialize_keys(keys)
-        self._refuse_nulls(entity_keys, "a row without a join key")
-        self._refuse_nulls(event_us, "a row without an event time")
-        if self.findings.are_any:
-            return None
         rows = list(zip(*values, strict=True)) or [()] * self.n_rows
         return ViewRows(
             view=store_view(self.view, self.view.features),
             kinds=tuple(value_kind(self.view, one, "/df") for one in self.view.features),
             rows=[
-                OnlineRow(key, row, us, created)  # type: ignore[arg-type]  # nulls were refused
+                OnlineRow(key, row, us, created)  # type: ignore[arg-type]  # neither is nullable
                 for key, row, us, created in zip(
                     entity_keys, rows, event_us, created_us, strict=True
                 )
@@ -218,18 +216,15 @@ class _ViewFrame:
     ) -> list[int | None]:
         """Return a column of times, by the source's name or else by that of Feast's client.
 
-        Event times must be there.
+        Event times must be there, in every row.
         """
+        is_event = client_name == _CLIENT_TIMESTAMP
         if name not in columns and client_name not in self._own_names:
             name = client_name
         if name in columns:
-            return parse_instants(columns[name], json_pointer("/df", name), self.findings)
-        if client_name == _CLIENT_TIMESTAMP:
+            pointer = json_pointer("/df", name)
+            return parse_instants(columns[name], pointer, self.findings, nullable=not is_event)
+        if is_event:
             pointer = json_pointer("/df", self.source.timestamp)
             self.findings.add(pointer, "nothing", "a list of event times")
         return [None] * self.n_rows
-
-    def _refuse_nulls(self, column: Sequence[object], what: str) -> None:
-        for row, value in enumerate(column):
-            if value is None and not self.findings.are_enough:
-                self.findings.add("/df", f"{what} at position {row}", "one in every row")
