@@ -12,6 +12,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from api.cross_origin import allow_origins
 from api.dependencies import Resources
 from api.direct_route import DirectWay
 from api.documentation import install_documentation
@@ -88,12 +89,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     install_documentation(app)
     app.add_middleware(HeadAndOptionsMiddleware)
+    app.add_middleware(allow_origins, origins=settings.cors_origins)
     app.add_middleware(RequestContextMiddleware)
     build_usual_way = app.build_middleware_stack
     app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # FastAPI's own way
         build_usual_way(),
         routes=app.routes,
-        add_context=RequestContextMiddleware,
+        add_context=lambda answer: RequestContextMiddleware(
+            allow_origins(answer, settings.cors_origins)
+        ),
         answer_error=answer_service_error,
     )
     return app

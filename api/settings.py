@@ -6,8 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["Settings"]
 
@@ -21,6 +29,19 @@ def _to_utc(instant: Literal["system"] | datetime) -> Literal["system"] | dateti
         return instant.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("Got an instant outside the years 1 to 9999 in UTC.") from error
+
+
+def _split_at_commas(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    return [part.strip() for part in given.split(",") if part.strip()]
+
+
+_Origin = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\*|https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?)$"),
+]
+_Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
 
 
 class Settings(BaseSettings):
@@ -46,6 +67,11 @@ class Settings(BaseSettings):
     )
     clock: Annotated[Literal["system"] | AwareDatetime, AfterValidator(_to_utc)] = Field(
         "system", description="`system`, or a fixed RFC 3339 instant to look features up for."
+    )
+    cors_origins: _Origins = Field(
+        (),
+        description="Origins whose pages may call the service from a browser, such as "
+        "`https://app.example`, with commas between them; `*` is any.",
     )
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -129,6 +129,8 @@ def _send_half_a_body(server: Server) -> None:
         ("ZEROSKEW_CLOCK", "yesterday"),
         ("ZEROSKEW_CLOCK", "9999-12-31T23:59:59-23:59"),
         ("ZEROSKEW_PORT", "99999"),
+        ("ZEROSKEW_CORS_ORIGINS", "https://app.example/"),
+        ("ZEROSKEW_CORS_ORIGINS", "app.example"),
     ],
 )
 def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> None:

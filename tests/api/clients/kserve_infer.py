@@ -72,6 +72,8 @@ async def drive(asked: dict[str, Any]) -> dict[str, Any]:
             "refusal": await get_refusal(v2, asked),
             "answers": [await infer(v2, asked, binary=binary) for binary in asked["ways"]],
             "v1": await v1.infer(url, {"instances": asked["instances"]}, model_name=model),
+            "v1_live": await v1.is_server_live(url),
+            "v1_ready": await v1.is_model_ready(url, model),
         }
 
 

@@ -113,6 +113,7 @@ def test_kserve_reads_what_predict_answers(server: Server, model: str, outputs: 
         f"{server.url}/v1/models/{model}:predict", json={"instances": INSTANCES}
     ).json()
     assert said["v1"]["predictions"] == native["predictions"]
+    assert (said["v1_live"], said["v1_ready"]) == (True, True)
 
 
 def test_kserve_reads_the_scores_of_tensors(server: Server) -> None:
