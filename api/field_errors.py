@@ -14,6 +14,7 @@ from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, M
 __all__ = ["describe", "json_pointer", "malformed_json", "translate_validation_error"]
 
 MAX_FIELDS: Final = 20
+_MAX_FINDINGS: Final = 1000
 _MAX_SHOWN: Final = 80
 _LARGEST_SHOWN: Final = 1 << 64
 _POSITION: Final = re.compile(r"line (\d+) column (\d+)")
@@ -46,7 +47,8 @@ def translate_validation_error(error: ValidationError) -> InvalidRequestError:
     Parameters
     ----------
     error
-        From ``model_validate_json``. At most 20 of its findings are listed.
+        From ``model_validate_json``. At most 20 of its findings are listed, and none of more
+        than 1000, which nobody would read and which would take a second to describe.
 
     Returns
     -------
@@ -54,6 +56,10 @@ def translate_validation_error(error: ValidationError) -> InvalidRequestError:
         `MalformedJsonError` with the position where the body stops being JSON, or
         `InvalidInstancesError` with a JSON Pointer to every refused place.
     """
+    if error.error_count() > _MAX_FINDINGS:
+        got, expected = f"{error.error_count()} mistakes", "fewer; send less to see where they are"
+        found = FieldError("", got, expected)
+        return InvalidInstancesError(found.message, (found,))
     findings = error.errors(include_url=False)
     if findings[0]["type"] == "json_invalid":
         return malformed_json(str(findings[0].get("ctx", {}).get("error", "")))

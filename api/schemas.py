@@ -320,7 +320,13 @@ def _make_request_type(
     )
     instances = Annotated[
         list[instance],
-        Field(min_length=1, max_length=limits.max_instances, description="What to score."),
+        # Of a thousand bad instances the first is enough: finding all would stop the event loop.
+        Field(
+            min_length=1,
+            max_length=limits.max_instances,
+            fail_fast=True,
+            description="What to score.",
+        ),
     ]
     return create_model(
         f"{title}Request",

@@ -1,6 +1,7 @@
 """Bad input to every address: a 4xx that names the place, never a 5xx, never another score."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -169,11 +170,21 @@ def test_too_many_instances_are_counted(client: AppClient) -> None:
 
 
 def test_many_findings_are_listed_up_to_twenty(client: AppClient) -> None:
-    problem = check_problem(
-        client.post(PREDICT, json={"instances": [{}] * 10}), 422, "invalid_instances"
-    )
+    strange = {f"m{number}": 1 for number in range(63)}
+    body = json.dumps({"instances": [EXAMPLE, strange, {}]}).encode()
+    problem = check_problem(post(client, body), 422, "invalid_instances")
     assert len(problem["errors"]) == 20
+    # The seven fields and the 63 unknown ones of the first instance that is wrong.
     assert problem["detail"].endswith("The body has 69 more errors.")
+    assert {error["pointer"].split("/")[2] for error in problem["errors"]} == {"1"}
+
+
+@pytest.mark.parametrize("is_instance", [True, False])
+def test_thousands_of_findings_are_only_counted(client: AppClient, is_instance: bool) -> None:
+    strange = {f"m{number}": 1 for number in range(2000)}
+    body = json.dumps({"instances": [strange]} if is_instance else strange).encode()
+    problem = check_problem(post(client, body), 422, "invalid_instances")
+    assert re.search(r"Got 20\d\d mistakes at the top", problem["detail"])
 
 
 @pytest.mark.parametrize(
