@@ -66,9 +66,8 @@ def _field_type(field: RequestField, manifest: Manifest, limits: InstanceLimits)
         if key.field == field.name
     }
     bound = 1 << (31 if "INT32" in key_types else 63)
-    text = Annotated[str, Field(max_length=limits.max_text_length)]
     return {
-        FieldType.STRING: Annotated[text, AfterValidator(_refuse_nul)],
+        FieldType.STRING: _text(limits),
         FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1)],
         FieldType.NUMBER: Annotated[float, Field(allow_inf_nan=False)],
         FieldType.BOOLEAN: bool,
@@ -118,7 +117,6 @@ def make_override_type(
 
 
 def _override_type(value_type: str, limits: InstanceLimits) -> Any:
-    text = Annotated[str, Field(max_length=limits.max_text_length), AfterValidator(_refuse_nul)]
     float32 = Annotated[float, Field(allow_inf_nan=False, ge=-_MAX_FLOAT32, le=_MAX_FLOAT32)]
     return {
         "INT32": Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1)],
@@ -129,7 +127,14 @@ def _override_type(value_type: str, limits: InstanceLimits) -> Any:
         "UNIX_TIMESTAMP": Annotated[
             str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
         ],
-    }.get(value_type, text)
+    }.get(value_type, _text(limits))
+
+
+def _text(limits: InstanceLimits) -> Any:
+    without_nul = Field(
+        max_length=limits.max_text_length, json_schema_extra={"pattern": "^[^\\u0000]*$"}
+    )
+    return Annotated[str, without_nul, AfterValidator(_refuse_nul)]
 
 
 def parse_timestamp(text: str) -> float:

@@ -9,12 +9,12 @@ from pydantic_core import PydanticCustomError
 
 __all__ = [
     "InferenceError",
+    "InferenceInput",
+    "InferenceModelMetadata",
     "InferenceRequest",
     "InferenceResponse",
-    "ModelMetadata",
     "ModelReady",
     "Parameters",
-    "RequestInput",
     "RequestedOutput",
     "ResponseOutput",
     "ServerLive",
@@ -56,7 +56,7 @@ class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class RequestInput(_Given):
+class InferenceInput(_Given):
     """One input tensor."""
 
     name: str
@@ -92,7 +92,7 @@ class InferenceRequest(_Given):
         description="`binary_data_output`: whether outputs are wanted in binary. `null_text`: "
         "the text that is a null in nullable BYTES inputs.",
     )
-    inputs: list[RequestInput] = Field(min_length=1, max_length=_MAX_TENSORS, fail_fast=True)
+    inputs: list[InferenceInput] = Field(min_length=1, max_length=_MAX_TENSORS, fail_fast=True)
     outputs: list[RequestedOutput] | None = Field(
         None, max_length=_MAX_TENSORS, fail_fast=True, description="All, where left out."
     )
@@ -136,7 +136,7 @@ class TensorMetadata(BaseModel):
     )
 
 
-class ModelMetadata(BaseModel):
+class InferenceModelMetadata(BaseModel):
     """A model, its versions and its tensors. A request uses the inputs of one interface."""
 
     name: str

@@ -15,7 +15,7 @@ from api.errors import InvalidInstancesError, InvalidTensorsError
 from api.field_errors import describe, translate_validation_error
 from api.field_types import InstanceLimits
 from api.open_inference.binary_tensors import read_binary_elements, split_blobs, split_body
-from api.open_inference.documents import InferenceRequest, Parameters, RequestInput
+from api.open_inference.documents import InferenceInput, InferenceRequest, Parameters
 from api.open_inference.model_interface import (
     FEATURES,
     REQUEST,
@@ -199,7 +199,9 @@ def _name_input(document: Any, place: Sequence[int | str]) -> str:
     return ""
 
 
-def _count_rows(inputs: Sequence[RequestInput], specs: dict[str, TensorSpec], max_rows: int) -> int:
+def _count_rows(
+    inputs: Sequence[InferenceInput], specs: dict[str, TensorSpec], max_rows: int
+) -> int:
     """Return how many rows all inputs have, and check their datatypes and shapes."""
     for given in inputs:
         spec = specs[given.name]
@@ -227,7 +229,7 @@ def _describe_shape(shape: Sequence[int]) -> str:
     return f"[{', '.join(describe(length) for length in shape)}]"
 
 
-def _list_sizes(inputs: Sequence[RequestInput]) -> list[tuple[str, int]]:
+def _list_sizes(inputs: Sequence[InferenceInput]) -> list[tuple[str, int]]:
     """Return the names and sizes in bytes of the binary inputs, in order."""
     sizes = []
     for given in inputs:
@@ -248,7 +250,7 @@ def _list_sizes(inputs: Sequence[RequestInput]) -> list[tuple[str, int]]:
     return sizes
 
 
-def _read_tensor(given: RequestInput, spec: TensorSpec, blobs: dict[str, memoryview]) -> Tensor:
+def _read_tensor(given: InferenceInput, spec: TensorSpec, blobs: dict[str, memoryview]) -> Tensor:
     if given.data is None:
         elements = read_binary_elements(
             blobs[given.name],

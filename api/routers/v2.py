@@ -12,9 +12,9 @@ from api.direct_route import DirectRoute
 from api.field_types import InstanceLimits
 from api.open_inference.binary_tensors import HEADER_LENGTH
 from api.open_inference.documents import (
+    InferenceModelMetadata,
     InferenceRequest,
     InferenceResponse,
-    ModelMetadata,
     ModelReady,
     ServerLive,
     ServerMetadata,
@@ -90,7 +90,7 @@ async def get_ready(resources: ServiceResources) -> ServerReady:
 
 
 @router.get("/models/{model:name}", summary="Show a model's tensors")
-async def get_model(model: ModelName, resources: ServiceResources) -> ModelMetadata:
+async def get_model(model: ModelName, resources: ServiceResources) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
     return await _describe(await _champion(model, resources), resources)
 
@@ -98,7 +98,7 @@ async def get_model(model: ModelName, resources: ServiceResources) -> ModelMetad
 @router.get("/models/{model:name}/versions/{version:name}", summary="Show a version's tensors")
 async def get_version(
     model: ModelName, version: VersionNumber, resources: ServiceResources
-) -> ModelMetadata:
+) -> InferenceModelMetadata:
     """Return the inputs and outputs of one version."""
     return await _describe(await _version(model, version, resources), resources)
 
@@ -145,10 +145,10 @@ async def _version(model: str, version: str, resources: Resources) -> ActiveMode
     return await resources.models.by_version(check_model(model), parse_version(version))
 
 
-async def _describe(active: ActiveModel, resources: Resources) -> ModelMetadata:
+async def _describe(active: ActiveModel, resources: Resources) -> InferenceModelMetadata:
     known = await resources.registry_executor.run(resources.catalog.get_model, active.name)
     interface = ModelInterface(active.manifest)
-    return ModelMetadata(
+    return InferenceModelMetadata(
         name=active.name,
         versions=sorted((str(one.version) for one in known.versions), key=int),
         platform="onnx_onnxv1",

@@ -150,6 +150,13 @@ def test_described_problems_have_the_members_of_real_ones(
         assert example[member] == real[member]
 
 
+def test_no_two_types_share_a_name(client: AppClient, document: Any) -> None:
+    version = client.get("/v1/models/arrival_delay/versions/1").json()
+    described = document["components"]["schemas"]["RequestInput"]
+    assert set(version["manifest"]["plan"]["request_inputs"][0]) == set(described["properties"])
+    assert not [name for name in document["components"]["schemas"] if "__" in name]
+
+
 def test_a_score_is_described_as_it_comes(client: AppClient, document: Any) -> None:
     path = "/v1/models/arrival_delay:predict"
     response = client.post(path, json={"instances": [EXAMPLE]}).json()
