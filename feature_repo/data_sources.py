@@ -1,6 +1,6 @@
 """Where the feature tables are: folders of Parquet files in the lake, see `pipelines.lake`."""
 
-from feast import FileSource
+from feast import FileSource, PushSource
 
 LAKE = "../var/lake"
 """Seen from this folder."""
@@ -39,6 +39,11 @@ plane_performance_table = lake_table(
     "plane_performance", "A row whenever the plane departs or the outcome of its flight is known."
 )
 origin_weather_table = lake_table("origin_weather", "A row for each hour, known when it is over.")
+origin_weather_push = PushSource(
+    name="origin_weather_push",
+    batch_source=origin_weather_table,
+    description="An hour's weather as soon as it is known, pushed to the service or to Feast.",
+)
 plane_register_table = lake_table("plane_register", "A row for each plane of the register.")
 origin_airport_table = lake_table("origin_airport", "A row for each airport of departure.")
 destination_airport_table = lake_table("destination_airport", "A row for each airport of arrival.")

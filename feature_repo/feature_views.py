@@ -164,7 +164,7 @@ origin_weather = FeatureView(
     description="The last full hour's weather at the airport of departure.",
     entities=[origin],
     ttl=timedelta(hours=3),
-    source=data_sources.origin_weather_table,
+    source=data_sources.origin_weather_push,
     schema=[
         _key("origin"),
         feature("temperature_fahrenheit", Float32, "Air temperature.", unit="°F"),
