@@ -16,9 +16,7 @@ from api.errors import (
     InvalidRequestError,
     UnsupportedMediaTypeError,
 )
-from api.feast_protocol.feature_catalogs import FeatureCatalogs
-from api.feast_protocol.feature_lookups import FeatureLookups
-from api.feast_protocol.feature_pushes import FeaturePushes
+from api.feast_protocol.feast_interface import FeastInterface
 from api.prediction.active_models import ActiveModels
 from api.prediction.model_catalog import ModelCatalog
 from api.prediction.online_features import OnlineFeatureReader
@@ -40,9 +38,7 @@ class Resources:
     models: ActiveModels
     predictor: Predictor
     reader: OnlineFeatureReader
-    feature_catalogs: FeatureCatalogs
-    feature_lookups: FeatureLookups
-    feature_pushes: FeaturePushes
+    feast: FeastInterface
 
 
 def resources_of(request: Request) -> Resources:

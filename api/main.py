@@ -17,13 +17,10 @@ from api.dependencies import Resources
 from api.direct_route import DirectWay
 from api.documentation import install_documentation
 from api.error_responses import answer_service_error, install_error_responses
+from api.feast_protocol.feast_interface import open_feast_interface
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
-from api.feast_protocol.feature_lookups import FeatureLookups
-from api.feast_protocol.feature_pushes import FeaturePushes
-from api.feast_protocol.request_bodies import FeastLimits
 from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
-from api.online_writes.open_writer import LazyWriter, open_writer
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.model_catalog import ModelCatalog
@@ -34,7 +31,8 @@ from api.registry.open_registry import open_registry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
-from api.routers import feast, health, models, predict, v2
+from api.routers import feast as feast_routes
+from api.routers import health, models, predict, v2
 from api.settings import Settings
 
 __all__ = ["create_app"]
@@ -85,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
     app.router.routes[:0] = [*predict.router.routes, *v2.infer_router.routes]
-    for router in (health.router, models.router, v2.router, feast.router):
+    for router in (health.router, models.router, v2.router, feast_routes.router):
         app.include_router(router)
     install_documentation(app)
     app.add_middleware(HeadAndOptionsMiddleware)
@@ -130,25 +128,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.gate.open()
         stack.callback(app.state.gate.close)
         clock = _make_clock(settings)
-        feature_catalogs = FeatureCatalogs(
-            registry=registry,
-            artifacts=artifacts,
-            executor=registry_executor,
-            project=settings.feast_project,
-            refresh_sec=settings.feast_refresh_sec,
+        feast = open_feast_interface(
+            settings,
+            catalogs=FeatureCatalogs(
+                registry=registry,
+                artifacts=artifacts,
+                executor=registry_executor,
+                project=settings.feast_project,
+                refresh_sec=settings.feast_refresh_sec,
+            ),
+            reader=reader,
+            clock=clock,
         )
-        stack.push_async_callback(feature_catalogs.close)
-        writer = LazyWriter(
-            lambda: open_writer(
-                settings.online_store, timeout_sec=settings.online_write_timeout_sec
-            )
-        )
-        stack.push_async_callback(writer.close)
-        feast_limits = FeastLimits(
-            max_rows=settings.feast_max_rows,
-            max_cells=settings.feast_max_cells,
-            max_text_length=settings.max_text_length,
-        )
+        stack.push_async_callback(feast.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()
@@ -164,13 +156,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 timeout_sec=settings.request_timeout_sec,
             ),
             reader=reader,
-            feature_catalogs=feature_catalogs,
-            feature_lookups=FeatureLookups(
-                catalogs=feature_catalogs, reader=reader, clock=clock, limits=feast_limits
-            ),
-            feature_pushes=FeaturePushes(
-                catalogs=feature_catalogs, writer=writer, limits=feast_limits
-            ),
+            feast=feast,
         )
         yield
 

@@ -104,6 +104,7 @@ class FeatureCatalogs:
                 _log.warning("feature_catalog_not_loaded", reason=str(error), exc_info=error)
             self._failure = error
         except Exception as error:
+            # A look that nobody waits for must end in an answer for those who ask later.
             _log.exception("feature_catalog_not_loaded")
             self._failure = FeatureCatalogRefusedError("The feature catalog cannot be read.")
             self._failure.__cause__ = error

@@ -72,8 +72,6 @@ class FeatureLookups:
         """
         read = _find_read(await self._catalogs.current(), request)
         count_rows(request.entities, "/entities", len(read.features), self._limits)
-        if not request.entities:
-            raise InvalidRequestError("Got no entities, but expected at least one list of keys.")
         findings = Findings()
         entities = EntityColumns(
             request.entities,
@@ -85,19 +83,9 @@ class FeatureLookups:
         findings.raise_any()
         stored = await self._reader.read(read.layout, read.serialize_keys(entities))
         echoed = {name: v for name, v in request.entities.items() if name in read.key_fields}
-        features = [
-            feature.full_name if request.full_feature_names else feature.name
-            for feature in read.features
-        ]
-        metadata: dict[str, Any] = {"feature_names": [*echoed, *features]}
-        if request.include_feature_view_version_metadata:
-            metadata["feature_view_metadata"] = [
-                {"name": name, "version": version} if version else {"name": name}
-                for name, version in read.versions.items()
-            ]
         now_us = to_epoch_us(self._clock.now())
         return {
-            "metadata": metadata,
+            "metadata": _describe_columns(read, request, list(echoed)),
             "results": [
                 *(_echo(values) for values in echoed.values()),
                 *_describe_features(read, stored, now_us),
@@ -117,6 +105,22 @@ def _find_read(catalog: CatalogIndex, request: OnlineFeaturesRequest) -> OnlineR
         field = FieldError("/full_feature_names", got, "true, which tells them apart")
         raise InvalidRequestError(field.message, (field,))
     return read
+
+
+def _describe_columns(
+    read: OnlineRead, request: OnlineFeaturesRequest, keys: list[str]
+) -> dict[str, Any]:
+    features = [
+        feature.full_name if request.full_feature_names else feature.name
+        for feature in read.features
+    ]
+    metadata: dict[str, Any] = {"feature_names": keys + features}
+    if request.include_feature_view_version_metadata:
+        metadata["feature_view_metadata"] = [
+            {"name": name, "version": version} if version else {"name": name}
+            for name, version in read.versions.items()
+        ]
+    return metadata
 
 
 def _echo(keys: Sequence[Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ async def get_online_features(request: Request) -> Response:
     """Look features up by entity, for a feature service or a list of `view:feature`."""
     resources = resources_of(request)
     asked = parse_body(OnlineFeaturesRequest, await _read_body(request, resources))
-    answer = await resources.feature_lookups.look_up(asked)
+    answer = await resources.feast.lookups.look_up(asked)
     # As Feast's server, and protobuf, write numbers that JSON has not.
     return _JsonResponse(to_json(answer, inf_nan_mode="strings"))
 
@@ -90,7 +90,7 @@ async def push(request: Request) -> Response:
     """Write rows online to every view that the push source feeds; older ones change nothing."""
     resources = resources_of(request)
     pushed = parse_body(PushRequest, await _read_body(request, resources))
-    return _JsonResponse((await resources.feature_pushes.push(pushed)).model_dump_json())
+    return _JsonResponse((await resources.feast.pushes.push(pushed)).model_dump_json())
 
 
 @router.post(
@@ -103,14 +103,14 @@ async def write_to_online_store(request: Request) -> Response:
     """Write rows of one view online; older ones change nothing."""
     resources = resources_of(request)
     given = parse_body(WriteRequest, await _read_body(request, resources))
-    return _JsonResponse((await resources.feature_pushes.write(given)).model_dump_json())
+    return _JsonResponse((await resources.feast.pushes.write(given)).model_dump_json())
 
 
 @router.get("/health", summary="Is a feature catalog in force?")
 async def health(request: Request) -> Response:
     """Answer 200 without a body when the other addresses under `/feast` can be used."""
     try:
-        await resources_of(request).feature_catalogs.current()
+        await resources_of(request).feast.catalogs.current()
     except NotFoundError as error:
         # To what watches over the service, a catalog that is missing is no mistake in the address.
         raise UnavailableError(str(error)) from error

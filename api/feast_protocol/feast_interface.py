@@ -1,0 +1,60 @@
+"""All that answers under ``/feast``, opened together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.feast_protocol.feature_catalogs import FeatureCatalogs
+from api.feast_protocol.feature_lookups import FeatureLookups
+from api.feast_protocol.feature_pushes import FeaturePushes
+from api.feast_protocol.request_bodies import FeastLimits
+from api.online_writes.open_writer import LazyWriter, open_writer
+from api.prediction.clock import Clock
+from api.prediction.online_features import OnlineFeatureReader
+from api.settings import Settings
+
+__all__ = ["FeastInterface", "open_feast_interface"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeastInterface:
+    """What the routes call, and the writer that must be closed."""
+
+    catalogs: FeatureCatalogs
+    lookups: FeatureLookups
+    pushes: FeaturePushes
+    writer: LazyWriter
+
+    async def close(self) -> None:
+        """End what is under way and close the writer."""
+        await self.catalogs.close()
+        await self.writer.close()
+
+
+def open_feast_interface(
+    settings: Settings, *, catalogs: FeatureCatalogs, reader: OnlineFeatureReader, clock: Clock
+) -> FeastInterface:
+    """Return the interface; it reads no catalog and opens no writer before it is asked.
+
+    Parameters
+    ----------
+    settings
+        For the online store's address and the limits.
+    catalogs
+        Where the project's views are known; the interface closes it.
+    reader, clock
+        What predictions are made with too.
+    """
+    limits = FeastLimits(
+        max_rows=settings.feast_max_rows,
+        max_cells=settings.feast_max_cells,
+        max_text_length=settings.max_text_length,
+    )
+    timeout_sec = settings.online_write_timeout_sec
+    writer = LazyWriter(lambda: open_writer(settings.online_store, timeout_sec=timeout_sec))
+    return FeastInterface(
+        catalogs=catalogs,
+        lookups=FeatureLookups(catalogs=catalogs, reader=reader, clock=clock, limits=limits),
+        pushes=FeaturePushes(catalogs=catalogs, writer=writer, limits=limits),
+        writer=writer,
+    )
