@@ -40,9 +40,10 @@ class RequestGate:
     drip their bodies keep nobody out.
 
     How many the process can answer at a time depends on what they ask. The sign of too many is
-    an event loop that comes round late: then every answer is late, and every refusal too. So
-    the bound shrinks by a factor while the loop is late, and grows again while it is not and
-    the bound is reached (as a network's sender adapts to congestion: Chiu and Jain, 1989).
+    an event loop that comes round late time after time: then every answer is late, and every
+    refusal too. Once may be another program's doing. So the bound shrinks by a factor while
+    the loop is late, and grows again while it is not and the bound is reached (as a network's
+    sender adapts to congestion: Chiu and Jain, 1989).
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ class RequestGate:
         self._bound = float(max_requests)
         self._n_under_way = 0
         self._was_full = False
+        self._was_late = False
         self._n_refused = 0
         self._logged_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -74,8 +76,10 @@ class RequestGate:
 
     def adapt(self, lag_sec: float) -> None:
         """Shrink or grow the bound, by how late the event loop came round."""
-        if lag_sec > self._max_lag_sec:
-            self._bound = max(_FEWEST, min(self._bound, self._n_under_way) * _SHRINK)
+        was_late, self._was_late = self._was_late, lag_sec > self._max_lag_sec
+        if self._was_late:
+            if was_late:
+                self._bound = max(_FEWEST, min(self._bound, self._n_under_way) * _SHRINK)
         elif self._was_full and lag_sec < self._max_lag_sec / 2:
             self._bound = min(self._max_requests, self._bound * _GROW)
         self._was_full = False

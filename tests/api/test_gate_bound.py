@@ -29,6 +29,8 @@ def test_the_bound_shrinks_below_what_is_under_way_while_the_loop_is_late() -> N
     gate = RequestGate(max_requests=100, max_lag_sec=0.02)
     scopes = fill(gate, 50)
     gate.adapt(0.021)
+    assert gate.admits("/v1")  # Once may be another program's doing.
+    gate.adapt(0.021)
     assert not gate.admits("/v1")
     for scope in scopes:
         gate.leave(scope)
@@ -41,6 +43,7 @@ def test_the_bound_shrinks_below_what_is_under_way_while_the_loop_is_late() -> N
 def test_the_bound_grows_only_when_it_was_reached_and_never_beyond_the_first() -> None:
     gate = RequestGate(max_requests=20, max_lag_sec=0.02)
     fill(gate, 10)
+    gate.adapt(0.03)
     gate.adapt(0.03)  # 10 * 0.7 = 7, but never below 8.
     gate.adapt(0.0)
     assert not gate.admits("/v1")
@@ -53,6 +56,7 @@ def test_the_bound_grows_only_when_it_was_reached_and_never_beyond_the_first() -
 def test_a_loop_that_is_a_little_late_keeps_the_bound() -> None:
     gate = RequestGate(max_requests=10, max_lag_sec=0.02)
     fill(gate, 10)
+    gate.adapt(0.03)
     gate.adapt(0.03)
     for _ in range(10):
         assert not gate.admits("/v1")
