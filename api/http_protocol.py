@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -11,7 +12,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from api.error_responses import refusal_response
 from api.request_gate import RequestGate
 
-__all__ = ["GuardedHttpProtocol"]
+__all__ = ["GuardedHttpProtocol", "is_whole_prediction"]
+
+_PREDICTION: Final = re.compile(
+    rb"POST /v[12]/models/[!-~]+ HTTP/1\.1\r\n(?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n"
+)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.IGNORECASE)
+_MATTERS: Final = re.compile(
+    rb"\r\n(?:transfer-encoding|connection|expect|upgrade|origin):", re.IGNORECASE
+)
+"""Headers by which a refusal would have to be another than the usual one."""
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
@@ -24,7 +34,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     The application sees a request when its body is there, is larger than 64 KiB, or is late.
     What comes in one piece, headers and body, sets no timer. While the gate is full, a request
     is answered with 429 here, without the application: a refusal must cost a fraction of an
-    answer, or refusing would be all that is left to do.
+    answer, or refusing would be all that is left to do. One that comes in one piece between
+    others is not even parsed.
 
     The application's ``state`` has the gate and the settings.
     """
@@ -36,6 +47,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._body_timeout_sec: float = state.settings.body_timeout_sec
         self._max_connections: int = state.settings.max_connections
         self._is_in_headers = True
+        self._is_between_requests = True
         self._deadline: asyncio.TimerHandle | None = None
         self._held: RequestResponseCycle | None = None
 
@@ -51,6 +63,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on, and wait no longer than the deadline for what they began."""
+        if self._refuses_unparsed(data):
+            return
         super().data_received(data)
         if self._deadline is not None:
             return
@@ -62,6 +76,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a request's first byte has come."""
         self._is_in_headers = True
+        self._is_between_requests = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -78,6 +93,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Let the application see a request that is there as a whole."""
+        self._is_between_requests = True
         super().on_message_complete()
         if self._held is not None:
             self._begin(self._held)
@@ -113,6 +129,27 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._gate.enter(scope)
         super()._start_asgi_task(cycle, self.app)
 
+    def _refuses_unparsed(self, data: bytes) -> bool:
+        """Refuse a prediction while the gate is full, if `data` is one as a whole."""
+        if (
+            not self._is_between_requests
+            or self._gate.has_room
+            or not (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]  # it is None at first
+            or self.pipeline
+            or self.transport.is_closing()
+            or not is_whole_prediction(data)
+        ):
+            return False
+        self._gate.note_refusal()
+        self.transport.write(_REFUSALS[True])
+        # As after any answer, the client has its time for the next request.
+        self._drop_deadline()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        return True
+
     def _refuse(self, cycle: RequestResponseCycle) -> None:
         """Answer that there is too much to do."""
         self._gate.note_refusal()
@@ -145,6 +182,19 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._set_deadline(self.timeout_keep_alive, self._close)
+
+
+def is_whole_prediction(data: bytes) -> bool:
+    """Tell whether `data` is one usual request for a prediction, and nothing else."""
+    head = _PREDICTION.match(data)
+    if head is None:
+        return False
+    lengths = _LENGTH.findall(data, 0, head.end())
+    if len(lengths) != 1 or not (length := lengths[0].strip(b" ")).isdigit():
+        return False
+    if len(length) > 18 or head.end() + int(length) != len(data):
+        return False
+    return _MATTERS.search(data, 0, head.end()) is None
 
 
 def _write_refusal(*, keep_alive: bool) -> bytes:

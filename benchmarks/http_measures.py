@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.load_tools import FullLoad, run_k6, run_wrk
+from benchmarks.load_tools import FullLoad, flood, run_wrk
 from benchmarks.sides.fastapi_sdk import UsualSdk
 from benchmarks.sides.side import Side
 
@@ -35,7 +35,7 @@ class Durations:
 
     @property
     def fixed_rate_sec(self) -> int:
-        """One measurement with k6."""
+        """One measurement at a fixed rate."""
         return 3 if self.is_quick else 10
 
 
@@ -44,17 +44,16 @@ class HttpMeasures:
 
     Parameters
     ----------
-    wrk, k6
-        The load tools.
+    wrk
+        The load tool for full load.
     durations
         How long and how often.
     say
         Is told what is being done.
     """
 
-    def __init__(self, wrk: str, k6: str, durations: Durations, say: Callable[[str], None]) -> None:
+    def __init__(self, wrk: str, durations: Durations, say: Callable[[str], None]) -> None:
         self._wrk = wrk
-        self._k6 = k6
         self._durations = durations
         self._say = say
 
@@ -112,7 +111,7 @@ class HttpMeasures:
     ) -> list[dict[str, Any]]:
         """Ask each side at half of its own peak, one row a request.
 
-        The empty endpoint is asked at the rate of the slowest: its latencies are what the
+        The empty endpoint is asked at the rate of the fastest: its latencies are what the
         tool, the kernel and the framework add.
         """
         peaks = {
@@ -121,9 +120,10 @@ class HttpMeasures:
             )
             for side in sides
         }
+        fastest = max((peaks[side] for side in sides if side.store != "none"), default=2.0)
         measures = []
         for side in sides:
-            own = peaks[side] if side.store != "none" else min(peaks.values())
+            own = peaks[side] if side.store != "none" else fastest
             measures.append(self.measure_at(side, int(own / 2)) | {"peak": peaks[side]})
         return measures
 
@@ -142,16 +142,13 @@ class HttpMeasures:
             self._load(side, n_rows, 8)
 
     def _ask_at(self, side: Side, per_sec: int) -> dict[str, Any]:
-        seen = run_k6(
-            self._k6,
-            side.base,
-            side.lines(1),
-            per_sec=per_sec,
-            duration_sec=self._durations.fixed_rate_sec,
+        seen = flood(
+            side.base, side.lines(1), per_sec=per_sec, duration_sec=self._durations.fixed_rate_sec
         )
         assert side.server is not None
         side.server.wait_until_idle()
-        return asdict(seen)
+        answered = seen.answers(200)
+        return asdict(answered) | {"failed": seen.asked - answered.count}
 
     def _load(
         self, side: Side, n_rows: int, connections: int, cell: dict[str, Any] | None = None

@@ -1,7 +1,7 @@
-"""Load tools: wrk for the most a server can answer, k6 for its latency at a fixed rate.
+"""Load tools: wrk for the most a server can answer, flood.py for its latency at a fixed rate.
 
 wrk keeps each connection busy, the next request following the last answer, so its latencies
-are those of a server under full load. k6 sends at a fixed rate whatever the server does; a
+are those of a server under full load. flood.py sends at a fixed rate whatever the server does; a
 stall then shows in every request that it held up.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.server_process import LOAD_CORE, ServerError, pinned
 
-__all__ = ["Answers", "FixedRate", "Flood", "FullLoad", "flood", "run_k6", "run_wrk"]
+__all__ = ["Answers", "Flood", "FullLoad", "flood", "run_wrk"]
 
 SCRIPTS: Final = Path(__file__).with_name("load")
 N_FLOOD_CLIENTS: Final = 400
@@ -32,18 +32,6 @@ class FullLoad:
     p99_ms: float
     requests: int
     errors: int
-
-
-@dataclass(frozen=True, slots=True)
-class FixedRate:
-    """What k6 saw at a fixed rate: latencies in milliseconds, failed and unsent requests."""
-
-    per_sec: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    failed: int
-    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +81,6 @@ def run_wrk(wrk: str, base: str, lines: Path, *, connections: int, duration_sec:
     )
 
 
-def run_k6(k6: str, base: str, lines: Path, *, per_sec: int, duration_sec: int) -> FixedRate:
-    """Post ``lines`` to ``base`` at a fixed rate, whatever the server does."""
-    seen = _run_script(k6, "post_at_rate.js", base, lines, per_sec, duration_sec)
-    return FixedRate(**{name: value for name, value in seen.items() if name != "requests"})
-
-
 def flood(base: str, lines: Path, *, per_sec: float, duration_sec: float) -> Flood:
     """Post ``lines`` to ``base`` at a rate that may be too much for it."""
     host, port = base.removeprefix("http://").split(":")
@@ -106,21 +88,6 @@ def flood(base: str, lines: Path, *, per_sec: float, duration_sec: float) -> Flo
     seen = _run([*command, str(per_sec), str(duration_sec), str(N_FLOOD_CLIENTS)])
     statuses = {name: Answers(**of_status) for name, of_status in seen.pop("statuses").items()}
     return Flood(statuses=statuses, **seen)
-
-
-def _run_script(
-    k6: str, script: str, base: str, lines: Path, per_sec: int, duration_sec: int
-) -> dict[str, Any]:
-    command = [k6, "run", "--quiet", "--no-usage-report", "--log-output", "none"]
-    variables = {
-        "BASE": base,
-        "LINES": str(lines.resolve()),
-        "RATE": str(per_sec),
-        "DURATION": f"{duration_sec}s",
-    }
-    for name, value in variables.items():
-        command += ["-e", f"{name}={value}"]
-    return _run([*command, str(SCRIPTS / script)])
 
 
 def _run(command: list[str]) -> dict[str, Any]:

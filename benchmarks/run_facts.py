@@ -35,7 +35,7 @@ PACKAGES: Final = (
 )
 
 
-def collect_facts(context: Context, wrk: str, k6: str) -> dict[str, str]:
+def collect_facts(context: Context, wrk: str) -> dict[str, str]:
     """Return the date, the machine, the versions, and the size of what is asked."""
     project = context.project
     plan = project.manifest.plan
@@ -49,7 +49,6 @@ def collect_facts(context: Context, wrk: str, k6: str) -> dict[str, str]:
         "servers": ", ".join((*MLSERVER, *BENTOML[:1])).replace("==", " "),
         "redis": _find_version(["redis-server", "--version"], r"v=([\d.]+)"),
         "wrk": _find_version([wrk, "-v"], r"wrk (?:debian/)?([\d.]+)"),
-        "k6": _find_version([k6, "version"], r"v([\d.]+)"),
         "model": f"{n_trees} trees of 31 leaves; alone: the first {N_ALONE_TREES}",
         "plan": f"{len(plan.views)} views, {n_features} stored features",
     }

@@ -6,6 +6,7 @@ needs; their numbers are those of ``onnx.proto`` (https://github.com/onnx/onnx).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
@@ -32,6 +33,9 @@ _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
 _TENSOR_EXTERNAL: Final = (13, 14)
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_NUMBERS: Final = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+", re.DOTALL)
+"""A run of an attribute's floats (field 7) and ints (field 8). Trees have tens of thousands, and
+numbers cannot hold what is refused."""
 
 
 def check_graph_contents(content: bytes) -> None:
@@ -107,13 +111,16 @@ def _check_tensor(tensor: _Message) -> None:
 
 
 def _fields(message: _Message) -> Iterator[tuple[int, _Message]]:
-    """Yield the number and the bytes of each length-delimited field, and of others no bytes.
+    """Yield the number and the bytes of each length-delimited field, and of few others no bytes.
 
     Raises `IndexError` where the message ends too early or has an unknown wire type.
     """
     empty = message[:0]
     position = 0
     while position < len(message):
+        if (run := _NUMBERS.match(message, position)) is not None:
+            position = run.end()
+            continue
         tag, position = _read_varint(message, position)
         wire_type = tag & 7
         value = empty

@@ -28,8 +28,9 @@ class PredictionBatches:
 
     A round trip to the store, an array and an operation of a graph each cost nearly the same
     for one row as for ten, and entities that several requests name are read once. Nobody
-    waits for company: whatever is ready when the loop comes round is one batch. A row scores
-    the same in a batch as alone; the load gate proves it.
+    waits for company: whatever is ready when the loop comes round is one batch. What does not
+    fit into it is the next turn's, so that the loop sees to everybody else in between. A row
+    scores the same in a batch as alone; the load gate proves it.
 
     Parameters
     ----------
@@ -63,10 +64,12 @@ class PredictionBatches:
     def _start(self, model: ActiveModel) -> None:
         # A client may have gone away meanwhile.
         waiting = [one for one in self._waiting.pop(model) if not one.prediction.done()]
-        while waiting:
-            n_taken = _count_that_fit(waiting, model.session.inline_rows)
+        n_taken = _count_that_fit(waiting, model.session.inline_rows)
+        if n_taken < len(waiting):
+            self._waiting[model] = waiting[n_taken:]
+            asyncio.get_running_loop().call_soon(self._start, model)
+        if n_taken:
             self._run(self._predict_together(model, waiting[:n_taken]))
-            waiting = waiting[n_taken:]
 
     def _run(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -5,7 +5,8 @@ seconds since the epoch. Feast cuts the fraction off when it writes, so an event
 known here only to the second below it.
 
 One statement a view joins the features side by side, so that an entity is one row of the
-answer: a Python object for each cell and its time, and nothing else.
+answer: a Python object for each cell and its time, and nothing else. A single row is read by
+one statement for all views.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class SqliteLayout:
     def __init__(self, layout: ReadLayout) -> None:
         self._lookups = [[_ViewTable(view) for view in lookup.views] for lookup in layout.lookups]
         self._times = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
+        n_features = sum(lookup.n_features for lookup in layout.lookups)
+        self._row_statement = (
+            _write_row_statement(layout) if 0 < n_features <= _FEATURES_A_STATEMENT else None
+        )
 
     def read(
         self,
@@ -83,14 +88,10 @@ class SqliteLayout:
         OnlineValueError
             If a stored row is not in Feast's layout.
         """
-        connection.execute("BEGIN")
-        try:
-            found = [
-                [table.read(connection, keys) for table in tables]
-                for tables, keys in zip(self._lookups, entities, strict=True)
-            ]
-        finally:
-            connection.execute("ROLLBACK")
+        if len(places) == 1 and self._row_statement is not None:
+            found = self._read_row(connection, layout, entities)
+        else:
+            found = self._read_rows(connection, entities)
         if len(places) == 1 and (row := _collect_row(layout, found)) is not None:
             return row
         cells: list[list[tuple[Cell, ...]]] = []
@@ -102,6 +103,49 @@ class SqliteLayout:
         event_us = _to_microseconds(seconds)
         index = self._times.index([len(of_lookup) for of_lookup in cells], places)
         return StoredFeatures(layout, cells, places, event_us.take(index))
+
+    def _read_rows(
+        self, connection: sqlite3.Connection, entities: Sequence[Sequence[bytes]]
+    ) -> list[list[list[_Found]]]:
+        """Return for each lookup and view the rows of its keys, and one for the null key."""
+        connection.execute("BEGIN")
+        try:
+            return [
+                [table.read(connection, keys) for table in tables]
+                for tables, keys in zip(self._lookups, entities, strict=True)
+            ]
+        finally:
+            connection.execute("ROLLBACK")
+
+    def _read_row(
+        self,
+        connection: sqlite3.Connection,
+        layout: ReadLayout,
+        entities: Sequence[Sequence[bytes]],
+    ) -> list[list[list[_Found]]]:
+        """Return what `_read_rows` does for a single row: its own key, or the null key."""
+        assert self._row_statement is not None
+        keys = [keys[0] if keys else None for keys in entities]
+        try:
+            (found,) = connection.execute(self._row_statement, keys).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+                probe_tables(connection, layout)  # It says which one is missing.
+            raise
+        start = 0
+        rows: list[list[list[_Found]]] = []
+        for lookup in layout.lookups:
+            of_views: list[list[_Found]] = []
+            for view in lookup.views:
+                stop = start + 2 * len(view.features)
+                of_views.append([(0, *found[start:stop])])
+                start = stop
+            rows.append(of_views)
+        if not _fits_layout(found[::2], found[1::2]):
+            for lookup, of_views in zip(layout.lookups, rows, strict=True):
+                for view, row in zip(lookup.views, of_views, strict=True):
+                    _check_types(view, row)
+        return rows
 
 
 def _collect_row(
@@ -178,6 +222,24 @@ class _ViewTable:
         return f"WITH k(i, e) AS (VALUES {keys}) SELECT i, {columns} FROM k {joins}"  # noqa: S608 - the names are quoted
 
 
+def _write_row_statement(layout: ReadLayout) -> str:
+    """Return the statement that gives all cells of one row and their times, side by side."""
+    names = [
+        (number, view.table, name)
+        for number, lookup in enumerate(layout.lookups)
+        for view in lookup.views
+        for name in view.features
+    ]
+    keys = ", ".join(f"? AS e{number}" for number in range(len(layout.lookups)))
+    columns = ", ".join(f"f{i}.value, f{i}.event_ts" for i in range(len(names)))
+    joins = " ".join(
+        f"LEFT JOIN {_quote(table)} f{i} ON f{i}.entity_key = k.e{number} "
+        f"AND f{i}.feature_name = {_text(name)}"
+        for i, (number, table, name) in enumerate(names)
+    )
+    return f"SELECT {columns} FROM (SELECT {keys}) k {joins}"  # noqa: S608 - the names are quoted
+
+
 def probe_tables(connection: sqlite3.Connection, layout: ReadLayout) -> None:
     """Read nothing of any view, to see that their tables are there.
 
@@ -207,21 +269,28 @@ def _no_table(view: StoredView) -> OnlineStoreUnavailableError:
 
 def _check_types(view: StoredView, rows: Sequence[_Found]) -> None:
     """Check what SQLite, whose columns take any type, has in the columns of Feast's table."""
-    cells = {kind for row in rows for kind in map(type, row[1::2])}
-    times = {kind for row in rows for kind in map(type, row[2::2])}
-    if not (cells <= _CELL_TYPES and times <= _TIME_TYPES) or (
-        type(None) in times
-        and any(
-            cell is not None and second is None
-            for row in rows
-            for cell, second in zip(row[1::2], row[2::2], strict=True)
-        )
-    ):
+    cells = [cell for row in rows for cell in row[1::2]]
+    if not _fits_layout(cells, [second for row in rows for second in row[2::2]]):
         raise OnlineValueError(
             f"Got a stored row of view {view.name!r} that is not in the layout of "
             "Feast's SQLite online store, but expected a serialised value and an "
             "event time in whole seconds."
         )
+
+
+def _fits_layout(cells: Sequence[Any], seconds: Sequence[Any]) -> bool:
+    times = set(map(type, seconds))
+    return (
+        _CELL_TYPES.issuperset(map(type, cells))
+        and times <= _TIME_TYPES
+        and (
+            type(None) not in times
+            or not any(
+                cell is not None and second is None
+                for cell, second in zip(cells, seconds, strict=True)
+            )
+        )
+    )
 
 
 def _to_microseconds(seconds: Sequence[int | None]) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ def test_the_bound_shrinks_below_what_is_under_way_while_the_loop_is_late() -> N
     assert count_admitted(gate) == 8  # Never fewer, or a slow request could keep all others out.
 
 
-def test_the_bound_grows_only_when_it_was_reached_and_never_beyond_the_first() -> None:
+def test_the_bound_grows_while_the_loop_is_punctual_and_never_beyond_the_first() -> None:
     gate = RequestGate(max_requests=20, max_lag_sec=0.02)
     fill(gate, 10)
     gate.adapt(0.03)
@@ -48,7 +48,6 @@ def test_the_bound_grows_only_when_it_was_reached_and_never_beyond_the_first() -
     gate.adapt(0.0)
     assert not gate.admits("/v1")
     for _ in range(30):
-        assert not gate.admits("/v1") or count_admitted(gate) <= 10
         gate.adapt(0.001)
     assert count_admitted(gate) == 10  # 20 in all, 10 of them under way.
 

@@ -180,3 +180,27 @@ def test_a_refused_connections_requests_can_be_pipelined(
             while answers.count(b"HTTP/1.1 429 ") < 3:
                 answers += connection.recv(10_000)
         assert waiting.result().status_code in (200, 429)
+
+
+def test_whole_requests_are_refused_between_others_and_the_connection_goes_on(
+    tmp_path: Path, online_store: Path
+) -> None:
+    with (
+        serving(tmp_path, online_store, ZEROSKEW_MAX_REQUESTS="1") as server,
+        ThreadPoolExecutor(1) as clients,
+        raw(server) as connection,
+    ):
+        body = httpx.Request("POST", server.url, json=BODY).content
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        with locked(online_store):
+            waiting = clients.submit(post, server)
+            _until_refused(server)
+            for pieces in ([head + body], [head, body], [head + body], [head[:9], head[9:] + body]):
+                for piece in pieces:
+                    connection.sendall(piece)
+                    time.sleep(0.05)
+                assert connection.recv(10_000).startswith(b"HTTP/1.1 429 ")
+        assert waiting.result().status_code in (200, 429)
+        time.sleep(0.2)
+        connection.sendall(head + body)
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
