@@ -27,6 +27,7 @@ class _Frozen(BaseModel):
 class _Target(_Frozen):
     """A version, or the alias whose version is meant at any moment; exactly one of them."""
 
+    name: Name
     version: int | None = Field(default=None, ge=1)
     alias: Name | None = None
 
@@ -42,14 +43,12 @@ class _Target(_Frozen):
 class Arm(_Target):
     """One of the versions that answer, and its share of the entity keys."""
 
-    name: Name
     weight: Share
 
 
 class Shadow(_Target):
     """A version that scores a share of the requests, is logged, and never answers."""
 
-    name: Name
     share: Share = 1.0
 
 
