@@ -106,7 +106,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         registry = open_registry(
-            settings.registry_url, busy_timeout_sec=settings.registry_timeout_sec
+            settings.database_url, busy_timeout_sec=settings.registry_timeout_sec
         )
         stack.callback(registry.close)
         artifacts = ArtifactStore(settings.artifacts_dir, max_bytes=settings.max_model_bytes)

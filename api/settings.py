@@ -54,8 +54,9 @@ class Settings(BaseSettings):
     workers: PositiveInt = Field(
         1, description="How many processes serve, each with one event loop and its own models."
     )
-    registry_url: str = Field(
-        "sqlite:///var/zeroskew.db", description="The registry's database, as SQLAlchemy URL."
+    database_url: str = Field(
+        "sqlite:///var/zeroskew.db",
+        description="The database of registry, prediction log and labels, as SQLAlchemy URL.",
     )
     artifacts_dir: Path = Field(
         Path("var/artifacts"), description="The folder of model files and manifests."

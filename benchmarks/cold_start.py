@@ -85,7 +85,7 @@ def running_service(project: Path, **settings: str) -> Iterator[tuple[int, HTTPC
     """Start a service on a project's files; yield its process id and a connection to it."""
     environment = {
         "ZEROSKEW_CLOCK": CLOCK,
-        "ZEROSKEW_REGISTRY_URL": f"sqlite:///{project}/var/zeroskew.db",
+        "ZEROSKEW_DATABASE_URL": f"sqlite:///{project}/var/zeroskew.db",
         "ZEROSKEW_ARTIFACTS_DIR": f"{project}/var/artifacts",
         "ZEROSKEW_ONLINE_STORE": f"sqlite:///{project}/var/feast/online.db",
         **{name: value for name, value in os.environ.items() if name not in _WITHOUT},

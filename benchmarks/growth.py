@@ -81,21 +81,21 @@ class ManyModels(Ours):
 
     def environment(self) -> dict[str, str]:
         """Return the settings with a registry of its own, filled anew."""
-        registry_url = f"sqlite:///{self.folder.resolve() / 'registry.db'}"
+        database_url = f"sqlite:///{self.folder.resolve() / 'registry.db'}"
         artifacts_dir = self.folder.resolve() / "artifacts"
         shutil.rmtree(artifacts_dir, ignore_errors=True)
         (self.folder / "registry.db").unlink(missing_ok=True)
         project = self.context.project
         source = ArtifactStore(project.flights.workspace.artifacts_dir)
         content = source.get(project.manifest.model_file.sha256)
-        registry = ModelRegistry.open(registry_url)
+        registry = ModelRegistry.open(database_url)
         for number in range(self.n_models):
             manifest = project.manifest.model_copy(update={"model": _copy_name(number)})
             artifacts = ArtifactStore(artifacts_dir)
             publish_model(manifest, content, artifacts=artifacts, registry=registry)
         registry.close()
         return super().environment() | {
-            "ZEROSKEW_REGISTRY_URL": registry_url,
+            "ZEROSKEW_DATABASE_URL": database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(artifacts_dir),
         }
 

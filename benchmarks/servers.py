@@ -123,7 +123,7 @@ class Bench:
         files = self._project / "var"
         environment = {
             "ZEROSKEW_CLOCK": CLOCK,
-            "ZEROSKEW_REGISTRY_URL": f"sqlite:///{files}/zeroskew.db",
+            "ZEROSKEW_DATABASE_URL": f"sqlite:///{files}/zeroskew.db",
             "ZEROSKEW_ARTIFACTS_DIR": f"{files}/artifacts",
             "ZEROSKEW_ONLINE_STORE": f"sqlite:///{files}/feast/online.db",
             "ZEROSKEW_PORT": str(port),

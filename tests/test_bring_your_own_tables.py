@@ -106,7 +106,7 @@ def test_readme_needs_at_most_forty_lines() -> None:
 
 def test_second_table_is_served(project: Path) -> None:
     settings = Settings(
-        registry_url=f"sqlite:///{project}/var/zeroskew.db",
+        database_url=f"sqlite:///{project}/var/zeroskew.db",
         artifacts_dir=project / "var" / "artifacts",
         online_store=f"sqlite:///{project}/var/feast/online.db",
         clock=datetime.fromisoformat(CLOCK),

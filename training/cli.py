@@ -195,7 +195,7 @@ def list_models() -> None:
     """List the registered models, their versions and aliases."""
     from api.registry.model_registry import ModelRegistry
 
-    registry = ModelRegistry.open(Workspace().registry_url)
+    registry = ModelRegistry.open(Workspace().database_url)
     table = Table("model", "version", "aliases", "model sha256", "created")
     for model in registry.list_models():
         aliases = registry.list_aliases(model)
@@ -310,7 +310,7 @@ def digest_state(workspace: Workspace) -> str:
     for path in sorted(workspace.lake.rglob("*.parquet")):
         status = path.stat()
         digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns}".encode())
-    made = (workspace.online_store_path, Path(workspace.registry_url.removeprefix("sqlite:///")))
+    made = (workspace.online_store_path, Path(workspace.database_url.removeprefix("sqlite:///")))
     digest.update(str([path.exists() for path in made]).encode())
     return digest.hexdigest()
 

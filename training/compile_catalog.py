@@ -34,7 +34,7 @@ def publish_catalog(workspace: Workspace) -> FeatureCatalog:
         If the registry's tables are of another release.
     """
     catalog = compile_catalog(workspace.open_feature_store())
-    registry = ModelRegistry.open(workspace.registry_url)
+    registry = ModelRegistry.open(workspace.database_url)
     try:
         sha256 = ArtifactStore(workspace.artifacts_dir).put(catalog.model_dump_json().encode())
         registry.add_feature_catalog(project=catalog.project, sha256=sha256)

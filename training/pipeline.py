@@ -179,7 +179,7 @@ def publish(
     _check_same_model(folder, parity)
     check_gates(spec, evaluation)
     manifest: Manifest = build_manifest(spec, dataset, evaluation, model_file, parity)
-    registry = ModelRegistry.open(workspace.registry_url)
+    registry = ModelRegistry.open(workspace.database_url)
     try:
         return publish_model(
             manifest,

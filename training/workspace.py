@@ -27,7 +27,7 @@ class Workspace(BaseSettings):
     feature_repo: Path = Path("feature_repo")
     models: Path = Path("training/models")
     home: Path = Path("var")
-    registry_url: str = Field(
+    database_url: str = Field(
         default_factory=lambda given: f"sqlite:///{given['home'] / 'zeroskew.db'}"
     )
     artifacts_dir: Path = Field(default_factory=lambda given: given["home"] / "artifacts")
@@ -46,7 +46,7 @@ class Workspace(BaseSettings):
     def service_environment(self) -> dict[str, str]:
         """Return the settings by which the service finds what was made here."""
         return {
-            "ZEROSKEW_REGISTRY_URL": self.registry_url,
+            "ZEROSKEW_DATABASE_URL": self.database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),
             "ZEROSKEW_ONLINE_STORE": f"sqlite:///{self.online_store_path}",
         }

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import Session, col, select
 
-from api.registry.database import BUSY_TIMEOUT_SEC, open_database, writing
+from api.database.open_database import BUSY_TIMEOUT_SEC, open_database, writing
 from api.registry.registered_version import (
     RegisteredCatalog,
     RegisteredVersion,
@@ -34,7 +34,7 @@ class ModelRegistry:
     Parameters
     ----------
     engine
-        From `api.registry.database.open_database`.
+        From `api.database.open_database.open_database`.
     """
 
     failures = (SQLAlchemyError,)

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from api.errors import (
-    RegistrySchemaError,
     UnknownAliasError,
     UnknownModelError,
     UnknownVersionError,
 )
 
 __all__ = [
-    "SCHEMA_VERSION",
     "RegisteredCatalog",
     "RegisteredVersion",
     "RegistryReader",
-    "check_schema_version",
     "unknown_alias",
     "unknown_model",
     "unknown_version",
 ]
-
-SCHEMA_VERSION: Final = 2
-"""The release of the tables in `api.registry.tables`."""
 
 
 class RegisteredVersion(BaseModel):
@@ -112,20 +106,6 @@ class RegistryReader(Protocol):
     def close(self) -> None:
         """Close every connection."""
         ...
-
-
-def check_schema_version(found: list[int]) -> None:
-    """Refuse tables of another release.
-
-    Raises
-    ------
-    RegistrySchemaError
-        Unless `found`, the rows of the table ``schema_version``, is this release's one.
-    """
-    if found != [SCHEMA_VERSION]:
-        raise RegistrySchemaError(
-            f"Got a registry with schema version {found}, but expected [{SCHEMA_VERSION}]."
-        )
 
 
 def unknown_model(model: str) -> UnknownModelError:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from api.database.schema_version import check_schema_version
 from api.registry.registered_version import (
     RegisteredCatalog,
     RegisteredVersion,
-    check_schema_version,
     unknown_alias,
     unknown_model,
     unknown_version,

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKeyConstraint, TypeDecorator, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-__all__ = ["FeatureCatalogVersion", "Model", "ModelAlias", "ModelVersion", "SchemaVersion"]
+from api.database.column_types import UtcDateTime
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A timestamp that is aware and in UTC on both sides; SQLite alone would drop the zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Convert an aware datetime to UTC for storage."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Give a stored datetime its UTC zone back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class SchemaVersion(SQLModel, table=True):
-    """The one row that says which release made these tables."""
-
-    __tablename__ = "schema_version"
-
-    version: int = Field(primary_key=True)
+__all__ = ["FeatureCatalogVersion", "Model", "ModelAlias", "ModelVersion"]
 
 
 class Model(SQLModel, table=True):

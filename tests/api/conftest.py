@@ -43,7 +43,7 @@ def online_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_settings(folder: Path, online_store: Path, **changes: object) -> Settings:
     """Return settings for a service on files in `folder` that lives at `EVENT_TIME`."""
     values: dict[str, object] = {
-        "registry_url": f"sqlite:///{folder}/zeroskew.db",
+        "database_url": f"sqlite:///{folder}/zeroskew.db",
         "artifacts_dir": folder / "artifacts",
         "online_store": f"sqlite:///{online_store}",
         "clock": EVENT_TIME,

@@ -27,7 +27,7 @@ class Server:
     def __init__(self, folder: Path, online_store: Path, **settings: str) -> None:
         environment = {
             **os.environ,
-            "ZEROSKEW_REGISTRY_URL": f"sqlite:///{folder}/zeroskew.db",
+            "ZEROSKEW_DATABASE_URL": f"sqlite:///{folder}/zeroskew.db",
             "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
             "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
             "ZEROSKEW_CLOCK": "2013-10-01T12:00:00Z",

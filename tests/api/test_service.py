@@ -90,7 +90,7 @@ def test_a_registry_of_another_release_keeps_the_service_from_starting(
     tmp_path: Path, online_store: Path
 ) -> None:
     settings = make_settings(tmp_path, online_store)
-    ModelRegistry.open(settings.registry_url).close()
+    ModelRegistry.open(settings.database_url).close()
     with sqlite3.connect(tmp_path / "zeroskew.db") as connection:
         connection.execute("UPDATE schema_version SET version = 99")
     connection.close()

@@ -125,7 +125,7 @@ def test_a_model_that_is_refused_ends_the_service(tmp_path: Path, online_store: 
     next((tmp_path / "artifacts").rglob(manifest.model_file.sha256)).write_bytes(b"damaged")
     environment = {
         **os.environ,
-        "ZEROSKEW_REGISTRY_URL": f"sqlite:///{tmp_path}/zeroskew.db",
+        "ZEROSKEW_DATABASE_URL": f"sqlite:///{tmp_path}/zeroskew.db",
         "ZEROSKEW_ARTIFACTS_DIR": str(tmp_path / "artifacts"),
         "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
         "ZEROSKEW_PORT": "0",

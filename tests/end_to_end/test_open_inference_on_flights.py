@@ -26,7 +26,7 @@ N_INSTANCES = 900
 def client(flights: FlightsProject) -> Iterator[AppClient]:
     workspace = flights.workspace
     settings = Settings(
-        registry_url=workspace.registry_url,
+        database_url=workspace.database_url,
         artifacts_dir=workspace.artifacts_dir,
         online_store=f"sqlite:///{workspace.home / 'feast' / 'online.db'}",
         clock=CLOCK,

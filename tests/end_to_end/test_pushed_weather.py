@@ -40,7 +40,7 @@ def test_a_pushed_observation_reaches_the_next_prediction(
     settings = settings_of(
         flights.workspace.home,
         f"sqlite:///{tmp_path}/online.db",
-        registry_url=flights.workspace.registry_url,
+        database_url=flights.workspace.database_url,
         artifacts_dir=flights.workspace.artifacts_dir,
         clock=CLOCK,
     )

@@ -265,7 +265,7 @@ def test_ttl_is_the_same_online_and_offline_to_the_microsecond(
 def settings_of(flights: FlightsProject) -> Settings:
     home = flights.workspace.home
     return Settings(
-        registry_url=flights.workspace.registry_url,
+        database_url=flights.workspace.database_url,
         artifacts_dir=flights.workspace.artifacts_dir,
         online_store=f"sqlite:///{home / 'feast' / 'online.db'}",
         clock=CLOCK,

@@ -100,7 +100,7 @@ def publish_catalog(folder: Path, store: FeatureStore) -> FeatureCatalog:
 def settings_of(folder: Path, online_store: str, **changes: object) -> Settings:
     """Return settings for a service on the registry in `folder` that lives at `EVENT_TIME`."""
     values: dict[str, object] = {
-        "registry_url": f"sqlite:///{folder}/zeroskew.db",
+        "database_url": f"sqlite:///{folder}/zeroskew.db",
         "artifacts_dir": folder / "artifacts",
         "online_store": online_store,
         "online_store_timeout_sec": 5,

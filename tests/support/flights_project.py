@@ -72,7 +72,7 @@ class FlightsProject:
 
     def manifest(self, model: str) -> Manifest:
         """Return the manifest of a model's champion."""
-        registry = ModelRegistry.open(self.workspace.registry_url)
+        registry = ModelRegistry.open(self.workspace.database_url)
         version = registry.resolve_alias(model, "champion")
         registry.close()
         content = ArtifactStore(self.workspace.artifacts_dir).get(version.manifest_sha256)

@@ -75,7 +75,7 @@ def running_service(folder: Path, server: RedisServer) -> Iterator[int]:
         publish(folder, manifest, graph)
     port = free_port()
     environment = os.environ | {
-        "ZEROSKEW_REGISTRY_URL": f"sqlite:///{folder}/zeroskew.db",
+        "ZEROSKEW_DATABASE_URL": f"sqlite:///{folder}/zeroskew.db",
         "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
         "ZEROSKEW_ONLINE_STORE": server.url,
         "ZEROSKEW_CLOCK": EVENT_TIME.isoformat(),

@@ -203,7 +203,7 @@ def _services(folder: Path, url: str, n_workers: int) -> Iterator[list[str]]:
 def _start(folder: Path, url: str, port: int) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
-        "ZEROSKEW_REGISTRY_URL": f"sqlite:///{folder}/zeroskew.db",
+        "ZEROSKEW_DATABASE_URL": f"sqlite:///{folder}/zeroskew.db",
         "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
         "ZEROSKEW_ONLINE_STORE": url,
         "ZEROSKEW_CLOCK": CLOCK.isoformat(),

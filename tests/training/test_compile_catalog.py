@@ -106,7 +106,7 @@ def test_publishing_keeps_history_and_changes_nothing_without_a_change(tmp_path:
     (tmp_path / "repo" / "feature_store.yaml").write_text(REPO.format(home=tmp_path))
     workspace = Workspace(feature_repo=tmp_path / "repo", home=tmp_path)
     published = [publish_catalog(workspace) for _ in range(2)]
-    registry = ModelRegistry.open(workspace.registry_url)
+    registry = ModelRegistry.open(workspace.database_url)
     (row,) = registry.list_feature_catalogs()
     assert (row.project, published[0].views) == ("small", ())
     content = ArtifactStore(workspace.artifacts_dir).get(row.sha256)

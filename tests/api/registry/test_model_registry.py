@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
+from api.database.open_database import open_database
 from api.errors import (
     RegistrySchemaError,
     UnknownAliasError,
     UnknownModelError,
     UnknownVersionError,
 )
-from api.registry.database import open_database
 from api.registry.model_registry import ModelRegistry
 from api.registry.tables import ModelAlias
 

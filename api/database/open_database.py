@@ -1,4 +1,4 @@
-"""Opens the registry's database and refuses one whose tables this release does not know."""
+"""Opens the database and refuses one whose tables this release does not know."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, select
 
-from api.registry.registered_version import SCHEMA_VERSION, check_schema_version
-from api.registry.tables import SchemaVersion
+from api.database.schema_version import SCHEMA_VERSION, check_schema_version
 
 __all__ = ["BUSY_TIMEOUT_SEC", "open_database", "writing"]
 
@@ -20,6 +19,14 @@ BUSY_TIMEOUT_SEC: Final = 30.0
 """How long a publisher waits for another one."""
 
 _WRITE: Final = {"registry_write": True}
+
+
+class SchemaVersion(SQLModel, table=True):
+    """The one row that says which release made these tables."""
+
+    __tablename__ = "schema_version"
+
+    version: int = Field(primary_key=True)
 
 
 def open_database(url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> Engine:

@@ -1,0 +1,1 @@
+"""The one database: its connection, its column types and its migrations."""
