@@ -38,7 +38,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-_ONE_OF_BOTH: Final = {
+_ONE_OF_BOTH: Final[dict[str, Any]] = {
     "oneOf": [
         {
             "required": ["feature_service"],

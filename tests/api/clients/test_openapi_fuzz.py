@@ -17,7 +17,13 @@ def run_schemathesis(folder: Path, *options: str) -> str:
     """Run all its checks on a service of its own, and return what it prints."""
     programs = client_programs("schemathesis", SCHEMATHESIS)
     with run_whole_service(folder) as url:
-        command = [programs / "schemathesis", "--config-file", CONFIG, "run", "--no-color"]
+        command = [
+            str(programs / "schemathesis"),
+            "--config-file",
+            str(CONFIG),
+            "run",
+            "--no-color",
+        ]
         done = subprocess.run(
             [*command, f"{url}/openapi.json", "--checks", "all", "--no-shrink", *options],
             cwd=folder,
