@@ -12,7 +12,13 @@ from tests.support.feast_service import make_flights_store, publish_catalog, run
 from tests.support.manifests import make_manifest, publish, sum_graph
 from tests.support.online_stores import ViewSpec, make_store, write_rows
 
-__all__ = ["VIEWS", "publish_every_kind", "run_whole_service", "write_views"]
+__all__ = [
+    "VIEWS",
+    "publish_every_kind",
+    "run_whole_service",
+    "set_up_whole_service",
+    "write_views",
+]
 
 VIEWS = (
     ViewSpec(
@@ -51,13 +57,18 @@ def publish_every_kind(folder: Path) -> None:
     publish(folder, make_manifest(graph, model="delay_class", output=kinds), graph)
 
 
-@contextmanager
-def run_whole_service(folder: Path, **settings: str) -> Iterator[str]:
-    """Run a service with models of every kind and a feature catalog; yield its address."""
+def set_up_whole_service(folder: Path) -> Path:
+    """Publish models of every kind and a feature catalog; return the online store of both."""
     online = folder / "online.db"
     write_views(folder / "model_repo", online)
     publish_every_kind(folder)
     config = {"type": "sqlite", "path": str(online)}
     publish_catalog(folder, make_flights_store(folder / "feast_repo", config))
-    with run_service(folder, f"sqlite:///{online}", **settings) as url:
+    return online
+
+
+@contextmanager
+def run_whole_service(folder: Path) -> Iterator[str]:
+    """Run a service with models of every kind and a feature catalog; yield its address."""
+    with run_service(folder, f"sqlite:///{set_up_whole_service(folder)}") as url:
         yield url
