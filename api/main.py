@@ -26,7 +26,7 @@ from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.model_catalog import ModelCatalog
 from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
-from api.registry.artifact_store import ArtifactStore
+from api.registry.open_artifacts import open_artifacts
 from api.registry.open_registry import open_registry
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
@@ -109,7 +109,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings.database_url, busy_timeout_sec=settings.registry_timeout_sec
         )
         stack.callback(registry.close)
-        artifacts = ArtifactStore(settings.artifacts_dir, max_bytes=settings.max_model_bytes)
+        artifacts = open_artifacts(
+            settings.artifacts_dir,
+            cache=settings.artifacts_cache_dir,
+            max_bytes=settings.max_model_bytes,
+        )
         reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
         # A registry that is slow to answer must not keep threads from scoring.

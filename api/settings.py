@@ -41,6 +41,15 @@ _Origin = Annotated[
     str,
     StringConstraints(pattern=r"^(\*|https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?)$"),
 ]
+
+
+def _read_place(given: object) -> object:
+    return given if isinstance(given, str) and "://" in given else Path(str(given))
+
+
+_Place = Annotated[Path | str, BeforeValidator(_read_place)]
+_PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
 
 
@@ -58,8 +67,19 @@ class Settings(BaseSettings):
         "sqlite:///var/zeroskew.db",
         description="The database of registry, prediction log and labels, as SQLAlchemy URL.",
     )
-    artifacts_dir: Path = Field(
-        Path("var/artifacts"), description="The folder of model files and manifests."
+    artifacts_dir: _Place = Field(
+        Path("var/artifacts"),
+        description="The folder of model files and manifests, or an object store that fsspec "
+        "knows, such as `s3://bucket/models`.",
+    )
+    artifacts_cache_dir: Path = Field(
+        Path("var/artifacts_cache"),
+        description="Where files of an object store are kept once they were read.",
+    )
+    trusted_keys: _PublicKeys = Field(
+        (),
+        description="Ed25519 public keys in hexadecimal digits, with commas between them; where "
+        "there are some, a version that none of them signed is refused.",
     )
     online_store: str = Field(
         "sqlite:///var/feast/online.db",

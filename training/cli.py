@@ -24,6 +24,7 @@ from api.registry import ArtifactError, RegistrySchemaError
 from training.errors import SpecError, StepError, TrainingError
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.progress import Reporter
+from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
 __all__ = ["app", "digest_state", "main"]
@@ -46,6 +47,8 @@ console = Console()
 reporter = Reporter(console)
 
 DATA, TRAINING, SERVING = "Data", "Training", "Serving"
+
+add_signing_commands(app)
 
 ModelArgument = Annotated[
     list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")

@@ -94,7 +94,7 @@ def _check_attribute(attribute: Message, sizes: dict[str, int]) -> None:
             number = field.number
         elif field.id == _ATTRIBUTE_INTS:
             # Packed numbers take at least a byte each.
-            count += field.count if not field.content else len(field.content)
+            count += field.repeats if not field.content else len(field.content)
     sizes[name] = number or count
 
 

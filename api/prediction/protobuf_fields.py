@@ -26,13 +26,13 @@ class Field(NamedTuple):
     """One field, or several equal ones of numbers that stand side by side.
 
     ``content`` is a length-delimited field's, ``number`` the first value of a varint field.
-    ``count`` says how many fields it stands for.
+    ``repeats`` says how many fields it stands for.
     """
 
     id: int
     content: Message
     number: int = 0
-    count: int = 1
+    repeats: int = 1
 
 
 def read_fields(message: Message) -> Iterator[Field]:
@@ -66,7 +66,11 @@ def read_fields(message: Message) -> Iterator[Field]:
             raise IndexError(f"Got protobuf wire type {kind}.")
         if position > len(message):
             raise IndexError("Got a protobuf field that is cut off.")
-        if kind != _LENGTH_DELIMITED and message[begin] < 0x80 and _repeats(message, begin, position):
+        if (
+            kind != _LENGTH_DELIMITED
+            and message[begin] < 0x80
+            and _repeats(message, begin, position)
+        ):
             count, position = _skip_run(message, begin, kind)
         yield Field(tag >> 3, content, number, count)
 

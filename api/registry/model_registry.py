@@ -73,6 +73,7 @@ class ModelRegistry:
         model_sha256: str,
         created_by: str = "",
         reason: str = "",
+        signature: str | None = None,
     ) -> RegisteredVersion:
         """Register a version, or return the one that already has this manifest.
 
@@ -84,6 +85,8 @@ class ModelRegistry:
             Addresses of both files in the artefact store, which the caller has put there.
         created_by, reason
             Who published, and why; for the reader of the history.
+        signature
+            Ed25519 over the manifest's bytes, in hexadecimal digits.
 
         Returns
         -------
@@ -93,7 +96,9 @@ class ModelRegistry:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._register_once(model, manifest_sha256, model_sha256, created_by, reason)
+                return self._register_once(
+                    model, manifest_sha256, model_sha256, created_by, reason, signature
+                )
             except IntegrityError:
                 # Only databases that let two writers run side by side come here.
                 if attempt == _ATTEMPTS:
@@ -101,7 +106,13 @@ class ModelRegistry:
         raise AssertionError("unreachable")
 
     def _register_once(
-        self, model: str, manifest_sha256: str, model_sha256: str, created_by: str, reason: str
+        self,
+        model: str,
+        manifest_sha256: str,
+        model_sha256: str,
+        created_by: str,
+        reason: str,
+        signature: str | None,
     ) -> RegisteredVersion:
         now = datetime.now(UTC)
         with Session(self._writing) as session:
@@ -126,6 +137,7 @@ class ModelRegistry:
                 created_at=now,
                 created_by=created_by,
                 reason=reason,
+                signature=signature,
             )
             session.add(added)
             session.commit()

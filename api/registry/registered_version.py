@@ -35,6 +35,7 @@ class RegisteredVersion(BaseModel):
     created_at: datetime
     created_by: str
     reason: str
+    signature: str | None = None
 
 
 class RegisteredCatalog(BaseModel):

@@ -24,7 +24,7 @@ __all__ = ["SqliteRegistry"]
 # compares every answer with `ModelRegistry`, over the tables as SQLModel makes them.
 _COLUMNS: Final = (
     "SELECT v.model, v.version, v.manifest_sha256, v.model_sha256, v.created_at, v.created_by,"
-    " v.reason FROM model_version v"
+    " v.reason, v.signature FROM model_version v"
 )
 
 
@@ -132,7 +132,7 @@ def _require_model(connection: sqlite3.Connection, model: str) -> None:
 
 
 def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
-    model, version, manifest_sha256, model_sha256, created_at, created_by, reason = row
+    model, version, manifest_sha256, model_sha256, created_at, created_by, reason, signature = row
     return RegisteredVersion(
         model=model,
         version=version,
@@ -141,6 +141,7 @@ def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
         created_at=_read_time(created_at),
         created_by=created_by,
         reason=reason,
+        signature=signature,
     )
 
 

@@ -34,6 +34,7 @@ class ModelVersion(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     created_by: str
     reason: str
+    signature: str | None = Field(default=None, max_length=128)
 
 
 class ModelAlias(SQLModel, table=True):
