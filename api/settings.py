@@ -116,8 +116,13 @@ class Settings(BaseSettings):
     max_instances: PositiveInt = Field(1000, description="How many instances a request may have.")
     max_text_length: PositiveInt = Field(256, description="How long a text in an instance may be.")
     max_model_bytes: PositiveInt = Field(512 * _MIB, description="A larger model is refused.")
-    max_models_on_demand: PositiveInt = Field(
-        8, description="How many versions without an alias are kept loaded."
+    max_model_memory_bytes: PositiveInt = Field(
+        256 * _MIB,
+        description="How much memory loaded versions may take, by estimate, before the least "
+        "recently used makes room; what no alias and no rollout names goes first.",
+    )
+    registry_poll_sec: PositiveFloat = Field(
+        0.5, description="How often a process looks whether the registry has changed."
     )
     registry_timeout_sec: PositiveFloat = Field(
         1.0, description="How long a read of the registry waits for a publisher."

@@ -12,7 +12,9 @@ from sqlmodel import Session, col, select
 from api.database.open_database import BUSY_TIMEOUT_SEC, open_database, writing
 from api.registry.registered_version import (
     RegisteredCatalog,
+    RegisteredModel,
     RegisteredVersion,
+    RegistrySnapshot,
     unknown_alias,
     unknown_model,
     unknown_version,
@@ -242,6 +244,31 @@ class ModelRegistry:
                 now = datetime.now(UTC)
                 session.add(FeatureCatalogVersion(project=project, sha256=sha256, created_at=now))
                 session.commit()
+
+    def read_generation(self) -> int:
+        """Interim."""
+        import zlib
+
+        return zlib.crc32(str(self._models()).encode())
+
+    def read_snapshot(self) -> RegistrySnapshot:
+        """Interim."""
+        return RegistrySnapshot(generation=self.read_generation(), models=self._models())
+
+    def _models(self) -> tuple[RegisteredModel, ...]:
+        return tuple(
+            RegisteredModel(
+                name=name,
+                aliases=self.list_aliases(name),
+                rollout=None,
+                rollout_revision=0,
+                versions=tuple(self.list_versions(name)),
+            )
+            for name in self.list_models()
+        )
+
+    def record_refusal(self, model: str, version: int, reason: str) -> None:
+        """Interim."""
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
         """Return the newest feature catalog of each project, sorted by project."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from api.contract.rollout import Rollout
 from api.errors import (
     UnknownAliasError,
     UnknownModelError,
@@ -15,8 +16,10 @@ from api.errors import (
 
 __all__ = [
     "RegisteredCatalog",
+    "RegisteredModel",
     "RegisteredVersion",
     "RegistryReader",
+    "RegistrySnapshot",
     "unknown_alias",
     "unknown_model",
     "unknown_version",
@@ -36,6 +39,28 @@ class RegisteredVersion(BaseModel):
     created_by: str
     reason: str
     signature: str | None = None
+    state: str = "live"
+
+
+class RegisteredModel(BaseModel):
+    """One model as the registry has it: where its aliases point, its rollout, its versions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    aliases: dict[str, int]
+    rollout: Rollout | None
+    rollout_revision: int
+    versions: tuple[RegisteredVersion, ...]
+
+
+class RegistrySnapshot(BaseModel):
+    """All models at one moment, and the number of changes up to then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    generation: int
+    models: tuple[RegisteredModel, ...]
 
 
 class RegisteredCatalog(BaseModel):
@@ -98,6 +123,18 @@ class RegistryReader(Protocol):
         UnknownModelError, UnknownAliasError
             If there is no such model, or no such alias of it.
         """
+        ...
+
+    def read_generation(self) -> int:
+        """Return a number that every change of the registry raises."""
+        ...
+
+    def read_snapshot(self) -> RegistrySnapshot:
+        """Return all models in one consistent read."""
+        ...
+
+    def record_refusal(self, model: str, version: int, reason: str) -> None:
+        """Note that a version failed the load gate, and why."""
         ...
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:

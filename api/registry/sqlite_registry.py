@@ -12,7 +12,9 @@ from typing import Any, Final
 from api.database.schema_version import check_schema_version
 from api.registry.registered_version import (
     RegisteredCatalog,
+    RegisteredModel,
     RegisteredVersion,
+    RegistrySnapshot,
     unknown_alias,
     unknown_model,
     unknown_version,
@@ -99,6 +101,31 @@ class SqliteRegistry:
         if row is None:
             raise unknown_alias(model, alias)
         return _read_version(row)
+
+    def read_generation(self) -> int:
+        """Interim."""
+        import zlib
+
+        return zlib.crc32(str(self._models()).encode())
+
+    def read_snapshot(self) -> RegistrySnapshot:
+        """Interim."""
+        return RegistrySnapshot(generation=self.read_generation(), models=self._models())
+
+    def _models(self) -> tuple[RegisteredModel, ...]:
+        return tuple(
+            RegisteredModel(
+                name=name,
+                aliases=self.list_aliases(name),
+                rollout=None,
+                rollout_revision=0,
+                versions=tuple(self.list_versions(name)),
+            )
+            for name in self.list_models()
+        )
+
+    def record_refusal(self, model: str, version: int, reason: str) -> None:
+        """Interim."""
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
         """Return the newest feature catalog of each project; see `RegistryReader`."""
