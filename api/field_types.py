@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,6 +117,8 @@ def make_override_type(
     )
 
 
+# Made once for each type: a model has many features of few types, and loading one counts.
+@functools.cache
 def _override_type(value_type: str, limits: InstanceLimits) -> Any:
     float32 = Annotated[float, Field(allow_inf_nan=False, ge=-_MAX_FLOAT32, le=_MAX_FLOAT32)]
     return {
