@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 
 import onnx
 from onnx import TensorProto, helper
+from onnx.compose import add_prefix
 
 from api.registry.model_registry import ModelRegistry
+from tests.support.boosters import fit_booster
 from tests.support.manifests import CARRIERS, EXAMPLE, PLAN, make_manifest, publish, sum_graph
+from training.export_onnx import export_onnx
 
 MODEL: Final = "arrival_delay"
 _STEP: Final = 100.0
@@ -35,11 +38,22 @@ def expected_score(number: int) -> float:
     return _SUM + _carriers(number).index("UA") + _STEP * number
 
 
-def publish_number(folder: Path, number: int, *, alias: str | None = None) -> None:
-    """Publish version `number`, which must be the next one."""
+def many_trees() -> onnx.ModelProto:
+    """Return an ensemble of 300 trees, as large as a real model's."""
+    booster, _ = fit_booster(n_rows=3000, n_iterations=300, num_leaves=31, categorical=False)
+    return add_prefix(export_onnx(booster, n_columns=6), "trees_")
+
+
+def publish_number(
+    folder: Path, number: int, *, alias: str | None = None, trees: onnx.ModelProto | None = None
+) -> None:
+    """Publish version `number`, which must be the next one; `trees` make it large, no more."""
     model = onnx.load_from_string(sum_graph(6, 2))
     model.graph.node[-1].output[0] = "sums"
-    model.graph.node.append(helper.make_node("Add", ["sums", "number"], ["scores"]))
+    total = "sums"
+    if trees is not None:
+        total = _add_nothing(model, trees)
+    model.graph.node.append(helper.make_node("Add", [total, "number"], ["scores"]))
     model.graph.initializer.append(
         helper.make_tensor("number", TensorProto.DOUBLE, [], [_STEP * number])
     )
@@ -52,6 +66,19 @@ def publish_number(folder: Path, number: int, *, alias: str | None = None) -> No
     )
     manifest = make_manifest(graph, plan=PLAN.model_copy(update={"columns": columns}))
     assert publish(folder, manifest, graph, alias=alias) == number
+
+
+def _add_nothing(model: onnx.ModelProto, trees: onnx.ModelProto) -> str:
+    """Add 0 times the ensemble to the sums, and return the name of the result."""
+    del model.opset_import[:]
+    model.opset_import.extend(trees.opset_import)
+    model.graph.initializer.extend(trees.graph.initializer)
+    model.graph.initializer.append(helper.make_tensor("no", TensorProto.DOUBLE, [], [0.0]))
+    model.graph.node.append(helper.make_node("Identity", ["features"], ["trees_features"]))
+    model.graph.node.extend(trees.graph.node)
+    model.graph.node.append(helper.make_node("Mul", ["trees_scores", "no"], ["nothing"]))
+    model.graph.node.append(helper.make_node("Add", ["sums", "nothing"], ["same_sums"]))
+    return "same_sums"
 
 
 def point_to(folder: Path, number: int, alias: str = "champion") -> None:
