@@ -43,6 +43,11 @@ class ActiveModels:
         """Return the loaded models, sorted by name and version."""
         return self._loaded.list_loaded()
 
+    def serving(self) -> list[ActiveModel]:
+        """Return those of the loaded models that an alias or a rollout names."""
+        targets = self.table.list_targets()
+        return [model for model in self.loaded() if (model.name, model.version) in targets]
+
     def aliases(self) -> dict[tuple[str, str], int]:
         """Return the version that serves for each model and alias."""
         return {
