@@ -48,8 +48,6 @@ reporter = Reporter(console)
 
 DATA, TRAINING, SERVING = "Data", "Training", "Serving"
 
-add_signing_commands(app)
-
 ModelArgument = Annotated[
     list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")
 ]
@@ -251,6 +249,9 @@ def up(
     _print_first_request(specs[0])
     if serve_after:
         serve()
+
+
+add_signing_commands(app)
 
 
 def _load_specs(names: list[str] | None) -> list[ModelSpec]:

@@ -37,16 +37,21 @@ def answering_versions(url: str, n_connections: int = 12) -> set[int]:
     return versions
 
 
+def wait_for(url: str, number: int) -> None:
+    """Wait until no worker answers with another version."""
+    wait_until(lambda: answering_versions(url) == {number})
+
+
 def test_swaps_under_load_fail_no_request_and_mix_no_versions(
     server: WorkerServer, tmp_path: Path
 ) -> None:
     with NumberedCallers(server.url, rate=50) as callers:
         for number in range(2, N_VERSIONS + 1):
             publish_number(tmp_path, number, alias="champion")
-            wait_until(lambda number=number: answering_versions(server.url) == {number})
+            wait_for(server.url, number)
         # And back, to versions that are loaded still.
         point_to(tmp_path, 1)
-        wait_until(lambda: answering_versions(server.url) == {1})
+        wait_for(server.url, 1)
         time.sleep(0.2)
     assert not callers.answers.faults
     assert set(callers.answers.versions) == set(range(1, N_VERSIONS + 1))
