@@ -8,7 +8,7 @@ from api.errors import RegistrySchemaError
 
 __all__ = ["SCHEMA_VERSION", "check_schema_version"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The release of the tables."""
 
 

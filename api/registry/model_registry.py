@@ -5,21 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine, func, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from api.database.open_database import BUSY_TIMEOUT_SEC, open_database, writing
 from api.registry.registered_version import (
     RegisteredCatalog,
-    RegisteredModel,
     RegisteredVersion,
     RegistrySnapshot,
+    make_snapshot,
     unknown_alias,
     unknown_model,
     unknown_version,
 )
-from api.registry.tables import FeatureCatalogVersion, Model, ModelAlias, ModelVersion
+from api.registry.tables import (
+    FeatureCatalogVersion,
+    Model,
+    ModelAlias,
+    ModelVersion,
+    RegistryGeneration,
+)
 
 __all__ = ["ModelRegistry"]
 
@@ -44,6 +50,11 @@ class ModelRegistry:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = writing(engine)
+        # On PostgreSQL every statement would otherwise see a moment of its own.
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._reading = (
+            engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
     @classmethod
     def open(cls, url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> ModelRegistry:
@@ -142,6 +153,7 @@ class ModelRegistry:
                 signature=signature,
             )
             session.add(added)
+            _raise_generation(session)
             session.commit()
             return RegisteredVersion.model_validate(added)
 
@@ -158,6 +170,7 @@ class ModelRegistry:
             session.merge(
                 ModelAlias(model=model, alias=alias, version=version, updated_at=datetime.now(UTC))
             )
+            _raise_generation(session)
             session.commit()
 
     def list_models(self) -> list[str]:
@@ -246,29 +259,34 @@ class ModelRegistry:
                 session.commit()
 
     def read_generation(self) -> int:
-        """Interim."""
-        import zlib
-
-        return zlib.crc32(str(self._models()).encode())
+        """Return a number that every change of the registry raises."""
+        with Session(self._engine) as session:
+            return _read_generation(session)
 
     def read_snapshot(self) -> RegistrySnapshot:
-        """Interim."""
-        return RegistrySnapshot(generation=self.read_generation(), models=self._models())
-
-    def _models(self) -> tuple[RegisteredModel, ...]:
-        return tuple(
-            RegisteredModel(
-                name=name,
-                aliases=self.list_aliases(name),
-                rollout=None,
-                rollout_revision=0,
-                versions=tuple(self.list_versions(name)),
-            )
-            for name in self.list_models()
-        )
+        """Return all models in one consistent read."""
+        with Session(self._reading) as session:
+            generation = _read_generation(session)
+            names = session.exec(select(Model.name).order_by(col(Model.name))).all()
+            aliases: dict[str, dict[str, int]] = {name: {} for name in names}
+            for row in session.exec(select(ModelAlias).order_by(col(ModelAlias.alias))):
+                aliases[row.model][row.alias] = row.version
+            versions: dict[str, list[RegisteredVersion]] = {name: [] for name in names}
+            for found in session.exec(
+                select(ModelVersion).order_by(col(ModelVersion.version).desc())
+            ):
+                versions[found.model].append(RegisteredVersion.model_validate(found))
+        return make_snapshot(generation, aliases, versions)
 
     def record_refusal(self, model: str, version: int, reason: str) -> None:
-        """Interim."""
+        """Note that a version failed the load gate, and why; the first reason stays."""
+        with Session(self._writing) as session:
+            found = session.get(ModelVersion, (model, version))
+            if found is not None and found.refused_at is None:
+                found.refused_at, found.refused_reason = datetime.now(UTC), reason
+                session.add(found)
+                _raise_generation(session)
+                session.commit()
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
         """Return the newest feature catalog of each project, sorted by project."""
@@ -282,6 +300,17 @@ class ModelRegistry:
                 .order_by(FeatureCatalogVersion.project)
             ).all()
             return [RegisteredCatalog.model_validate(row) for row in rows]
+
+
+def _read_generation(session: Session) -> int:
+    found = session.get(RegistryGeneration, 1)
+    return 0 if found is None else found.number
+
+
+def _raise_generation(session: Session) -> None:
+    raised = update(RegistryGeneration).values(number=col(RegistryGeneration.number) + 1)
+    if session.execute(raised).rowcount == 0:  # type: ignore[attr-defined]  # of a CursorResult
+        session.add(RegistryGeneration(id=1, number=1))
 
 
 def _get_model(session: Session, model: str) -> Model:

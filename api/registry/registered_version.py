@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +21,7 @@ __all__ = [
     "RegisteredVersion",
     "RegistryReader",
     "RegistrySnapshot",
+    "make_snapshot",
     "unknown_alias",
     "unknown_model",
     "unknown_version",
@@ -39,7 +41,10 @@ class RegisteredVersion(BaseModel):
     created_by: str
     reason: str
     signature: str | None = None
-    state: str = "live"
+    refused_at: datetime | None = None
+    refused_reason: str | None = None
+    # What moves a version through its states is still to come; until then all are live.
+    state: Literal["staged", "live", "retired"] = "live"
 
 
 class RegisteredModel(BaseModel):
@@ -134,7 +139,10 @@ class RegistryReader(Protocol):
         ...
 
     def record_refusal(self, model: str, version: int, reason: str) -> None:
-        """Note that a version failed the load gate, and why."""
+        """Note that a version failed the load gate, and why; the first reason stays.
+
+        A version that the registry does not have is no fault.
+        """
         ...
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
@@ -144,6 +152,27 @@ class RegistryReader(Protocol):
     def close(self) -> None:
         """Close every connection."""
         ...
+
+
+def make_snapshot(
+    generation: int,
+    aliases: Mapping[str, dict[str, int]],
+    versions: Mapping[str, Sequence[RegisteredVersion]],
+) -> RegistrySnapshot:
+    """Return a snapshot from the aliases and the versions of each model."""
+    return RegistrySnapshot(
+        generation=generation,
+        models=tuple(
+            RegisteredModel(
+                name=name,
+                aliases=aliases[name],
+                rollout=None,
+                rollout_revision=0,
+                versions=tuple(versions[name]),
+            )
+            for name in versions
+        ),
+    )
 
 
 def unknown_model(model: str) -> UnknownModelError:

@@ -12,9 +12,9 @@ from typing import Any, Final
 from api.database.schema_version import check_schema_version
 from api.registry.registered_version import (
     RegisteredCatalog,
-    RegisteredModel,
     RegisteredVersion,
     RegistrySnapshot,
+    make_snapshot,
     unknown_alias,
     unknown_model,
     unknown_version,
@@ -24,10 +24,11 @@ __all__ = ["SqliteRegistry"]
 
 # The tables are defined in `api.registry.tables`, which this module must not import. A test
 # compares every answer with `ModelRegistry`, over the tables as SQLModel makes them.
-_COLUMNS: Final = (
-    "SELECT v.model, v.version, v.manifest_sha256, v.model_sha256, v.created_at, v.created_by,"
-    " v.reason, v.signature FROM model_version v"
+_NAMES: Final = (
+    *("model", "version", "manifest_sha256", "model_sha256", "created_at", "created_by"),
+    *("reason", "signature", "refused_at", "refused_reason"),
 )
+_COLUMNS: Final = f"SELECT {', '.join(f'v.{name}' for name in _NAMES)} FROM model_version v"  # noqa: S608 - constants
 
 
 class SqliteRegistry:
@@ -103,29 +104,37 @@ class SqliteRegistry:
         return _read_version(row)
 
     def read_generation(self) -> int:
-        """Interim."""
-        import zlib
-
-        return zlib.crc32(str(self._models()).encode())
+        """Return a number that every change raises; see `RegistryReader`."""
+        with self._snapshot() as connection:
+            return _read_generation(connection)
 
     def read_snapshot(self) -> RegistrySnapshot:
-        """Interim."""
-        return RegistrySnapshot(generation=self.read_generation(), models=self._models())
-
-    def _models(self) -> tuple[RegisteredModel, ...]:
-        return tuple(
-            RegisteredModel(
-                name=name,
-                aliases=self.list_aliases(name),
-                rollout=None,
-                rollout_revision=0,
-                versions=tuple(self.list_versions(name)),
-            )
-            for name in self.list_models()
-        )
+        """Return all models in one consistent read; see `RegistryReader`."""
+        with self._snapshot() as connection:
+            generation = _read_generation(connection)
+            names = [name for (name,) in connection.execute("SELECT name FROM model ORDER BY name")]
+            aliases: dict[str, dict[str, int]] = {name: {} for name in names}
+            for model, alias, version in connection.execute(
+                "SELECT model, alias, version FROM model_alias ORDER BY alias"
+            ):
+                aliases[model][alias] = version
+            versions: dict[str, list[RegisteredVersion]] = {name: [] for name in names}
+            for row in connection.execute(f"{_COLUMNS} ORDER BY v.version DESC"):
+                found = _read_version(row)
+                versions[found.model].append(found)
+        return make_snapshot(generation, aliases, versions)
 
     def record_refusal(self, model: str, version: int, reason: str) -> None:
-        """Interim."""
+        """Note that a version failed the load gate, and why; see `RegistryReader`."""
+        with self._snapshot("BEGIN IMMEDIATE") as connection:
+            noted = connection.execute(
+                "UPDATE model_version SET refused_at = ?, refused_reason = ?"
+                " WHERE model = ? AND version = ? AND refused_at IS NULL",
+                (_write_time(datetime.now(UTC)), reason, model, version),
+            )
+            if noted.rowcount:
+                connection.execute("UPDATE registry_generation SET number = number + 1")
+            connection.execute("COMMIT")
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
         """Return the newest feature catalog of each project; see `RegistryReader`."""
@@ -144,13 +153,18 @@ class SqliteRegistry:
         """Do nothing: no connection outlives its call."""
 
     @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+    def _snapshot(self, begin: str = "BEGIN") -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(
             self._uri, uri=True, timeout=self._busy_timeout_sec, isolation_level=None
         )
         with closing(connection):
-            connection.execute("BEGIN")
+            connection.execute(begin)
             yield connection
+
+
+def _read_generation(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT number FROM registry_generation").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _require_model(connection: sqlite3.Connection, model: str) -> None:
@@ -159,18 +173,17 @@ def _require_model(connection: sqlite3.Connection, model: str) -> None:
 
 
 def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
-    model, version, manifest_sha256, model_sha256, created_at, created_by, reason, signature = row
-    return RegisteredVersion(
-        model=model,
-        version=version,
-        manifest_sha256=manifest_sha256,
-        model_sha256=model_sha256,
-        created_at=_read_time(created_at),
-        created_by=created_by,
-        reason=reason,
-        signature=signature,
-    )
+    values = dict(zip(_NAMES, row, strict=True))
+    values["created_at"] = _read_time(values["created_at"])
+    if values["refused_at"] is not None:
+        values["refused_at"] = _read_time(values["refused_at"])
+    return RegisteredVersion(**values)
 
 
 def _read_time(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _write_time(moment: datetime) -> str:
+    """Return a time in UTC as SQLAlchemy writes it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from api.database.column_types import UtcDateTime
 
-__all__ = ["FeatureCatalogVersion", "Model", "ModelAlias", "ModelVersion"]
+__all__ = ["FeatureCatalogVersion", "Model", "ModelAlias", "ModelVersion", "RegistryGeneration"]
 
 
 class Model(SQLModel, table=True):
@@ -35,6 +35,8 @@ class ModelVersion(SQLModel, table=True):
     created_by: str
     reason: str
     signature: str | None = Field(default=None, max_length=128)
+    refused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    refused_reason: str | None = None
 
 
 class ModelAlias(SQLModel, table=True):
@@ -51,6 +53,15 @@ class ModelAlias(SQLModel, table=True):
     alias: str = Field(primary_key=True, max_length=63)
     version: int
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RegistryGeneration(SQLModel, table=True):
+    """One row: a counter that every change raises in its own transaction."""
+
+    __tablename__ = "registry_generation"
+
+    id: int = Field(primary_key=True)
+    number: int
 
 
 class FeatureCatalogVersion(SQLModel, table=True):

@@ -95,6 +95,10 @@ def test_a_champion_that_is_refused_leaves_the_earlier_one_serving(
         wait_until(lambda: any(one["event"] == "alias_not_followed" for one in events))
         assert ask(client) == 1
         assert ask(client, "/v1/models/arrival_delay/versions/2:predict") == 503
+        versions = client.get("/v1/models/arrival_delay").json()["versions"]
+        reasons = {one["version"]: one["refused_reason"] for one in versions}
+        assert "Got bytes with sha256" in reasons[2]
+        assert reasons[1] is None
         status = client.get("/v1/models/arrival_delay").json()["model_version_status"]
         assert {one["version"]: one["state"] for one in status} == {"1": "AVAILABLE", "2": "END"}
         publish_version(tmp_path, 3)

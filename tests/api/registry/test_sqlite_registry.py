@@ -26,6 +26,8 @@ CALLS: list[Callable[[RegistryReader], object]] = [
     lambda r: r.resolve_alias("delay", "champion"),
     lambda r: r.resolve_alias("delay", "challenger"),
     lambda r: r.list_feature_catalogs(),
+    lambda r: r.read_generation(),
+    lambda r: r.read_snapshot(),
 ]
 REFUSED: list[Callable[[RegistryReader], object]] = [
     lambda r: r.list_versions("nope"),
@@ -68,6 +70,33 @@ def test_both_ways_answer_alike(readers: Readers, call: Callable[[RegistryReader
     expected, answered = (call(reader) for reader in readers)
     assert answered == expected
     assert repr(answered) == repr(expected)  # time zones too
+
+
+def test_every_change_raises_the_generation(readers: Readers) -> None:
+    written, answering = readers
+    before = answering.read_generation()
+    written.set_alias("delay", "champion", 1)
+    written.register(model="fare", manifest_sha256="e" * 64, model_sha256="f" * 64)
+    assert answering.read_generation() == before + 2
+    snapshot = answering.read_snapshot()
+    assert snapshot.generation == before + 2
+    assert {model.name: model.aliases for model in snapshot.models} == {
+        "delay": {"challenger": 1, "champion": 1},
+        "fare": {},
+    }
+
+
+@pytest.mark.parametrize("recorder", [0, 1])
+def test_the_first_reason_of_a_refusal_stays(readers: Readers, recorder: int) -> None:
+    before = readers[0].read_generation()
+    readers[recorder].record_refusal("delay", 2, "Got a bad one.")
+    readers[1 - recorder].record_refusal("delay", 2, "Got another.")
+    readers[recorder].record_refusal("delay", 99, "Got none.")
+    assert [reader.read_generation() for reader in readers] == [before + 1] * 2
+    noted = [reader.get_version("delay", 2) for reader in readers]
+    assert noted[0] == noted[1]
+    assert noted[0].refused_reason == "Got a bad one."
+    assert noted[0].refused_at is not None
 
 
 @pytest.mark.parametrize("call", REFUSED)
