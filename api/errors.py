@@ -20,7 +20,12 @@
     │   │   ├── UnknownFeatureError
     │   │   ├── UnknownFeatureServiceError
     │   │   └── UnknownPushSourceError
-    │   └── FeatureCatalogMissingError
+    │   ├── FeatureCatalogMissingError
+    │   ├── UnknownRolloutError
+    │   └── VersionRetiredError      it was there, and is served no more
+    ├── RegistryConflictError        the registry's present state does not allow the change
+    │   └── RevisionConflictError    somebody else was faster
+    ├── ChangesForbiddenError        the registry is not changed over HTTP here
     ├── UnavailableError             it may work later, without a change of the request
     │   ├── OnlineStoreUnavailableError
     │   ├── OnlineValueError
@@ -49,6 +54,7 @@ __all__ = [
     "ArtifactStoreUnavailableError",
     "BodyTimeoutError",
     "BodyTooLargeError",
+    "ChangesForbiddenError",
     "DeadlineError",
     "FeatureCatalogMissingError",
     "FeatureCatalogRefusedError",
@@ -63,8 +69,10 @@ __all__ = [
     "OnlineStoreUnavailableError",
     "OnlineValueError",
     "OverloadedError",
+    "RegistryConflictError",
     "RegistrySchemaError",
     "RegistryUnavailableError",
+    "RevisionConflictError",
     "ScoreError",
     "ServiceError",
     "StaleFeatureError",
@@ -76,8 +84,10 @@ __all__ = [
     "UnknownFeatureViewError",
     "UnknownModelError",
     "UnknownPushSourceError",
+    "UnknownRolloutError",
     "UnknownVersionError",
     "UnsupportedMediaTypeError",
+    "VersionRetiredError",
 ]
 
 
@@ -219,6 +229,36 @@ class FeatureCatalogMissingError(NotFoundError):
     """No feature catalog is published that the service could answer from."""
 
     code = "feature_catalog_missing"
+
+
+class UnknownRolloutError(NotFoundError):
+    """The model has no rollout: its champion answers."""
+
+    code = "unknown_rollout"
+
+
+class VersionRetiredError(NotFoundError):
+    """The version is retired, and answers no more."""
+
+    code = "version_retired"
+
+
+class RegistryConflictError(ServiceError):
+    """What the registry holds at the moment does not allow the change."""
+
+    code = "registry_conflict"
+
+
+class RevisionConflictError(RegistryConflictError):
+    """What was to be changed has changed since the caller looked."""
+
+    code = "revision_conflict"
+
+
+class ChangesForbiddenError(ServiceError):
+    """The service is set up to let nobody change the registry over HTTP."""
+
+    code = "changes_forbidden"
 
 
 class UnavailableError(ServiceError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from api.contract.manifest import Column, FieldType, Manifest, RequestField, RequestInput
@@ -26,6 +26,8 @@ _TIMESTAMP: Final = (
     "such as 2013-10-01T10:17:00-04:00"
 )
 _MAX_FLOAT32: Final = float.fromhex("0x1.fffffep+127")
+_MAX_EXACT_FLOAT: Final = float(1 << 53)
+"""Up to here no two whole numbers are the same float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,22 @@ class InstanceLimits:
 
     max_instances: int
     max_text_length: int
+
+
+def _to_whole_number(given: Any) -> Any:
+    """Return 880 for 880.0, which JSON has no other type for and pandas writes beside a null."""
+    if type(given) is float and given.is_integer() and abs(given) <= _MAX_EXACT_FLOAT:
+        return int(given)
+    return given
+
+
+_SCHEMA_EXTRAS: Final[dict[FieldType, Any]] = {
+    FieldType.STRING: {"pattern": r"^[^\u0000]*$"},
+    FieldType.TIMESTAMP: {"format": "date-time"},
+}
+_WHOLE_NUMBER: Final = BeforeValidator(_to_whole_number)
+# What is beyond would be infinite in the model's float32 matrix.
+_NUMBER: Final = Annotated[float, Field(allow_inf_nan=False, ge=-_MAX_FLOAT32, le=_MAX_FLOAT32)]
 
 
 def make_field(field: RequestField, manifest: Manifest, limits: InstanceLimits) -> Any:
@@ -52,7 +70,7 @@ def make_field(field: RequestField, manifest: Manifest, limits: InstanceLimits) 
         title=field.name,
         description=field.description,
         examples=[field.example],
-        json_schema_extra={"format": "date-time"} if field.type is FieldType.TIMESTAMP else None,
+        json_schema_extra=_SCHEMA_EXTRAS.get(field.type) if field.choices is None else None,
     )
     return (kind | None if field.nullable else kind, described)
 
@@ -69,8 +87,8 @@ def _field_type(field: RequestField, manifest: Manifest, limits: InstanceLimits)
     bound = 1 << (31 if "INT32" in key_types else 63)
     return {
         FieldType.STRING: _text(limits),
-        FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1)],
-        FieldType.NUMBER: Annotated[float, Field(allow_inf_nan=False)],
+        FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1), _WHOLE_NUMBER],
+        FieldType.NUMBER: _NUMBER,
         FieldType.BOOLEAN: bool,
         FieldType.TIMESTAMP: Annotated[
             str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
@@ -120,12 +138,11 @@ def make_override_type(
 # Made once for each type: a model has many features of few types, and loading one counts.
 @functools.cache
 def _override_type(value_type: str, limits: InstanceLimits) -> Any:
-    float32 = Annotated[float, Field(allow_inf_nan=False, ge=-_MAX_FLOAT32, le=_MAX_FLOAT32)]
     return {
-        "INT32": Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1)],
-        "INT64": Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)],
-        "FLOAT": float32,
-        "DOUBLE": Annotated[float, Field(allow_inf_nan=False)],
+        "INT32": Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1), _WHOLE_NUMBER],
+        "INT64": Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1), _WHOLE_NUMBER],
+        "FLOAT": _NUMBER,
+        "DOUBLE": _NUMBER,
         "BOOL": bool,
         "UNIX_TIMESTAMP": Annotated[
             str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
@@ -135,7 +152,7 @@ def _override_type(value_type: str, limits: InstanceLimits) -> Any:
 
 def _text(limits: InstanceLimits) -> Any:
     without_nul = Field(
-        max_length=limits.max_text_length, json_schema_extra={"pattern": "^[^\\u0000]*$"}
+        max_length=limits.max_text_length, json_schema_extra=_SCHEMA_EXTRAS[FieldType.STRING]
     )
     return Annotated[str, without_nul, AfterValidator(_refuse_nul)]
 

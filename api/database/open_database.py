@@ -1,4 +1,4 @@
-"""Opens the database and refuses one whose tables this release does not know."""
+"""Opens the database, and refuses one whose tables are not this release's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError
-from sqlmodel import Field, Session, SQLModel, select
 
-from api.database.schema_version import SCHEMA_VERSION, check_schema_version
+from api.database.head_revision import check_revision
 
 __all__ = ["BUSY_TIMEOUT_SEC", "open_database", "writing"]
 
@@ -19,18 +17,13 @@ BUSY_TIMEOUT_SEC: Final = 30.0
 """How long a publisher waits for another one."""
 
 _WRITE: Final = {"registry_write": True}
+_VERSIONS: Final = table("alembic_version", column("version_num"))
 
 
-class SchemaVersion(SQLModel, table=True):
-    """The one row that says which release made these tables."""
-
-    __tablename__ = "schema_version"
-
-    version: int = Field(primary_key=True)
-
-
-def open_database(url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> Engine:
-    """Open the registry's database, making its folder and tables where there are none.
+def open_database(
+    url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC, check_tables: bool = True
+) -> Engine:
+    """Open the database, making its folder and tables where there are none.
 
     Parameters
     ----------
@@ -38,6 +31,8 @@ def open_database(url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> En
         A SQLAlchemy URL, for example ``sqlite:///var/zeroskew.db``.
     busy_timeout_sec
         How long a call waits for a lock of SQLite that another process holds.
+    check_tables
+        Whether to look at the tables at all; who migrates them does not.
 
     Returns
     -------
@@ -48,19 +43,23 @@ def open_database(url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> En
     Raises
     ------
     RegistrySchemaError
-        If the tables were made by a release that this one does not know.
+        If there are tables, and they are not this release's.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(url, pool_pre_ping=True)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed, pool_pre_ping=True)
     else:
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": busy_timeout_sec})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    if not check_tables:
+        return engine
     try:
-        _create_or_check_schema(engine)
+        _check_or_make_tables(engine)
     except BaseException:
         engine.dispose()
         raise
@@ -83,18 +82,18 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _create_or_check_schema(engine: Engine) -> None:
-    if not inspect(engine).has_table(SchemaVersion.__tablename__):
-        _create_schema(engine)
-    with Session(engine) as session:
-        check_schema_version(list(session.exec(select(SchemaVersion.version)).all()))
+def _check_or_make_tables(engine: Engine) -> None:
+    if not inspect(engine).get_table_names():
+        # Alembic is only imported where there is something to do.
+        from api.database.migrate_database import migrate_database
+
+        migrate_database(writing(engine))
+    check_revision(_read_revisions(engine))
 
 
-def _create_schema(engine: Engine) -> None:
-    try:
-        with writing(engine).begin() as connection:
-            SQLModel.metadata.create_all(connection)
-            connection.execute(SchemaVersion.__table__.insert().values(version=SCHEMA_VERSION))  # type: ignore[attr-defined]  # SQLModel does not declare it
-    except IntegrityError:
-        # Another process made the tables between our look and our write.
-        return
+def _read_revisions(engine: Engine) -> list[str]:
+    """Return the migrations' last step that the database has taken; empty where it has none."""
+    if not inspect(engine).has_table(_VERSIONS.name):
+        return []
+    with engine.connect() as connection:
+        return list(connection.scalars(select(_VERSIONS.c.version_num)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,12 +38,38 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+_ONE_OF_BOTH: Final[dict[str, Any]] = {
+    "oneOf": [
+        {
+            "required": ["feature_service"],
+            "properties": {"feature_service": {"type": "string"}, "features": {"maxItems": 0}},
+        },
+        {
+            "required": ["features"],
+            "properties": {"feature_service": {"type": "null"}, "features": {"minItems": 1}},
+        },
+    ]
+}
+
+
+_EACH_ONCE: Final[dict[str, Any]] = {
+    "uniqueItems": True,
+    "items": {"type": "string", "pattern": "^[^:]+:[^:]+$"},
+}
+
+
 class OnlineFeaturesRequest(_Body):
     """Which features, of which entities."""
 
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_BOTH)
+
     entities: Columns = Field(description=_ENTITIES)
     feature_service: str | None = None
-    features: list[str] = Field(default=[], description="`view:feature`, without a service.")
+    features: list[str] = Field(
+        default=[],
+        description="`view:feature`, each once, without a service.",
+        json_schema_extra=_EACH_ONCE,
+    )
     full_feature_names: bool = Field(
         default=False, description="Whether features are named `view__feature`."
     )
@@ -60,7 +86,11 @@ class PushRequest(_Frame):
     """Rows for every view that a push source feeds."""
 
     push_source_name: str
-    to: str = Field(default="online", description="`online`; the service writes nothing else.")
+    to: str = Field(
+        default="online",
+        description="`online`; the service writes nothing else.",
+        json_schema_extra={"enum": ["online"]},
+    )
 
 
 class WriteRequest(_Frame):

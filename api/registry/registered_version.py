@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.contract.rollout import Rollout
 from api.errors import (
@@ -16,12 +15,14 @@ from api.errors import (
 )
 
 __all__ = [
+    "RegisteredAlias",
     "RegisteredCatalog",
+    "RegisteredChange",
     "RegisteredModel",
+    "RegisteredRollout",
     "RegisteredVersion",
     "RegistryReader",
     "RegistrySnapshot",
-    "make_snapshot",
     "unknown_alias",
     "unknown_model",
     "unknown_version",
@@ -29,7 +30,12 @@ __all__ = [
 
 
 class RegisteredVersion(BaseModel):
-    """One immutable version: the sha256 of its manifest and of its model file."""
+    """One version: the sha256 of its manifest and of its model file, and how it stands.
+
+    ``state`` is ``staged`` until an alias or a rollout first points to it, then ``live``, and
+    ``retired`` when it is to answer no more. ``signature`` is Ed25519 over the manifest's bytes,
+    in hexadecimal digits.
+    """
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -41,10 +47,51 @@ class RegisteredVersion(BaseModel):
     created_by: str
     reason: str
     signature: str | None = None
-    refused_at: datetime | None = None
+    parent_version: int | None = Field(None, description="The version it is to follow.")
+    state: Literal["staged", "live", "retired"] = "staged"
+    deprecated_at: datetime | None = None
+    sunset_at: datetime | None = Field(None, description="When it is to be retired.")
+    refused_at: datetime | None = Field(None, description="When it last failed the load gate.")
     refused_reason: str | None = None
-    # What moves a version through its states is still to come; until then all are live.
-    state: Literal["staged", "live", "retired"] = "live"
+
+
+class RegisteredAlias(BaseModel):
+    """Where an alias points; ``revision`` is another after every move."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    model: str
+    alias: str
+    version: int
+    revision: int
+    updated_at: datetime
+
+
+class RegisteredRollout(BaseModel):
+    """A model's rollout; ``revision`` is another after every change."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    rollout: Rollout
+    revision: int
+    updated_at: datetime
+
+
+class RegisteredChange(BaseModel):
+    """One change of the registry: who made it, when and why, and what was there before."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    time: datetime
+    actor: str
+    reason: str
+    model: str
+    action: str
+    subject: str = Field(description="The alias or the version that it is about, or `rollout`.")
+    before: Any = None
+    after: Any = None
 
 
 class RegisteredModel(BaseModel):
@@ -60,7 +107,7 @@ class RegisteredModel(BaseModel):
 
 
 class RegistrySnapshot(BaseModel):
-    """All models at one moment, and the number of changes up to then."""
+    """All models at one moment, sorted by name, and the number of changes up to then."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -130,8 +177,18 @@ class RegistryReader(Protocol):
         """
         ...
 
+    def get_alias(self, model: str, alias: str) -> RegisteredAlias:
+        """Return where `alias` of `model` points, and its revision.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError
+            If there is no such model, or no such alias of it.
+        """
+        ...
+
     def read_generation(self) -> int:
-        """Return a number that every change of the registry raises."""
+        """Return a number that every change to what is served raises."""
         ...
 
     def read_snapshot(self) -> RegistrySnapshot:
@@ -139,10 +196,7 @@ class RegistryReader(Protocol):
         ...
 
     def record_refusal(self, model: str, version: int, reason: str) -> None:
-        """Note that a version failed the load gate, and why; the first reason stays.
-
-        A version that the registry does not have is no fault.
-        """
+        """Note that a version failed the load gate, and why; again the same changes nothing."""
         ...
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
@@ -152,27 +206,6 @@ class RegistryReader(Protocol):
     def close(self) -> None:
         """Close every connection."""
         ...
-
-
-def make_snapshot(
-    generation: int,
-    aliases: Mapping[str, dict[str, int]],
-    versions: Mapping[str, Sequence[RegisteredVersion]],
-) -> RegistrySnapshot:
-    """Return a snapshot from the aliases and the versions of each model."""
-    return RegistrySnapshot(
-        generation=generation,
-        models=tuple(
-            RegisteredModel(
-                name=name,
-                aliases=aliases[name],
-                rollout=None,
-                rollout_revision=0,
-                versions=tuple(versions[name]),
-            )
-            for name in versions
-        ),
-    )
 
 
 def unknown_model(model: str) -> UnknownModelError:

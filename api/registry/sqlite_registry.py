@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from api.database.schema_version import check_schema_version
+from api.contract.rollout import Rollout
+from api.database.head_revision import check_revision
 from api.registry.registered_version import (
+    RegisteredAlias,
     RegisteredCatalog,
+    RegisteredModel,
     RegisteredVersion,
     RegistrySnapshot,
-    make_snapshot,
     unknown_alias,
     unknown_model,
     unknown_version,
@@ -23,12 +26,13 @@ from api.registry.registered_version import (
 __all__ = ["SqliteRegistry"]
 
 # The tables are defined in `api.registry.tables`, which this module must not import. A test
-# compares every answer with `ModelRegistry`, over the tables as SQLModel makes them.
-_NAMES: Final = (
-    *("model", "version", "manifest_sha256", "model_sha256", "created_at", "created_by"),
-    *("reason", "signature", "refused_at", "refused_reason"),
+# compares every answer with `ModelRegistry`, over the tables as the migrations make them.
+_TIMES: Final = ("created_at", "deprecated_at", "sunset_at", "refused_at")
+_COLUMNS: Final = (
+    "model, version, manifest_sha256, model_sha256, created_by, reason, signature,"
+    f" parent_version, state, refused_reason, {', '.join(_TIMES)}"
 )
-_COLUMNS: Final = f"SELECT {', '.join(f'v.{name}' for name in _NAMES)} FROM model_version v"  # noqa: S608 - constants
+_VERSIONS: Final = f"SELECT {_COLUMNS} FROM model_version"  # noqa: S608 - constants
 
 
 class SqliteRegistry:
@@ -56,8 +60,8 @@ class SqliteRegistry:
         self._uri = f"{path.absolute().as_uri()}?mode=rw"
         self._busy_timeout_sec = busy_timeout_sec
         with self._snapshot() as connection:
-            rows = connection.execute("SELECT version FROM schema_version").fetchall()
-        check_schema_version([version for (version,) in rows])
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        check_revision([revision for (revision,) in rows])
 
     def list_models(self) -> list[str]:
         """Return the names of all models, sorted."""
@@ -68,72 +72,84 @@ class SqliteRegistry:
         """Return all versions of `model`, the newest first; see `RegistryReader`."""
         with self._snapshot() as connection:
             _require_model(connection, model)
-            rows = connection.execute(
-                f"{_COLUMNS} WHERE v.model = ? ORDER BY v.version DESC", (model,)
-            )
-            return [_read_version(row) for row in rows]
+            return _list_versions(connection, model)
 
     def list_aliases(self, model: str) -> dict[str, int]:
         """Return the version of each alias of `model`, sorted by alias; see `RegistryReader`."""
         with self._snapshot() as connection:
             _require_model(connection, model)
-            query = "SELECT alias, version FROM model_alias WHERE model = ? ORDER BY alias"
-            return dict(connection.execute(query, (model,)).fetchall())
+            return _list_aliases(connection, model)
 
     def get_version(self, model: str, version: int) -> RegisteredVersion:
         """Return one version of `model`; see `RegistryReader`."""
         with self._snapshot() as connection:
             _require_model(connection, model)
-            query = f"{_COLUMNS} WHERE v.model = ? AND v.version = ?"
-            row = connection.execute(query, (model, version)).fetchone()
+            row = connection.execute(
+                f"{_VERSIONS} WHERE model = ? AND version = ?", (model, version)
+            ).fetchone()
         if row is None:
             raise unknown_version(model, version)
         return _read_version(row)
 
-    def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
-        """Return the version of `model` that `alias` points to; see `RegistryReader`."""
+    def get_alias(self, model: str, alias: str) -> RegisteredAlias:
+        """Return where `alias` of `model` points; see `RegistryReader`."""
         with self._snapshot() as connection:
             _require_model(connection, model)
-            query = (
-                f"{_COLUMNS} JOIN model_alias a ON a.model = v.model AND a.version = v.version"
-                " WHERE a.model = ? AND a.alias = ?"
-            )
-            row = connection.execute(query, (model, alias)).fetchone()
+            row = connection.execute(
+                "SELECT version, revision, updated_at FROM model_alias"
+                " WHERE model = ? AND alias = ?",
+                (model, alias),
+            ).fetchone()
         if row is None:
             raise unknown_alias(model, alias)
-        return _read_version(row)
+        version, revision, updated_at = row
+        return RegisteredAlias(
+            model=model,
+            alias=alias,
+            version=version,
+            revision=revision,
+            updated_at=_read_time(updated_at),
+        )
+
+    def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
+        """Return the version of `model` that `alias` points to; see `RegistryReader`."""
+        return self.get_version(model, self.get_alias(model, alias).version)
 
     def read_generation(self) -> int:
-        """Return a number that every change raises; see `RegistryReader`."""
+        """Return a number that every change to what is served raises."""
         with self._snapshot() as connection:
             return _read_generation(connection)
 
     def read_snapshot(self) -> RegistrySnapshot:
-        """Return all models in one consistent read; see `RegistryReader`."""
+        """Return all models in one consistent read."""
         with self._snapshot() as connection:
-            generation = _read_generation(connection)
-            names = [name for (name,) in connection.execute("SELECT name FROM model ORDER BY name")]
-            aliases: dict[str, dict[str, int]] = {name: {} for name in names}
-            for model, alias, version in connection.execute(
-                "SELECT model, alias, version FROM model_alias ORDER BY alias"
-            ):
-                aliases[model][alias] = version
-            versions: dict[str, list[RegisteredVersion]] = {name: [] for name in names}
-            for row in connection.execute(f"{_COLUMNS} ORDER BY v.version DESC"):
-                found = _read_version(row)
-                versions[found.model].append(found)
-        return make_snapshot(generation, aliases, versions)
+            names = connection.execute("SELECT name FROM model ORDER BY name").fetchall()
+            return RegistrySnapshot(
+                generation=_read_generation(connection),
+                models=tuple(_read_model(connection, name) for (name,) in names),
+            )
 
     def record_refusal(self, model: str, version: int, reason: str) -> None:
         """Note that a version failed the load gate, and why; see `RegistryReader`."""
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
         with self._snapshot("BEGIN IMMEDIATE") as connection:
-            noted = connection.execute(
+            row = connection.execute(
+                "SELECT refused_reason FROM model_version WHERE model = ? AND version = ?",
+                (model, version),
+            ).fetchone()
+            if row is None or row[0] == reason:
+                return
+            connection.execute(
                 "UPDATE model_version SET refused_at = ?, refused_reason = ?"
-                " WHERE model = ? AND version = ? AND refused_at IS NULL",
-                (_write_time(datetime.now(UTC)), reason, model, version),
+                " WHERE model = ? AND version = ?",
+                (now, reason, model, version),
             )
-            if noted.rowcount:
-                connection.execute("UPDATE registry_generation SET number = number + 1")
+            connection.execute(
+                "INSERT INTO registry_change"
+                " (time, actor, reason, model, action, subject, before)"
+                " VALUES (?, 'service', ?, ?, 'refuse', ?, ?)",
+                (now, reason, model, str(version), json.dumps({"refused_reason": row[0]})),
+            )
             connection.execute("COMMIT")
 
     def list_feature_catalogs(self) -> list[RegisteredCatalog]:
@@ -162,28 +178,45 @@ class SqliteRegistry:
             yield connection
 
 
-def _read_generation(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT number FROM registry_generation").fetchone()
-    return 0 if row is None else int(row[0])
-
-
 def _require_model(connection: sqlite3.Connection, model: str) -> None:
     if connection.execute("SELECT 1 FROM model WHERE name = ?", (model,)).fetchone() is None:
         raise unknown_model(model)
 
 
+def _list_versions(connection: sqlite3.Connection, model: str) -> list[RegisteredVersion]:
+    rows = connection.execute(f"{_VERSIONS} WHERE model = ? ORDER BY version DESC", (model,))
+    return [_read_version(row) for row in rows]
+
+
+def _list_aliases(connection: sqlite3.Connection, model: str) -> dict[str, int]:
+    query = "SELECT alias, version FROM model_alias WHERE model = ? ORDER BY alias"
+    return dict(connection.execute(query, (model,)).fetchall())
+
+
+def _read_generation(connection: sqlite3.Connection) -> int:
+    (generation,) = connection.execute("SELECT value FROM registry_generation").fetchone()
+    return int(generation)
+
+
+def _read_model(connection: sqlite3.Connection, name: str) -> RegisteredModel:
+    stored = connection.execute(
+        "SELECT document, revision FROM model_rollout WHERE model = ?", (name,)
+    ).fetchone()
+    document, revision = stored or (None, 0)
+    return RegisteredModel(
+        name=name,
+        aliases=_list_aliases(connection, name),
+        rollout=None if document is None else Rollout.model_validate_json(document),
+        rollout_revision=revision,
+        versions=tuple(_list_versions(connection, name)),
+    )
+
+
 def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
-    values = dict(zip(_NAMES, row, strict=True))
-    values["created_at"] = _read_time(values["created_at"])
-    if values["refused_at"] is not None:
-        values["refused_at"] = _read_time(values["refused_at"])
-    return RegisteredVersion(**values)
+    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    times = {name: _read_time(fields[name]) for name in _TIMES if fields[name] is not None}
+    return RegisteredVersion(**(fields | times))
 
 
 def _read_time(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def _write_time(moment: datetime) -> str:
-    """Return a time in UTC as SQLAlchemy writes it."""
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"

@@ -1,4 +1,4 @@
-"""The registry's tables: models, their immutable versions, aliases that move, and catalogs."""
+"""The registry's tables: models, their immutable versions, what moves, and what moved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from sqlmodel import Field, SQLModel
 
 from api.database.column_types import UtcDateTime
 
-__all__ = ["FeatureCatalogVersion", "Model", "ModelAlias", "ModelVersion", "RegistryGeneration"]
+__all__ = [
+    "FeatureCatalogVersion",
+    "Model",
+    "ModelAlias",
+    "ModelRollout",
+    "ModelVersion",
+    "RegistryChange",
+    "RegistryGeneration",
+]
 
 
 class Model(SQLModel, table=True):
@@ -22,19 +30,23 @@ class Model(SQLModel, table=True):
 
 
 class ModelVersion(SQLModel, table=True):
-    """One immutable version: the sha256 of its manifest and of its model file."""
+    """One version: its files, which never change, and its state, which does."""
 
     __tablename__ = "model_version"
     __table_args__ = (UniqueConstraint("model", "manifest_sha256"),)
 
     model: str = Field(primary_key=True, foreign_key="model.name")
-    version: int = Field(primary_key=True, ge=1)
+    version: int = Field(primary_key=True, ge=1, sa_column_kwargs={"autoincrement": False})
     manifest_sha256: str = Field(max_length=64)
     model_sha256: str = Field(max_length=64)
+    signature: str | None = None
+    parent_version: int | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
     created_by: str
     reason: str
-    signature: str | None = Field(default=None, max_length=128)
+    state: str = Field(default="staged", max_length=16)
+    deprecated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    sunset_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     refused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     refused_reason: str | None = None
 
@@ -52,16 +64,44 @@ class ModelAlias(SQLModel, table=True):
     model: str = Field(primary_key=True)
     alias: str = Field(primary_key=True, max_length=63)
     version: int
+    revision: int
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class ModelRollout(SQLModel, table=True):
+    """A model's rollout, as the JSON of `api.contract.rollout.Rollout`."""
+
+    __tablename__ = "model_rollout"
+
+    model: str = Field(primary_key=True, foreign_key="model.name")
+    document: str
+    revision: int
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RegistryChange(SQLModel, table=True):
+    """One change: who made it, when and why, and what was there before and after, as JSON."""
+
+    __tablename__ = "registry_change"
+
+    number: int | None = Field(default=None, primary_key=True)
+    time: datetime = Field(sa_type=UtcDateTime)
+    actor: str
+    reason: str
+    model: str = Field(index=True)
+    action: str
+    subject: str
+    before: str | None = None
+    after: str | None = None
+
+
 class RegistryGeneration(SQLModel, table=True):
-    """One row: a counter that every change raises in its own transaction."""
+    """The one row that counts changes; whoever changes anything raises it first."""
 
     __tablename__ = "registry_generation"
 
-    id: int = Field(primary_key=True)
-    number: int
+    id: int = Field(default=1, primary_key=True)
+    value: int
 
 
 class FeatureCatalogVersion(SQLModel, table=True):

@@ -14,6 +14,9 @@ __all__ = ["AliasName", "ModelName", "VersionNumber", "check_alias", "check_mode
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+# Described and not validated: a name that nothing can have is not found, as one that nothing has.
+_NAME_SCHEMA: Final = {"pattern": f"^{_NAME.pattern}$"}
+_VERSION_SCHEMA: Final = {"pattern": f"^{_VERSION.pattern}$"}
 
 
 class _NameConvertor(StringConvertor):
@@ -24,9 +27,14 @@ class _NameConvertor(StringConvertor):
 
 register_url_convertor("name", _NameConvertor())
 
-ModelName = Annotated[str, Path(description="The model's name.")]
-AliasName = Annotated[str, Path(description="An alias of the model, such as `champion`.")]
-VersionNumber = Annotated[str, Path(description="A version of the model: 1, 2, …")]
+ModelName = Annotated[str, Path(description="The model's name.", json_schema_extra=_NAME_SCHEMA)]
+AliasName = Annotated[
+    str,
+    Path(description="An alias of the model, such as `champion`.", json_schema_extra=_NAME_SCHEMA),
+]
+VersionNumber = Annotated[
+    str, Path(description="A version of the model: 1, 2, …", json_schema_extra=_VERSION_SCHEMA)
+]
 
 
 def check_model(model: str) -> str:

@@ -106,7 +106,7 @@ async def write_to_online_store(request: Request) -> Response:
     return _JsonResponse((await resources.feast.pushes.write(given)).model_dump_json())
 
 
-@router.get("/health", summary="Is a feature catalog in force?")
+@router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
 async def health(request: Request) -> Response:
     """Answer 200 without a body when the other addresses under `/feast` can be used."""
     try:

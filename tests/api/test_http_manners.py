@@ -187,10 +187,12 @@ def test_log_lines_carry_the_callers_trace(published: Path, online_store: Path) 
     assert [line.get("trace_id") for line in finished] == [TRACE, None, None, None]
 
 
-def test_the_id_of_a_failure_is_in_the_log(published: Path, online_store: Path) -> None:
-    server = Server(published, online_store)
+def test_the_id_of_a_failure_is_in_the_log(tmp_path: Path, online_store: Path) -> None:
+    graph = sum_graph(6, 2, output="exponential")
+    publish(tmp_path, make_manifest(graph), graph)
+    server = Server(tmp_path, online_store)
     with httpx.Client(base_url=server.url) as client:
-        body = {"instances": [EXAMPLE | {"distance": 1e300}]}
+        body = {"instances": [EXAMPLE | {"distance": 1e6}]}
         response = client.post(PREDICT, json=body)
         assert response.status_code == 500
     server.stop()

@@ -13,21 +13,34 @@ import pytest
 
 from tests.api.test_server import Server
 from tests.support.inference_requests import entity_inputs
-from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.manifests import EXAMPLE
 from tests.support.poison import Poison, poison_bodies, poison_paths
+from tests.support.whole_service import set_up_whole_service
 
+KNOWN_AT = "2013-10-01T11:00:00Z"
 GOOD: dict[str, dict[str, Any]] = {
     "/v1/models/arrival_delay:predict": {"instances": [EXAMPLE]},
     "/v2/models/arrival_delay/infer": {"inputs": entity_inputs([EXAMPLE])},
+    "/feast/get-online-features": {
+        "entities": {"carrier": ["UA", "AA"], "gate_number": [4, 5]},
+        "features": ["carrier_stats:mean", "gate:walk"],
+    },
+    "/feast/push": {
+        "push_source_name": "gate_push",
+        "df": {"known_at": [KNOWN_AT], "gate_number": [4], "walk": [120], "wait": [2.5]},
+    },
+    "/feast/write-to-online-store": {
+        "feature_view_name": "gate",
+        "df": {"gate_number": [4], "walk": [120], "known_at": [KNOWN_AT]},
+    },
 }
 MAX_GROWTH_KB = 40_000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, online_store: Path) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("poison")
-    graph = sum_graph(6, 2)
-    publish(folder, make_manifest(graph), graph)
+    online_store = set_up_whole_service(folder)
     limits = {"ZEROSKEW_MAX_BODY_BYTES": "1000000", "ZEROSKEW_BODY_TIMEOUT_SEC": "1"}
     running = Server(folder, online_store, **limits)
     yield running

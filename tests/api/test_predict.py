@@ -2,12 +2,15 @@
 
 import math
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.main import create_app
+from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
-from tests.support.manifests import EXAMPLE
+from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 
 # The graph adds up every input that is not NaN. For the example: share 0.125, mean_delay 2.5,
 # size "big" 1, flights 3, carrier "UA" 0, distance 1400.5; the departure 14:17 UTC; not abroad.
@@ -113,14 +116,20 @@ def test_the_ends_of_the_calendar_are_scored_or_refused_but_never_fail(client: A
     assert last == pytest.approx(1407.125 + 2_932_897 * 86_400 + 86_340, abs=1e-4)
 
 
-def test_a_number_beyond_float32_is_an_infinity_as_in_training(client: AppClient) -> None:
-    answer = predict(client, {"distance": -1e300}, path="is_late")
-    assert answer["predictions"] == [{"probability": 0.0, "label": False}]
+def test_whole_numbers_may_be_written_as_floats(client: AppClient) -> None:
+    plain = predict(client, {"seats": 100}, {"seats": -(2**53)})
+    floats = predict(client, {"seats": 100.0}, {"seats": -float(2**53)})
+    assert floats["predictions"] == plain["predictions"]
 
 
-def test_a_score_that_is_not_finite_fails_without_naming_the_cause(client: AppClient) -> None:
-    response = client.post(
-        "/v1/models/arrival_delay:predict", json={"instances": [EXAMPLE | {"distance": 1e300}]}
-    )
+def test_a_score_that_is_not_finite_fails_without_naming_the_cause(
+    tmp_path: Path, online_store: Path
+) -> None:
+    graph = sum_graph(6, 2, output="exponential")
+    publish(tmp_path, make_manifest(graph), graph)
+    with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        response = client.post(
+            "/v1/models/arrival_delay:predict", json={"instances": [EXAMPLE | {"distance": 1e6}]}
+        )
     assert response.status_code == 500
     assert response.json()["code"] == "non_finite_score"

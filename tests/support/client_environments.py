@@ -12,12 +12,13 @@ from typing import Final
 
 from benchmarks.environments import install
 
-__all__ = ["KSERVE", "MLSERVER", "TRITON", "client_programs"]
+__all__ = ["KSERVE", "MLSERVER", "SCHEMATHESIS", "TRITON", "client_programs"]
 
 HOME: Final = Path(__file__).parents[2] / "var" / "clients"
 KSERVE: Final = ("kserve==0.21.0",)
 TRITON: Final = ("tritonclient[http]==2.73.0",)
 MLSERVER: Final = ("mlserver==1.7.1",)
+SCHEMATHESIS: Final = ("schemathesis==4.32.5",)
 
 
 def client_programs(name: str, packages: tuple[str, ...]) -> Path:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -125,10 +126,13 @@ def run_service(folder: Path, online_store: str, **settings: str) -> Iterator[st
         text=True,
     )
     try:
-        yield _read_address(process)
+        address = _read_address(process)
+        # A service whose log nobody reads stops when the pipe is full.
+        threading.Thread(target=process.communicate, daemon=True).start()
+        yield address
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.wait(timeout=30)
 
 
 def _read_address(process: subprocess.Popen[str]) -> str:

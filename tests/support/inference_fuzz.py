@@ -14,6 +14,7 @@ from api.field_types import InstanceLimits
 from api.open_inference.infer_request import read_infer_request
 from api.open_inference.model_interface import Interface, ModelInterface
 from api.schemas import ModelSchema
+from tests.support.broken_documents import break_bytes, break_member
 from tests.support.inference_requests import HEADER, entity_inputs, to_binary
 from tests.support.manifests import EXAMPLE, make_manifest, sum_graph
 
@@ -43,18 +44,12 @@ def _whole_requests() -> list[tuple[dict[str, Any], bytes]]:
     return requests
 
 
-_NUMBERS: Final = st.sampled_from([-1, 0, 1, 2, 3, 6, 12, 24, 48, 255, 2**31, 2**63, 2**70, 1e308])
 _NAMES: Final = st.sampled_from(
     [
         *("BYTES", "BOOL", "INT8", "INT64", "UINT32", "FP16", "FP32", "FP64", "carrier", "dest"),
         *("features", "request", "value", "scores", "name", "data", "shape", "parameters", "id"),
         *("binary_data_size", "binary_data", "shared_memory_region", "2013-10-01T00:00:00Z", "\0"),
     ]
-)
-_VALUES: Final = st.recursive(
-    st.none() | st.booleans() | _NUMBERS | _NAMES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=2),
-    max_leaves=4,
 )
 
 
@@ -68,48 +63,17 @@ def broken_requests(draw: st.DrawFn) -> tuple[bytes, str | None]:
     for _ in range(draw(st.integers(0, 3))):
         match draw(st.sampled_from(["member"] * 4 + ["blob"] * 3 + ["header", "text"])):
             case "member":
-                _break_member(draw, request)
+                break_member(draw, request, _NAMES)
             case "blob":
-                blob = _break_bytes(draw, blob)
+                blob = break_bytes(draw, blob)
             case "header":
                 header_moves = draw(st.integers(-9, 9) | st.just(2**40))
             case _:
                 text_is_broken = True
     text = json.dumps(request).encode()
     if text_is_broken:
-        text = _break_bytes(draw, text)
+        text = break_bytes(draw, text)
     return text + blob, str(len(text) + header_moves) if blob or header_moves else None
-
-
-def _break_member(draw: st.DrawFn, request: dict[str, Any]) -> None:
-    """Set, take out or double one member somewhere in `request`."""
-    place: Any = request
-    while isinstance(place, dict | list) and place:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        key = draw(st.sampled_from(keys))
-        inner = place[key]
-        if isinstance(inner, dict | list) and inner and draw(st.integers(0, 3)):
-            place = inner
-            continue
-        match draw(st.sampled_from(["set", "set", "set", "take out", "double"])):
-            case "set":
-                place[key] = draw(_VALUES)
-            case "take out":
-                del place[key]
-            case _ if isinstance(place, list):
-                place.append(copy.deepcopy(inner))
-            case _:
-                place[draw(_NAMES)] = copy.deepcopy(inner)
-        return
-
-
-def _break_bytes(draw: st.DrawFn, content: bytes) -> bytes:
-    """Replace, take out or insert some bytes somewhere."""
-    at = draw(st.integers(0, len(content)))
-    n_lost = draw(st.integers(0, 9))
-    pieces = [b"", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", bytes(4), b"\xc3", b"1e999", b"\\ud8"]
-    piece = draw(st.sampled_from(pieces) | st.binary(min_size=n_lost, max_size=n_lost))
-    return content[:at] + piece + content[at + n_lost :]
 
 
 def read_or_refuse(body: bytes, header: str | None) -> bool:

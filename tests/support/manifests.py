@@ -131,7 +131,8 @@ PLAN = FeaturePlan(
 def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> bytes:
     """Return a graph whose score is the sum of all inputs that are not NaN.
 
-    ``probability`` is its sigmoid, ``probabilities`` that of both classes.
+    ``exponential`` is its exponential, ``probability`` its sigmoid, ``probabilities`` that of
+    both classes.
     """
     nodes = [
         helper.make_node("Cast", ["features"], ["wide"], to=TensorProto.DOUBLE),
@@ -155,6 +156,8 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
     ]
     if output == "value":
         nodes.append(helper.make_node("Identity", [total], ["scores"]))
+    elif output == "exponential":
+        nodes.append(helper.make_node("Exp", [total], ["scores"]))
     elif output == "probability":
         nodes.append(helper.make_node("Sigmoid", [total], ["scores"]))
     else:

@@ -110,7 +110,9 @@ def test_a_catalog_published_again_makes_no_history(tmp_path: Path) -> None:
 
 def test_the_database_itself_refuses_an_alias_to_nowhere(tmp_path: Path) -> None:
     engine = open_database(database_url(tmp_path))
-    nowhere = ModelAlias(model="delay", alias="champion", version=9, updated_at=datetime.now(UTC))
+    nowhere = ModelAlias(
+        model="delay", alias="champion", version=9, revision=1, updated_at=datetime.now(UTC)
+    )
     with Session(engine) as session:
         session.add(nowhere)
         with pytest.raises(IntegrityError):
@@ -121,9 +123,9 @@ def test_the_database_itself_refuses_an_alias_to_nowhere(tmp_path: Path) -> None
 def test_a_registry_of_another_release_is_refused(tmp_path: Path) -> None:
     ModelRegistry.open(database_url(tmp_path)).close()
     with sqlite3.connect(tmp_path / "registry/zeroskew.db") as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
+        connection.execute("UPDATE alembic_version SET version_num = '9999_later'")
     connection.close()
-    with pytest.raises(RegistrySchemaError, match=r"Got .*\[99\], but expected"):
+    with pytest.raises(RegistrySchemaError, match=r"Got .*9999_later.*, but expected"):
         ModelRegistry.open(database_url(tmp_path))
 
 
