@@ -32,6 +32,7 @@
     │   ├── StaleFeatureError
     │   ├── DeadlineError            the answer took longer than a request may
     │   ├── RegistryUnavailableError
+    │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
     ├── NotSupportedError            the service as it is set up never does this
@@ -50,6 +51,7 @@ from typing import ClassVar
 
 __all__ = [
     "ArtifactError",
+    "ArtifactStoreUnavailableError",
     "BodyTimeoutError",
     "BodyTooLargeError",
     "ChangesForbiddenError",
@@ -307,6 +309,12 @@ class RegistryUnavailableError(UnavailableError):
     """The registry cannot be read."""
 
     code = "registry_unavailable"
+
+
+class ArtifactStoreUnavailableError(UnavailableError):
+    """The object store of model files does not answer."""
+
+    code = "artifact_store_unavailable"
 
 
 class ModelRefusedError(UnavailableError):

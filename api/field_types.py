@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,6 +135,8 @@ def make_override_type(
     )
 
 
+# Made once for each type: a model has many features of few types, and loading one counts.
+@functools.cache
 def _override_type(value_type: str, limits: InstanceLimits) -> Any:
     return {
         "INT32": Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1), _WHOLE_NUMBER],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
@@ -23,11 +24,15 @@ from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
+from api.prediction.loaded_models import LoadedModels
 from api.prediction.model_catalog import ModelCatalog
 from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
+from api.prediction.registry_follower import RegistryFollower
 from api.registry.artifact_store import ArtifactStore
+from api.registry.open_artifacts import open_artifacts
 from api.registry.open_registry import open_registry
+from api.registry.registered_version import RegistryReader
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
@@ -109,7 +114,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings.database_url, busy_timeout_sec=settings.registry_timeout_sec
         )
         stack.callback(registry.close)
-        artifacts = ArtifactStore(settings.artifacts_dir, max_bytes=settings.max_model_bytes)
+        artifacts = open_artifacts(
+            settings.artifacts_dir,
+            cache=settings.artifacts_cache_dir,
+            max_bytes=settings.max_model_bytes,
+        )
         reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
         # A registry that is slow to answer must not keep threads from scoring.
@@ -117,14 +126,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             _open_executor(stack, "registry"), failures=registry.failures
         )
         scoring_executor = _open_executor(stack, "scoring")
-        active_models = ActiveModels(
-            registry=registry,
-            artifacts=artifacts,
-            executor=registry_executor,
-            limits=InstanceLimits(settings.max_instances, settings.max_text_length),
-            max_on_demand=settings.max_models_on_demand,
+        loaded, follower = _open_models(
+            settings,
+            registry,
+            artifacts,
+            registry_executor,
+            # What is loaded does not wait for a registry that hangs.
+            RegistryExecutor(_open_executor(stack, "loading"), failures=registry.failures),
         )
-        await active_models.load_aliased()
+        await follower.start()
         app.state.gate.open()
         stack.callback(app.state.gate.close)
         clock = _make_clock(settings)
@@ -148,7 +158,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings=settings,
             catalog=ModelCatalog(registry=registry, artifacts=artifacts),
             registry_executor=registry_executor,
-            models=active_models,
+            models=ActiveModels(follower=follower, loaded=loaded),
             predictor=Predictor(
                 reader=reader,
                 clock=clock,
@@ -158,7 +168,34 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             reader=reader,
             feast=feast,
         )
+        following = asyncio.create_task(follower.follow())
+        stack.callback(following.cancel)
         yield
+
+
+def _open_models(
+    settings: Settings,
+    registry: RegistryReader,
+    artifacts: ArtifactStore,
+    registry_executor: RegistryExecutor,
+    loading_executor: RegistryExecutor,
+) -> tuple[LoadedModels, RegistryFollower]:
+    loaded = LoadedModels(
+        registry=registry,
+        artifacts=artifacts,
+        executor=loading_executor,
+        limits=InstanceLimits(settings.max_instances, settings.max_text_length),
+        trusted_keys=settings.trusted_keys,
+        max_bytes=settings.max_model_memory_bytes,
+    )
+    follower = RegistryFollower(
+        registry=registry,
+        executor=registry_executor,
+        loaded=loaded,
+        poll_sec=settings.registry_poll_sec,
+        timeout_sec=2 * settings.registry_timeout_sec,
+    )
+    return loaded, follower
 
 
 def _open_executor(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -142,7 +144,8 @@ class ModelSchema:
     manifest
         The version's manifest.
     version
-        Its number, which tells its types from another version's on the documentation page.
+        Its number, which tells its types from another version's on the documentation page;
+        versions that take the same requests share the type that was made for the first.
     limits
         Bounds that the service sets for every model.
 
@@ -156,8 +159,8 @@ class ModelSchema:
     def __init__(self, manifest: Manifest, version: int, limits: InstanceLimits) -> None:
         title = "".join(part.capitalize() for part in manifest.model.split("_")) + f"V{version}"
         self._n_fields = len(manifest.request)
-        self._override_type = make_override_type(title, manifest, limits)
-        self.request_type = _make_request_type(title, manifest, limits, self._override_type)
+        self._types = _share_request_types(title, manifest, limits)
+        self.request_type = self._types.request
         self.response_type = _make_response_type(title, manifest.output)
         self._field_names = [field.name for field in manifest.request]
         self._limits = limits
@@ -202,7 +205,7 @@ class ModelSchema:
         instances = request.instances
         rows = [tuple(vars(instance).values()) for instance in instances]
         overrides: Overrides = ()
-        if self._override_type is not None:
+        if self._types.overrides is not None:
             if any(row[-1] is not None for row in rows):
                 overrides = [_read_overrides(row[-1]) for row in rows]
             rows = [row[:-1] for row in rows]
@@ -294,6 +297,33 @@ def _require_distinct(pairs: Sequence[tuple[str, Any]], pointer: str) -> None:
         repeated = next(name for name in names if names.count(name) > 1)
         found = FieldError(json_pointer(pointer, repeated), "a repeated name", "it once")
         raise InvalidInstancesError(found.message, (found,))
+
+
+@dataclass(frozen=True, eq=False)
+class _RequestTypes:
+    """The type of a request, and that of what an instance may override."""
+
+    request: type[BaseModel]
+    overrides: type[BaseModel] | None
+
+
+# Making the types is half of the work in Python when a version is loaded, and most of what the
+# garbage collector has to look through afterwards. A model that was trained anew takes the same
+# requests as before.
+_request_types: WeakValueDictionary[tuple[str, InstanceLimits], _RequestTypes] = (
+    WeakValueDictionary()
+)
+_IN_REQUESTS: Final = {"model", "description", "request", "plan", "example"}
+
+
+def _share_request_types(title: str, manifest: Manifest, limits: InstanceLimits) -> _RequestTypes:
+    key = (manifest.model_dump_json(include=_IN_REQUESTS), limits)
+    types = _request_types.get(key)
+    if types is None:
+        overrides = make_override_type(title, manifest, limits)
+        request = _make_request_type(title, manifest, limits, overrides)
+        types = _request_types[key] = _RequestTypes(request, overrides)
+    return types
 
 
 def _make_request_type(

@@ -41,6 +41,15 @@ _Origin = Annotated[
     str,
     StringConstraints(pattern=r"^(\*|https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?)$"),
 ]
+
+
+def _read_place(given: object) -> object:
+    return given if isinstance(given, str) and "://" in given else Path(str(given))
+
+
+_Place = Annotated[Path | str, BeforeValidator(_read_place)]
+_PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
 
 
@@ -58,8 +67,19 @@ class Settings(BaseSettings):
         "sqlite:///var/zeroskew.db",
         description="The database of registry, prediction log and labels, as SQLAlchemy URL.",
     )
-    artifacts_dir: Path = Field(
-        Path("var/artifacts"), description="The folder of model files and manifests."
+    artifacts_dir: _Place = Field(
+        Path("var/artifacts"),
+        description="The folder of model files and manifests, or an object store that fsspec "
+        "knows, such as `s3://bucket/models`.",
+    )
+    artifacts_cache_dir: Path = Field(
+        Path("var/artifacts_cache"),
+        description="Where files of an object store are kept once they were read.",
+    )
+    trusted_keys: _PublicKeys = Field(
+        (),
+        description="Ed25519 public keys in hexadecimal digits, with commas between them; where "
+        "there are some, a version that none of them signed is refused.",
     )
     online_store: str = Field(
         "sqlite:///var/feast/online.db",
@@ -96,8 +116,13 @@ class Settings(BaseSettings):
     max_instances: PositiveInt = Field(1000, description="How many instances a request may have.")
     max_text_length: PositiveInt = Field(256, description="How long a text in an instance may be.")
     max_model_bytes: PositiveInt = Field(512 * _MIB, description="A larger model is refused.")
-    max_models_on_demand: PositiveInt = Field(
-        8, description="How many versions without an alias are kept loaded."
+    max_model_memory_bytes: PositiveInt = Field(
+        256 * _MIB,
+        description="How much memory loaded versions may take, by estimate, before the least "
+        "recently used makes room; what no alias and no rollout names goes first.",
+    )
+    registry_poll_sec: PositiveFloat = Field(
+        0.5, description="How often a process looks whether the registry has changed."
     )
     registry_timeout_sec: PositiveFloat = Field(
         1.0, description="How long a read of the registry waits for a publisher."

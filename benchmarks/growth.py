@@ -86,7 +86,7 @@ class ManyModels(Ours):
         shutil.rmtree(artifacts_dir, ignore_errors=True)
         (self.folder / "registry.db").unlink(missing_ok=True)
         project = self.context.project
-        source = ArtifactStore(project.flights.workspace.artifacts_dir)
+        source = project.flights.workspace.open_artifacts()
         content = source.get(project.manifest.model_file.sha256)
         registry = ModelRegistry.open(database_url)
         for number in range(self.n_models):

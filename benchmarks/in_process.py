@@ -25,7 +25,6 @@ import redis
 
 from api.prediction.feature_plan import CompiledPlan
 from api.prediction.model_session import ModelSession
-from api.registry.artifact_store import ArtifactStore
 from api.schemas import RequestRow
 from benchmarks.apps.sdk_scorer import SdkScorer
 from benchmarks.bench_project import BenchProject
@@ -119,7 +118,7 @@ def hash_commands(plan: CompiledPlan, rows: Sequence[RequestRow]) -> list[tuple[
 
 def model_runs(project: BenchProject, reader: OurRead, requests: Requests) -> dict[str, Reads]:
     """Return the bare run of the model on matrices that are there already."""
-    artifacts = ArtifactStore(project.flights.workspace.artifacts_dir)
+    artifacts = project.flights.workspace.open_artifacts()
     session = ModelSession(
         artifacts.get(project.manifest.model_file.sha256),
         n_features=reader.plan.n_columns,

@@ -24,6 +24,7 @@ from api.registry import ArtifactError, RegistrySchemaError
 from training.errors import SpecError, StepError, TrainingError
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.progress import Reporter
+from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
 __all__ = ["app", "digest_state", "main"]
@@ -248,6 +249,9 @@ def up(
     _print_first_request(specs[0])
     if serve_after:
         serve()
+
+
+add_signing_commands(app)
 
 
 def _load_specs(names: list[str] | None) -> list[ModelSpec]:

@@ -14,7 +14,6 @@ from api.contract.feature_catalog import (
     SourceColumns,
     UnservedView,
 )
-from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from training.errors import PlanError
 from training.stored_views import plan_stored_view
@@ -36,7 +35,7 @@ def publish_catalog(workspace: Workspace) -> FeatureCatalog:
     catalog = compile_catalog(workspace.open_feature_store())
     registry = ModelRegistry.open(workspace.database_url)
     try:
-        sha256 = ArtifactStore(workspace.artifacts_dir).put(catalog.model_dump_json().encode())
+        sha256 = workspace.open_artifacts().put(catalog.model_dump_json().encode())
         registry.add_feature_catalog(project=catalog.project, sha256=sha256)
     finally:
         registry.close()

@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.manifest import Manifest
-from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
@@ -184,11 +183,12 @@ def publish(
         return publish_model(
             manifest,
             model_file,
-            artifacts=ArtifactStore(workspace.artifacts_dir),
+            artifacts=workspace.open_artifacts(),
             registry=registry,
             alias=alias,
             created_by=getuser(),
             reason=reason,
+            signing_key=workspace.signing_key_file,
         )
     finally:
         registry.close()

@@ -82,20 +82,29 @@ def publish_model(
     alias: str | None = "champion",
     created_by: str = "",
     reason: str = "",
+    signing_key: Path | None = None,
 ) -> Published:
     """Store both files, register the version and point ``alias`` to it.
 
     Files come first: a version in the registry always has its files. Publishing the same
-    manifest again gives the version it already has.
+    manifest again gives the version it already has. With the file of a ``signing_key`` the
+    registry keeps a signature over the manifest's bytes.
     """
     model_sha256 = artifacts.put(model_file)
-    manifest_sha256 = artifacts.put(manifest.model_dump_json(indent=2).encode())
+    content = manifest.model_dump_json(indent=2).encode()
+    manifest_sha256 = artifacts.put(content)
+    signature = None
+    if signing_key is not None:
+        from training.signing import sign_manifest  # Few sign, and its import takes its time.
+
+        signature = sign_manifest(content, signing_key)
     row = registry.register(
         model=manifest.model,
         manifest_sha256=manifest_sha256,
         model_sha256=model_sha256,
         created_by=created_by,
         reason=reason,
+        signature=signature,
     )
     if alias is not None:
         registry.set_alias(manifest.model, alias, row.version)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.registry.artifact_store import ArtifactStore
+from api.registry.open_artifacts import open_artifacts
 from training.errors import StepError
 
 __all__ = ["Workspace"]
@@ -30,7 +32,18 @@ class Workspace(BaseSettings):
     database_url: str = Field(
         default_factory=lambda given: f"sqlite:///{given['home'] / 'zeroskew.db'}"
     )
-    artifacts_dir: Path = Field(default_factory=lambda given: given["home"] / "artifacts")
+    artifacts_dir: Path | str = Field(default_factory=lambda given: given["home"] / "artifacts")
+
+    signing_key_file: Path | None = None
+
+    @field_validator("artifacts_dir")
+    @classmethod
+    def _read_place(cls, given: Path | str) -> Path | str:
+        return given if "://" in str(given) else Path(given)
+
+    def open_artifacts(self) -> ArtifactStore:
+        """Open the folder or the object store of model files."""
+        return open_artifacts(self.artifacts_dir, cache=self.home / "artifacts_cache")
 
     @property
     def lake(self) -> Path:

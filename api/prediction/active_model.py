@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from api.contract.manifest import Manifest, Output
-from api.errors import ArtifactError, ModelRefusedError, ServiceError
+from api.errors import (
+    ArtifactError,
+    ArtifactStoreUnavailableError,
+    ModelRefusedError,
+    ServiceError,
+)
 from api.field_types import InstanceLimits
 from api.prediction.feature_plan import CompiledPlan
+from api.prediction.manifest_signature import check_signature
 from api.prediction.model_session import ModelSession
 from api.registry.artifact_store import ArtifactStore
 from api.registry.registered_version import RegisteredVersion
@@ -37,17 +44,24 @@ class ActiveModel:
         return self.manifest.model
 
 
-def read_manifest(registered: RegisteredVersion, artifacts: ArtifactStore) -> Manifest:
+def read_manifest(
+    registered: RegisteredVersion, artifacts: ArtifactStore, trusted_keys: Sequence[str] = ()
+) -> Manifest:
     """Read and check the manifest of a registered version, without loading its graph.
+
+    With `trusted_keys`, one of them must have signed it.
 
     Raises
     ------
     ModelRefusedError
-        If it is missing, damaged, of another format, or another model's.
+        If it is missing, damaged, unsigned, of another format, or another model's.
     """
     try:
-        manifest = Manifest.model_validate_json(artifacts.get(registered.manifest_sha256))
-    except ArtifactError as error:
+        content = artifacts.get(registered.manifest_sha256)
+        if trusted_keys:
+            check_signature(content, registered.signature, trusted_keys)
+        manifest = Manifest.model_validate_json(content)
+    except (ArtifactError, ModelRefusedError) as error:
         raise ModelRefusedError(f"{_title(registered)}: manifest: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -69,21 +83,26 @@ def read_manifest(registered: RegisteredVersion, artifacts: ArtifactStore) -> Ma
 
 
 def load_model(
-    registered: RegisteredVersion, artifacts: ArtifactStore, limits: InstanceLimits
+    registered: RegisteredVersion,
+    artifacts: ArtifactStore,
+    limits: InstanceLimits,
+    trusted_keys: Sequence[str] = (),
 ) -> ActiveModel:
     """Load a registered version and prove that it is what was published.
 
-    In this order: sizes and sha256 of both files, the manifest's shape, the plan against
-    itself and the request fields, every golden entity key, the manifest's example, the
-    graph's inputs and output against the plan, and every golden row equal to the bit, alone
-    and among the others.
+    In this order: sizes and sha256 of both files, the manifest's signature where keys are
+    trusted, its shape, the plan against itself and the request fields, every golden entity key,
+    the manifest's example, the graph's contents, its inputs and output against the plan, and
+    every golden row equal to the bit, alone and among the others.
 
     Raises
     ------
     ModelRefusedError
         If any of it does not hold; the message begins with the model and its version.
+    ArtifactStoreUnavailableError
+        If the files cannot be had now, which says nothing about them.
     """
-    manifest = read_manifest(registered, artifacts)
+    manifest = read_manifest(registered, artifacts, trusted_keys)
     try:
         plan = CompiledPlan(manifest.request, manifest.plan)
         plan.check_golden_keys(manifest.golden_keys)
@@ -99,6 +118,8 @@ def load_model(
             content, n_features=plan.n_columns, n_request_inputs=plan.n_request_inputs
         )
         _check_golden_rows(manifest, plan, session)
+    except ArtifactStoreUnavailableError:
+        raise
     except ServiceError as error:
         raise ModelRefusedError(f"{_title(registered)}: {error}") from error
     return ActiveModel(registered.version, manifest, plan, schema, session)

@@ -1,87 +1,60 @@
-"""Which models are loaded, and the way from an address to one of them.
-
-What has an alias when the service starts stays loaded. Anything else that the registry
-knows is loaded when it is first asked for, so a publish needs no restart, and the least
-recently used of those make room.
-"""
+"""The way from an address to the model that answers it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from typing import Final
-
-import structlog
-
 from api.errors import ModelRefusedError
-from api.field_types import InstanceLimits
-from api.prediction.active_model import ActiveModel, load_model
-from api.registry.artifact_store import ArtifactStore
-from api.registry.registered_version import RegistryReader
-from api.registry.registry_executor import RegistryExecutor
+from api.prediction.active_model import ActiveModel
+from api.prediction.loaded_models import LoadedModels
+from api.prediction.registry_follower import RegistryFollower
+from api.prediction.serving_table import ServingTable
 
 __all__ = ["ActiveModels"]
 
-_log: Final = structlog.get_logger(__name__)
-
 
 class ActiveModels:
-    """The loaded models, by version and by alias.
+    """The models that are served, by version and by alias.
+
+    A request asks once, and keeps what it was given to its end: whatever moves meanwhile, one
+    version answers it.
 
     Parameters
     ----------
-    registry, artifacts
-        Where versions and their files are found.
-    executor
-        Runs the look-ups and the loading beside the event loop.
-    limits
-        What the service accepts from a request, whatever the model.
-    max_on_demand
-        How many versions without an alias at start are kept loaded.
+    follower
+        Keeps the table of what is served.
+    loaded
+        Keeps the versions themselves.
     """
 
-    def __init__(
-        self,
-        *,
-        registry: RegistryReader,
-        artifacts: ArtifactStore,
-        executor: RegistryExecutor,
-        limits: InstanceLimits,
-        max_on_demand: int,
-    ) -> None:
-        self._registry = registry
-        self._artifacts = artifacts
-        self._executor = executor
-        self._limits = limits
-        self._max_on_demand = max_on_demand
-        self._pinned: dict[tuple[str, int], ActiveModel] = {}
-        self._on_demand: OrderedDict[tuple[str, int], ActiveModel] = OrderedDict()
-        self._aliases: dict[tuple[str, str], int] = {}
-        self._loading = asyncio.Lock()
+    def __init__(self, *, follower: RegistryFollower, loaded: LoadedModels) -> None:
+        self._follower = follower
+        self._loaded = loaded
 
-    async def load_aliased(self) -> None:
-        """Load every version that an alias points to.
+    @property
+    def table(self) -> ServingTable:
+        """What is served at this moment."""
+        return self._follower.table
 
-        Raises
-        ------
-        ModelRefusedError
-            If one fails the load gate: the service does not start on it.
-        """
-        for model in await self._executor.run(self._registry.list_models):
-            aliases = await self._executor.run(self._registry.list_aliases, model)
-            for alias, version in aliases.items():
-                self._aliases[model, alias] = version
-                if (model, version) not in self._pinned:
-                    self._pinned[model, version] = await self._load(model, version)
+    @property
+    def registry_away_sec(self) -> float:
+        """For how long the registry could not be read; 0 while it can."""
+        return self._follower.registry_away_sec
 
     def loaded(self) -> list[ActiveModel]:
         """Return the loaded models, sorted by name and version."""
-        models = [*self._pinned.values(), *self._on_demand.values()]
-        return sorted(models, key=lambda model: (model.name, model.version))
+        return self._loaded.list_loaded()
+
+    def serving(self) -> list[ActiveModel]:
+        """Return those of the loaded models that an alias or a rollout names."""
+        targets = self.table.list_targets()
+        return [model for model in self.loaded() if (model.name, model.version) in targets]
 
     def aliases(self) -> dict[tuple[str, str], int]:
-        """Return the version of each model and alias that is known so far."""
-        return dict(self._aliases)
+        """Return the version that serves for each model and alias."""
+        return {
+            (name, alias): version
+            for name, served in self.table.models.items()
+            for alias, version in served.aliases.items()
+        }
 
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.
@@ -90,52 +63,39 @@ class ActiveModels:
         ------
         UnknownModelError, UnknownVersionError
             If the registry has no such model or version.
-        ModelRefusedError, RegistryUnavailableError
-            If it fails the load gate, or the registry cannot be read.
+        ModelRefusedError, ArtifactStoreUnavailableError, RegistryUnavailableError
+            If it fails the load gate, or its files or the registry cannot be read.
         """
-        found = self._find(model, version)
+        found = self._loaded.find(model, version)
         if found is not None:
             return found
-        async with self._loading:
-            found = self._find(model, version)
-            if found is None:
-                found = self._on_demand[model, version] = await self._load(model, version)
-                while len(self._on_demand) > self._max_on_demand:
-                    self._on_demand.popitem(last=False)
-            return found
+        served = self.table.models.get(model)
+        if served is None or version not in served.versions:
+            await self._follower.catch_up()
+        return await self._loaded.get(self.table.get_version(model, version))
 
     async def by_alias(self, model: str, alias: str) -> ActiveModel:
-        """Return the version that `alias` points to, loading it where it is not loaded yet.
-
-        An alias points where it pointed when it was first seen; following it as it moves is
-        not done yet.
+        """Return the version that serves under an alias, loading it where it is not loaded.
 
         Raises
         ------
         UnknownModelError, UnknownAliasError
             If the registry has no such model or alias.
-        ModelRefusedError, RegistryUnavailableError
-            If it fails the load gate, or the registry cannot be read.
+        ModelRefusedError, ArtifactStoreUnavailableError, RegistryUnavailableError
+            If it fails the load gate, and no other version serves for it, or its files or the
+            registry cannot be read.
         """
-        version = self._aliases.get((model, alias))
+        version = self.table.find_alias(model, alias)
         if version is None:
-            version = (await self._executor.run(self._registry.resolve_alias, model, alias)).version
-            self._aliases[model, alias] = version
-        return await self.by_version(model, version)
-
-    def _find(self, model: str, version: int) -> ActiveModel | None:
-        found = self._pinned.get((model, version))
-        if found is None and (found := self._on_demand.get((model, version))) is not None:
-            self._on_demand.move_to_end((model, version))
-        return found
-
-    async def _load(self, model: str, version: int) -> ActiveModel:
-        log = _log.bind(model=model, version=version)
-        registered = await self._executor.run(self._registry.get_version, model, version)
+            await self._follower.catch_up()
+        elif (found := self._loaded.find(model, version)) is not None:
+            return found
+        registered = self.table.get_alias(model, alias)
         try:
-            loaded = await self._executor.run(load_model, registered, self._artifacts, self._limits)
-        except ModelRefusedError as error:
-            log.error("model_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
-            raise
-        log.info("model_loaded", inline_rows=loaded.session.inline_rows)
-        return loaded
+            return await self._loaded.get(registered)
+        except ModelRefusedError:
+            await self._follower.settle(model)
+            other = self.table.get_alias(model, alias)
+            if other == registered:
+                raise
+            return await self._loaded.get(other)

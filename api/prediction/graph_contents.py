@@ -6,36 +6,21 @@ needs; their numbers are those of ``onnx.proto`` (https://github.com/onnx/onnx).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 from api.errors import ModelRefusedError
+from api.prediction.graph_operators import ALLOWED_OPERATORS, TREE_OPERATORS
+from api.prediction.protobuf_fields import Message, read_fields
 
 __all__ = ["check_graph_contents"]
 
-_Message: TypeAlias = memoryview
-
-_DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-_RANDOM: Final = frozenset(
-    {
-        "Bernoulli",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_TENSOR, _GRAPH_SPARSE_TENSOR = 1, 5, 15
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_INTS = 1, 3, 8
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
 _TENSOR_EXTERNAL: Final = (13, 14)
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
-_NUMBERS: Final = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+", re.DOTALL)
-"""A run of an attribute's floats (field 7) and ints (field 8). Trees have tens of thousands, and
-numbers cannot hold what is refused."""
+_LEAVES: Final = frozenset({"leaf_targetids", "class_ids", "target_ids"})
 
 
 def check_graph_contents(content: bytes) -> None:
@@ -49,104 +34,91 @@ def check_graph_contents(content: bytes) -> None:
     Raises
     ------
     ModelRefusedError
-        If the file is damaged, keeps tensors in other files, or has functions, subgraphs
-        (``If``, ``Loop``, ``Scan``), random operators, or operators outside ``ai.onnx`` and
-        ``ai.onnx.ml``.
+        If the file is damaged, keeps tensors in other files, has functions, subgraphs (``If``,
+        ``Loop``, ``Scan``) or operators that are not in `ALLOWED_OPERATORS`, or has trees with
+        more outputs than leaves.
     """
     try:
-        for number, value in _fields(memoryview(content)):
-            if number == _MODEL_FUNCTIONS:
+        for field in read_fields(memoryview(content)):
+            if field.id == _MODEL_FUNCTIONS:
                 raise ModelRefusedError("Got a model file with functions, but expected none.")
-            if number == _MODEL_GRAPH:
-                _check_graph(value)
+            if field.id == _MODEL_GRAPH:
+                _check_graph(field.content)
     except (IndexError, UnicodeDecodeError) as error:
         raise ModelRefusedError("Got a damaged model file, but expected ONNX.") from error
 
 
-def _check_graph(graph: _Message) -> None:
-    for number, value in _fields(graph):
-        if number == _GRAPH_NODE:
-            _check_node(value)
-        elif number == _GRAPH_TENSOR:
-            _check_tensor(value)
-        elif number == _GRAPH_SPARSE_TENSOR:
-            _check_sparse_tensor(value)
+def _check_graph(graph: Message) -> None:
+    for field in read_fields(graph):
+        if field.id == _GRAPH_NODE:
+            _check_node(field.content)
+        elif field.id == _GRAPH_TENSOR:
+            _check_tensor(field.content)
+        elif field.id == _GRAPH_SPARSE_TENSOR:
+            _check_sparse_tensor(field.content)
 
 
-def _check_node(node: _Message) -> None:
+def _check_node(node: Message) -> None:
     operator = domain = ""
-    for number, value in _fields(node):
-        if number == _NODE_OPERATOR:
-            operator = str(value, "utf-8")
-        elif number == _NODE_DOMAIN:
-            domain = str(value, "utf-8")
-        elif number == _NODE_ATTRIBUTE:
-            _check_attribute(value)
-    if domain not in _DOMAINS or operator in _RANDOM:
+    sizes: dict[str, int] = {}
+    for field in read_fields(node):
+        if field.id == _NODE_OPERATOR:
+            operator = str(field.content, "utf-8")
+        elif field.id == _NODE_DOMAIN:
+            domain = str(field.content, "utf-8")
+        elif field.id == _NODE_ATTRIBUTE:
+            _check_attribute(field.content, sizes)
+    if operator not in ALLOWED_OPERATORS.get(domain, ()):
         raise ModelRefusedError(
             f"Got operator {operator!r} of domain {domain!r}, but expected one of ai.onnx or "
-            "ai.onnx.ml that is not random."
+            "ai.onnx.ml that only calculates."
+        )
+    if operator in TREE_OPERATORS:
+        _check_trees(sizes)
+
+
+def _check_attribute(attribute: Message, sizes: dict[str, int]) -> None:
+    """Check one attribute, and note its value, or how many it has, where that is integers."""
+    name = ""
+    number = count = 0
+    for field in read_fields(attribute):
+        if field.id in _ATTRIBUTE_GRAPHS:
+            raise ModelRefusedError("Got a graph with a subgraph, but expected none.")
+        if field.id in _ATTRIBUTE_TENSORS:
+            _check_tensor(field.content)
+        elif field.id in _ATTRIBUTE_SPARSE_TENSORS:
+            _check_sparse_tensor(field.content)
+        elif field.id == _ATTRIBUTE_NAME:
+            name = str(field.content, "utf-8")
+        elif field.id == _ATTRIBUTE_INT:
+            number = field.number
+        elif field.id == _ATTRIBUTE_INTS:
+            # Packed numbers take at least a byte each.
+            count += field.repeats if not field.content else len(field.content)
+    sizes[name] = number or count
+
+
+def _check_trees(sizes: dict[str, int]) -> None:
+    """Check how many outputs the trees have.
+
+    For a number without bounds the runtime takes memory without bounds. It checks the rest
+    itself: the nodes when it opens the graph, the features' numbers when it first runs it.
+    """
+    n_targets = sizes.get("n_targets", 1)
+    n_leaves = max((sizes.get(name, 0) for name in _LEAVES), default=0)
+    if n_targets > max(n_leaves, 1):
+        raise ModelRefusedError(
+            f"Got trees with {n_targets} outputs, but expected at most one for each of "
+            f"{n_leaves} leaves."
         )
 
 
-def _check_attribute(attribute: _Message) -> None:
-    for number, value in _fields(attribute):
-        if number in _ATTRIBUTE_GRAPHS:
-            raise ModelRefusedError("Got a graph with a subgraph, but expected none.")
-        if number in _ATTRIBUTE_TENSORS:
-            _check_tensor(value)
-        elif number in _ATTRIBUTE_SPARSE_TENSORS:
-            _check_sparse_tensor(value)
+def _check_sparse_tensor(tensor: Message) -> None:
+    for field in read_fields(tensor):
+        _check_tensor(field.content)
 
 
-def _check_sparse_tensor(tensor: _Message) -> None:
-    for _, part in _fields(tensor):
-        _check_tensor(part)
-
-
-def _check_tensor(tensor: _Message) -> None:
-    for number, _ in _fields(tensor):
-        if number in _TENSOR_EXTERNAL:
+def _check_tensor(tensor: Message) -> None:
+    for field in read_fields(tensor):
+        if field.id in _TENSOR_EXTERNAL:
             raise ModelRefusedError("Got a tensor in another file, but expected it inside.")
-
-
-def _fields(message: _Message) -> Iterator[tuple[int, _Message]]:
-    """Yield the number and the bytes of each length-delimited field, and of few others no bytes.
-
-    Raises `IndexError` where the message ends too early or has an unknown wire type.
-    """
-    empty = message[:0]
-    position = 0
-    while position < len(message):
-        if (run := _NUMBERS.match(message, position)) is not None:
-            position = run.end()
-            continue
-        tag, position = _read_varint(message, position)
-        wire_type = tag & 7
-        value = empty
-        if wire_type == _LENGTH_DELIMITED:
-            length, position = _read_varint(message, position)
-            value = message[position : position + length]
-            position += length
-        elif wire_type == _VARINT:
-            _, position = _read_varint(message, position)
-        elif wire_type in (_FIXED32, _FIXED64):
-            position += 4 if wire_type == _FIXED32 else 8
-        else:
-            raise IndexError(f"Got protobuf wire type {wire_type}.")
-        if position > len(message):
-            raise IndexError("Got a protobuf field that is cut off.")
-        yield tag >> 3, value
-
-
-def _read_varint(message: _Message, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-        shift += 7
-        if shift > 63:
-            raise IndexError("Got a protobuf number of more than 64 bits.")

@@ -105,7 +105,11 @@ class ModelSession:
                 self.run(features, request)
                 elapsed_sec.append(time.perf_counter() - begin)
         except Exception as error:
-            raise ModelRefusedError("Got a graph that fails when it runs.") from error
+            if "requests feature" in str(error):  # The runtime checks every node's, whatever runs.
+                reason = "Got trees that read a feature beyond the width of their input."
+            else:
+                reason = "Got a graph that fails when it runs."
+            raise ModelRefusedError(reason) from error
         return max(1, int(INLINE_BUDGET_SEC / min(elapsed_sec) * _PROBE_ROWS))
 
 

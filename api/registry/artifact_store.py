@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 class ArtifactStore:
     """A folder of immutable files, each named by the sha256 of its bytes.
+
+    A file is read only where it really stands: a symbolic link in the folder is refused, and so
+    is anything that is not a regular file. The folder itself may be reached by links.
 
     Parameters
     ----------
@@ -76,17 +80,34 @@ class ArtifactStore:
         """
         path = self._path(sha256)
         try:
-            with path.open("rb") as file:
-                content = file.read(self._max_bytes + 1)
+            content = self._read(path)
         except FileNotFoundError as error:
             raise ArtifactError(f"Got sha256 {sha256}, but no artefact has that name.") from error
         except OSError as error:
-            raise ArtifactError(f"The artefact {sha256} cannot be read.") from error
+            raise ArtifactError(
+                f"The artefact {sha256} cannot be read, or is not a regular file."
+            ) from error
+        self._check_content(content, sha256)
+        return content
+
+    def _read(self, path: Path) -> bytes:
+        """Read a file, but no more than its size may be; refuse links and what is no file."""
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            # Opening a pipe would otherwise wait for its writer.
+            handle = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(f"{path} is not a regular file.")
+            return file.read(self._max_bytes + 1)
+
+    def _check_content(self, content: bytes, sha256: str) -> None:
         self._check_size(len(content))
         actual = hashlib.sha256(content).hexdigest()
         if actual != sha256:
             raise ArtifactError(f"Got bytes with sha256 {actual}, but expected {sha256}.")
-        return content
 
     def _path(self, sha256: str) -> Path:
         if _SHA256.fullmatch(sha256) is None:

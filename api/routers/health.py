@@ -45,8 +45,8 @@ async def require_ready(resources: Resources) -> None:
     UnavailableError
         If not; it says what is missing.
     """
-    loaded = resources.models.loaded()
-    if not loaded:
+    serving = resources.models.serving()
+    if not serving:
         raise UnavailableError("No model is loaded; publish one and give it an alias.")
-    for model in loaded:
+    for model in serving:
         await resources.reader.check(model.plan.layout)

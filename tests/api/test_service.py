@@ -39,7 +39,7 @@ def test_versions_beyond_the_cache_are_loaded_again(tmp_path: Path, online_store
     for number in range(3):
         manifest = make_manifest(GRAPH, description=f"Number {number}.")
         publish(tmp_path, manifest, GRAPH, alias=None)
-    settings = make_settings(tmp_path, online_store, max_models_on_demand=1)
+    settings = make_settings(tmp_path, online_store, max_model_memory_bytes=1)
     with AppClient(create_app(settings)) as client:
         for version in (1, 2, 3, 1):
             path = f"/v1/models/arrival_delay/versions/{version}:predict"

@@ -12,7 +12,6 @@ import pytest
 
 from api.contract.manifest import Manifest
 from api.main import create_app
-from api.registry.artifact_store import ArtifactStore
 from api.settings import Settings
 from tests.end_to_end.test_served_equals_trained import draw_instances
 from tests.support.app_client import AppClient
@@ -96,7 +95,7 @@ def test_golden_rows_score_as_the_graph_does(
 ) -> None:
     manifest = flights.manifest(model)
     golden = manifest.golden_rows
-    content = ArtifactStore(flights.workspace.artifacts_dir).get(manifest.model_file.sha256)
+    content = flights.workspace.open_artifacts().get(manifest.model_file.sha256)
     feed: dict[str, np.ndarray[Any, Any]] = {}
     inputs: list[dict[str, Any]] = []
     for name, datatype, letter in (("features", "FP32", "f4"), ("request", "FP64", "f8")):

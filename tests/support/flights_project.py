@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from api.contract.manifest import Manifest
-from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from training.model_spec import ModelSpec, load_model_spec
 from training.workspace import Workspace
@@ -75,7 +74,7 @@ class FlightsProject:
         registry = ModelRegistry.open(self.workspace.database_url)
         version = registry.resolve_alias(model, "champion")
         registry.close()
-        content = ArtifactStore(self.workspace.artifacts_dir).get(version.manifest_sha256)
+        content = self.workspace.open_artifacts().get(version.manifest_sha256)
         return Manifest.model_validate_json(content)
 
 

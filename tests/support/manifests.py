@@ -262,7 +262,12 @@ def make_manifest(graph: bytes, **changes: Any) -> Manifest:
 
 
 def publish(
-    folder: Path, manifest: Manifest, graph: bytes, *, alias: str | None = "champion"
+    folder: Path,
+    manifest: Manifest,
+    graph: bytes,
+    *,
+    alias: str | None = "champion",
+    signature: str | None = None,
 ) -> int:
     """Store and register a version in ``folder`` and return its number."""
     artifacts = ArtifactStore(folder / "artifacts")
@@ -273,6 +278,7 @@ def publish(
         model_sha256=artifacts.put(graph),
         created_by="test",
         reason="test",
+        signature=signature,
     ).version
     if alias is not None:
         registry.set_alias(manifest.model, alias, version)

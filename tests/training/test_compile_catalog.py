@@ -6,7 +6,6 @@ import pytest
 from feast.infra.online_stores.helpers import _mmh3
 
 from api.contract.feature_catalog import FeatureCatalog, PushSource, SourceColumns
-from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from tests.support.feast_service import TTL, make_flights_store, make_odd_store
 from training.compile_catalog import compile_catalog, publish_catalog
@@ -109,6 +108,6 @@ def test_publishing_keeps_history_and_changes_nothing_without_a_change(tmp_path:
     registry = ModelRegistry.open(workspace.database_url)
     (row,) = registry.list_feature_catalogs()
     assert (row.project, published[0].views) == ("small", ())
-    content = ArtifactStore(workspace.artifacts_dir).get(row.sha256)
+    content = workspace.open_artifacts().get(row.sha256)
     assert FeatureCatalog.model_validate_json(content) == published[0] == published[1]
     registry.close()

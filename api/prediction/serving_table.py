@@ -1,0 +1,110 @@
+"""What the service serves at a moment: which version each alias and each arm stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from api.contract.rollout import Rollout
+from api.registry.registered_version import (
+    RegisteredModel,
+    RegisteredVersion,
+    unknown_alias,
+    unknown_model,
+    unknown_version,
+)
+
+__all__ = ["ServedModel", "ServingTable", "find_targets"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model as it is served.
+
+    It differs from what is ``registered`` where the registry names a version that was refused:
+    ``aliases`` and ``rollout`` then are what served before, or lack what never served.
+    """
+
+    registered: RegisteredModel
+    aliases: Mapping[str, int]
+    rollout: Rollout | None
+    rollout_revision: int
+    versions: Mapping[int, RegisteredVersion] = field(init=False)
+    targets: frozenset[int] = field(init=False)
+    """The versions that an alias, an arm or a shadow names."""
+
+    def __post_init__(self) -> None:
+        by_number = {version.version: version for version in self.registered.versions}
+        object.__setattr__(self, "versions", by_number)
+        named = set(self.aliases.values()) | find_targets(self.rollout, self.aliases)
+        object.__setattr__(self, "targets", frozenset(named))
+
+
+@dataclass(frozen=True, slots=True)
+class ServingTable:
+    """All models as they are served; replaced as a whole, never changed.
+
+    ``generation`` is that of the registry when every model was last brought up to it.
+    """
+
+    generation: int | None = None
+    models: Mapping[str, ServedModel] = field(default_factory=dict)
+
+    def find_alias(self, model: str, alias: str) -> int | None:
+        """Return the version that serves under an alias, ``None`` where none does."""
+        served = self.models.get(model)
+        return None if served is None else served.aliases.get(alias)
+
+    def get_alias(self, model: str, alias: str) -> RegisteredVersion:
+        """Return the version that serves under an alias, or the refused one that it points to.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError
+            If there is no such model, or no such alias of it.
+        """
+        served = self._get_model(model)
+        version = served.aliases.get(alias, served.registered.aliases.get(alias))
+        if version is None:
+            raise unknown_alias(model, alias)
+        return served.versions[version]
+
+    def get_version(self, model: str, version: int) -> RegisteredVersion:
+        """Return a version of a model.
+
+        Raises
+        ------
+        UnknownModelError, UnknownVersionError
+            If there is no such model, or no such version of it.
+        """
+        found = self._get_model(model).versions.get(version)
+        if found is None:
+            raise unknown_version(model, version)
+        return found
+
+    def list_targets(self) -> frozenset[tuple[str, int]]:
+        """Return the versions that an alias, an arm or a shadow names."""
+        return frozenset(
+            (name, version) for name, served in self.models.items() for version in served.targets
+        )
+
+    def with_model(self, served: ServedModel) -> ServingTable:
+        """Return the table with one model as `served`."""
+        return replace(self, models={**self.models, served.registered.name: served})
+
+    def _get_model(self, model: str) -> ServedModel:
+        served = self.models.get(model)
+        if served is None:
+            raise unknown_model(model)
+        return served
+
+
+def find_targets(rollout: Rollout | None, aliases: Mapping[str, int]) -> set[int]:
+    """Return the versions that a rollout names, itself or by an alias that is there."""
+    if rollout is None:
+        return set()
+    named = [
+        target.version if target.alias is None else aliases.get(target.alias)
+        for target in (*rollout.arms, *rollout.shadows)
+    ]
+    return {version for version in named if version is not None}

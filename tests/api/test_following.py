@@ -1,0 +1,215 @@
+"""The service follows the registry, and goes on with what it has when it cannot."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from api.main import create_app
+from api.registry.model_registry import ModelRegistry
+from tests.api.conftest import make_settings
+from tests.support.app_client import AppClient
+from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+
+GRAPH = sum_graph(6, 2)
+INSTANCES = {"instances": [EXAMPLE]}
+PREDICT = "/v1/models/arrival_delay:predict"
+PATIENCE_SEC = 30.0
+
+
+def publish_version(folder: Path, number: int, **changes: Any) -> int:
+    alias = changes.pop("alias", "champion")
+    manifest = make_manifest(GRAPH, description=f"Number {number}.", **changes)
+    return publish(folder, manifest, GRAPH, alias=alias)
+
+
+def damage_manifest(folder: Path, version: int) -> None:
+    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    sha256 = registry.get_version("arrival_delay", version).manifest_sha256
+    registry.close()
+    (folder / "artifacts" / sha256[:2] / sha256).write_bytes(b"damaged")
+
+
+def set_alias(folder: Path, version: int) -> None:
+    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    registry.set_alias("arrival_delay", "champion", version)
+    registry.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SEC
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ask(client: AppClient, path: str = PREDICT) -> int:
+    """Return the version that answers, or the status of a refusal."""
+    response = client.post(path, json=INSTANCES)
+    return int(response.json()["version"]) if response.status_code == 200 else response.status_code
+
+
+def open_client(folder: Path, online_store: Path, **settings: object) -> AppClient:
+    settings = {"registry_poll_sec": 0.02, **settings}
+    return AppClient(create_app(make_settings(folder, online_store, **settings)))
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """The events that the service logs."""
+    with structlog.testing.capture_logs() as logged:
+        yield logged
+
+
+def test_an_alias_that_moves_is_followed_with_all_documents(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_version(tmp_path, 1)
+    with open_client(tmp_path, online_store) as client:
+        assert ask(client) == 1
+        etag = client.get("/openapi.json").headers["etag"]
+        publish_version(tmp_path, 2)
+        wait_until(lambda: ask(client) == 2)
+        document = client.get("/openapi.json", headers={"If-None-Match": etag})
+        assert document.status_code == 200
+        assert document.headers["etag"] != etag
+        champion = document.json()["paths"][PREDICT]["post"]
+        assert champion["description"].startswith("Number 2.")
+        # The earlier one is loaded still: a move back is a look-up.
+        assert {model.version for model in client.app.state.resources.models.loaded()} == {1, 2}
+
+
+def test_a_champion_that_is_refused_leaves_the_earlier_one_serving(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    publish_version(tmp_path, 1)
+    with open_client(tmp_path, online_store) as client:
+        publish_version(tmp_path, 2, alias=None)
+        damage_manifest(tmp_path, 2)
+        set_alias(tmp_path, 2)
+        wait_until(lambda: any(one["event"] == "alias_not_followed" for one in events))
+        assert ask(client) == 1
+        assert ask(client, "/v1/models/arrival_delay/versions/2:predict") == 503
+        versions = client.get("/v1/models/arrival_delay").json()["versions"]
+        reasons = {one["version"]: one["refused_reason"] for one in versions}
+        assert "Got bytes with sha256" in reasons[2]
+        assert reasons[1] is None
+        status = client.get("/v1/models/arrival_delay").json()["model_version_status"]
+        assert {one["version"]: one["state"] for one in status} == {"1": "AVAILABLE", "2": "END"}
+        publish_version(tmp_path, 3)
+        wait_until(lambda: ask(client) == 3)
+    # It was tried once, although it was asked for again.
+    assert [one["event"] for one in events].count("model_refused") == 1
+
+
+def test_a_start_on_a_champion_that_is_refused_takes_the_one_before(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_version(tmp_path, 1)
+    publish_version(tmp_path, 2)
+    damage_manifest(tmp_path, 2)
+    with open_client(tmp_path, online_store) as client:
+        assert ask(client) == 1
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_registry_that_is_away_changes_nothing_for_callers(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    publish_version(tmp_path, 1)
+    path = tmp_path / "zeroskew.db"
+    with open_client(tmp_path, online_store) as client:
+        models = client.app.state.resources.models
+        path.rename(tmp_path / "away.db")
+        wait_until(lambda: models.registry_away_sec > 0.2)
+        assert ask(client) == 1
+        assert ask(client, "/v1/models/unheard_of:predict") == 503
+        (tmp_path / "away.db").rename(path)
+        publish_version(tmp_path, 2)
+        wait_until(lambda: ask(client) == 2)
+        assert models.registry_away_sec == 0
+    names = [one["event"] for one in events]
+    assert (names.count("registry_away"), names.count("registry_back")) == (1, 1)
+
+
+def test_a_registry_that_is_locked_changes_nothing_for_callers(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_version(tmp_path, 1)
+    settings = {"registry_timeout_sec": 0.05}
+    with open_client(tmp_path, online_store, **settings) as client:
+        locker = sqlite3.connect(tmp_path / "zeroskew.db", isolation_level=None)
+        locker.execute("BEGIN EXCLUSIVE")
+        wait_until(lambda: client.app.state.resources.models.registry_away_sec > 0)
+        assert ask(client) == 1
+        locker.rollback()
+        locker.close()
+        wait_until(lambda: client.app.state.resources.models.registry_away_sec == 0)
+
+
+def test_a_hundred_models_are_served_within_the_memory_bound(
+    tmp_path: Path, online_store: Path
+) -> None:
+    names = [f"model_{number}" for number in range(100)]
+    for name in names:
+        publish(tmp_path, make_manifest(GRAPH, model=name), GRAPH)
+    bound = 30_000_000
+    with open_client(tmp_path, online_store, max_model_memory_bytes=bound) as client:
+        models = client.app.state.resources.models
+        n_loaded = len(models.loaded())
+        assert 5 < n_loaded < 20
+        for name in (*names, *names[:3]):
+            assert ask(client, f"/v1/models/{name}:predict") == 1
+            assert len(models.loaded()) <= n_loaded
+        newest = {model.name for model in models.loaded()}
+        assert newest >= {*names[:3], *names[-5:]}
+
+
+def test_what_no_alias_names_makes_room_first(tmp_path: Path, online_store: Path) -> None:
+    publish_version(tmp_path, 1)
+    for number in range(2, 7):
+        publish_version(tmp_path, number, alias=None)
+    with open_client(tmp_path, online_store, max_model_memory_bytes=8_000_000) as client:
+        for number in range(2, 7):
+            path = f"/v1/models/arrival_delay/versions/{number}:predict"
+            assert ask(client, path) == number
+            loaded = [model.version for model in client.app.state.resources.models.loaded()]
+            assert loaded[0] == 1
+            assert number in loaded
+            assert len(loaded) <= 3
+
+
+def test_models_come_from_an_object_store_and_its_cache(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    publish_version(tmp_path, 1)
+    store = tmp_path / "bucket"
+    (tmp_path / "artifacts").rename(store)
+    settings = {"artifacts_dir": f"file://{store}", "artifacts_cache_dir": tmp_path / "cache"}
+    with open_client(tmp_path, online_store, **settings) as client:
+        assert ask(client) == 1
+    cached = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(cached) == 2
+    # Without the store the cache is enough; what is damaged in it is fetched again.
+    store.rename(tmp_path / "gone")
+    with open_client(tmp_path, online_store, **settings) as client:
+        assert ask(client) == 1
+    (tmp_path / "gone").rename(store)
+    os.truncate(cached[0], 10)
+    with open_client(tmp_path, online_store, **settings) as client:
+        assert ask(client) == 1
+    assert [one["event"] for one in events].count("cached_artifact_replaced") == 1
+
+
+def test_an_unsigned_champion_is_refused_where_keys_are_trusted(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_version(tmp_path, 1, alias=None)
+    with open_client(tmp_path, online_store, trusted_keys="ab" * 32) as client:
+        set_alias(tmp_path, 1)
+        assert ask(client) == 503

@@ -1,0 +1,64 @@
+"""Sign manifests with an Ed25519 key (RFC 8032), so that a service loads no others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from training.errors import StepError
+
+__all__ = ["make_signing_key", "sign_manifest"]
+
+
+def make_signing_key(path: Path) -> str:
+    """Write a new private key to a file that only its owner may read.
+
+    Parameters
+    ----------
+    path : Path
+        The new file, in PEM (PKCS #8) without a password.
+
+    Returns
+    -------
+    str
+        The public key in 64 hexadecimal digits, for ``ZEROSKEW_TRUSTED_KEYS``.
+
+    Raises
+    ------
+    StepError
+        If the file is there already: a key that is in use is not written over.
+    """
+    key = Ed25519PrivateKey.generate()
+    content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise StepError(f"Got {path}, but expected a file that is not there yet") from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return key.public_key().public_bytes_raw().hex()
+
+
+def sign_manifest(manifest: bytes, key_file: Path) -> str:
+    """Return the signature over a manifest's bytes, in 128 hexadecimal digits.
+
+    Raises
+    ------
+    StepError
+        If the file has no Ed25519 key in PEM without a password.
+    """
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise StepError(f"Got {key_file}, but expected a key of `zeroskew keygen`") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise StepError(f"Got another kind of key in {key_file}, but expected Ed25519")
+    return key.sign(manifest).hex()
