@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from api.errors import ModelRefusedError
+from collections.abc import Mapping
+
+from api.errors import ModelRefusedError, VersionRetiredError
 from api.prediction.active_model import ActiveModel
 from api.prediction.loaded_models import LoadedModels
 from api.prediction.registry_follower import RegistryFollower
@@ -56,6 +58,14 @@ class ActiveModels:
             for alias, version in served.aliases.items()
         }
 
+    def notices(self, model: ActiveModel) -> Mapping[str, str]:
+        """Return the headers by which its callers are told that a version is on its way out."""
+        return self.table.get_notices(model.name, model.version)
+
+    async def catch_up(self) -> None:
+        """Look at the registry now, because it was just changed."""
+        await self._follower.catch_up()
+
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.
 
@@ -63,9 +73,15 @@ class ActiveModels:
         ------
         UnknownModelError, UnknownVersionError
             If the registry has no such model or version.
+        VersionRetiredError
+            If it is to answer no more.
         ModelRefusedError, ArtifactStoreUnavailableError, RegistryUnavailableError
             If it fails the load gate, or its files or the registry cannot be read.
         """
+        if self.table.is_retired(model, version):
+            raise VersionRetiredError(
+                f"Got version {version} of model {model!r}, which is retired."
+            )
         found = self._loaded.find(model, version)
         if found is not None:
             return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from api.contract.rollout import Rollout
+from api.registry.deprecation import describe_deprecation
 from api.registry.registered_version import (
     RegisteredModel,
     RegisteredVersion,
@@ -15,6 +17,8 @@ from api.registry.registered_version import (
 )
 
 __all__ = ["ServedModel", "ServingTable", "find_targets"]
+
+_NO_NOTICES: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,14 @@ class ServedModel:
     versions: Mapping[int, RegisteredVersion] = field(init=False)
     targets: frozenset[int] = field(init=False)
     """The versions that an alias, an arm or a shadow names."""
+    notices: Mapping[int, Mapping[str, str]] = field(init=False)
+    """Headers for the callers of versions that are on their way out."""
 
     def __post_init__(self) -> None:
         by_number = {version.version: version for version in self.registered.versions}
         object.__setattr__(self, "versions", by_number)
+        notices = {number: describe_deprecation(one) for number, one in by_number.items()}
+        object.__setattr__(self, "notices", {n: told for n, told in notices.items() if told})
         named = set(self.aliases.values()) | find_targets(self.rollout, self.aliases)
         object.__setattr__(self, "targets", frozenset(named))
 
@@ -81,6 +89,17 @@ class ServingTable:
         if found is None:
             raise unknown_version(model, version)
         return found
+
+    def get_notices(self, model: str, version: int) -> Mapping[str, str]:
+        """Return the headers by which callers are told that a version is on its way out."""
+        served = self.models.get(model)
+        return _NO_NOTICES if served is None else served.notices.get(version, _NO_NOTICES)
+
+    def is_retired(self, model: str, version: int) -> bool:
+        """Tell whether a version is to answer no more."""
+        served = self.models.get(model)
+        found = None if served is None else served.versions.get(version)
+        return found is not None and found.state == "retired"
 
     def list_targets(self) -> frozenset[tuple[str, int]]:
         """Return the versions that an alias, an arm or a shadow names."""
