@@ -63,12 +63,11 @@ class ActiveModels:
         ------
         UnknownModelError, UnknownVersionError
             If the registry has no such model or version.
+        VersionRetiredError
+            If the version is retired.
         ModelRefusedError, ArtifactStoreUnavailableError, RegistryUnavailableError
             If it fails the load gate, or its files or the registry cannot be read.
         """
-        found = self._loaded.find(model, version)
-        if found is not None:
-            return found
         served = self.table.models.get(model)
         if served is None or version not in served.versions:
             await self._follower.catch_up()

@@ -176,7 +176,11 @@ class RegistryFollower:
                 raise
             _log.warning("model_not_followed", model=registered.name, reason=str(error))
             return False
-        self.table = self.table.with_model(ServedModel(registered, aliases, rollout, revision))
+        served = ServedModel(registered, aliases, rollout, revision)
+        self.table = self.table.with_model(served)
+        for version in registered.versions:
+            if version.state == "retired" and version.version not in served.targets:
+                self._loaded.drop(registered.name, version.version)
         if before is None or (dict(before.aliases), before.rollout) != (aliases, rollout):
             _log.info("model_served", model=registered.name, aliases=aliases)
         return True

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from api.contract.rollout import Rollout
+from api.errors import VersionRetiredError
 from api.registry.registered_version import (
     RegisteredModel,
     RegisteredVersion,
@@ -70,16 +71,23 @@ class ServingTable:
         return served.versions[version]
 
     def get_version(self, model: str, version: int) -> RegisteredVersion:
-        """Return a version of a model.
+        """Return a version of a model that may be asked for by its number.
 
         Raises
         ------
         UnknownModelError, UnknownVersionError
             If there is no such model, or no such version of it.
+        VersionRetiredError
+            If it is retired, and does not go on in place of one that was refused.
         """
-        found = self._get_model(model).versions.get(version)
+        served = self._get_model(model)
+        found = served.versions.get(version)
         if found is None:
             raise unknown_version(model, version)
+        if found.state == "retired" and version not in served.targets:
+            raise VersionRetiredError(
+                f"Got version {version} of model {model!r}, which is retired."
+            )
         return found
 
     def list_targets(self) -> frozenset[tuple[str, int]]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.dependencies import Resources, ServiceResources
-from api.errors import ModelRefusedError
+from api.errors import ModelRefusedError, VersionRetiredError
 from api.http_documents import HttpDocument, answer_document
 from api.prediction.model_catalog import ModelDetail, ModelList, ModelVersionDetail
 from api.routers.addresses import (
@@ -132,6 +132,8 @@ async def _status_of(resources: Resources, model: str, version: int) -> ModelVer
         await resources.models.by_version(model, version)
     except ModelRefusedError:
         return describe_status(version, "END")
+    except VersionRetiredError:
+        return describe_status(version, "END", is_retired=True)
     return describe_status(version, "AVAILABLE")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from api.contract.rollout import Rollout
 from api.main import create_app
 from api.registry.model_registry import ModelRegistry
 from tests.api.conftest import make_settings
@@ -213,3 +214,60 @@ def test_an_unsigned_champion_is_refused_where_keys_are_trusted(
     with open_client(tmp_path, online_store, trusted_keys="ab" * 32) as client:
         set_alias(tmp_path, 1)
         assert ask(client) == 503
+
+
+def test_a_retired_version_is_gone_and_comes_back(tmp_path: Path, online_store: Path) -> None:
+    for number in (1, 2):
+        publish_version(tmp_path, number)
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    path = "/v1/models/arrival_delay/versions/1"
+    with open_client(tmp_path, online_store) as client:
+        assert ask(client, f"{path}:predict") == 1
+        registry.retire("arrival_delay", 1)
+        wait_until(lambda: ask(client, f"{path}:predict") == 410)
+        assert client.post(f"{path}:predict", json=INSTANCES).json()["code"] == "version_retired"
+        status = client.get(path).json()["model_version_status"][0]
+        assert (status["state"], status["status"]["error_message"]) == (
+            "END",
+            "The version is retired.",
+        )
+        assert {model.version for model in client.app.state.resources.models.loaded()} == {2}
+        registry.reactivate("arrival_delay", 1)
+        wait_until(lambda: ask(client, f"{path}:predict") == 1)
+        assert ask(client) == 2
+    registry.close()
+
+
+def make_canary(candidate: int) -> Rollout:
+    return Rollout.model_validate(
+        {
+            "kind": "canary",
+            "arms": [
+                {"name": "champion", "alias": "champion", "weight": 0.5},
+                {"name": "candidate", "version": candidate, "weight": 0.5},
+            ],
+        }
+    )
+
+
+def test_a_rollout_is_followed_once_all_of_its_versions_can_serve(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    publish_version(tmp_path, 1)
+    for number in (2, 3):
+        publish_version(tmp_path, number, alias=None)
+    damage_manifest(tmp_path, 3)
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    with open_client(tmp_path, online_store) as client:
+        models = client.app.state.resources.models
+        registry.set_rollout("arrival_delay", make_canary(2))
+        wait_until(lambda: models.table.models["arrival_delay"].rollout is not None)
+        assert models.table.models["arrival_delay"].targets == {1, 2}
+        assert {model.version for model in models.loaded()} == {1, 2}
+        registry.set_rollout("arrival_delay", make_canary(3))
+        wait_until(lambda: any(one["event"] == "rollout_not_followed" for one in events))
+        assert models.table.models["arrival_delay"].rollout == make_canary(2)
+        registry.delete_rollout("arrival_delay")
+        wait_until(lambda: models.table.models["arrival_delay"].rollout is None)
+        assert models.table.models["arrival_delay"].targets == {1}
+    registry.close()
