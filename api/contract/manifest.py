@@ -88,7 +88,7 @@ class RequestField(_Frozen):
     description: str
     example: str | int | float | bool | None
     nullable: bool = False
-    choices: tuple[str, ...] | None = None
+    choices: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _check_example(self) -> Self:

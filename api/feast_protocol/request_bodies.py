@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from api.errors import FieldError, InvalidRequestError, MalformedJsonError
-from api.field_errors import describe, json_pointer, translate_validation_error
+from api.errors import FieldError, InvalidRequestError
+from api.field_errors import describe, json_pointer
+from api.request_documents import RequestDocument
 
 __all__ = [
     "FeastLimits",
@@ -17,7 +17,6 @@ __all__ = [
     "PushRequest",
     "WriteRequest",
     "count_rows",
-    "parse_body",
 ]
 
 Columns = dict[str, list[Any]]
@@ -32,10 +31,6 @@ class FeastLimits:
     max_rows: int
     max_cells: int
     max_text_length: int
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 _ONE_OF_BOTH: Final[dict[str, Any]] = {
@@ -58,7 +53,7 @@ _EACH_ONCE: Final[dict[str, Any]] = {
 }
 
 
-class OnlineFeaturesRequest(_Body):
+class OnlineFeaturesRequest(RequestDocument):
     """Which features, of which entities."""
 
     model_config = ConfigDict(json_schema_extra=_ONE_OF_BOTH)
@@ -76,7 +71,7 @@ class OnlineFeaturesRequest(_Body):
     include_feature_view_version_metadata: bool = False
 
 
-class _Frame(_Body):
+class _Frame(RequestDocument):
     df: Columns = Field(description=_FRAME)
     allow_registry_cache: bool = Field(default=True, description="Accepted; changes nothing.")
     transform_on_write: bool = Field(default=True, description="Accepted; changes nothing.")
@@ -97,33 +92,6 @@ class WriteRequest(_Frame):
     """Rows for one view."""
 
     feature_view_name: str
-
-
-_BodyType = TypeVar("_BodyType", bound=_Body)
-
-
-def parse_body(kind: type[_BodyType], body: bytes) -> _BodyType:
-    """Check a body and return it.
-
-    Raises
-    ------
-    MalformedJsonError
-        If it is not JSON in UTF-8.
-    InvalidRequestError
-        If a field is missing, unknown, repeated or of another type.
-    """
-    try:
-        parsed = kind.model_validate_json(body)
-    except ValidationError as error:
-        refused = translate_validation_error(error)
-        if isinstance(refused, MalformedJsonError):
-            raise refused from error
-        raise InvalidRequestError(str(refused), refused.fields) from error
-    try:
-        json.loads(body, object_pairs_hook=_refuse_repeated_names)
-    except ValueError as error:
-        raise MalformedJsonError("Got a whole number of too many digits.") from error
-    return parsed
 
 
 def count_rows(columns: Columns, pointer: str, n_cells_a_row: int, limits: FeastLimits) -> int:
@@ -151,13 +119,3 @@ def count_rows(columns: Columns, pointer: str, n_cells_a_row: int, limits: Feast
 def _refused(pointer: str, got: str, expected: str) -> InvalidRequestError:
     field = FieldError(pointer, got, expected)
     return InvalidRequestError(field.message, (field,))
-
-
-def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> None:
-    """Refuse a name given twice in an object; the validator took its last value."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequestError(
-            f"Got {describe(repeated)} twice in an object, but expected it once."
-        )

@@ -232,7 +232,7 @@ class CompiledPlan:
         inputs = {place.request_input: i for i, place in enumerate(self._places)}
         for i, (column, is_feature) in enumerate(request, start=n_cells):
             (features if is_feature else inputs)[column.index] = i
-        ends = np.cumsum([len(view.features) for view in self.layout.views]) - 1
+        ends = np.cumsum([len(view.features) for view in self.layout.views], dtype=np.intp) - 1
         return RowAssembler(
             widths=[lookup.n_features for lookup in self.layout.lookups],
             ttls_us=self._ttl_us[ends].tolist(),

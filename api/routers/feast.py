@@ -17,8 +17,8 @@ from api.feast_protocol.request_bodies import (
     OnlineFeaturesRequest,
     PushRequest,
     WriteRequest,
-    parse_body,
 )
+from api.request_documents import parse_document
 
 __all__ = ["router"]
 
@@ -74,7 +74,7 @@ def _takes(kind: type[BaseModel]) -> dict[str, Any]:
 async def get_online_features(request: Request) -> Response:
     """Look features up by entity, for a feature service or a list of `view:feature`."""
     resources = resources_of(request)
-    asked = parse_body(OnlineFeaturesRequest, await _read_body(request, resources))
+    asked = parse_document(OnlineFeaturesRequest, await _read_body(request, resources))
     answer = await resources.feast.lookups.look_up(asked)
     # As Feast's server, and protobuf, write numbers that JSON has not.
     return _JsonResponse(to_json(answer, inf_nan_mode="strings"))
@@ -89,7 +89,7 @@ async def get_online_features(request: Request) -> Response:
 async def push(request: Request) -> Response:
     """Write rows online to every view that the push source feeds; older ones change nothing."""
     resources = resources_of(request)
-    pushed = parse_body(PushRequest, await _read_body(request, resources))
+    pushed = parse_document(PushRequest, await _read_body(request, resources))
     return _JsonResponse((await resources.feast.pushes.push(pushed)).model_dump_json())
 
 
@@ -102,7 +102,7 @@ async def push(request: Request) -> Response:
 async def write_to_online_store(request: Request) -> Response:
     """Write rows of one view online; older ones change nothing."""
     resources = resources_of(request)
-    given = parse_body(WriteRequest, await _read_body(request, resources))
+    given = parse_document(WriteRequest, await _read_body(request, resources))
     return _JsonResponse((await resources.feast.pushes.write(given)).model_dump_json())
 
 

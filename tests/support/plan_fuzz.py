@@ -140,4 +140,5 @@ def _expect(number: int, cell: bytes | None) -> np.float32:
     value: Any = getattr(message, field)
     if feature.codes is not None:
         value = feature.codes.get(value, math.nan)
-    return np.float32(value)
+    with np.errstate(over="ignore"):
+        return np.float32(value)

@@ -1,0 +1,66 @@
+"""The registry for those few requests that change it: opened when the first of them comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from api.errors import RegistryUnavailableError
+
+if TYPE_CHECKING:
+    from api.registry.model_registry import ModelRegistry
+
+__all__ = ["RegistryChanges"]
+
+_Answer = TypeVar("_Answer")
+
+
+class RegistryChanges:
+    """Runs calls on a `ModelRegistry`, whose SQLAlchemy a service that only answers does without.
+
+    Its calls block; several threads may make them.
+
+    Parameters
+    ----------
+    url
+        The database, as a SQLAlchemy URL.
+    busy_timeout_sec
+        How long a call waits for a lock of SQLite that another process holds.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_sec: float) -> None:
+        self._url = url
+        self._busy_timeout_sec = busy_timeout_sec
+        self._lock = threading.Lock()
+        self._registry: ModelRegistry | None = None
+
+    def run(self, call: Callable[[ModelRegistry], _Answer]) -> _Answer:
+        """Return what `call` returns for the registry.
+
+        Raises
+        ------
+        RegistryUnavailableError
+            If the database fails.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return call(self._open())
+        except SQLAlchemyError as error:
+            raise RegistryUnavailableError("The model registry cannot be used.") from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._registry is not None:
+            self._registry.close()
+
+    def _open(self) -> ModelRegistry:
+        from api.registry.model_registry import ModelRegistry
+
+        with self._lock:
+            if self._registry is None:
+                self._registry = ModelRegistry.open(
+                    self._url, busy_timeout_sec=self._busy_timeout_sec
+                )
+            return self._registry
