@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from api.errors import ModelRefusedError
+from typing import Final
+
+import structlog
+
+from api.errors import ModelRefusedError, RegistryUnavailableError
 from api.prediction.active_model import ActiveModel
 from api.prediction.loaded_models import LoadedModels
 from api.prediction.registry_follower import RegistryFollower
 from api.prediction.serving_table import ServingTable
 
 __all__ = ["ActiveModels"]
+
+_log: Final = structlog.get_logger(__name__)
 
 
 class ActiveModels:
@@ -38,6 +44,13 @@ class ActiveModels:
     def registry_away_sec(self) -> float:
         """For how long the registry could not be read; 0 while it can."""
         return self._follower.registry_away_sec
+
+    async def catch_up(self) -> None:
+        """Serve what the registry says now, if it can be read; for whoever has changed it."""
+        try:
+            await self._follower.catch_up()
+        except RegistryUnavailableError as error:
+            _log.warning("registry_not_followed", reason=str(error))
 
     def loaded(self) -> list[ActiveModel]:
         """Return the loaded models, sorted by name and version."""

@@ -137,7 +137,10 @@ class RegistryFollower:
         is_settled = True
         for registered in snapshot.models:
             served = self.table.models.get(registered.name)
-            if served is None or served.registered != registered:
+            if served is None or not served.is_all_of(registered):
+                for version in registered.versions:
+                    if version.refused_reason is None:
+                        self._loaded.forgive(registered.name, version.version)
                 is_settled &= await self._settle(registered, is_start=is_start)
         names = {registered.name for registered in snapshot.models}
         self.table = ServingTable(

@@ -40,6 +40,14 @@ class ServedModel:
         named = set(self.aliases.values()) | find_targets(self.rollout, self.aliases)
         object.__setattr__(self, "targets", frozenset(named))
 
+    def is_all_of(self, registered: RegisteredModel) -> bool:
+        """Tell whether the model is served just as the registry says."""
+        return (
+            self.registered == registered
+            and self.aliases == registered.aliases
+            and self.rollout == registered.rollout
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ServingTable:

@@ -12,6 +12,7 @@ import structlog
 
 from api.contract.rollout import Rollout
 from api.main import create_app
+from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
@@ -34,6 +35,15 @@ def damage_manifest(folder: Path, version: int) -> None:
     sha256 = registry.get_version("arrival_delay", version).manifest_sha256
     registry.close()
     (folder / "artifacts" / sha256[:2] / sha256).write_bytes(b"damaged")
+
+
+def repair_manifest(folder: Path, version: int) -> None:
+    """Put right what `damage_manifest` did, and tell the registry."""
+    manifest = make_manifest(GRAPH, description=f"Number {version}.")
+    ArtifactStore(folder / "artifacts").put(manifest.model_dump_json().encode())
+    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    registry.reactivate("arrival_delay", version)
+    registry.close()
 
 
 def set_alias(folder: Path, version: int) -> None:
@@ -102,10 +112,10 @@ def test_a_champion_that_is_refused_leaves_the_earlier_one_serving(
         assert reasons[1] is None
         status = client.get("/v1/models/arrival_delay").json()["model_version_status"]
         assert {one["version"]: one["state"] for one in status} == {"1": "AVAILABLE", "2": "END"}
-        publish_version(tmp_path, 3)
-        wait_until(lambda: ask(client) == 3)
-    # It was tried once, although it was asked for again.
-    assert [one["event"] for one in events].count("model_refused") == 1
+        # It was tried once, although it was asked for again.
+        assert [one["event"] for one in events].count("model_refused") == 1
+        repair_manifest(tmp_path, 2)
+        wait_until(lambda: ask(client) == 2)
 
 
 def test_a_start_on_a_champion_that_is_refused_takes_the_one_before(
