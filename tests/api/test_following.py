@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 
@@ -16,6 +17,7 @@ from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
+from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 
 GRAPH = sum_graph(6, 2)
@@ -161,6 +163,48 @@ def test_a_registry_that_is_locked_changes_nothing_for_callers(
         locker.rollback()
         locker.close()
         wait_until(lambda: client.app.state.resources.models.registry_away_sec == 0)
+
+
+def test_a_registry_that_hangs_on_postgres_changes_nothing_for_callers(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    artifacts = ArtifactStore(tmp_path / "artifacts")
+
+    def register(registry: ModelRegistry, number: int) -> None:
+        manifest = make_manifest(GRAPH, description=f"Number {number}.").model_dump_json()
+        registry.register(
+            model="arrival_delay",
+            manifest_sha256=artifacts.put(manifest.encode()),
+            model_sha256=artifacts.put(GRAPH),
+        )
+        registry.set_alias("arrival_delay", "champion", number)
+
+    with open_database_url("postgres", tmp_path) as url:
+        registry = ModelRegistry.open(url)
+        register(registry, 1)
+        settings = {"database_url": url, "registry_timeout_sec": 0.1}
+        with open_client(tmp_path, online_store, **settings) as client:
+            models = client.app.state.resources.models
+            with psycopg.connect(url) as locker:
+                locker.execute("LOCK TABLE registry_generation IN ACCESS EXCLUSIVE MODE")
+                wait_until(lambda: models.registry_away_sec > 0.3)
+                assert ask(client) == 1
+                assert ask(client, "/v1/models/unheard_of:predict") == 503
+                locker.rollback()
+            register(registry, 2)
+            wait_until(lambda: ask(client) == 2)
+            # Its connections are cut: the next look makes new ones.
+            with psycopg.connect(url, autocommit=True) as server:
+                server.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            registry.close()
+            registry = ModelRegistry.open(url)
+            register(registry, 3)
+            wait_until(lambda: ask(client) == 3)
+        registry.close()
+    assert "registry_back" in [one["event"] for one in events]
 
 
 def test_a_hundred_models_are_served_within_the_memory_bound(
