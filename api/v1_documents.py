@@ -31,7 +31,8 @@ _DTYPES: Final = {
     FieldType.BOOLEAN: "DT_BOOL",
     FieldType.TIMESTAMP: "DT_STRING",
 }
-_REFUSED: Final = "The version did not pass the checks before loading; the service's log says why."
+_REFUSED: Final = "The version did not pass the checks before loading; `refused_reason` says why."
+_RETIRED: Final = "The version is retired."
 
 
 class StatusDetail(BaseModel):
@@ -47,7 +48,7 @@ class ModelVersionStatus(BaseModel):
     version: str
     state: Literal["START", "AVAILABLE", "END"] = Field(
         description="`AVAILABLE`: loaded. `START`: known, and loaded when it is first asked for. "
-        "`END`: refused by the checks before loading."
+        "`END`: refused by the checks before loading, or retired."
     )
     status: StatusDetail
 
@@ -111,12 +112,13 @@ class ModelMetadata(BaseModel):
 
 
 def describe_status(
-    version: int, state: Literal["START", "AVAILABLE", "END"]
+    version: int, state: Literal["START", "AVAILABLE", "END"], *, is_retired: bool = False
 ) -> ModelVersionStatus:
-    """Return the status of a version; one in state ``END`` was refused."""
+    """Return the status of a version; one in state ``END`` was refused, if it is not retired."""
     detail = StatusDetail()
     if state == "END":
-        detail = StatusDetail(error_code="FAILED_PRECONDITION", error_message=_REFUSED)
+        message = _RETIRED if is_retired else _REFUSED
+        detail = StatusDetail(error_code="FAILED_PRECONDITION", error_message=message)
     return ModelVersionStatus(version=str(version), state=state, status=detail)
 
 

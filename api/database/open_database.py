@@ -19,6 +19,9 @@ BUSY_TIMEOUT_SEC: Final = 30.0
 _WRITE: Final = {"registry_write": True}
 _VERSIONS: Final = table("alembic_version", column("version_num"))
 
+_LOST_AFTER: Final = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+"""After how many seconds, and milliseconds, libpq gives a server up that no packet reaches."""
+
 
 def open_database(
     url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC, check_tables: bool = True
@@ -49,7 +52,9 @@ def open_database(
     if parsed.get_backend_name() != "sqlite":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True)
+        is_postgres = parsed.get_backend_name() == "postgresql"
+        lost = _LOST_AFTER if is_postgres else {}
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args=lost)
     else:
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)

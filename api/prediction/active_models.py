@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from api.errors import ModelRefusedError, VersionRetiredError
+import structlog
+
+from api.errors import ModelRefusedError, RegistryUnavailableError
 from api.prediction.active_model import ActiveModel
 from api.prediction.loaded_models import LoadedModels
 from api.prediction.registry_follower import RegistryFollower
 from api.prediction.serving_table import ServingTable
 
 __all__ = ["ActiveModels"]
+
+_log: Final = structlog.get_logger(__name__)
 
 
 class ActiveModels:
@@ -40,6 +45,13 @@ class ActiveModels:
     def registry_away_sec(self) -> float:
         """For how long the registry could not be read; 0 while it can."""
         return self._follower.registry_away_sec
+
+    async def catch_up(self) -> None:
+        """Serve what the registry says now, if it can be read; for whoever has changed it."""
+        try:
+            await self._follower.catch_up()
+        except RegistryUnavailableError as error:
+            _log.warning("registry_not_followed", reason=str(error))
 
     def loaded(self) -> list[ActiveModel]:
         """Return the loaded models, sorted by name and version."""
@@ -74,17 +86,10 @@ class ActiveModels:
         UnknownModelError, UnknownVersionError
             If the registry has no such model or version.
         VersionRetiredError
-            If it is to answer no more.
+            If the version is retired.
         ModelRefusedError, ArtifactStoreUnavailableError, RegistryUnavailableError
             If it fails the load gate, or its files or the registry cannot be read.
         """
-        if self.table.is_retired(model, version):
-            raise VersionRetiredError(
-                f"Got version {version} of model {model!r}, which is retired."
-            )
-        found = self._loaded.find(model, version)
-        if found is not None:
-            return found
         served = self.table.models.get(model)
         if served is None or version not in served.versions:
             await self._follower.catch_up()

@@ -119,6 +119,10 @@ class LoadedModels:
         # One caller who goes away must not take the model from the others.
         return await asyncio.shield(task)
 
+    def forgive(self, model: str, version: int) -> None:
+        """Let a version that was refused be tried again at once."""
+        self._refused.pop((model, version), None)
+
     def drop(self, model: str, version: int) -> None:
         """Forget a version; requests under way keep it to their end."""
         self._models.pop((model, version), None)

@@ -137,7 +137,10 @@ class RegistryFollower:
         is_settled = True
         for registered in snapshot.models:
             served = self.table.models.get(registered.name)
-            if served is None or served.registered != registered:
+            if served is None or not served.is_all_of(registered):
+                for version in registered.versions:
+                    if version.refused_reason is None:
+                        self._loaded.forgive(registered.name, version.version)
                 is_settled &= await self._settle(registered, is_start=is_start)
         names = {registered.name for registered in snapshot.models}
         self.table = ServingTable(
@@ -176,7 +179,11 @@ class RegistryFollower:
                 raise
             _log.warning("model_not_followed", model=registered.name, reason=str(error))
             return False
-        self.table = self.table.with_model(ServedModel(registered, aliases, rollout, revision))
+        served = ServedModel(registered, aliases, rollout, revision)
+        self.table = self.table.with_model(served)
+        for version in registered.versions:
+            if version.state == "retired" and version.version not in served.targets:
+                self._loaded.drop(registered.name, version.version)
         if before is None or (dict(before.aliases), before.rollout) != (aliases, rollout):
             _log.info("model_served", model=registered.name, aliases=aliases)
         return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from api.contract.rollout import Rollout
+from api.errors import VersionRetiredError
 from api.registry.deprecation import describe_deprecation
 from api.registry.registered_version import (
     RegisteredModel,
@@ -47,6 +48,14 @@ class ServedModel:
         named = set(self.aliases.values()) | find_targets(self.rollout, self.aliases)
         object.__setattr__(self, "targets", frozenset(named))
 
+    def is_all_of(self, registered: RegisteredModel) -> bool:
+        """Tell whether the model is served just as the registry says."""
+        return (
+            self.registered == registered
+            and self.aliases == registered.aliases
+            and self.rollout == registered.rollout
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ServingTable:
@@ -78,28 +87,29 @@ class ServingTable:
         return served.versions[version]
 
     def get_version(self, model: str, version: int) -> RegisteredVersion:
-        """Return a version of a model.
+        """Return a version of a model that may be asked for by its number.
 
         Raises
         ------
         UnknownModelError, UnknownVersionError
             If there is no such model, or no such version of it.
+        VersionRetiredError
+            If it is retired, and does not go on in place of one that was refused.
         """
-        found = self._get_model(model).versions.get(version)
+        served = self._get_model(model)
+        found = served.versions.get(version)
         if found is None:
             raise unknown_version(model, version)
+        if found.state == "retired" and version not in served.targets:
+            raise VersionRetiredError(
+                f"Got version {version} of model {model!r}, which is retired."
+            )
         return found
 
     def get_notices(self, model: str, version: int) -> Mapping[str, str]:
         """Return the headers by which callers are told that a version is on its way out."""
         served = self.models.get(model)
         return _NO_NOTICES if served is None else served.notices.get(version, _NO_NOTICES)
-
-    def is_retired(self, model: str, version: int) -> bool:
-        """Tell whether a version is to answer no more."""
-        served = self.models.get(model)
-        found = None if served is None else served.versions.get(version)
-        return found is not None and found.state == "retired"
 
     def list_targets(self) -> frozenset[tuple[str, int]]:
         """Return the versions that an alias, an arm or a shadow names."""

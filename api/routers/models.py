@@ -135,6 +135,8 @@ async def _status_of(resources: Resources, model: str, version: int) -> ModelVer
         await resources.models.by_version(model, version)
     except (ModelRefusedError, VersionRetiredError):
         return describe_status(version, "END")
+    except VersionRetiredError:
+        return describe_status(version, "END", is_retired=True)
     return describe_status(version, "AVAILABLE")
 
 

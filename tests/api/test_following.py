@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 
+from api.contract.rollout import Rollout
 from api.main import create_app
+from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
+from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 
 GRAPH = sum_graph(6, 2)
@@ -33,6 +37,15 @@ def damage_manifest(folder: Path, version: int) -> None:
     sha256 = registry.get_version("arrival_delay", version).manifest_sha256
     registry.close()
     (folder / "artifacts" / sha256[:2] / sha256).write_bytes(b"damaged")
+
+
+def repair_manifest(folder: Path, version: int) -> None:
+    """Put right what `damage_manifest` did, and tell the registry."""
+    manifest = make_manifest(GRAPH, description=f"Number {version}.")
+    ArtifactStore(folder / "artifacts").put(manifest.model_dump_json().encode())
+    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    registry.reactivate("arrival_delay", version)
+    registry.close()
 
 
 def set_alias(folder: Path, version: int) -> None:
@@ -101,10 +114,10 @@ def test_a_champion_that_is_refused_leaves_the_earlier_one_serving(
         assert reasons[1] is None
         status = client.get("/v1/models/arrival_delay").json()["model_version_status"]
         assert {one["version"]: one["state"] for one in status} == {"1": "AVAILABLE", "2": "END"}
-        publish_version(tmp_path, 3)
-        wait_until(lambda: ask(client) == 3)
-    # It was tried once, although it was asked for again.
-    assert [one["event"] for one in events].count("model_refused") == 1
+        # It was tried once, although it was asked for again.
+        assert [one["event"] for one in events].count("model_refused") == 1
+        repair_manifest(tmp_path, 2)
+        wait_until(lambda: ask(client) == 2)
 
 
 def test_a_start_on_a_champion_that_is_refused_takes_the_one_before(
@@ -150,6 +163,48 @@ def test_a_registry_that_is_locked_changes_nothing_for_callers(
         locker.rollback()
         locker.close()
         wait_until(lambda: client.app.state.resources.models.registry_away_sec == 0)
+
+
+def test_a_registry_that_hangs_on_postgres_changes_nothing_for_callers(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    artifacts = ArtifactStore(tmp_path / "artifacts")
+
+    def register(registry: ModelRegistry, number: int) -> None:
+        manifest = make_manifest(GRAPH, description=f"Number {number}.").model_dump_json()
+        registry.register(
+            model="arrival_delay",
+            manifest_sha256=artifacts.put(manifest.encode()),
+            model_sha256=artifacts.put(GRAPH),
+        )
+        registry.set_alias("arrival_delay", "champion", number)
+
+    with open_database_url("postgres", tmp_path) as url:
+        registry = ModelRegistry.open(url)
+        register(registry, 1)
+        settings = {"database_url": url, "registry_timeout_sec": 0.1}
+        with open_client(tmp_path, online_store, **settings) as client:
+            models = client.app.state.resources.models
+            with psycopg.connect(url) as locker:
+                locker.execute("LOCK TABLE registry_generation IN ACCESS EXCLUSIVE MODE")
+                wait_until(lambda: models.registry_away_sec > 0.3)
+                assert ask(client) == 1
+                assert ask(client, "/v1/models/unheard_of:predict") == 503
+                locker.rollback()
+            register(registry, 2)
+            wait_until(lambda: ask(client) == 2)
+            # Its connections are cut: the next look makes new ones.
+            with psycopg.connect(url, autocommit=True) as server:
+                server.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            registry.close()
+            registry = ModelRegistry.open(url)
+            register(registry, 3)
+            wait_until(lambda: ask(client) == 3)
+        registry.close()
+    assert "registry_back" in [one["event"] for one in events]
 
 
 def test_a_hundred_models_are_served_within_the_memory_bound(
@@ -213,3 +268,60 @@ def test_an_unsigned_champion_is_refused_where_keys_are_trusted(
     with open_client(tmp_path, online_store, trusted_keys="ab" * 32) as client:
         set_alias(tmp_path, 1)
         assert ask(client) == 503
+
+
+def test_a_retired_version_is_gone_and_comes_back(tmp_path: Path, online_store: Path) -> None:
+    for number in (1, 2):
+        publish_version(tmp_path, number)
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    path = "/v1/models/arrival_delay/versions/1"
+    with open_client(tmp_path, online_store) as client:
+        assert ask(client, f"{path}:predict") == 1
+        registry.retire("arrival_delay", 1)
+        wait_until(lambda: ask(client, f"{path}:predict") == 410)
+        assert client.post(f"{path}:predict", json=INSTANCES).json()["code"] == "version_retired"
+        status = client.get(path).json()["model_version_status"][0]
+        assert (status["state"], status["status"]["error_message"]) == (
+            "END",
+            "The version is retired.",
+        )
+        assert {model.version for model in client.app.state.resources.models.loaded()} == {2}
+        registry.reactivate("arrival_delay", 1)
+        wait_until(lambda: ask(client, f"{path}:predict") == 1)
+        assert ask(client) == 2
+    registry.close()
+
+
+def make_canary(candidate: int) -> Rollout:
+    return Rollout.model_validate(
+        {
+            "kind": "canary",
+            "arms": [
+                {"name": "champion", "alias": "champion", "weight": 0.5},
+                {"name": "candidate", "version": candidate, "weight": 0.5},
+            ],
+        }
+    )
+
+
+def test_a_rollout_is_followed_once_all_of_its_versions_can_serve(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
+    publish_version(tmp_path, 1)
+    for number in (2, 3):
+        publish_version(tmp_path, number, alias=None)
+    damage_manifest(tmp_path, 3)
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    with open_client(tmp_path, online_store) as client:
+        models = client.app.state.resources.models
+        registry.set_rollout("arrival_delay", make_canary(2))
+        wait_until(lambda: models.table.models["arrival_delay"].rollout is not None)
+        assert models.table.models["arrival_delay"].targets == {1, 2}
+        assert {model.version for model in models.loaded()} == {1, 2}
+        registry.set_rollout("arrival_delay", make_canary(3))
+        wait_until(lambda: any(one["event"] == "rollout_not_followed" for one in events))
+        assert models.table.models["arrival_delay"].rollout == make_canary(2)
+        registry.delete_rollout("arrival_delay")
+        wait_until(lambda: models.table.models["arrival_delay"].rollout is None)
+        assert models.table.models["arrival_delay"].targets == {1}
+    registry.close()
