@@ -74,10 +74,6 @@ class ActiveModels:
         """Return the headers by which its callers are told that a version is on its way out."""
         return self.table.get_notices(model.name, model.version)
 
-    async def catch_up(self) -> None:
-        """Look at the registry now, because it was just changed."""
-        await self._follower.catch_up()
-
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.
 

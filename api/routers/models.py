@@ -133,7 +133,7 @@ async def _resolve(resources: Resources, model: str, alias: str) -> RegisteredAl
 async def _status_of(resources: Resources, model: str, version: int) -> ModelVersionStatus:
     try:
         await resources.models.by_version(model, version)
-    except (ModelRefusedError, VersionRetiredError):
+    except ModelRefusedError:
         return describe_status(version, "END")
     except VersionRetiredError:
         return describe_status(version, "END", is_retired=True)
