@@ -21,6 +21,7 @@ from api.prediction.active_models import ActiveModels
 from api.prediction.model_catalog import ModelCatalog
 from api.prediction.online_features import OnlineFeatureReader
 from api.prediction.predictor import Predictor
+from api.prediction_log.prediction_log import PredictionLog
 from api.registry.registry_changes import RegistryChanges
 from api.registry.registry_executor import RegistryExecutor
 from api.request_gate import RequestGate, body_state
@@ -39,6 +40,7 @@ class Resources:
     registry_changes: RegistryChanges
     models: ActiveModels
     predictor: Predictor
+    prediction_log: PredictionLog
     reader: OnlineFeatureReader
     feast: FeastInterface
 

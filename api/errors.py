@@ -22,6 +22,7 @@
     │   │   └── UnknownPushSourceError
     │   ├── FeatureCatalogMissingError
     │   ├── UnknownRolloutError
+    │   ├── UnknownPredictionError
     │   └── VersionRetiredError      it was there, and is served no more
     ├── RegistryConflictError        the registry's present state does not allow the change
     │   └── RevisionConflictError    somebody else was faster
@@ -32,6 +33,7 @@
     │   ├── StaleFeatureError
     │   ├── DeadlineError            the answer took longer than a request may
     │   ├── RegistryUnavailableError
+    │   ├── LogUnavailableError
     │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
@@ -62,6 +64,7 @@ __all__ = [
     "InvalidInstancesError",
     "InvalidRequestError",
     "InvalidTensorsError",
+    "LogUnavailableError",
     "MalformedJsonError",
     "ModelRefusedError",
     "NotFoundError",
@@ -83,6 +86,7 @@ __all__ = [
     "UnknownFeatureServiceError",
     "UnknownFeatureViewError",
     "UnknownModelError",
+    "UnknownPredictionError",
     "UnknownPushSourceError",
     "UnknownRolloutError",
     "UnknownVersionError",
@@ -315,6 +319,18 @@ class ArtifactStoreUnavailableError(UnavailableError):
     """The object store of model files does not answer."""
 
     code = "artifact_store_unavailable"
+
+
+class LogUnavailableError(UnavailableError):
+    """The prediction log cannot be written or read."""
+
+    code = "log_unavailable"
+
+
+class UnknownPredictionError(NotFoundError):
+    """No prediction with that id is in the log."""
+
+    code = "unknown_prediction"
 
 
 class ModelRefusedError(UnavailableError):

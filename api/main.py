@@ -29,6 +29,7 @@ from api.prediction.model_catalog import ModelCatalog
 from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
 from api.prediction.registry_follower import RegistryFollower
+from api.prediction_log.prediction_log import open_prediction_log
 from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
 from api.registry.open_registry import open_registry
@@ -38,7 +39,7 @@ from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
 from api.routers import feast as feast_routes
-from api.routers import health, models, predict, v2
+from api.routers import health, models, predict, predictions, v2
 from api.routers import registry as registry_routes
 from api.settings import Settings
 
@@ -94,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health.router,
         models.router,
         registry_routes.router,
+        predictions.router,
         v2.router,
         feast_routes.router,
     ):
@@ -163,6 +165,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             clock=clock,
         )
         stack.push_async_callback(feast.close)
+        prediction_log = open_prediction_log(settings)
+        stack.callback(prediction_log.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()
@@ -178,6 +182,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 executor=scoring_executor,
                 timeout_sec=settings.request_timeout_sec,
             ),
+            prediction_log=prediction_log,
             reader=reader,
             feast=feast,
         )

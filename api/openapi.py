@@ -36,6 +36,7 @@ _TAGS: Final = {
     "predict": "Scores by any model, also by one that was published after this page was loaded.",
     "models": "Which models, versions and aliases there are, as TensorFlow Serving and KServe V1 "
     "tell it, and what the registry knows of them.",
+    "predictions": "What was predicted, from what, and whether it comes out the same again.",
     "registry": "Where aliases point, who answers a model's callers, how versions stand, and who "
     "changed it.",
     "open inference": "The Open Inference Protocol, which KServe's, Triton's and MLServer's "
@@ -50,6 +51,8 @@ _SIGNATURE_NAME: Final = {
     "enum": [SIGNATURE],
     "description": "TensorFlow Serving's name for what a request asks for; a model has just one.",
 }
+_NEVER_THE_SAME: Final = frozenset({"health", "registry", "predictions"})
+"""Tags of what is not a document with a validator by its content."""
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _NOT_MODIFIED: Final = {"description": "It is what the `ETag` in `If-None-Match` stands for."}
 
@@ -217,5 +220,5 @@ def _describe_problems(operation: dict[str, Any], method: str, path: str) -> Non
         if path.startswith("/v2") and status is HTTPStatus.UNPROCESSABLE_ENTITY:
             continue
         responses[str(int(status))] = problem_reference(status, path)
-    if method == "get" and operation["tags"] not in (["health"], ["registry"]):
+    if method == "get" and not set(operation["tags"]) & _NEVER_THE_SAME:
         responses["304"] = _NOT_MODIFIED

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.contract.log_policy import LogPolicy
+
 __all__ = ["Settings"]
 
 _MIB: Final = 1024 * 1024
@@ -140,6 +142,30 @@ class Settings(BaseSettings):
     )
     online_write_timeout_sec: PositiveFloat = Field(
         2.0, description="How long a write of pushed features may take."
+    )
+    log_mode: Literal["buffered", "durable", "off"] = Field(
+        "buffered",
+        description="How predictions are logged: soon after the answer, before it, or not at all.",
+    )
+    log_sampling: float = Field(1.0, ge=0, le=1, description="The share that is logged.")
+    log_models: dict[str, LogPolicy] = Field(
+        {},
+        description='Models\' own ways, as JSON: `{"fraud": {"mode": "durable", "sampling": 1}}`.',
+    )
+    log_flush_sec: PositiveFloat = Field(
+        0.2, description="How long a logged prediction may wait for others to be written with."
+    )
+    log_buffer_rows: PositiveInt = Field(
+        20_000, description="How many predicted rows may wait to be written."
+    )
+    log_timeout_sec: PositiveFloat = Field(
+        2.0, description="How long a write of the log waits for the database."
+    )
+    log_spool_dir: Path = Field(
+        Path("var/spool"), description="Where the log waits while the database is away."
+    )
+    log_spool_max_bytes: PositiveInt = Field(
+        256 * _MIB, description="How large that may become; what is beyond is dropped, and counted."
     )
     feast_project: str | None = Field(
         None,

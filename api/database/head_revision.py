@@ -8,7 +8,7 @@ from api.errors import RegistrySchemaError
 
 __all__ = ["HEAD_REVISION", "check_revision"]
 
-HEAD_REVISION: Final = "0001_registry"
+HEAD_REVISION: Final = "0002_prediction_log"
 """The last step in `api.database.migrations`."""
 
 

@@ -91,6 +91,14 @@ class ActiveModels:
             await self._follower.catch_up()
         return await self._loaded.get(self.table.get_version(model, version))
 
+    async def for_replay(self, model: str, version: int) -> ActiveModel:
+        """Return a version that has answered, even where it is retired by now; see `by_version`."""
+        served = self.table.models.get(model)
+        registered = None if served is None else served.versions.get(version)
+        if registered is None:
+            return await self.by_version(model, version)
+        return await self._loaded.get(registered)
+
     async def by_alias(self, model: str, alias: str) -> ActiveModel:
         """Return the version that serves under an alias, loading it where it is not loaded.
 

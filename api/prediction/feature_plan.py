@@ -122,9 +122,7 @@ class CompiledPlan:
         if len(rows) == 1 and not overrides:
             inputs = self._row_assembler.assemble(rows[0], stored, now_us)
             if inputs is not None:
-                return FeatureMatrix(
-                    *inputs, lambda: self._assemble_many(rows, stored, now_us, ()).origins
-                )
+                return FeatureMatrix(*inputs, lambda: self._row_assembler.describe(stored))
         return self._assemble_many(rows, stored, now_us, overrides)
 
     def _assemble_many(
@@ -232,10 +230,12 @@ class CompiledPlan:
         inputs = {place.request_input: i for i, place in enumerate(self._places)}
         for i, (column, is_feature) in enumerate(request, start=n_cells):
             (features if is_feature else inputs)[column.index] = i
-        ends = np.cumsum([len(view.features) for view in self.layout.views], dtype=np.intp) - 1
+        view_sizes = [len(view.features) for view in self.layout.views]
+        ends = np.cumsum(view_sizes, dtype=np.intp) - 1
         return RowAssembler(
             widths=[lookup.n_features for lookup in self.layout.lookups],
             ttls_us=self._ttl_us[ends].tolist(),
+            view_sizes=view_sizes,
             cells=[place.cell for place in self._places],
             request=request,
             features=[features[column] for column in range(self.n_columns)],

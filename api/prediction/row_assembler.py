@@ -20,6 +20,7 @@ from api.prediction.cell_decoder import (
     encode_nan,
     gather_of,
 )
+from api.prediction.feature_matrix import FeatureOrigins, FeatureStatus
 from api.prediction.online_features import NEVER_US, Cell, StoredFeatures
 from api.prediction.plan_compiler import RequestColumn
 from api.prediction.value_codec import TAGS, ValueType
@@ -31,6 +32,8 @@ GraphInputs: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float64]]
 """float32 ``features`` and float64 ``request``."""
 
 _NAN: Final = float("nan")
+_PRESENT: Final = int(FeatureStatus.PRESENT)
+_NULL: Final = int(FeatureStatus.NULL)
 
 
 class RowAssembler:
@@ -42,6 +45,8 @@ class RowAssembler:
         How many features each lookup has.
     ttls_us
         The time to live of each view.
+    view_sizes
+        How many features each view has.
     cells
         The cells to decode.
     request
@@ -57,6 +62,7 @@ class RowAssembler:
         *,
         widths: Sequence[int],
         ttls_us: Sequence[int],
+        view_sizes: Sequence[int],
         cells: Sequence[CellColumn],
         request: Sequence[tuple[RequestColumn, bool]],
         features: Sequence[int],
@@ -64,6 +70,7 @@ class RowAssembler:
     ) -> None:
         self._widths = tuple(widths)
         self._ttls_us = tuple(ttls_us)
+        self._view_sizes = tuple(view_sizes)
         self._request = tuple(request)
         starts = [sum(widths[:lookup]) for lookup in range(len(widths))]
         positions = [starts[cell.lookup] + cell.position for cell in cells]
@@ -77,6 +84,7 @@ class RowAssembler:
                 self._fixed.append(_FixedCells(kind, [positions[i] for i in chosen]))
         others = [i for i, cell in enumerate(cells) if cell.kind not in FIXED_LAYOUTS]
         self._tables = [(positions[i], cells[i].numbers) for i in others]
+        self._others = [(positions[i], cells[i]) for i in others]
         order += [*others, *range(len(cells), len(cells) + len(request))]
         place = {number: i for i, number in enumerate(order)}
         self._features = _PackedRow([place[i] for i in features], "f")
@@ -108,6 +116,22 @@ class RowAssembler:
             return self._features.pack(numbers), self._inputs.pack(numbers)
         except OverflowError:
             return None
+
+    def describe(self, stored: StoredFeatures) -> FeatureOrigins:
+        """Return where the features of a row come from that `assemble` has assembled.
+
+        All of them are live, so each is there or null.
+        """
+        cells: list[Cell] = []
+        for (found,), width in zip(stored.entities, self._widths, strict=True):
+            cells += found[:width]
+        status = bytearray(_NULL if not cell else _PRESENT for cell in cells)
+        for position, column in self._others:
+            cell = cells[position]
+            if cell and column.numbers[cell] != column.numbers[cell] and column.value(cell) is None:
+                status[position] = _NULL
+        times = np.array(stored.view_times, np.int64).repeat(self._view_sizes)
+        return FeatureOrigins(np.frombuffer(status, np.uint8).reshape(1, -1), times.reshape(1, -1))
 
 
 class _FixedCells:

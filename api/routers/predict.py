@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -11,10 +12,12 @@ from starlette.responses import Response
 from api.contract.manifest import Output
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
+from api.log_config import REQUEST_ID
 from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import describe_features, list_overridden
 from api.prediction.prediction_id import make_prediction_id
 from api.prediction.predictor import Prediction
+from api.prediction_log.logged_rows import PredictionRecord
 from api.routers.addresses import (
     AliasName,
     ModelName,
@@ -113,11 +116,22 @@ async def predict_with_alias(model: ModelName, alias: AliasName, request: Reques
 async def _answer(active: ActiveModel, request: Request, resources: Resources) -> Response:
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
-    instances = active.schema.parse(await body.read())
+    asked = await body.read()
+    began = time.perf_counter()
+    instances = active.schema.parse(asked)
     prediction = await resources.predictor.predict(active, instances)
+    prediction_id = make_prediction_id()
+    record = PredictionRecord(
+        prediction_id,
+        active,
+        prediction,
+        int((time.perf_counter() - began) * 1e6),
+        REQUEST_ID.get(),
+    )
+    await resources.prediction_log.record(record)
     predictions = _describe_scores(prediction, active.manifest.output)
     answer: dict[str, Any] = {
-        "id": make_prediction_id(),
+        "id": prediction_id,
         "model": active.name,
         "version": active.version,
         "as_of": prediction.as_of,
@@ -134,8 +148,9 @@ async def _answer(active: ActiveModel, request: Request, resources: Resources) -
     if with_features:
         answer["features"] = describe_features(active.plan, prediction)
     # An answer is of `active.schema.response_type`; JSON has no NaN, but a feature may be one.
-    content = to_json(answer, inf_nan_mode="strings")
-    return Response(content, media_type="application/json", headers=headers)
+    return Response(
+        to_json(answer, inf_nan_mode="strings"), media_type="application/json", headers=headers
+    )
 
 
 def _describe_scores(prediction: Prediction, output: Output) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
 from api.direct_route import DirectRoute
 from api.field_types import InstanceLimits
+from api.log_config import REQUEST_ID
 from api.open_inference.binary_tensors import HEADER_LENGTH
 from api.open_inference.documents import (
     InferenceModelMetadata,
@@ -30,6 +32,7 @@ from api.open_inference.infer_response import (
 from api.open_inference.model_interface import Interface, ModelInterface
 from api.prediction.active_model import ActiveModel
 from api.prediction.prediction_id import make_prediction_id
+from api.prediction_log.logged_rows import PredictionRecord
 from api.routers.addresses import ModelName, VersionNumber, check_model, parse_version
 from api.routers.health import require_ready
 from api.routers.predict import DEFAULT_ALIAS
@@ -197,8 +200,20 @@ async def _score(
     if asked.interface is Interface.TENSOR:
         matrices = asked.to_matrices(active.plan.n_request_inputs)
         return pass_scores(await resources.predictor.score_matrices(active, *matrices)), {}
+    began = time.perf_counter()
     prediction = await resources.predictor.predict(active, asked.to_instances(active.schema))
-    parameters = {"as_of": prediction.as_of.isoformat().replace("+00:00", "Z")}
+    prediction_id = make_prediction_id()
+    await resources.prediction_log.record(
+        PredictionRecord(
+            prediction_id,
+            active,
+            prediction,
+            int((time.perf_counter() - began) * 1e6),
+            REQUEST_ID.get(),
+        )
+    )
+    parameters = {"prediction_id": prediction_id}
+    parameters["as_of"] = prediction.as_of.isoformat().replace("+00:00", "Z")
     if prediction.is_degraded:
         parameters["degraded"] = "online_store_unavailable"
     return label_scores(prediction.scores, active.manifest.output), parameters

@@ -1,0 +1,66 @@
+"""The seam to the database of the prediction log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from api.prediction_log.logged_rows import LoggedRow
+
+__all__ = ["LogStore", "open_log_store"]
+
+
+class LogStore(Protocol):
+    """Writes and reads logged predictions. Its calls block; one thread at a time makes them."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its calls raise when the database fails."""
+        ...
+
+    def write(self, rows: Sequence[LoggedRow]) -> None:
+        """Write rows in one transaction; those that are there already stay as they are.
+
+        They are on disk when it returns.
+        """
+        ...
+
+    def read(self, prediction_id: str) -> list[LoggedRow]:
+        """Return the rows of a prediction in their order; empty where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+def open_log_store(url: str, *, timeout_sec: float) -> LogStore:
+    """Return the log's store in the database at `url`; it connects when it is first used.
+
+    A SQLite file is written without importing SQLAlchemy, PostgreSQL through psycopg alone.
+
+    Parameters
+    ----------
+    url
+        A SQLAlchemy URL.
+    timeout_sec
+        How long a call waits for a lock, or for a server.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        from api.prediction_log.sqlite_log import SqliteLog
+
+        return SqliteLog(rest.removeprefix("/"), timeout_sec=timeout_sec)
+    if scheme.partition("+")[0] == "postgresql":
+        from api.prediction_log.postgres_log import PostgresLog
+
+        return PostgresLog(f"postgresql://{rest}", timeout_sec=timeout_sec)
+    raise ValueError(
+        f"Got a database of kind {scheme!r} for the prediction log, but expected sqlite or "
+        "postgresql; ZEROSKEW_LOG_MODE=off does without."
+    )

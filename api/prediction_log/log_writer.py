@@ -1,0 +1,187 @@
+"""Writes what was predicted, in groups, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from api.prediction_log.log_store import LogStore
+from api.prediction_log.logged_rows import LoggedRow, PredictionRecord, RowPacker
+from api.prediction_log.spool import Spool, SpoolFullError
+
+__all__ = ["LogCounters", "LogWriter", "WhenWritten"]
+
+WhenWritten = Callable[[bool], None]
+"""Is told, on the writer's thread, whether the rows of a record are on disk."""
+
+_GROUP_ROWS: Final = 1000
+_RETRY_SEC: Final = 0.5
+_SAY_AGAIN_SEC: Final = 60.0
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class LogCounters:
+    """Rows since the start of the process, by what became of them.
+
+    ``recorded`` came from predictions; of these ``written`` went straight to the database,
+    ``spooled`` to the spool, and ``dropped`` nowhere. ``drained`` went from the spool to the
+    database, those of earlier processes included.
+    """
+
+    recorded: int = 0
+    written: int = 0
+    spooled: int = 0
+    drained: int = 0
+    dropped: int = 0
+
+
+class LogWriter:
+    """Takes records from a bounded buffer, packs them, and writes them down.
+
+    While the database is away rows go to the spool, and they go on doing so until what is there
+    is in the database: so rows arrive in their order. Every row has its key, and what was
+    written twice is there once.
+
+    Parameters
+    ----------
+    store
+        The database.
+    spool
+        Where rows wait for it.
+    max_rows
+        How many rows the buffer holds; those beyond are dropped and counted.
+    flush_sec
+        How long a row may wait for others to be written with.
+    """
+
+    def __init__(self, *, store: LogStore, spool: Spool, max_rows: int, flush_sec: float) -> None:
+        self._store = store
+        self._spool = spool
+        self._max_rows = max_rows
+        self._flush_sec = flush_sec
+        self._buffer: deque[tuple[PredictionRecord, WhenWritten | None]] = deque()
+        # Each of them is raised by one thread alone: the event loop's, and the writer's.
+        self._n_put = 0
+        self._n_taken = 0
+        self._wake = threading.Event()
+        self._stopped = False
+        self._retry_at = 0.0
+        self._said_at = 0.0
+        self._packers: dict[tuple[str, int], RowPacker] = {}
+        self._thread = threading.Thread(target=self._run, name="prediction_log", daemon=True)
+        self.counters = LogCounters()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is buffered, and end."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join()
+        self._spool.close()
+        self._store.close()
+
+    def put(self, record: PredictionRecord, when_written: WhenWritten | None = None) -> bool:
+        """Take a record, or return ``False`` where there is no room for it.
+
+        Only the event loop's thread calls it. With `when_written` it is written at once.
+        """
+        n_rows = len(record)
+        self.counters.recorded += n_rows
+        if self._n_put - self._n_taken + n_rows > self._max_rows:
+            self._drop(n_rows, "the buffer is full")
+            return False
+        self._n_put += n_rows
+        self._buffer.append((record, when_written))
+        if when_written is not None:
+            self._wake.set()
+        return True
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.wait(self._flush_sec)
+            self._wake.clear()
+            self._write_buffered()
+        self._write_buffered()
+
+    def _write_buffered(self) -> None:
+        self._drain()
+        while self._buffer:
+            rows: list[LoggedRow] = []
+            waiting: list[WhenWritten] = []
+            n_taken = 0
+            while self._buffer and n_taken < _GROUP_ROWS:
+                record, when_written = self._buffer.popleft()
+                n_taken += len(record)
+                if when_written is not None:
+                    waiting.append(when_written)
+                rows += self._pack(record)
+            is_on_disk = self._write(rows)
+            self._n_taken += n_taken
+            for when_written in waiting:
+                when_written(is_on_disk)
+
+    def _pack(self, record: PredictionRecord) -> Sequence[LoggedRow]:
+        version = (record.model.name, record.model.version)
+        packer = self._packers.get(version)
+        if packer is None:
+            packer = self._packers[version] = RowPacker(record.model)
+        try:
+            return list(packer.pack(record))
+        except Exception:  # One record that cannot be packed must not stop the log.
+            _log.exception("prediction_not_packed", id=record.id)
+            self._drop(len(record), "a record cannot be packed")
+            return ()
+
+    def _write(self, rows: Sequence[LoggedRow]) -> bool:
+        """Write rows to the database or else to the spool; tell whether they are on disk."""
+        if self._spool.is_empty and time.monotonic() >= self._retry_at:
+            try:
+                self._store.write(rows)
+            except self._store.failures as error:
+                self._note_away(error)
+            else:
+                self.counters.written += len(rows)
+                return True
+        try:
+            self._spool.append(rows)
+        except SpoolFullError as error:
+            self._drop(len(rows), str(error))
+            return False
+        self.counters.spooled += len(rows)
+        return True
+
+    def _drain(self) -> None:
+        """Bring what is in the spool to the database, if that is back."""
+        if self._spool.is_empty or time.monotonic() < self._retry_at:
+            return
+        n_rows = 0
+        try:
+            for rows in self._spool.drain():
+                self._store.write(rows)
+                n_rows += len(rows)
+        except self._store.failures as error:
+            self._note_away(error)
+        self.counters.drained += n_rows
+        if n_rows:
+            _log.info("spool_drained", n_rows=n_rows, is_empty=self._spool.is_empty)
+
+    def _note_away(self, error: Exception) -> None:
+        self._retry_at = time.monotonic() + _RETRY_SEC
+        _log.warning("log_database_away", reason=type(error).__name__)
+
+    def _drop(self, n_rows: int, reason: str) -> None:
+        self.counters.dropped += n_rows
+        now = time.monotonic()
+        if now - self._said_at >= _SAY_AGAIN_SEC:
+            self._said_at = now
+            _log.error("predictions_not_logged", n_dropped=self.counters.dropped, reason=reason)

@@ -1,0 +1,153 @@
+"""What the request path tells the prediction log, and what it asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from api.contract.log_policy import LogPolicy
+from api.errors import LogUnavailableError, UnknownPredictionError
+from api.prediction_log.log_store import LogStore, open_log_store
+from api.prediction_log.log_writer import LogCounters, LogWriter
+from api.prediction_log.logged_rows import LoggedRow, PredictionRecord
+from api.prediction_log.spool import Spool
+from api.settings import Settings
+
+__all__ = ["PredictionLog", "open_prediction_log"]
+
+_SAMPLED_BITS: Final = 32
+
+
+class PredictionLog:
+    """Keeps predictions by each model's policy.
+
+    Parameters
+    ----------
+    writer
+        Writes them; ``None`` where nothing is kept.
+    reader
+        The database, for reading; ``None`` where there is none that keeps predictions.
+    policy
+        For every model that has none of its own.
+    policies
+        Models' own policies, by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: LogWriter | None,
+        reader: LogStore | None,
+        policy: LogPolicy,
+        policies: Mapping[str, LogPolicy],
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._reading = threading.Lock()
+        self._policy = policy
+        self._policies = policies
+
+    @property
+    def counters(self) -> LogCounters:
+        """What became of the rows so far."""
+        return LogCounters() if self._writer is None else self._writer.counters
+
+    async def record(self, record: PredictionRecord) -> None:
+        """Keep a prediction; only where its model is ``durable`` this waits.
+
+        Which ones are kept of a sample is told by their ids alone.
+
+        Raises
+        ------
+        LogUnavailableError
+            If the model is ``durable``, and the prediction cannot be kept.
+        """
+        if self._writer is None:
+            return
+        policy = self._policies.get(record.model.name, self._policy)
+        if policy.mode == "off" or not _is_sampled(record.id, policy.sampling):
+            return
+        if policy.mode == "buffered":
+            self._writer.put(record)
+            return
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[bool] = loop.create_future()
+
+        def tell(is_on_disk: bool) -> None:
+            with contextlib.suppress(RuntimeError):  # The loop may be closed by now.
+                loop.call_soon_threadsafe(_settle, written, is_on_disk)
+
+        if not self._writer.put(record, tell) or not await written:
+            raise LogUnavailableError(
+                "The prediction cannot be logged, and this model answers only what is."
+            )
+
+    def read(self, prediction_id: str) -> list[LoggedRow]:
+        """Return the rows of a prediction in their order. It blocks; any thread may call it.
+
+        Raises
+        ------
+        UnknownPredictionError
+            If there are none.
+        LogUnavailableError
+            If the database cannot be read.
+        """
+        if self._reader is None:
+            raise LogUnavailableError("The prediction log is in no database that can be read.")
+        try:
+            with self._reading:
+                rows = self._reader.read(prediction_id)
+        except self._reader.failures as error:
+            raise LogUnavailableError("The prediction log cannot be read.") from error
+        if not rows:
+            raise UnknownPredictionError(
+                f"Got id {prediction_id}, but the log has no prediction of that id."
+            )
+        return rows
+
+    def close(self) -> None:
+        """Write what is buffered, and close the database."""
+        if self._writer is not None:
+            self._writer.stop()
+        if self._reader is not None:
+            self._reader.close()
+
+
+def open_prediction_log(settings: Settings) -> PredictionLog:
+    """Open the log that `settings` describe, and begin to write.
+
+    Raises
+    ------
+    ValueError
+        If predictions are to be kept in a database that cannot keep them.
+    """
+    policy = LogPolicy(mode=settings.log_mode, sampling=settings.log_sampling)
+    policies = settings.log_models
+    if all(one.mode == "off" for one in (policy, *policies.values())):
+        return PredictionLog(writer=None, reader=None, policy=policy, policies=policies)
+    stores = [
+        open_log_store(settings.database_url, timeout_sec=settings.log_timeout_sec)
+        for _ in range(2)
+    ]
+    writer = LogWriter(
+        store=stores[0],
+        spool=Spool(settings.log_spool_dir, max_bytes=settings.log_spool_max_bytes),
+        max_rows=settings.log_buffer_rows,
+        flush_sec=settings.log_flush_sec,
+    )
+    writer.start()
+    return PredictionLog(writer=writer, reader=stores[1], policy=policy, policies=policies)
+
+
+def _is_sampled(prediction_id: str, share: float) -> bool:
+    if share >= 1.0:
+        return True
+    return int(prediction_id[-8:], 16) < share * (1 << _SAMPLED_BITS)
+
+
+def _settle(future: asyncio.Future[bool], is_on_disk: bool) -> None:
+    if not future.done():
+        future.set_result(is_on_disk)

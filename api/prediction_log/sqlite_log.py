@@ -1,0 +1,97 @@
+"""The prediction log in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from api.prediction_log.logged_rows import COLUMNS, LoggedRow
+
+__all__ = ["SqliteLog"]
+
+_PLACES: Final = ", ".join("?" * len(COLUMNS))
+_NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_INSERT: Final = f"INSERT OR IGNORE INTO prediction ({_NAMES}) VALUES ({_PLACES})"  # noqa: S608 - constants
+_SELECT: Final = f'SELECT {_NAMES} FROM prediction WHERE id = ? ORDER BY "row"'  # noqa: S608 - constants
+_TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
+_DEGRADED: Final = COLUMNS.index("degraded")
+
+
+class SqliteLog:
+    """Writes with a write-ahead log, so that whoever reads the file goes on, and waits for disk.
+
+    Parameters
+    ----------
+    path
+        The file, with its tables.
+    timeout_sec
+        How long a call waits for another writer.
+    """
+
+    failures = (sqlite3.Error,)
+
+    def __init__(self, path: str, *, timeout_sec: float) -> None:
+        self._path = path
+        self._timeout_sec = timeout_sec
+        self._connection: sqlite3.Connection | None = None
+
+    def write(self, rows: Sequence[LoggedRow]) -> None:
+        """Write rows in one transaction; those that are there already stay as they are."""
+        connection = self._connect()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(_INSERT, map(_to_stored, rows))
+            connection.execute("COMMIT")
+        except BaseException:
+            self.close()  # Nothing of a transaction that failed may stay open.
+            raise
+
+    def read(self, prediction_id: str) -> list[LoggedRow]:
+        """Return the rows of a prediction in their order; empty where there is none."""
+        return [_from_stored(row) for row in self._connect().execute(_SELECT, (prediction_id,))]
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            uri = f"file:{_quote(self._path)}?mode=rw"
+            connection = sqlite3.connect(
+                uri,
+                uri=True,
+                timeout=self._timeout_sec,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+
+def _quote(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _to_stored(row: LoggedRow) -> tuple[Any, ...]:
+    values: list[Any] = list(row)
+    for place in _TIMES:
+        values[place] = values[place].replace(tzinfo=None).isoformat(" ", "microseconds")
+    return tuple(values)
+
+
+def _from_stored(stored: Sequence[Any]) -> LoggedRow:
+    values = list(stored)
+    for place in _TIMES:
+        values[place] = datetime.fromisoformat(values[place]).replace(tzinfo=UTC)
+    values[_DEGRADED] = bool(values[_DEGRADED])
+    return LoggedRow(*values)

@@ -1,0 +1,44 @@
+"""The prediction log's table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from api.database.column_types import UtcDateTime
+
+__all__ = ["LoggedPrediction"]
+
+
+class LoggedPrediction(SQLModel, table=True):
+    """One predicted row; ``api.prediction_log.logged_rows`` says what its columns hold."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        Index("ix_prediction_model_time", "model", "time"),
+        Index("ix_prediction_model_entity_key_time", "model", "entity_key", "time"),
+    )
+
+    id: str = Field(primary_key=True, max_length=36)
+    row: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    time: datetime = Field(sa_type=UtcDateTime)
+    model: str
+    version: int
+    arm: str | None = None
+    role: str
+    answer_id: str | None = None
+    entity_key: str
+    request: str
+    overrides: str | None = None
+    features: bytes
+    request_inputs: bytes
+    statuses: bytes
+    event_times: bytes
+    output: bytes
+    degraded: bool
+    latency_us: int
+    request_id: str
+    caller: str
+    logged_at: datetime = Field(sa_type=UtcDateTime)

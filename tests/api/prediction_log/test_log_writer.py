@@ -1,0 +1,166 @@
+"""The writer loses nothing that a database or a spool could take, and doubles nothing."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from api.contract.log_policy import LogPolicy
+from api.errors import LogUnavailableError
+from api.prediction.active_model import ActiveModel
+from api.prediction_log.log_writer import LogWriter
+from api.prediction_log.logged_rows import LoggedRow
+from api.prediction_log.prediction_log import PredictionLog
+from api.prediction_log.replay import replay_rows
+from api.prediction_log.spool import Spool
+from tests.support.predictions import load_sum_model, make_record
+
+
+class ScriptedStore:
+    """A store in memory that is away when told."""
+
+    failures = (ConnectionError,)
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, int], LoggedRow] = {}
+        self.is_away = False
+
+    def write(self, rows: Sequence[LoggedRow]) -> None:
+        if self.is_away:
+            raise ConnectionError
+        for row in rows:
+            self.rows.setdefault((row.id, row.row), row)
+
+    def read(self, prediction_id: str) -> list[LoggedRow]:
+        return [row for (found, _), row in self.rows.items() if found == prediction_id]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ActiveModel:
+    return load_sum_model(tmp_path_factory.mktemp("model"))
+
+
+def open_writer(
+    folder: Path, store: ScriptedStore, *, max_rows: int = 100, spool_bytes: int = 1_000_000
+) -> LogWriter:
+    spool = Spool(folder / "spool", max_bytes=spool_bytes)
+    writer = LogWriter(store=store, spool=spool, max_rows=max_rows, flush_sec=0.01)
+    writer.start()
+    return writer
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_rows_say_what_was_asked_given_and_answered(model: ActiveModel, tmp_path: Path) -> None:
+    store = ScriptedStore()
+    writer = open_writer(tmp_path, store)
+    record = make_record(model, 3, n_rows=2)
+    assert writer.put(record)
+    writer.stop()
+    first, second = store.read(record.id)
+    assert (first.row, second.row) == (0, 1)
+    assert first.entity_key == '{"carrier":"UA","dest":null,"origin":"EWR"}'
+    assert '"seats":3' in first.request
+    assert '"scheduled_departure":1.0' in second.request
+    assert second.features == record.prediction.features.values[1].tobytes()
+    assert len(first.statuses) * 8 == len(first.event_times) == 32
+    assert all(row.is_equal for row in replay_rows(model, [first, second]))
+    changed = first._replace(output=second.output)
+    assert [row.is_equal for row in replay_rows(model, [changed, second])] == [False, True]
+
+
+def test_rows_wait_in_the_spool_and_arrive_in_their_order(
+    model: ActiveModel, tmp_path: Path
+) -> None:
+    store = ScriptedStore()
+    writer = open_writer(tmp_path, store)
+    store.is_away = True
+    for number in range(20):
+        writer.put(make_record(model, number))
+        time.sleep(0.002)
+    wait_until(lambda: writer.counters.spooled == 20)
+    store.is_away = False
+    for number in range(20, 30):
+        writer.put(make_record(model, number))
+    wait_until(lambda: len(store.rows) == 30)
+    writer.stop()
+    assert [int(key[-12:], 16) for key, _ in store.rows] == list(range(30))
+    counters = writer.counters
+    assert (counters.recorded, counters.dropped) == (30, 0)
+    assert counters.written + counters.spooled == 30
+    assert counters.drained == counters.spooled
+
+
+def test_what_a_stopped_process_left_is_written_by_the_next(
+    model: ActiveModel, tmp_path: Path
+) -> None:
+    store = ScriptedStore()
+    store.is_away = True
+    writer = open_writer(tmp_path, store)
+    writer.put(make_record(model, 1))
+    writer.stop()
+    assert store.rows == {}
+    store.is_away = False
+    later = open_writer(tmp_path, store)
+    wait_until(lambda: len(store.rows) == 1)
+    later.stop()
+
+
+def test_what_has_no_room_is_dropped_and_counted(model: ActiveModel, tmp_path: Path) -> None:
+    store = ScriptedStore()
+    writer = open_writer(tmp_path, store, max_rows=5)
+    assert not writer.put(make_record(model, 1, n_rows=6))
+    assert writer.put(make_record(model, 2, n_rows=5))
+    writer.stop()
+    assert (writer.counters.recorded, writer.counters.dropped, len(store.rows)) == (11, 6, 5)
+    store.is_away = True
+    full = open_writer(tmp_path / "full", store, spool_bytes=10)
+    full.put(make_record(model, 3))
+    full.stop()
+    assert full.counters.dropped == 1
+
+
+def test_durable_predictions_wait_for_the_disk_and_fail_without_it(
+    model: ActiveModel, tmp_path: Path
+) -> None:
+    store = ScriptedStore()
+    writer = open_writer(tmp_path, store, spool_bytes=2_000)
+    log = PredictionLog(writer=writer, reader=store, policy=LogPolicy(mode="durable"), policies={})
+
+    async def record(number: int, n_rows: int = 1) -> None:
+        await log.record(make_record(model, number, n_rows))
+
+    asyncio.run(record(1))
+    assert len(store.rows) == 1
+    store.is_away = True
+    asyncio.run(record(2))  # The spool is a disk, too.
+    with pytest.raises(LogUnavailableError):
+        asyncio.run(record(3, n_rows=10))
+    store.is_away = False
+    wait_until(lambda: len(store.rows) == 2)
+    log.close()
+
+
+def test_a_sample_is_told_by_the_ids_alone(model: ActiveModel, tmp_path: Path) -> None:
+    store = ScriptedStore()
+    writer = open_writer(tmp_path, store, max_rows=10_000)
+    policies = {"arrival_delay": LogPolicy(sampling=0.25)}
+    log = PredictionLog(writer=writer, reader=store, policy=LogPolicy(), policies=policies)
+
+    async def record_many() -> None:
+        for number in range(0, 1 << 32, 1 << 24):
+            await log.record(make_record(model, number))
+
+    asyncio.run(record_many())
+    log.close()
+    assert len(store.rows) == 64
