@@ -17,6 +17,7 @@ from api.errors import (
     UnsupportedMediaTypeError,
 )
 from api.feast_protocol.feast_interface import FeastInterface
+from api.feedback.feedback import Feedback
 from api.prediction.active_models import ActiveModels
 from api.prediction.model_catalog import ModelCatalog
 from api.prediction.online_features import OnlineFeatureReader
@@ -41,6 +42,7 @@ class Resources:
     models: ActiveModels
     predictor: Predictor
     prediction_log: PredictionLog
+    feedback: Feedback
     reader: OnlineFeatureReader
     feast: FeastInterface
 

@@ -41,6 +41,7 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.ChangesForbiddenError: HTTPStatus.FORBIDDEN,
     errors.RevisionConflictError: HTTPStatus.PRECONDITION_FAILED,
     errors.RegistryConflictError: HTTPStatus.CONFLICT,
+    errors.LabelConflictError: HTTPStatus.CONFLICT,
     errors.NotSupportedError: HTTPStatus.NOT_IMPLEMENTED,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -50,6 +51,8 @@ _HEADERS: Final = {
     errors.BodyTimeoutError.code: {"Connection": "close"},
     errors.OverloadedError.code: {"Retry-After": "1"},
     errors.DeadlineError.code: {"Retry-After": "1"},
+    errors.FeedbackUnavailableError.code: {"Retry-After": "1"},
+    errors.LogUnavailableError.code: {"Retry-After": "1"},
 }
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
 _UNEXPECTED: Final = "The service failed; its log says more under this request id."

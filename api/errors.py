@@ -26,6 +26,7 @@
     │   └── VersionRetiredError      it was there, and is served no more
     ├── RegistryConflictError        the registry's present state does not allow the change
     │   └── RevisionConflictError    somebody else was faster
+    ├── LabelConflictError           a key stands for another label
     ├── ChangesForbiddenError        the registry is not changed over HTTP here
     ├── UnavailableError             it may work later, without a change of the request
     │   ├── OnlineStoreUnavailableError
@@ -34,6 +35,7 @@
     │   ├── DeadlineError            the answer took longer than a request may
     │   ├── RegistryUnavailableError
     │   ├── LogUnavailableError
+    │   ├── FeedbackUnavailableError
     │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
@@ -60,10 +62,12 @@ __all__ = [
     "DeadlineError",
     "FeatureCatalogMissingError",
     "FeatureCatalogRefusedError",
+    "FeedbackUnavailableError",
     "FieldError",
     "InvalidInstancesError",
     "InvalidRequestError",
     "InvalidTensorsError",
+    "LabelConflictError",
     "LogUnavailableError",
     "MalformedJsonError",
     "ModelRefusedError",
@@ -259,6 +263,12 @@ class RevisionConflictError(RegistryConflictError):
     code = "revision_conflict"
 
 
+class LabelConflictError(ServiceError):
+    """An idempotency key stands for another label already."""
+
+    code = "label_conflict"
+
+
 class ChangesForbiddenError(ServiceError):
     """The service is set up to let nobody change the registry over HTTP."""
 
@@ -325,6 +335,12 @@ class LogUnavailableError(UnavailableError):
     """The prediction log cannot be written or read."""
 
     code = "log_unavailable"
+
+
+class FeedbackUnavailableError(UnavailableError):
+    """Labels cannot be stored or read."""
+
+    code = "feedback_unavailable"
 
 
 class UnknownPredictionError(NotFoundError):

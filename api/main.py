@@ -20,6 +20,9 @@ from api.documentation import install_documentation
 from api.error_responses import answer_service_error, install_error_responses
 from api.feast_protocol.feast_interface import open_feast_interface
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
+from api.feedback.feedback import Feedback
+from api.feedback.label_store import LabelStore, open_label_store
+from api.feedback.label_writer import LabelWriter
 from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
 from api.prediction.active_models import ActiveModels
@@ -39,6 +42,7 @@ from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
 from api.routers import feast as feast_routes
+from api.routers import feedback as feedback_routes
 from api.routers import health, models, predict, predictions, v2
 from api.routers import registry as registry_routes
 from api.settings import Settings
@@ -96,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models.router,
         registry_routes.router,
         predictions.router,
+        feedback_routes.router,
         v2.router,
         feast_routes.router,
     ):
@@ -167,6 +172,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(feast.close)
         prediction_log = open_prediction_log(settings)
         stack.callback(prediction_log.close)
+        active_models = ActiveModels(follower=follower, loaded=loaded)
+        feedback = Feedback(
+            writer=LabelWriter(_open_labels(settings)),
+            reader=_open_labels(settings),
+            log=prediction_log,
+            models=active_models,
+            executor=registry_executor,
+            clock=clock,
+        )
+        stack.callback(feedback.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()
@@ -175,7 +190,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             catalog=ModelCatalog(registry=registry, artifacts=artifacts),
             registry_executor=registry_executor,
             registry_changes=changes,
-            models=ActiveModels(follower=follower, loaded=loaded),
+            models=active_models,
             predictor=Predictor(
                 reader=reader,
                 clock=clock,
@@ -183,6 +198,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 timeout_sec=settings.request_timeout_sec,
             ),
             prediction_log=prediction_log,
+            feedback=feedback,
             reader=reader,
             feast=feast,
         )
@@ -214,6 +230,10 @@ def _open_models(
         timeout_sec=2 * settings.registry_timeout_sec,
     )
     return loaded, follower
+
+
+def _open_labels(settings: Settings) -> LabelStore:
+    return open_label_store(settings.database_url, timeout_sec=settings.feedback_timeout_sec)
 
 
 def _open_executor(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:

@@ -18,12 +18,14 @@ from api.open_inference.examples import make_examples
 from api.openapi_problems import (
     CHANGE_STATUSES,
     FEAST_STATUSES,
+    FEEDBACK_STATUSES,
     PREDICT_STATUSES,
     READ_STATUSES,
     describe_problem_responses,
     problem_reference,
 )
 from api.prediction.active_model import ActiveModel
+from api.routers.feedback import FEEDBACK_DOCUMENTS
 from api.routers.predict import DEFAULT_ALIAS, PARAMETERS
 from api.routers.registry import DOCUMENTS
 from api.schemas import Problem
@@ -37,6 +39,7 @@ _TAGS: Final = {
     "models": "Which models, versions and aliases there are, as TensorFlow Serving and KServe V1 "
     "tell it, and what the registry knows of them.",
     "predictions": "What was predicted, from what, and whether it comes out the same again.",
+    "feedback": "What really happened, of what was predicted.",
     "registry": "Where aliases point, who answers a model's callers, how versions stand, and who "
     "changed it.",
     "open inference": "The Open Inference Protocol, which KServe's, Triton's and MLServer's "
@@ -51,7 +54,7 @@ _SIGNATURE_NAME: Final = {
     "enum": [SIGNATURE],
     "description": "TensorFlow Serving's name for what a request asks for; a model has just one.",
 }
-_NEVER_THE_SAME: Final = frozenset({"health", "registry", "predictions"})
+_NEVER_THE_SAME: Final = frozenset({"health", "registry", "predictions", "feedback"})
 """Tags of what is not a document with a validator by its content."""
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _NOT_MODIFIED: Final = {"description": "It is what the `ETag` in `If-None-Match` stands for."}
@@ -113,7 +116,13 @@ def _describe_tags(
 
 
 def _describe_types(models: Sequence[ActiveModel]) -> dict[str, Any]:
-    types: list[type[BaseModel]] = [Problem, InferenceRequest, InferenceError, *DOCUMENTS]
+    types: list[type[BaseModel]] = [
+        Problem,
+        InferenceRequest,
+        InferenceError,
+        *DOCUMENTS,
+        *FEEDBACK_DOCUMENTS,
+    ]
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]
     _, definitions = models_json_schema([(kind, "validation") for kind in types], ref_template=_REF)
@@ -213,6 +222,8 @@ def _describe_problems(operation: dict[str, Any], method: str, path: str) -> Non
         statuses = FEAST_STATUSES
     elif "registry" in operation["tags"]:
         statuses = CHANGE_STATUSES if method != "get" else (*READ_STATUSES, _UNPROCESSABLE)
+    elif path == "/v1/feedback":
+        statuses = FEEDBACK_STATUSES if method == "post" else (*READ_STATUSES, _UNPROCESSABLE)
     elif path in _CANNOT_FAIL:
         statuses = (HTTPStatus.METHOD_NOT_ALLOWED,)
     for status in statuses:

@@ -10,6 +10,7 @@ from api.error_responses import PROBLEM_MEDIA_TYPE
 __all__ = [
     "CHANGE_STATUSES",
     "FEAST_STATUSES",
+    "FEEDBACK_STATUSES",
     "PREDICT_STATUSES",
     "READ_STATUSES",
     "describe_problem_responses",
@@ -143,6 +144,12 @@ PREDICT_STATUSES: Final = tuple(
 """What a prediction may be refused with."""
 CHANGE_STATUSES: Final = tuple(case.status for case in _CASES if case.status not in _NOT_OF_CHANGES)
 """What a change of the registry may be refused with."""
+FEEDBACK_STATUSES: Final = tuple(
+    status
+    for status in CHANGE_STATUSES
+    if status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
+)
+"""What labels may be refused with."""
 READ_STATUSES: Final = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,

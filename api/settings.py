@@ -167,6 +167,9 @@ class Settings(BaseSettings):
     log_spool_max_bytes: PositiveInt = Field(
         256 * _MIB, description="How large that may become; what is beyond is dropped, and counted."
     )
+    feedback_timeout_sec: PositiveFloat = Field(
+        5.0, description="How long a write of labels waits for the database; then 503."
+    )
     feast_project: str | None = Field(
         None,
         description="The Feast project that `/feast` serves; if not set, the only one published.",

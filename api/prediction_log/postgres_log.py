@@ -9,6 +9,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from api.database.postgres_connection import open_postgres
 from api.prediction_log.logged_rows import COLUMNS, LoggedRow
 
 __all__ = ["PostgresLog"]
@@ -71,14 +72,7 @@ class PostgresLog:
 
     def _connect(self) -> psycopg.Connection:
         if self._connection is None:
-            milliseconds = int(self._timeout_sec * 1000)
-            self._connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=max(2, int(self._timeout_sec)),
-                options=f"-c statement_timeout={milliseconds} -c TimeZone=UTC",
-                tcp_user_timeout=milliseconds,
-            )
+            self._connection = open_postgres(self._url, timeout_sec=self._timeout_sec)
         return self._connection
 
 

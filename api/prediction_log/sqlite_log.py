@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from api.database.sqlite_connection import from_sqlite_time, open_sqlite, to_sqlite_time
 from api.prediction_log.logged_rows import COLUMNS, LoggedRow
 
 __all__ = ["SqliteLog"]
@@ -60,38 +60,20 @@ class SqliteLog:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            uri = f"file:{_quote(self._path)}?mode=rw"
-            connection = sqlite3.connect(
-                uri,
-                uri=True,
-                timeout=self._timeout_sec,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = open_sqlite(self._path, timeout_sec=self._timeout_sec)
         return self._connection
-
-
-def _quote(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def _to_stored(row: LoggedRow) -> tuple[Any, ...]:
     values: list[Any] = list(row)
     for place in _TIMES:
-        values[place] = values[place].replace(tzinfo=None).isoformat(" ", "microseconds")
+        values[place] = to_sqlite_time(values[place])
     return tuple(values)
 
 
 def _from_stored(stored: Sequence[Any]) -> LoggedRow:
     values = list(stored)
     for place in _TIMES:
-        values[place] = datetime.fromisoformat(values[place]).replace(tzinfo=UTC)
+        values[place] = from_sqlite_time(values[place])
     values[_DEGRADED] = bool(values[_DEGRADED])
     return LoggedRow(*values)

@@ -1,0 +1,1 @@
+"""What really happened: labels that come later, kept as they came."""

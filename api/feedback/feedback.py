@@ -1,0 +1,269 @@
+"""Takes labels: checks each against its model, and keeps a batch whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from api.contract.manifest import Output
+from api.errors import (
+    FeedbackUnavailableError,
+    FieldError,
+    InvalidRequestError,
+    LabelConflictError,
+    LogUnavailableError,
+    NotFoundError,
+    UnknownPredictionError,
+)
+from api.feedback.label_store import LabelStore
+from api.feedback.label_writer import LabelWriter
+from api.feedback.labels import LabelConflict, LabelRow, hash_label
+from api.field_errors import describe
+from api.prediction.active_models import ActiveModels
+from api.prediction.clock import Clock
+from api.prediction_log.prediction_log import PredictionLog
+from api.registry.registry_executor import RegistryExecutor
+
+__all__ = ["Feedback", "GivenLabel", "LabelOutcome"]
+
+_MAX_AHEAD: Final = timedelta(minutes=5)
+_Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
+_Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+_Id = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+    ),
+]
+
+
+class GivenLabel(BaseModel):
+    """What really happened, of one predicted instance.
+
+    Either `prediction_id` says which, with `row` in an answer of several; or `model`, `entity_key`
+    and `time`: the newest prediction for that entity that was made then or before.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    idempotency_key: _Key | None = Field(
+        default=None,
+        description="The same again changes nothing. If not given, it is made of the rest.",
+    )
+    prediction_id: _Id | None = None
+    row: int = Field(default=0, ge=0, le=1_000_000)
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    entity_key: dict[_Text, _Text | int | bool | None] | None = Field(
+        default=None, max_length=16, min_length=1
+    )
+    time: AwareDatetime | None = Field(default=None, strict=False)
+    value: bool | float | _Text = Field(
+        description="True or false for a probability, a number for a value, a class for classes."
+    )
+    observed_at: AwareDatetime = Field(strict=False, description="When it was known.")
+
+
+class LabelOutcome(BaseModel):
+    """What became of one label: `created`, or `known` where it had come before."""
+
+    status: Literal["created", "known"]
+    idempotency_key: str
+    matched: bool = Field(
+        description="Whether the log has the prediction; a label may come before it is there."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The model that a label is about, if that is known, and whether the log has its prediction."""
+
+    model: str | None
+    is_logged: bool
+
+
+class Feedback:
+    """Checks labels and hands them to the writer.
+
+    Parameters
+    ----------
+    writer
+        Keeps them.
+    reader
+        The database, for reading.
+    log
+        Knows which prediction is of which model.
+    models
+        Know what a model's label looks like.
+    executor
+        Runs look-ups beside the event loop.
+    clock
+        A label may not have been observed in its future.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: LabelWriter,
+        reader: LabelStore,
+        log: PredictionLog,
+        models: ActiveModels,
+        executor: RegistryExecutor,
+        clock: Clock,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._reading = threading.Lock()
+        self._log = log
+        self._models = models
+        self._executor = executor
+        self._clock = clock
+
+    async def take(self, labels: Sequence[GivenLabel], request_id: str) -> list[LabelOutcome]:
+        """Keep labels, all of them or none; they are on disk when this returns.
+
+        Raises
+        ------
+        InvalidRequestError
+            If one does not say what it is about, has a value that its model's label cannot
+            have, or was observed in the future.
+        LabelConflictError
+            If the key of one stands for another label.
+        FeedbackUnavailableError
+            If they cannot be stored.
+        """
+        now = self._clock.now()
+        refused: list[FieldError] = []
+        rows, targets = [], []
+        for number, label in enumerate(labels):
+            target = await self._find_target(label)
+            found = _check(label, f"/labels/{number}", now)
+            found += await self._check_value(label, f"/labels/{number}", target.model)
+            refused += found
+            if not found:
+                rows.append(_to_row(label, target.model, request_id))
+                targets.append(target)
+        if refused:
+            raise InvalidRequestError(refused[0].message, tuple(refused[:20]))
+        outcome = await self._writer.write(rows)
+        if isinstance(outcome, LabelConflict):
+            raise LabelConflictError(
+                f"Got idempotency_key {outcome.key!r}, which stands for another label, but "
+                "expected the same label or another key."
+            )
+        return [
+            LabelOutcome(
+                status="created" if is_new else "known",
+                idempotency_key=row.idempotency_key,
+                matched=target.is_logged,
+            )
+            for row, target, is_new in zip(rows, targets, outcome, strict=True)
+        ]
+
+    def read(self, prediction_id: str) -> list[LabelRow]:
+        """Return the labels about a prediction, in the order in which they came. It blocks.
+
+        Raises
+        ------
+        FeedbackUnavailableError
+            If they cannot be read.
+        """
+        try:
+            with self._reading:
+                return self._reader.read(prediction_id)
+        except self._reader.failures as error:
+            raise FeedbackUnavailableError("Labels cannot be read at the moment.") from error
+
+    def close(self) -> None:
+        """Write what waits, and close the database."""
+        self._writer.stop()
+        self._reader.close()
+
+    async def _find_target(self, label: GivenLabel) -> _Target:
+        if label.prediction_id is None:
+            return _Target(label.model, is_logged=False)
+        try:
+            rows = await self._executor.run(self._log.read, label.prediction_id)
+        except (UnknownPredictionError, LogUnavailableError):
+            return _Target(label.model, is_logged=False)
+        return _Target(rows[0].model, is_logged=label.row < len(rows))
+
+    async def _check_value(
+        self, label: GivenLabel, pointer: str, model: str | None
+    ) -> list[FieldError]:
+        """Refuse a value that the label of a model cannot have, where that is known."""
+        if model is None:
+            return []
+        try:
+            active = await self._models.by_alias(model, "champion")
+        except NotFoundError:
+            return [
+                FieldError(
+                    pointer.replace("value", "model"), describe(model), "a model that is served"
+                )
+            ]
+        expected = _expect(active.manifest.output, label.value)
+        return [] if expected is None else [FieldError(pointer, describe(label.value), expected)]
+
+
+def _expect(output: Output, value: bool | float | str) -> str | None:
+    """Return what was expected where `value` is no label for such an output."""
+    if output.kind == "probability":
+        return None if isinstance(value, bool) else "true or false"
+    if output.kind == "value":
+        is_number = isinstance(value, float | int) and not isinstance(value, bool)
+        return None if is_number else "a number"
+    return None if value in (output.classes or ()) else f"one of {list(output.classes or ())}"
+
+
+def _check(label: GivenLabel, pointer: str, now: datetime) -> list[FieldError]:
+    found = []
+    by_entity = (label.model, label.entity_key, label.time)
+    if label.prediction_id is None and None in by_entity:
+        found.append(
+            FieldError(
+                pointer, "a label about nothing", "prediction_id, or model, entity_key and time"
+            )
+        )
+    if label.prediction_id is not None and by_entity[1:] != (None, None):
+        found.append(FieldError(pointer, "both", "prediction_id, or entity_key and time"))
+    if isinstance(label.value, float) and label.value - label.value != 0:
+        found.append(FieldError(f"{pointer}/value", describe(label.value), "a finite number"))
+    if label.observed_at > now + _MAX_AHEAD:
+        expected = f"a moment until {now.isoformat()}"
+        found.append(FieldError(f"{pointer}/observed_at", label.observed_at.isoformat(), expected))
+    return found
+
+
+def _to_row(label: GivenLabel, model: str | None, request_id: str) -> LabelRow:
+    kind = "class" if isinstance(label.value, str) else "number"
+    if isinstance(label.value, bool):
+        kind = "boolean"
+    by_entity = label.prediction_id is None
+    row = LabelRow(
+        idempotency_key="",
+        body_sha256="",
+        prediction_id=label.prediction_id,
+        row=None if by_entity else label.row,
+        model=model,
+        entity_key=_canonical(label.entity_key) if by_entity else None,
+        time=None if label.time is None else label.time.astimezone(UTC),
+        kind=kind,
+        value_number=None if isinstance(label.value, str) else float(label.value),
+        value_text=label.value if isinstance(label.value, str) else None,
+        observed_at=label.observed_at.astimezone(UTC),
+        received_at=datetime.now(UTC),
+        request_id=request_id,
+    )
+    # The model of a prediction may become known between two tries of one label.
+    digest = hash_label(row if by_entity else row._replace(model=None))
+    return row._replace(idempotency_key=label.idempotency_key or digest, body_sha256=digest)
+
+
+def _canonical(entity_key: dict[str, Any] | None) -> str:
+    return json.dumps(entity_key, separators=(",", ":"), sort_keys=True)

@@ -1,0 +1,98 @@
+"""Labels in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from api.database.postgres_connection import open_postgres
+from api.feedback.label_store import Outcome
+from api.feedback.labels import COLUMNS, LabelConflict, LabelRow
+
+__all__ = ["PostgresLabels"]
+
+_NAMES: Final = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+_INSERT: Final = sql.SQL("INSERT INTO label ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+    _NAMES, sql.SQL(", ").join([sql.Placeholder()] * len(COLUMNS))
+)
+_SELECT: Final = sql.SQL("SELECT {} FROM label WHERE prediction_id = %s ORDER BY number").format(
+    _NAMES
+)
+_KNOWN: Final = "SELECT body_sha256 FROM label WHERE idempotency_key = %s"
+
+
+class PostgresLabels:
+    """Writes batches each in a savepoint of one transaction.
+
+    Parameters
+    ----------
+    url
+        As libpq takes it.
+    timeout_sec
+        How long a connection, a statement or a lost packet is waited for.
+    """
+
+    failures = (psycopg.Error, OSError)
+
+    def __init__(self, url: str, *, timeout_sec: float) -> None:
+        self._url = url
+        self._timeout_sec = timeout_sec
+        self._connection: psycopg.Connection | None = None
+
+    def write(self, batches: Sequence[Sequence[LabelRow]]) -> list[Outcome]:
+        """Write batches in one transaction, and say what became of each; see `LabelStore`."""
+        try:
+            connection = self._connect()
+            with connection.transaction():
+                return [_write_batch(connection, batch) for batch in batches]
+        except BaseException:
+            self.close()  # Its state is not known; the next call begins anew.
+            raise
+
+    def read(self, prediction_id: str) -> list[LabelRow]:
+        """Return the labels about a prediction, in the order in which they came."""
+        try:
+            found = self._connect().execute(_SELECT, (prediction_id,)).fetchall()
+        except BaseException:
+            self.close()
+            raise
+        return [_from_stored(row) for row in found]
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _connect(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = open_postgres(self._url, timeout_sec=self._timeout_sec)
+        return self._connection
+
+
+def _write_batch(connection: psycopg.Connection, batch: Sequence[LabelRow]) -> Outcome:
+    are_new: list[bool] = []
+    conflict = None
+    with connection.transaction():
+        for row in batch:
+            is_new = connection.execute(_INSERT, row).rowcount == 1
+            if not is_new:
+                known = connection.execute(_KNOWN, (row.idempotency_key,)).fetchone()
+                if known is None or known[0] != row.body_sha256:
+                    conflict = LabelConflict(row.idempotency_key)
+                    raise psycopg.Rollback
+            are_new.append(is_new)
+    return are_new if conflict is None else conflict
+
+
+def _from_stored(stored: Sequence[Any]) -> LabelRow:
+    row = LabelRow(*stored)
+    return row._replace(
+        time=None if row.time is None else row.time.astimezone(UTC),
+        observed_at=row.observed_at.astimezone(UTC),
+        received_at=row.received_at.astimezone(UTC),
+    )

@@ -1,0 +1,96 @@
+"""Labels in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from api.database.sqlite_connection import from_sqlite_time, open_sqlite, to_sqlite_time
+from api.feedback.label_store import Outcome
+from api.feedback.labels import COLUMNS, LabelConflict, LabelRow
+
+__all__ = ["SqliteLabels"]
+
+_NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_PLACES: Final = ", ".join("?" * len(COLUMNS))
+_INSERT: Final = f"INSERT OR IGNORE INTO label ({_NAMES}) VALUES ({_PLACES})"  # noqa: S608 - constants
+_SELECT: Final = f"SELECT {_NAMES} FROM label WHERE prediction_id = ? ORDER BY number"  # noqa: S608 - as above
+_KNOWN: Final = "SELECT body_sha256 FROM label WHERE idempotency_key = ?"
+_TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "observed_at", "received_at"))
+
+
+class SqliteLabels:
+    """Writes batches each in a savepoint of one transaction.
+
+    Parameters
+    ----------
+    path
+        The file, with its tables.
+    timeout_sec
+        How long a call waits for another writer.
+    """
+
+    failures = (sqlite3.Error,)
+
+    def __init__(self, path: str, *, timeout_sec: float) -> None:
+        self._path = path
+        self._timeout_sec = timeout_sec
+        self._connection: sqlite3.Connection | None = None
+
+    def write(self, batches: Sequence[Sequence[LabelRow]]) -> list[Outcome]:
+        """Write batches in one transaction, and say what became of each; see `LabelStore`."""
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [_write_batch(connection, batch) for batch in batches]
+            connection.execute("COMMIT")
+        except BaseException:
+            self.close()  # Nothing of a transaction that failed may stay open.
+            raise
+        return outcomes
+
+    def read(self, prediction_id: str) -> list[LabelRow]:
+        """Return the labels about a prediction, in the order in which they came."""
+        return [_from_stored(row) for row in self._connect().execute(_SELECT, (prediction_id,))]
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = open_sqlite(self._path, timeout_sec=self._timeout_sec)
+        return self._connection
+
+
+def _write_batch(connection: sqlite3.Connection, batch: Sequence[LabelRow]) -> Outcome:
+    connection.execute("SAVEPOINT batch")
+    are_new = []
+    for row in batch:
+        is_new = connection.execute(_INSERT, _to_stored(row)).rowcount == 1
+        if not is_new:
+            (known,) = connection.execute(_KNOWN, (row.idempotency_key,)).fetchone()
+            if known != row.body_sha256:
+                connection.execute("ROLLBACK TO batch")
+                connection.execute("RELEASE batch")
+                return LabelConflict(row.idempotency_key)
+        are_new.append(is_new)
+    connection.execute("RELEASE batch")
+    return are_new
+
+
+def _to_stored(row: LabelRow) -> tuple[Any, ...]:
+    values: list[Any] = list(row)
+    for place in _TIMES:
+        values[place] = to_sqlite_time(values[place])
+    return tuple(values)
+
+
+def _from_stored(stored: Sequence[Any]) -> LabelRow:
+    values = list(stored)
+    for place in _TIMES:
+        values[place] = from_sqlite_time(values[place])
+    return LabelRow(*values)
