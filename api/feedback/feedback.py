@@ -202,13 +202,11 @@ class Feedback:
         try:
             active = await self._models.by_alias(model, "champion")
         except NotFoundError:
-            return [
-                FieldError(
-                    pointer.replace("value", "model"), describe(model), "a model that is served"
-                )
-            ]
+            return [FieldError(f"{pointer}/model", describe(model), "a model with a champion")]
         expected = _expect(active.manifest.output, label.value)
-        return [] if expected is None else [FieldError(pointer, describe(label.value), expected)]
+        if expected is None:
+            return []
+        return [FieldError(f"{pointer}/value", describe(label.value), expected)]
 
 
 def _expect(output: Output, value: bool | float | str) -> str | None:

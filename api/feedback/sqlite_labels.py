@@ -14,7 +14,7 @@ __all__ = ["SqliteLabels"]
 
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _PLACES: Final = ", ".join("?" * len(COLUMNS))
-_INSERT: Final = f"INSERT OR IGNORE INTO label ({_NAMES}) VALUES ({_PLACES})"  # noqa: S608 - constants
+_INSERT: Final = f"INSERT INTO label ({_NAMES}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
 _SELECT: Final = f"SELECT {_NAMES} FROM label WHERE prediction_id = ? ORDER BY number"  # noqa: S608 - as above
 _KNOWN: Final = "SELECT body_sha256 FROM label WHERE idempotency_key = ?"
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "observed_at", "received_at"))

@@ -18,6 +18,11 @@ class LogStore(Protocol):
         """What its calls raise when the database fails."""
         ...
 
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Those of its failures that are a row's fault, and come again however often it is sent."""
+        ...
+
     def write(self, rows: Sequence[LoggedRow]) -> None:
         """Write rows in one transaction; those that are there already stay as they are.
 

@@ -146,11 +146,10 @@ class LogWriter:
         """Write rows to the database or else to the spool; tell whether they are on disk."""
         if self._spool.is_empty and time.monotonic() >= self._retry_at:
             try:
-                self._store.write(rows)
+                self.counters.written += self._store_rows(rows)
             except self._store.failures as error:
                 self._note_away(error)
             else:
-                self.counters.written += len(rows)
                 return True
         try:
             self._spool.append(rows)
@@ -160,6 +159,18 @@ class LogWriter:
         self.counters.spooled += len(rows)
         return True
 
+    def _store_rows(self, rows: Sequence[LoggedRow]) -> int:
+        """Write rows to the database, and return how many: one that it refuses stops no others."""
+        try:
+            self._store.write(rows)
+        except self._store.refusals:
+            if len(rows) == 1:
+                _log.exception("row_refused_by_database", id=rows[0].id)
+                self._drop(1, "the database refuses a row")
+                return 0
+            return sum(self._store_rows([row]) for row in rows)
+        return len(rows)
+
     def _drain(self) -> None:
         """Bring what is in the spool to the database, if that is back."""
         if self._spool.is_empty or time.monotonic() < self._retry_at:
@@ -167,8 +178,7 @@ class LogWriter:
         n_rows = 0
         try:
             for rows in self._spool.drain():
-                self._store.write(rows)
-                n_rows += len(rows)
+                n_rows += self._store_rows(rows)
         except self._store.failures as error:
             self._note_away(error)
         self.counters.drained += n_rows

@@ -35,6 +35,7 @@ class PostgresLog:
     """
 
     failures = (psycopg.Error, OSError)
+    refusals = (psycopg.DataError, psycopg.IntegrityError)
 
     def __init__(self, url: str, *, timeout_sec: float) -> None:
         self._url = url

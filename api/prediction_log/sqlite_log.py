@@ -13,7 +13,7 @@ __all__ = ["SqliteLog"]
 
 _PLACES: Final = ", ".join("?" * len(COLUMNS))
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
-_INSERT: Final = f"INSERT OR IGNORE INTO prediction ({_NAMES}) VALUES ({_PLACES})"  # noqa: S608 - constants
+_INSERT: Final = f"INSERT INTO prediction ({_NAMES}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
 _SELECT: Final = f'SELECT {_NAMES} FROM prediction WHERE id = ? ORDER BY "row"'  # noqa: S608 - constants
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
 _DEGRADED: Final = COLUMNS.index("degraded")
@@ -31,6 +31,7 @@ class SqliteLog:
     """
 
     failures = (sqlite3.Error,)
+    refusals = (sqlite3.IntegrityError, sqlite3.DataError)
 
     def __init__(self, path: str, *, timeout_sec: float) -> None:
         self._path = path

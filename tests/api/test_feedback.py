@@ -10,6 +10,7 @@ import pytest
 from api.main import create_app
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
+from tests.support.killed_service import KillTrial
 from tests.support.manifests import EXAMPLE
 from tests.support.whole_service import publish_every_kind
 
@@ -147,3 +148,13 @@ def test_without_a_database_nothing_is_acknowledged(tmp_path: Path, online_store
         assert answer.headers["retry-after"] == "1"
         (tmp_path / "away.db").rename(tmp_path / "zeroskew.db")
         assert give(client, label(UNKNOWN)).status_code == 200
+
+
+def test_no_acknowledged_label_is_lost_when_the_service_is_killed(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_every_kind(tmp_path)
+    trial = KillTrial(tmp_path, online_store)
+    trial.run(n_kills=4)
+    assert len(trial.acknowledged) > 20
+    assert trial.missing() == set()

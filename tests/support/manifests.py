@@ -268,10 +268,11 @@ def publish(
     *,
     alias: str | None = "champion",
     signature: str | None = None,
+    database_url: str | None = None,
 ) -> int:
     """Store and register a version in ``folder`` and return its number."""
     artifacts = ArtifactStore(folder / "artifacts")
-    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    registry = ModelRegistry.open(database_url or f"sqlite:///{folder}/zeroskew.db")
     version = registry.register(
         model=manifest.model,
         manifest_sha256=artifacts.put(manifest.model_dump_json().encode()),

@@ -21,7 +21,8 @@ from tests.support.predictions import load_sum_model, make_record
 class ScriptedStore:
     """A store in memory that is away when told."""
 
-    failures = (ConnectionError,)
+    failures = (ConnectionError, ValueError)
+    refusals = (ValueError,)
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int], LoggedRow] = {}
@@ -30,6 +31,8 @@ class ScriptedStore:
     def write(self, rows: Sequence[LoggedRow]) -> None:
         if self.is_away:
             raise ConnectionError
+        if any(row.caller == "bad" for row in rows):
+            raise ValueError
         for row in rows:
             self.rows.setdefault((row.id, row.row), row)
 
@@ -128,6 +131,24 @@ def test_what_has_no_room_is_dropped_and_counted(model: ActiveModel, tmp_path: P
     full.put(make_record(model, 3))
     full.stop()
     assert full.counters.dropped == 1
+
+
+def test_a_row_that_the_database_refuses_stops_no_others(
+    model: ActiveModel, tmp_path: Path
+) -> None:
+    store = ScriptedStore()
+    store.is_away = True
+    writer = open_writer(tmp_path, store)
+    for number in range(5):
+        writer.put(make_record(model, number, caller="bad" if number == 2 else ""))
+    wait_until(lambda: writer.counters.spooled == 5)
+    store.is_away = False
+    wait_until(lambda: len(store.rows) == 4)
+    writer.put(make_record(model, 5, caller="bad"))
+    writer.put(make_record(model, 6))
+    writer.stop()
+    assert len(store.rows) == 5
+    assert (writer.counters.dropped, writer.counters.drained) == (2, 4)
 
 
 def test_durable_predictions_wait_for_the_disk_and_fail_without_it(

@@ -1,6 +1,8 @@
 """The spool keeps what it took, in order, whatever happens to the process or the disk."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,28 @@ from api.prediction_log.spool import Spool, SpoolFullError
 from tests.support.log_rows import make_row
 
 ROOMY = 1_000_000
+OpenSpool = Callable[..., Spool]
+
+
+@pytest.fixture
+def open_spool() -> Iterator[OpenSpool]:
+    """What opens a spool; all are closed in the end."""
+    with ExitStack() as stack:
+
+        def open_one(folder: Path, max_bytes: int = ROOMY) -> Spool:
+            spool = Spool(folder, max_bytes=max_bytes)
+            stack.callback(spool.close)
+            return spool
+
+        yield open_one
 
 
 def drain_all(spool: Spool) -> list[int]:
     return [int(row.id[-12:], 16) for rows in spool.drain() for row in rows]
 
 
-def test_rows_come_back_as_they_were_in_their_order(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", max_bytes=ROOMY)
+def test_rows_come_back_as_they_were_in_their_order(tmp_path: Path, open_spool: OpenSpool) -> None:
+    spool = open_spool(tmp_path / "spool")
     assert spool.is_empty
     groups = [[make_row(1), make_row(2, overrides="{}")], [make_row(3, degraded=True)]]
     for rows in groups:
@@ -27,8 +43,8 @@ def test_rows_come_back_as_they_were_in_their_order(tmp_path: Path) -> None:
     assert list(spool.drain()) == []
 
 
-def test_who_stops_early_finds_the_rest_again(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, max_bytes=ROOMY)
+def test_who_stops_early_finds_the_rest_again(tmp_path: Path, open_spool: OpenSpool) -> None:
+    spool = open_spool(tmp_path)
     for number in range(4):
         spool.append([make_row(number)])
     for taken, _ in enumerate(spool.drain(), start=1):
@@ -39,25 +55,27 @@ def test_who_stops_early_finds_the_rest_again(tmp_path: Path) -> None:
     assert drain_all(spool) == [0, 1, 2, 3, 4]
 
 
-def test_a_process_that_died_leaves_its_rows_and_a_torn_tail(tmp_path: Path) -> None:
+def test_a_process_that_died_leaves_its_rows_and_a_torn_tail(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
     dead = os.fork()
     if dead == 0:
-        spool = Spool(tmp_path, max_bytes=ROOMY)
+        spool = open_spool(tmp_path)
         spool.append([make_row(1)])
         spool.append([make_row(2)])
         os._exit(0)
     os.waitpid(dead, 0)
     (segment,) = tmp_path.glob("*.spool")
     segment.write_bytes(segment.read_bytes()[:-5])
-    later = Spool(tmp_path, max_bytes=ROOMY)
+    later = open_spool(tmp_path)
     assert not later.is_empty
     later.append([make_row(3)])
     assert drain_all(later) == [1, 3]
     assert list(tmp_path.glob("*.spool")) == []
 
 
-def test_a_damaged_frame_ends_its_segment(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, max_bytes=ROOMY)
+def test_a_damaged_frame_ends_its_segment(tmp_path: Path, open_spool: OpenSpool) -> None:
+    spool = open_spool(tmp_path)
     spool.append([make_row(1)])
     spool.append([make_row(2)])
     spool.close()
@@ -65,19 +83,21 @@ def test_a_damaged_frame_ends_its_segment(tmp_path: Path) -> None:
     content = bytearray(segment.read_bytes())
     content[-20] ^= 1
     segment.write_bytes(content)
-    assert drain_all(Spool(tmp_path, max_bytes=ROOMY)) == [1]
+    assert drain_all(open_spool(tmp_path)) == [1]
 
 
-def test_a_segment_of_a_living_process_is_left_to_it(tmp_path: Path) -> None:
-    mine, other = Spool(tmp_path, max_bytes=ROOMY), Spool(tmp_path, max_bytes=ROOMY)
+def test_a_segment_of_a_living_process_is_left_to_it(tmp_path: Path, open_spool: OpenSpool) -> None:
+    mine, other = open_spool(tmp_path), open_spool(tmp_path)
     mine.append([make_row(1)])
     other.append([make_row(2)])
     assert drain_all(other) == [2]
     assert drain_all(mine) == [1]
 
 
-def test_there_is_a_bound_and_what_is_beyond_is_refused_whole(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, max_bytes=1500)
+def test_there_is_a_bound_and_what_is_beyond_is_refused_whole(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
+    spool = open_spool(tmp_path, 1000)
     spool.append([make_row(1)])
     with pytest.raises(SpoolFullError):
         spool.append([make_row(2), make_row(3)])
@@ -86,7 +106,7 @@ def test_there_is_a_bound_and_what_is_beyond_is_refused_whole(tmp_path: Path) ->
     assert drain_all(spool) == [4]
 
 
-def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path, open_spool: OpenSpool) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolFullError):
-        Spool(tmp_path / "file" / "spool", max_bytes=ROOMY).append([make_row(1)])
+        open_spool(tmp_path / "file" / "spool").append([make_row(1)])
