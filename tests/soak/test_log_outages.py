@@ -60,14 +60,11 @@ class Load:
 def start_service(folder: Path, online_store: Path, database: str, **settings: str) -> Server:
     graph = sum_graph(6, 2)
     publish(folder, make_manifest(graph), graph, database_url=database)
-    return Server(
-        folder,
-        online_store,
-        ZEROSKEW_DATABASE_URL=database,
-        ZEROSKEW_LOG_SPOOL_DIR=str(folder / "spool"),
-        ZEROSKEW_LOG_LEVEL="warning",
-        **settings,
-    )
+    places = {
+        "ZEROSKEW_DATABASE_URL": database,
+        "ZEROSKEW_LOG_SPOOL_DIR": str(folder / "spool"),
+    }
+    return Server(folder, online_store, **(places | settings))
 
 
 def logged_rows(database: str) -> Counter[str]:
@@ -81,7 +78,7 @@ def test_a_database_killed_twenty_times_costs_no_prediction_and_no_row(
 ) -> None:
     dice = random.Random(5)  # noqa: S311 - moments of kills, not secrets
     with PostgresServer(tmp_path) as database:
-        service = start_service(tmp_path, online_store, database.url, ZEROSKEW_LOG_LEVEL="info")
+        service = start_service(tmp_path, online_store, database.url)
         load = Load(service.url)
         for _ in range(N_KILLS):
             time.sleep(dice.uniform(0.2, 1.0))
