@@ -12,6 +12,7 @@ __all__ = ["allow_origins"]
 
 _ASKED: Final = (
     "Content-Type",
+    "If-Match",
     "If-None-Match",
     "Inference-Header-Content-Length",
     "X-Request-ID",
@@ -19,9 +20,11 @@ _ASKED: Final = (
 )
 _ANSWERED: Final = (
     "Allow",
+    "Deprecation",
     "ETag",
     "Inference-Header-Content-Length",
     "Retry-After",
+    "Sunset",
     "X-Request-ID",
     "Zeroskew-Degraded",
 )
@@ -37,7 +40,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=origins,
-        allow_methods=("GET", "HEAD", "POST"),
+        allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
         allow_headers=_ASKED,
         expose_headers=_ANSWERED,
     )

@@ -21,6 +21,7 @@ from api.prediction.active_models import ActiveModels
 from api.prediction.model_catalog import ModelCatalog
 from api.prediction.online_features import OnlineFeatureReader
 from api.prediction.predictor import Predictor
+from api.registry.registry_changes import RegistryChanges
 from api.registry.registry_executor import RegistryExecutor
 from api.request_gate import RequestGate, body_state
 from api.settings import Settings
@@ -35,6 +36,7 @@ class Resources:
     settings: Settings
     catalog: ModelCatalog
     registry_executor: RegistryExecutor
+    registry_changes: RegistryChanges
     models: ActiveModels
     predictor: Predictor
     reader: OnlineFeatureReader

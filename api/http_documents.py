@@ -39,7 +39,11 @@ class HttpDocument:
 
 
 def answer_document(
-    request: Request, document: HttpDocument, headers: Mapping[str, str] | None = None
+    request: Request,
+    document: HttpDocument,
+    headers: Mapping[str, str] | None = None,
+    *,
+    tag_prefix: str = "",
 ) -> Response:
     """Answer a GET with `document`, or with 304 where the client has it already.
 
@@ -53,9 +57,11 @@ def answer_document(
         Its headers ``Accept-Encoding`` and ``If-None-Match`` count.
     headers
         Further headers of the answer.
+    tag_prefix
+        What the validator begins with, for instance a revision that it carries.
     """
     compressed = document.compressed if _accepts_gzip(request) else None
-    etag = f'"{document.sha256}-gzip"' if compressed is not None else f'"{document.sha256}"'
+    etag = f'"{tag_prefix}{document.sha256}{"-gzip" if compressed is not None else ""}"'
     all_headers = {
         "ETag": etag,
         "Cache-Control": "no-cache",

@@ -33,11 +33,13 @@ from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
 from api.registry.open_registry import open_registry
 from api.registry.registered_version import RegistryReader
+from api.registry.registry_changes import RegistryChanges
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
 from api.routers import feast as feast_routes
 from api.routers import health, models, predict, v2
+from api.routers import registry as registry_routes
 from api.settings import Settings
 
 __all__ = ["create_app"]
@@ -88,7 +90,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_responses(app)
     # Predictions stand first and not behind a router of their own: they are the many.
     app.router.routes[:0] = [*predict.router.routes, *v2.infer_router.routes]
-    for router in (health.router, models.router, v2.router, feast_routes.router):
+    for router in (
+        health.router,
+        models.router,
+        registry_routes.router,
+        v2.router,
+        feast_routes.router,
+    ):
         app.include_router(router)
     install_documentation(app)
     app.add_middleware(HeadAndOptionsMiddleware)
@@ -114,6 +122,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings.database_url, busy_timeout_sec=settings.registry_timeout_sec
         )
         stack.callback(registry.close)
+        changes = RegistryChanges(
+            settings.database_url, busy_timeout_sec=settings.registry_timeout_sec
+        )
+        stack.callback(changes.close)
         artifacts = open_artifacts(
             settings.artifacts_dir,
             cache=settings.artifacts_cache_dir,
@@ -158,6 +170,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings=settings,
             catalog=ModelCatalog(registry=registry, artifacts=artifacts),
             registry_executor=registry_executor,
+            registry_changes=changes,
             models=ActiveModels(follower=follower, loaded=loaded),
             predictor=Predictor(
                 reader=reader,

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from api.open_inference.documents import InferenceError, InferenceRequest
 from api.open_inference.examples import make_examples
 from api.openapi_problems import (
+    CHANGE_STATUSES,
     FEAST_STATUSES,
     PREDICT_STATUSES,
     READ_STATUSES,
@@ -24,6 +25,7 @@ from api.openapi_problems import (
 )
 from api.prediction.active_model import ActiveModel
 from api.routers.predict import DEFAULT_ALIAS, PARAMETERS
+from api.routers.registry import DOCUMENTS
 from api.schemas import Problem
 from api.v1_documents import SIGNATURE
 
@@ -34,6 +36,8 @@ _TAGS: Final = {
     "predict": "Scores by any model, also by one that was published after this page was loaded.",
     "models": "Which models, versions and aliases there are, as TensorFlow Serving and KServe V1 "
     "tell it, and what the registry knows of them.",
+    "registry": "Where aliases point, who answers a model's callers, how versions stand, and who "
+    "changed it.",
     "open inference": "The Open Inference Protocol, which KServe's, Triton's and MLServer's "
     "clients speak.",
     "feast": "Feast's own interface, for its remote client: features out, pushes in.",
@@ -46,6 +50,7 @@ _SIGNATURE_NAME: Final = {
     "enum": [SIGNATURE],
     "description": "TensorFlow Serving's name for what a request asks for; a model has just one.",
 }
+_UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _NOT_MODIFIED: Final = {"description": "It is what the `ETag` in `If-None-Match` stands for."}
 
 
@@ -105,7 +110,7 @@ def _describe_tags(
 
 
 def _describe_types(models: Sequence[ActiveModel]) -> dict[str, Any]:
-    types: list[type[BaseModel]] = [Problem, InferenceRequest, InferenceError]
+    types: list[type[BaseModel]] = [Problem, InferenceRequest, InferenceError, *DOCUMENTS]
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]
     _, definitions = models_json_schema([(kind, "validation") for kind in types], ref_template=_REF)
@@ -203,6 +208,8 @@ def _describe_problems(operation: dict[str, Any], method: str, path: str) -> Non
         statuses = PREDICT_STATUSES
     elif path.startswith("/feast/") and "requestBody" in operation:
         statuses = FEAST_STATUSES
+    elif "registry" in operation["tags"]:
+        statuses = CHANGE_STATUSES if method != "get" else (*READ_STATUSES, _UNPROCESSABLE)
     elif path in _CANNOT_FAIL:
         statuses = (HTTPStatus.METHOD_NOT_ALLOWED,)
     for status in statuses:
@@ -210,5 +217,5 @@ def _describe_problems(operation: dict[str, Any], method: str, path: str) -> Non
         if path.startswith("/v2") and status is HTTPStatus.UNPROCESSABLE_ENTITY:
             continue
         responses[str(int(status))] = problem_reference(status, path)
-    if method == "get" and operation["tags"] != ["health"]:
+    if method == "get" and operation["tags"] not in (["health"], ["registry"]):
         responses["304"] = _NOT_MODIFIED

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from api.error_responses import PROBLEM_MEDIA_TYPE
 
 __all__ = [
+    "CHANGE_STATUSES",
     "FEAST_STATUSES",
     "PREDICT_STATUSES",
     "READ_STATUSES",
@@ -41,6 +42,12 @@ _CASES: Final = (
         "Got a body that stops being JSON in UTF-8 at line 1, column 16.",
     ),
     _Case(
+        HTTPStatus.FORBIDDEN,
+        "The service lets nobody change the registry over HTTP.",
+        "changes_forbidden",
+        "Got a change of the registry, but this service lets nobody change it over HTTP.",
+    ),
+    _Case(
         HTTPStatus.NOT_FOUND,
         "There is no such model, version or alias.",
         "unknown_version",
@@ -57,6 +64,24 @@ _CASES: Final = (
         "The body did not arrive in time.",
         "body_timeout",
         "Got a body that took longer than 5.0 seconds to arrive.",
+    ),
+    _Case(
+        HTTPStatus.CONFLICT,
+        "The registry as it is does not allow the change.",
+        "registry_conflict",
+        "Got version 2, to which champion points, but expected one without an alias.",
+    ),
+    _Case(
+        HTTPStatus.GONE,
+        "The version is retired.",
+        "version_retired",
+        "Got version 1 of model 'will_return', which is retired.",
+    ),
+    _Case(
+        HTTPStatus.PRECONDITION_FAILED,
+        "What was to be changed has changed since the caller saw it.",
+        "revision_conflict",
+        "Got a change to alias 'champion', which is at revision 12, but expected revision 9.",
     ),
     _Case(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -102,13 +127,22 @@ _CASES: Final = (
         "The online store cannot be read.",
     ),
 )
-FEAST_STATUSES: Final = tuple(case.status for case in _CASES)
+_OF_CHANGES: Final = frozenset(
+    {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}
+)
+_NOT_OF_FEAST: Final = _OF_CHANGES | {HTTPStatus.GONE}
+_NOT_OF_CHANGES: Final = frozenset(
+    {HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.INTERNAL_SERVER_ERROR}
+)
+FEAST_STATUSES: Final = tuple(case.status for case in _CASES if case.status not in _NOT_OF_FEAST)
 """What Feast's interface may refuse with."""
 
 PREDICT_STATUSES: Final = tuple(
-    status for status in FEAST_STATUSES if status is not HTTPStatus.NOT_IMPLEMENTED
+    case.status for case in _CASES if case.status not in _OF_CHANGES | {HTTPStatus.NOT_IMPLEMENTED}
 )
 """What a prediction may be refused with."""
+CHANGE_STATUSES: Final = tuple(case.status for case in _CASES if case.status not in _NOT_OF_CHANGES)
+"""What a change of the registry may be refused with."""
 READ_STATUSES: Final = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 __all__ = ["Settings"]
 
 _MIB: Final = 1024 * 1024
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _to_utc(instant: Literal["system"] | datetime) -> Literal["system"] | datetime:
@@ -124,6 +125,11 @@ class Settings(BaseSettings):
     registry_poll_sec: PositiveFloat = Field(
         0.5, description="How often a process looks whether the registry has changed."
     )
+    allow_registry_changes: bool | None = Field(
+        None,
+        description="Whether aliases, rollouts and versions may be changed over HTTP; if not set, "
+        "where the service listens on this machine alone.",
+    )
     registry_timeout_sec: PositiveFloat = Field(
         1.0, description="How long a read of the registry waits for a publisher."
     )
@@ -151,3 +157,10 @@ class Settings(BaseSettings):
     shutdown_grace_sec: PositiveInt = Field(
         10, description="How long requests may take to finish once the service is told to stop."
     )
+
+    @property
+    def lets_registry_change(self) -> bool:
+        """Whether aliases, rollouts and versions may be changed over HTTP."""
+        if self.allow_registry_changes is not None:
+            return self.allow_registry_changes
+        return self.host in _LOOPBACK

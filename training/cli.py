@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.registry import ArtifactError, RegistrySchemaError
+from api.registry import ServiceError
 from training.errors import SpecError, StepError, TrainingError
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.progress import Reporter
+from training.registry_commands import add_registry_commands, migrate
 from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
@@ -57,7 +58,7 @@ def main() -> None:
     """Run the command line; an expected failure is one clear line and exit status 1."""
     try:
         app()
-    except (TrainingError, ArtifactError, RegistrySchemaError, OSError) as error:
+    except (TrainingError, ServiceError, OSError) as error:
         console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
@@ -238,6 +239,7 @@ def up(
                 materialize()
         else:
             stamp.unlink(missing_ok=True)
+            migrate()
             prepare()
             apply()
             materialize()
@@ -251,6 +253,7 @@ def up(
         serve()
 
 
+add_registry_commands(app)
 add_signing_commands(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -68,6 +69,10 @@ class ActiveModels:
             for name, served in self.table.models.items()
             for alias, version in served.aliases.items()
         }
+
+    def notices(self, model: ActiveModel) -> Mapping[str, str]:
+        """Return the headers by which its callers are told that a version is on its way out."""
+        return self.table.get_notices(model.name, model.version)
 
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.

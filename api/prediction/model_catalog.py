@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from api.contract.manifest import Manifest
 from api.prediction.active_model import read_manifest
 from api.registry.artifact_store import ArtifactStore
-from api.registry.registered_version import RegisteredVersion, RegistryReader
+from api.registry.registered_version import RegisteredAlias, RegisteredVersion, RegistryReader
 from api.v1_documents import ModelMetadata, describe_metadata
 
 __all__ = ["ModelCatalog", "ModelDetail", "ModelList", "ModelVersionDetail"]
@@ -62,15 +62,15 @@ class ModelCatalog:
             versions=self._registry.list_versions(model),
         )
 
-    def resolve_alias(self, model: str, alias: str) -> int:
-        """Return the version that `alias` points to.
+    def get_alias(self, model: str, alias: str) -> RegisteredAlias:
+        """Return where `alias` points.
 
         Raises
         ------
         UnknownModelError, UnknownAliasError
             If there is no such model, or no such alias of it.
         """
-        return self._registry.resolve_alias(model, alias).version
+        return self._registry.get_alias(model, alias)
 
     def get_version(self, model: str, version: int) -> ModelVersionDetail:
         """Describe one version of a model.

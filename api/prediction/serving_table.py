@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from api.contract.rollout import Rollout
 from api.errors import VersionRetiredError
+from api.registry.deprecation import describe_deprecation
 from api.registry.registered_version import (
     RegisteredModel,
     RegisteredVersion,
@@ -16,6 +18,8 @@ from api.registry.registered_version import (
 )
 
 __all__ = ["ServedModel", "ServingTable", "find_targets"]
+
+_NO_NOTICES: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,14 @@ class ServedModel:
     versions: Mapping[int, RegisteredVersion] = field(init=False)
     targets: frozenset[int] = field(init=False)
     """The versions that an alias, an arm or a shadow names."""
+    notices: Mapping[int, Mapping[str, str]] = field(init=False)
+    """Headers for the callers of versions that are on their way out."""
 
     def __post_init__(self) -> None:
         by_number = {version.version: version for version in self.registered.versions}
         object.__setattr__(self, "versions", by_number)
+        notices = {number: describe_deprecation(one) for number, one in by_number.items()}
+        object.__setattr__(self, "notices", {n: told for n, told in notices.items() if told})
         named = set(self.aliases.values()) | find_targets(self.rollout, self.aliases)
         object.__setattr__(self, "targets", frozenset(named))
 
@@ -97,6 +105,11 @@ class ServingTable:
                 f"Got version {version} of model {model!r}, which is retired."
             )
         return found
+
+    def get_notices(self, model: str, version: int) -> Mapping[str, str]:
+        """Return the headers by which callers are told that a version is on its way out."""
+        served = self.models.get(model)
+        return _NO_NOTICES if served is None else served.notices.get(version, _NO_NOTICES)
 
     def list_targets(self) -> frozenset[tuple[str, int]]:
         """Return the versions that an alias, an arm or a shadow names."""

@@ -195,7 +195,8 @@ class MovingRegistry(StoredRegistry):
             .values(value=RegistryGeneration.value + 1)
             .returning(col(RegistryGeneration.value))
         )
-        with Session(self._writing) as session:
+        # What is told of a change is what it wrote, not what the next one has written since.
+        with Session(self._writing, expire_on_commit=False) as session:
             yield session, session.execute(raised).scalar_one()
 
 

@@ -7,6 +7,7 @@ its next prediction would fare, so asking for it loads the version, as a predict
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -17,6 +18,7 @@ from api.dependencies import Resources, ServiceResources
 from api.errors import ModelRefusedError, VersionRetiredError
 from api.http_documents import HttpDocument, answer_document
 from api.prediction.model_catalog import ModelDetail, ModelList, ModelVersionDetail
+from api.registry.registered_version import RegisteredAlias
 from api.routers.addresses import (
     AliasName,
     ModelName,
@@ -77,8 +79,8 @@ async def get_model(model: ModelName, request: Request, resources: ServiceResour
 @router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
 async def get_metadata(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Describe the inputs and outputs of the version that the alias `champion` points to."""
-    version = await _resolve(resources, model, DEFAULT_ALIAS)
-    return await _answer_metadata(request, resources, model, version)
+    found = await _resolve(resources, model, DEFAULT_ALIAS)
+    return await _answer_metadata(request, resources, model, found.version)
 
 
 @router.get(_VERSION, summary="Show a version", response_model=ModelVersionStatusDetail)
@@ -106,8 +108,9 @@ async def get_alias(
     model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
 ) -> Response:
     """Show the version that an alias points to, with its manifest."""
-    version = await _resolve(resources, model, alias)
-    return await _answer_version(request, resources, model, version)
+    found = await _resolve(resources, model, alias)
+    tag_prefix = f"r{found.revision}-"
+    return await _answer_version(request, resources, model, found.version, tag_prefix)
 
 
 @router.get(
@@ -117,13 +120,13 @@ async def get_alias_metadata(
     model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
 ) -> Response:
     """Describe the inputs and outputs of the version that an alias points to."""
-    version = await _resolve(resources, model, alias)
-    return await _answer_metadata(request, resources, model, version)
+    found = await _resolve(resources, model, alias)
+    return await _answer_metadata(request, resources, model, found.version)
 
 
-async def _resolve(resources: Resources, model: str, alias: str) -> int:
+async def _resolve(resources: Resources, model: str, alias: str) -> RegisteredAlias:
     return await resources.registry_executor.run(
-        resources.catalog.resolve_alias, check_model(model), check_alias(alias)
+        resources.catalog.get_alias, check_model(model), check_alias(alias)
     )
 
 
@@ -138,11 +141,13 @@ async def _status_of(resources: Resources, model: str, version: int) -> ModelVer
 
 
 async def _answer_version(
-    request: Request, resources: Resources, model: str, version: int
+    request: Request, resources: Resources, model: str, version: int, tag_prefix: str = ""
 ) -> Response:
     detail = await resources.registry_executor.run(resources.catalog.get_version, model, version)
     status = await _status_of(resources, model, version)
-    return _answer(request, ModelVersionStatusDetail(**dict(detail), model_version_status=[status]))
+    document = ModelVersionStatusDetail(**dict(detail), model_version_status=[status])
+    notices = resources.models.table.get_notices(model, version)
+    return _answer(request, document, notices, tag_prefix)
 
 
 async def _answer_metadata(
@@ -154,6 +159,11 @@ async def _answer_metadata(
     )
 
 
-def _answer(request: Request, document: BaseModel) -> Response:
-    content = document.model_dump_json().encode()
-    return answer_document(request, HttpDocument.of(content, "application/json"))
+def _answer(
+    request: Request,
+    document: BaseModel,
+    headers: Mapping[str, str] | None = None,
+    tag_prefix: str = "",
+) -> Response:
+    content = HttpDocument.of(document.model_dump_json().encode(), "application/json")
+    return answer_document(request, content, headers, tag_prefix=tag_prefix)

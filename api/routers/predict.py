@@ -126,7 +126,7 @@ async def _answer(active: ActiveModel, request: Request, resources: Resources) -
         answer["outputs"] = to_outputs(predictions)
     else:
         answer["predictions"] = predictions
-    headers = {}
+    headers = dict(resources.models.notices(active))
     if prediction.is_degraded:
         answer["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"
     if (overridden := list_overridden(prediction)) is not None:

@@ -170,9 +170,7 @@ async def get_rollout(model: ModelName, resources: ServiceResources) -> Response
     response_model=RegisteredRollout,
     openapi_extra=_takes(RolloutChange) | _IF_MATCH,
 )
-async def put_rollout(
-    model: ModelName, request: Request, resources: ServiceResources
-) -> Response:
+async def put_rollout(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Say who answers a model's callers, with what share, and who watches."""
     name = check_model(model)
     change = parse_document(RolloutChange, await _read(request, resources))
@@ -283,7 +281,12 @@ async def deprecate(
                 "name": "limit",
                 "in": "query",
                 "description": "How many changes at most.",
-                "schema": {"type": "integer", "minimum": 1, "maximum": _MAX_CHANGES, "default": 100},
+                "schema": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": _MAX_CHANGES,
+                    "default": 100,
+                },
             },
             {
                 "name": "before",
@@ -294,9 +297,7 @@ async def deprecate(
         ]
     },
 )
-async def get_history(
-    model: ModelName, request: Request, resources: ServiceResources
-) -> Response:
+async def get_history(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Show who changed what of a model, when and why, and what was there before."""
     name = check_model(model)
     limit = _read_number(request, "limit", _MAX_CHANGES) or 100
@@ -316,9 +317,7 @@ def tag_of(revision: int, sha256: str = "") -> str:
 
 def _seen_revision(request: Request) -> int | None:
     """Return the revision that the caller has seen: 0 for nothing, ``None`` for whatever."""
-    if_match, if_none_match = (
-        request.headers.get(name) for name in ("if-match", "if-none-match")
-    )
+    if_match, if_none_match = (request.headers.get(name) for name in ("if-match", "if-none-match"))
     if if_none_match is not None:
         if if_none_match.strip() != "*" or if_match is not None:
             raise InvalidRequestError(
@@ -361,7 +360,7 @@ async def _read_note(request: Request, resources: Resources) -> Change:
 async def _run(
     resources: Resources, call: Callable[[ModelRegistry], _Answer], *, is_change: bool = True
 ) -> _Answer:
-    answer = await resources.registry_executor.run(resources.registry_changes.run, call)
+    answer: _Answer = await resources.registry_executor.run(resources.registry_changes.run, call)
     if is_change:
         await resources.models.catch_up()
     return answer

@@ -181,7 +181,7 @@ async def _answer(active: ActiveModel, request: Request) -> Response:
     if parameters:
         document["parameters"] = parameters
     body, header_length = encode_response(document, tensors, asked.outputs)
-    headers = {}
+    headers = dict(resources.models.notices(active))
     if "degraded" in parameters:
         headers["Zeroskew-Degraded"] = parameters["degraded"]
     if header_length is not None:

@@ -92,7 +92,7 @@ def test_a_registry_of_another_release_keeps_the_service_from_starting(
     settings = make_settings(tmp_path, online_store)
     ModelRegistry.open(settings.database_url).close()
     with sqlite3.connect(tmp_path / "zeroskew.db") as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
+        connection.execute("UPDATE alembic_version SET version_num = '9999_later'")
     connection.close()
     with pytest.raises(RegistrySchemaError), AppClient(create_app(settings)):
         pass

@@ -46,3 +46,11 @@ class AppClient:
     def post(self, url: str, **options: Any) -> httpx.Response:
         """Send a POST."""
         return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Any) -> httpx.Response:
+        """Send a PUT."""
+        return self.request("PUT", url, **options)
+
+    def delete(self, url: str, **options: Any) -> httpx.Response:
+        """Send a DELETE."""
+        return self.request("DELETE", url, **options)
