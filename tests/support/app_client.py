@@ -19,9 +19,12 @@ class AppClient:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._portal = self._stack.enter_context(start_blocking_portal())
-        lifespan = self.app.router.lifespan_context(self.app)
-        self._stack.enter_context(self._portal.wrap_async_context_manager(lifespan))
+        # A start that fails must not leave the portal's thread, for which Python waits at its end.
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            lifespan = self.app.router.lifespan_context(self.app)
+            stack.enter_context(self._portal.wrap_async_context_manager(lifespan))
+            self._stack = stack.pop_all()
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://service",
