@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, Final
 
 from api.database.sqlite_connection import from_sqlite_time, open_sqlite, to_sqlite_time
@@ -11,9 +13,11 @@ from api.prediction_log.logged_rows import COLUMNS, LoggedRow
 
 __all__ = ["SqliteLog"]
 
-_PLACES: Final = ", ".join("?" * len(COLUMNS))
+_PLACES: Final = f"({', '.join('?' * len(COLUMNS))})"
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
-_INSERT: Final = f"INSERT INTO prediction ({_NAMES}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
+_ROWS_A_STATEMENT: Final = 50
+"""Each statement gives the event loop's thread the interpreter, and has to wait for it again."""
+
 _SELECT: Final = f'SELECT {_NAMES} FROM prediction WHERE id = ? ORDER BY "row"'  # noqa: S608 - constants
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
 _DEGRADED: Final = COLUMNS.index("degraded")
@@ -43,7 +47,9 @@ class SqliteLog:
         connection = self._connect()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_INSERT, map(_to_stored, rows))
+            for start in range(0, len(rows), _ROWS_A_STATEMENT):
+                some = rows[start : start + _ROWS_A_STATEMENT]
+                connection.execute(_insert(len(some)), list(chain(*map(_to_stored, some))))
             connection.execute("COMMIT")
         except BaseException:
             self.close()  # Nothing of a transaction that failed may stay open.
@@ -63,6 +69,12 @@ class SqliteLog:
         if self._connection is None:
             self._connection = open_sqlite(self._path, timeout_sec=self._timeout_sec)
         return self._connection
+
+
+@cache
+def _insert(n_rows: int) -> str:
+    places = ", ".join([_PLACES] * n_rows)
+    return f"INSERT INTO prediction ({_NAMES}) VALUES {places} ON CONFLICT DO NOTHING"  # noqa: S608 - constants
 
 
 def _to_stored(row: LoggedRow) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from tests.api.test_predict import EXAMPLE_SCORE
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, FIELDS
 
+UNKNOWN = "00000000-0000-7000-8000-000000000001"
 HTTP_METHODS = {"get", "post", "put", "delete"}
 
 
@@ -78,13 +79,18 @@ def _code_blocks(text: str) -> list[str]:
 
 
 def test_every_document_that_is_described_is_there(client: AppClient, document: Any) -> None:
-    names = {"model": "arrival_delay", "version": "1", "alias": "champion"}
+    names = {"model": "arrival_delay", "version": "1", "alias": "champion", "id": UNKNOWN}
     read = [path.format(**names) for method, path, _ in operations(document) if method == "get"]
     assert set(read) >= set(DOCUMENTS) - {"/docs", "/redoc", "/openapi.json"}
     for path in read:
         # Feast's interface is not healthy before `zeroskew apply` has published its catalog.
         # And without a rollout the champion answers alone.
-        missing = {"/feast/health": 503, "/v1/models/arrival_delay/rollout": 404}
+        missing = {
+            "/feast/health": 503,
+            "/v1/models/arrival_delay/rollout": 404,
+            f"/v1/predictions/{UNKNOWN}": 404,
+            "/v1/feedback": 422,
+        }
         assert client.get(path).status_code == missing.get(path, 200), path
 
 
