@@ -30,17 +30,15 @@ from api.prediction.clock import Clock
 from api.prediction_log.prediction_log import PredictionLog
 from api.registry.registry_executor import RegistryExecutor
 
-__all__ = ["Feedback", "GivenLabel", "LabelOutcome"]
+__all__ = ["PREDICTION_ID", "Feedback", "GivenLabel", "LabelOutcome"]
 
 _MAX_AHEAD: Final = timedelta(minutes=5)
 _Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
 _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
-_Id = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-    ),
-]
+PREDICTION_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""What the id of an answer looks like, a UUID version 7, as a regular expression."""
+
+_Id = Annotated[str, StringConstraints(pattern=f"^{PREDICTION_ID}$")]
 
 
 class GivenLabel(BaseModel):

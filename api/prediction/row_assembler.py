@@ -34,6 +34,7 @@ GraphInputs: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float64]]
 _NAN: Final = float("nan")
 _PRESENT: Final = int(FeatureStatus.PRESENT)
 _NULL: Final = int(FeatureStatus.NULL)
+_MISSING: Final = bytes([FeatureStatus.MISSING])
 
 
 class RowAssembler:
@@ -120,8 +121,9 @@ class RowAssembler:
     def describe(self, stored: StoredFeatures) -> FeatureOrigins:
         """Return where the features of a row come from that `assemble` has assembled.
 
-        All of them are live, so each is there or null.
+        All of them are live or of views in which the entity has no row.
         """
+        assert stored.view_times is not None
         cells: list[Cell] = []
         for (found,), width in zip(stored.entities, self._widths, strict=True):
             cells += found[:width]
@@ -130,6 +132,11 @@ class RowAssembler:
             cell = cells[position]
             if cell and column.numbers[cell] != column.numbers[cell] and column.value(cell) is None:
                 status[position] = _NULL
+        start = 0
+        for event_us, size in zip(stored.view_times, self._view_sizes, strict=True):
+            if event_us == NEVER_US:
+                status[start : start + size] = _MISSING * size
+            start += size
         times = np.array(stored.view_times, np.int64).repeat(self._view_sizes)
         return FeatureOrigins(np.frombuffer(status, np.uint8).reshape(1, -1), times.reshape(1, -1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from starlette.responses import Response
 
 from api.dependencies import JsonBody, ServiceResources
 from api.errors import InvalidRequestError
-from api.feedback.feedback import GivenLabel, LabelOutcome
+from api.feedback.feedback import PREDICTION_ID, GivenLabel, LabelOutcome
 from api.log_config import REQUEST_ID
 from api.request_documents import RequestDocument, parse_document
 
@@ -79,7 +80,7 @@ _QUERY: Final = {
             "in": "query",
             "required": True,
             "description": "The `id` of an answer.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 36},
+            "schema": {"type": "string", "pattern": f"^{PREDICTION_ID}$"},
         }
     ]
 }
@@ -102,7 +103,7 @@ async def give_feedback(request: Request, resources: ServiceResources) -> Respon
 async def list_feedback(request: Request, resources: ServiceResources) -> Response:
     """Show the labels about a prediction, corrections and what they correct."""
     prediction_id = request.query_params.get("prediction_id", "")
-    if not 0 < len(prediction_id) <= 36 or not prediction_id.isprintable():
+    if re.fullmatch(PREDICTION_ID, prediction_id) is None:
         raise InvalidRequestError(
             f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
         )

@@ -85,7 +85,7 @@ class Replay(BaseModel):
     rows: list[ReplayedRow]
 
 
-@router.get("/{id}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
+@router.get("/{id:name}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
 async def get_prediction(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as the address has it
     """Show what was asked, what the model was given, where it came from, and what came out."""
     rows, model = await _find(id, resources)
@@ -97,7 +97,9 @@ async def get_prediction(id: PredictionId, resources: ServiceResources) -> Respo
     return Response(to_json(detail, inf_nan_mode="strings"), media_type="application/json")
 
 
-@router.post("/{id}:replay", summary="Compute a logged prediction again", response_model=Replay)
+@router.post(
+    "/{id:name}:replay", summary="Compute a logged prediction again", response_model=Replay
+)
 async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as above
     """Run the version that answered on the logged matrix, and compare the scores to the bit."""
     rows, model = await _find(id, resources)

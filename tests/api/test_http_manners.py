@@ -1,6 +1,7 @@
 """HEAD, OPTIONS, conditional GET, compression and traces, at every address."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,8 @@ from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 
 GRAPH = sum_graph(6, 2)
 PREDICT = "/v1/models/arrival_delay:predict"
+CHAMPION = "/v1/models/arrival_delay/labels/champion"
+READ = "GET, HEAD, OPTIONS"
 DOCUMENTS = [
     "/",
     "/docs",
@@ -25,7 +28,7 @@ DOCUMENTS = [
     "/v1/models/arrival_delay/metadata",
     "/v1/models/arrival_delay/versions/1",
     "/v1/models/arrival_delay/versions/1/metadata",
-    "/v1/models/arrival_delay/labels/champion",
+    CHAMPION,
     "/v1/models/arrival_delay/labels/champion/metadata",
 ]
 PLAIN = {"accept-encoding": "identity"}
@@ -49,7 +52,8 @@ def test_head_of_what_is_not_there_has_no_body_either(client: AppClient) -> None
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        *[(path, "GET, HEAD, OPTIONS") for path in [*DOCUMENTS, "/livez", "/readyz"]],
+        *[(path, READ) for path in [*DOCUMENTS, "/livez", "/readyz"] if path != CHAMPION],
+        (CHAMPION, "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("/static-offline-docs/swagger-ui.css", "GET, HEAD, OPTIONS"),
         (PREDICT, "OPTIONS, POST"),
         ("/v1/models/arrival_delay/labels/champion:predict", "OPTIONS, POST"),
@@ -72,7 +76,8 @@ def test_an_unknown_address_has_no_methods(client: AppClient) -> None:
 def test_a_document_is_sent_again_only_when_it_changed(client: AppClient, path: str) -> None:
     first = client.get(path, headers=PLAIN)
     etag = first.headers["etag"]
-    assert etag == f'"{hashlib.sha256(first.content).hexdigest()}"'
+    # Where an alias points has a revision, which comes first.
+    assert re.sub(r'^"r\d+-', '"', etag) == f'"{hashlib.sha256(first.content).hexdigest()}"'
     assert first.headers["cache-control"] == "no-cache"
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
         again = client.get(path, headers=PLAIN | {"if-none-match": known})

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import uuid
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -263,7 +264,9 @@ def test_the_answer_names_the_model_the_version_the_request_and_the_time(
         "parameters": {"priority": 1, "timeout": 10, "who": "me", "sequence_start": True},
         "outputs": [],
     }
-    assert infer(client, "arrival_delay", request, binary=False).json() == {
+    answer = infer(client, "arrival_delay", request, binary=False).json()
+    assert uuid.UUID(answer["parameters"].pop("prediction_id")).version == 7
+    assert answer == {
         "model_name": "arrival_delay",
         "model_version": "1",
         "id": "42",

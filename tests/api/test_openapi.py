@@ -69,8 +69,8 @@ def test_every_example_of_a_body_works_when_sent(client: AppClient, document: An
             assert response.status_code == 200, response.text
             sent.append((path, next(iter(example))))
     # 4 versions, 3 champions, 1 challenger, each as rows and as columns; 3 champions of V2
-    # through two interfaces.
-    assert len(sent) == 16 + 6
+    # through two interfaces; labels.
+    assert len(sent) == 16 + 6 + 1
     assert ("/v1/models/arrival_delay:predict", "inputs") in sent
 
 
