@@ -11,7 +11,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psycopg
 
@@ -89,7 +89,7 @@ class PostgresServer:
             **self._as_user(),
         )
 
-    def _as_user(self) -> dict[str, int]:
+    def _as_user(self) -> dict[str, Any]:
         if os.geteuid() != 0:
             return {}
         entry = pwd.getpwnam(_USER)
