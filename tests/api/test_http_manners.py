@@ -62,7 +62,7 @@ def test_head_of_what_is_not_there_has_no_body_either(client: AppClient) -> None
 def test_the_methods_of_an_address_are_told(client: AppClient, path: str, methods: str) -> None:
     options = client.request("OPTIONS", path)
     assert (options.status_code, options.headers["allow"]) == (204, methods)
-    for method in ("DELETE", "PATCH", "GET" if path.endswith(":predict") else "POST"):
+    for method in {"DELETE", "GET", "PATCH", "POST"} - set(methods.split(", ")):
         refused = client.request(method, path)
         assert (refused.status_code, refused.headers["allow"]) == (405, methods)
         assert refused.json()["code"] == "method_not_allowed"
