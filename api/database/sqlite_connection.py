@@ -1,14 +1,58 @@
-"""A connection to the SQLite file for what is written in groups; free of SQLAlchemy."""
+"""What writes rows in groups to the SQLite file; free of SQLAlchemy."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-__all__ = ["from_sqlite_time", "open_sqlite", "to_sqlite_time"]
+__all__ = ["SqliteStore", "from_sqlite_time", "to_sqlite_time"]
 
 
-def open_sqlite(path: str, *, timeout_sec: float) -> sqlite3.Connection:
+class SqliteStore:
+    """Keeps a connection that opens when it is first used, and again after a failure.
+
+    Parameters
+    ----------
+    path
+        The file, with its tables.
+    timeout_sec
+        How long a call waits for another writer.
+    """
+
+    failures = (sqlite3.Error,)
+
+    def __init__(self, path: str, *, timeout_sec: float) -> None:
+        self._path = path
+        self._timeout_sec = timeout_sec
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _open_sqlite(self._path, timeout_sec=self._timeout_sec)
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection in a transaction, which is on disk when this ends."""
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            self.close()  # Nothing of a transaction that failed may stay open.
+            raise
+
+
+def _open_sqlite(path: str, *, timeout_sec: float) -> sqlite3.Connection:
     """Open a file that is there, with a write-ahead log, whose commits are on disk.
 
     Transactions are begun and ended by SQL. Any one thread at a time may use the connection.

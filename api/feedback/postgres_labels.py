@@ -9,7 +9,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from api.database.postgres_connection import open_postgres
+from api.database.postgres_connection import PostgresStore
 from api.feedback.label_store import Outcome
 from api.feedback.labels import COLUMNS, LabelConflict, LabelRow
 
@@ -25,53 +25,18 @@ _SELECT: Final = sql.SQL("SELECT {} FROM label WHERE prediction_id = %s ORDER BY
 _KNOWN: Final = "SELECT body_sha256 FROM label WHERE idempotency_key = %s"
 
 
-class PostgresLabels:
-    """Writes batches each in a savepoint of one transaction.
-
-    Parameters
-    ----------
-    url
-        As libpq takes it.
-    timeout_sec
-        How long a connection, a statement or a lost packet is waited for.
-    """
-
-    failures = (psycopg.Error, OSError)
-
-    def __init__(self, url: str, *, timeout_sec: float) -> None:
-        self._url = url
-        self._timeout_sec = timeout_sec
-        self._connection: psycopg.Connection | None = None
+class PostgresLabels(PostgresStore):
+    """Writes batches each in a savepoint of one transaction."""
 
     def write(self, batches: Sequence[Sequence[LabelRow]]) -> list[Outcome]:
         """Write batches in one transaction, and say what became of each; see `LabelStore`."""
-        try:
-            connection = self._connect()
-            with connection.transaction():
-                return [_write_batch(connection, batch) for batch in batches]
-        except BaseException:
-            self.close()  # Its state is not known; the next call begins anew.
-            raise
+        with self._lend() as connection, connection.transaction():
+            return [_write_batch(connection, batch) for batch in batches]
 
     def read(self, prediction_id: str) -> list[LabelRow]:
         """Return the labels about a prediction, in the order in which they came."""
-        try:
-            found = self._connect().execute(_SELECT, (prediction_id,)).fetchall()
-        except BaseException:
-            self.close()
-            raise
-        return [_from_stored(row) for row in found]
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
-
-    def _connect(self) -> psycopg.Connection:
-        if self._connection is None:
-            self._connection = open_postgres(self._url, timeout_sec=self._timeout_sec)
-        return self._connection
+        with self._lend() as connection:
+            return [_from_stored(row) for row in connection.execute(_SELECT, (prediction_id,))]
 
 
 def _write_batch(connection: psycopg.Connection, batch: Sequence[LabelRow]) -> Outcome:

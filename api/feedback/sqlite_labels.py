@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from api.database.sqlite_connection import from_sqlite_time, open_sqlite, to_sqlite_time
+from api.database.sqlite_connection import SqliteStore, from_sqlite_time, to_sqlite_time
 from api.feedback.label_store import Outcome
 from api.feedback.labels import COLUMNS, LabelConflict, LabelRow
 
@@ -20,50 +20,17 @@ _KNOWN: Final = "SELECT body_sha256 FROM label WHERE idempotency_key = ?"
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "observed_at", "received_at"))
 
 
-class SqliteLabels:
-    """Writes batches each in a savepoint of one transaction.
-
-    Parameters
-    ----------
-    path
-        The file, with its tables.
-    timeout_sec
-        How long a call waits for another writer.
-    """
-
-    failures = (sqlite3.Error,)
-
-    def __init__(self, path: str, *, timeout_sec: float) -> None:
-        self._path = path
-        self._timeout_sec = timeout_sec
-        self._connection: sqlite3.Connection | None = None
+class SqliteLabels(SqliteStore):
+    """Writes batches each in a savepoint of one transaction."""
 
     def write(self, batches: Sequence[Sequence[LabelRow]]) -> list[Outcome]:
         """Write batches in one transaction, and say what became of each; see `LabelStore`."""
-        connection = self._connect()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_write_batch(connection, batch) for batch in batches]
-            connection.execute("COMMIT")
-        except BaseException:
-            self.close()  # Nothing of a transaction that failed may stay open.
-            raise
-        return outcomes
+        with self._transaction() as connection:
+            return [_write_batch(connection, batch) for batch in batches]
 
     def read(self, prediction_id: str) -> list[LabelRow]:
         """Return the labels about a prediction, in the order in which they came."""
         return [_from_stored(row) for row in self._connect().execute(_SELECT, (prediction_id,))]
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = open_sqlite(self._path, timeout_sec=self._timeout_sec)
-        return self._connection
 
 
 def _write_batch(connection: sqlite3.Connection, batch: Sequence[LabelRow]) -> Outcome:

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final
 
-from api.database.sqlite_connection import from_sqlite_time, open_sqlite, to_sqlite_time
+from api.database.sqlite_connection import SqliteStore, from_sqlite_time, to_sqlite_time
 from api.prediction_log.logged_rows import COLUMNS, LoggedRow
 
 __all__ = ["SqliteLog"]
@@ -23,52 +23,21 @@ _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
 _DEGRADED: Final = COLUMNS.index("degraded")
 
 
-class SqliteLog:
-    """Writes with a write-ahead log, so that whoever reads the file goes on, and waits for disk.
+class SqliteLog(SqliteStore):
+    """Writes with a write-ahead log, so that whoever reads the file goes on, and waits for disk."""
 
-    Parameters
-    ----------
-    path
-        The file, with its tables.
-    timeout_sec
-        How long a call waits for another writer.
-    """
-
-    failures = (sqlite3.Error,)
     refusals = (sqlite3.IntegrityError, sqlite3.DataError)
-
-    def __init__(self, path: str, *, timeout_sec: float) -> None:
-        self._path = path
-        self._timeout_sec = timeout_sec
-        self._connection: sqlite3.Connection | None = None
 
     def write(self, rows: Sequence[LoggedRow]) -> None:
         """Write rows in one transaction; those that are there already stay as they are."""
-        connection = self._connect()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction() as connection:
             for start in range(0, len(rows), _ROWS_A_STATEMENT):
                 some = rows[start : start + _ROWS_A_STATEMENT]
                 connection.execute(_insert(len(some)), list(chain(*map(_to_stored, some))))
-            connection.execute("COMMIT")
-        except BaseException:
-            self.close()  # Nothing of a transaction that failed may stay open.
-            raise
 
     def read(self, prediction_id: str) -> list[LoggedRow]:
         """Return the rows of a prediction in their order; empty where there is none."""
         return [_from_stored(row) for row in self._connect().execute(_SELECT, (prediction_id,))]
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = open_sqlite(self._path, timeout_sec=self._timeout_sec)
-        return self._connection
 
 
 @cache

@@ -12,6 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlmodel import SQLModel
 
+import api.feedback.tables
+import api.prediction_log.tables
 import api.registry.tables
 from api.database.head_revision import HEAD_REVISION
 from api.database.migrate_database import migrate_database
