@@ -88,16 +88,17 @@ def main() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             materialize_into_redis(project, port)
         for store in Ours.stores:
-            sides = [kind(Context(project, port), store) for kind in (LoggedOurs, BufferedOurs)]
+            off = LoggedOurs(Context(project, port), store)
+            on = BufferedOurs(Context(project, port), store)
             try:
-                for side in sides:
-                    side.start()
+                off.start()
+                on.start()
                 table += [
-                    measure(*sides, wrk, n_rows, n_rounds=options.rounds) for n_rows in (1, 10)
+                    measure(off, on, wrk, n_rows, n_rounds=options.rounds) for n_rows in (1, 10)
                 ]
             finally:
-                for side in sides:
-                    side.stop()
+                off.stop()
+                on.stop()
     finally:
         redis.stop()
     sys.stdout.writelines("| " + " | ".join(row) + " |\n" for row in table)
