@@ -26,6 +26,7 @@ from api.prediction_log.prediction_log import PredictionLog
 from api.registry.registry_changes import RegistryChanges
 from api.registry.registry_executor import RegistryExecutor
 from api.request_gate import RequestGate, body_state
+from api.rollouts.answering import Answering
 from api.settings import Settings
 
 __all__ = ["BINARY", "JsonBody", "Resources", "ServiceResources", "resources_of"]
@@ -42,6 +43,7 @@ class Resources:
     models: ActiveModels
     predictor: Predictor
     prediction_log: PredictionLog
+    answering: Answering
     feedback: Feedback
     reader: OnlineFeatureReader
     feast: FeastInterface

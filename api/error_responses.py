@@ -42,6 +42,7 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.RevisionConflictError: HTTPStatus.PRECONDITION_FAILED,
     errors.RegistryConflictError: HTTPStatus.CONFLICT,
     errors.LabelConflictError: HTTPStatus.CONFLICT,
+    errors.PredictionFailedError: HTTPStatus.CONFLICT,
     errors.NotSupportedError: HTTPStatus.NOT_IMPLEMENTED,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,

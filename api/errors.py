@@ -27,6 +27,7 @@
     ├── RegistryConflictError        the registry's present state does not allow the change
     │   └── RevisionConflictError    somebody else was faster
     ├── LabelConflictError           a key stands for another label
+    ├── PredictionFailedError        what is asked about a prediction that has no scores
     ├── ChangesForbiddenError        the registry is not changed over HTTP here
     ├── UnavailableError             it may work later, without a change of the request
     │   ├── OnlineStoreUnavailableError
@@ -76,6 +77,7 @@ __all__ = [
     "OnlineStoreUnavailableError",
     "OnlineValueError",
     "OverloadedError",
+    "PredictionFailedError",
     "RegistryConflictError",
     "RegistrySchemaError",
     "RegistryUnavailableError",
@@ -267,6 +269,12 @@ class LabelConflictError(ServiceError):
     """An idempotency key stands for another label already."""
 
     code = "label_conflict"
+
+
+class PredictionFailedError(ServiceError):
+    """The prediction failed, and has no scores."""
+
+    code = "prediction_failed"
 
 
 class ChangesForbiddenError(ServiceError):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from api.contract.manifest import Metric
 from api.prediction.active_model import ActiveModel
-from api.routers.predict import DEFAULT_ALIAS
+from api.prediction.registry_follower import CHAMPION
 
 __all__ = [
     "FAVICON",
@@ -137,7 +137,7 @@ def _describe_model(
     versions: Sequence[ActiveModel], aliases: Mapping[tuple[str, str], int]
 ) -> ServedModel:
     name = versions[0].name
-    champion = aliases.get((name, DEFAULT_ALIAS))
+    champion = aliases.get((name, CHAMPION))
     shown = next((model for model in versions if model.version == champion), versions[-1])
     root = f"/v1/models/{name}"
     return ServedModel(

@@ -41,6 +41,8 @@ from api.registry.registry_changes import RegistryChanges
 from api.registry.registry_executor import RegistryExecutor
 from api.request_context import RequestContextMiddleware
 from api.request_gate import RequestGate
+from api.rollouts.answering import Answering
+from api.rollouts.shadow_runner import ShadowRunner
 from api.routers import feast as feast_routes
 from api.routers import feedback as feedback_routes
 from api.routers import health, models, predict, predictions, v2
@@ -182,6 +184,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             clock=clock,
         )
         stack.callback(feedback.close)
+        predictor = Predictor(
+            reader=reader,
+            clock=clock,
+            executor=scoring_executor,
+            timeout_sec=settings.request_timeout_sec,
+        )
+        shadows = ShadowRunner(models=active_models, predictor=predictor, log=prediction_log)
+        stack.callback(shadows.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()
@@ -191,13 +201,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             registry_executor=registry_executor,
             registry_changes=changes,
             models=active_models,
-            predictor=Predictor(
-                reader=reader,
-                clock=clock,
-                executor=scoring_executor,
-                timeout_sec=settings.request_timeout_sec,
-            ),
+            predictor=predictor,
             prediction_log=prediction_log,
+            answering=Answering(
+                models=active_models, predictor=predictor, log=prediction_log, shadows=shadows
+            ),
             feedback=feedback,
             reader=reader,
             feast=feast,

@@ -25,8 +25,9 @@ from api.openapi_problems import (
     problem_reference,
 )
 from api.prediction.active_model import ActiveModel
+from api.prediction.registry_follower import CHAMPION
 from api.routers.feedback import FEEDBACK_DOCUMENTS
-from api.routers.predict import DEFAULT_ALIAS, PARAMETERS
+from api.routers.predict import PARAMETERS
 from api.routers.registry import DOCUMENTS
 from api.schemas import Problem
 from api.v1_documents import SIGNATURE
@@ -88,7 +89,7 @@ def build_openapi(
         for path, summary in _addresses(model, aliases)
     }
     for model in models:
-        if aliases.get((model.name, DEFAULT_ALIAS)) == model.version:
+        if aliases.get((model.name, CHAMPION)) == model.version:
             path = f"/v2/models/{model.name}/infer"
             generic = document["paths"]["/v2/models/{model}/infer"]["post"]
             concrete[path] = {"post": _infer_operation(model, path, generic)}
@@ -108,9 +109,7 @@ def _describe_tags(
     models: Sequence[ActiveModel], aliases: dict[tuple[str, str], int]
 ) -> list[dict[str, str]]:
     """Return a tag a model, described as its champion or else its newest, and the rest."""
-    champions = [
-        model for model in models if aliases.get((model.name, DEFAULT_ALIAS)) == model.version
-    ]
+    champions = [model for model in models if aliases.get((model.name, CHAMPION)) == model.version]
     described = {model.name: model.manifest.description for model in [*models, *champions]}
     return [{"name": name, "description": text} for name, text in (described | _TAGS).items()]
 
@@ -140,7 +139,7 @@ def _addresses(
     for (name, alias), version in sorted(aliases.items()):
         if (name, version) != (model.name, model.version):
             continue
-        if alias == DEFAULT_ALIAS:
+        if alias == CHAMPION:
             yield f"{root}:predict", f"Score with {model.name}"
         else:
             yield f"{root}/labels/{alias}:predict", f"Score with {model.name}, {alias}"

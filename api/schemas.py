@@ -28,6 +28,7 @@ __all__ = [
     "ProbabilityPrediction",
     "Problem",
     "RequestRow",
+    "ServedBy",
     "ValuePrediction",
 ]
 
@@ -102,12 +103,25 @@ class FeatureDetail(BaseModel):
     view: str | None = Field(description="The feature view; `null` for a value of the request.")
 
 
+class ServedBy(BaseModel):
+    """The arm of a rollout that answered, and its version."""
+
+    arm: str
+    version: int
+
+
 class PredictionResponse(BaseModel):
     """One prediction for each instance, in their order."""
 
     id: str = Field(description="Identifies this answer; a UUID version 7 (RFC 9562).")
     model: str
-    version: int
+    version: int | None = Field(
+        description="`null` where a rollout's arms of several versions answered."
+    )
+    arm: str | None = Field(None, description="There in a rollout: the arm that answered.")
+    served_by: list[ServedBy] | None = Field(
+        None, description="There where several arms answered: which, for each instance."
+    )
     as_of: datetime = Field(description="The time that the predictions were computed for, in UTC.")
     predictions: list[ProbabilityPrediction | ValuePrediction | ClassPrediction]
     degraded: Literal["online_store_unavailable"] | None = Field(
@@ -172,6 +186,10 @@ class ModelSchema:
             self.parse(json.dumps(self.example).encode())
         except InvalidRequestError as error:
             raise ModelRefusedError(f"Got an example that is not an instance: {error}") from error
+
+    def takes_same(self, other: ModelSchema) -> bool:
+        """Tell whether another version takes the very same requests."""
+        return self._types is other._types
 
     def parse(self, body: bytes) -> Instances:
         """Check a request body and return its instances.

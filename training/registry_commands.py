@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from api.contract.arm_choice import check_arms_fit
+from api.contract.manifest import Manifest
 from api.contract.rollout import Rollout
 from training.errors import SpecError
 from training.workspace import Workspace
@@ -85,7 +87,11 @@ def rollout(
             registry.get_rollout(model)
             if file is None
             else registry.set_rollout(
-                model, _read_rollout(file), actor=_user(), reason=reason, if_match=if_match
+                model,
+                _read_rollout(file, model, registry),
+                actor=_user(),
+                reason=reason,
+                if_match=if_match,
             )
         )
     _console.print(f"revision {found.revision}")
@@ -170,13 +176,30 @@ def _registry() -> Iterator[ModelRegistry]:
         registry.close()
 
 
-def _read_rollout(file: Path) -> Rollout:
+def _read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
     try:
-        return Rollout.model_validate_json(file.read_bytes())
+        found = Rollout.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the top"
         raise SpecError(f"Got {file} with a mistake at {place}: {first['msg']}") from error
+    try:
+        check_arms_fit(found, dict(_read_manifests(found, model, registry)))
+    except ValueError as error:
+        raise SpecError(f"{file}: {error}") from error
+    return found
+
+
+def _read_manifests(
+    rollout: Rollout, model: str, registry: ModelRegistry
+) -> Iterator[tuple[str, Manifest]]:
+    artifacts = Workspace().open_artifacts()
+    for target in (*rollout.arms, *rollout.shadows):
+        if target.version is not None:
+            found = registry.get_version(model, target.version)
+        else:
+            found = registry.resolve_alias(model, str(target.alias))
+        yield target.name, Manifest.model_validate_json(artifacts.get(found.manifest_sha256))
 
 
 def _user() -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from api.contract.arm_choice import encode_json
 from api.contract.manifest import Output
 from api.errors import (
     FeedbackUnavailableError,
@@ -189,7 +189,7 @@ class Feedback:
             rows = await self._executor.run(self._log.read, label.prediction_id)
         except (UnknownPredictionError, LogUnavailableError):
             return _Target(label.model, is_logged=False)
-        return _Target(rows[0].model, is_logged=label.row < len(rows))
+        return _Target(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
 
     async def _check_value(
         self, label: GivenLabel, pointer: str, model: str | None
@@ -247,7 +247,7 @@ def _to_row(label: GivenLabel, model: str | None, request_id: str) -> LabelRow:
         prediction_id=label.prediction_id,
         row=None if by_entity else label.row,
         model=model,
-        entity_key=_canonical(label.entity_key) if by_entity else None,
+        entity_key=None if label.entity_key is None else encode_json(label.entity_key),
         time=None if label.time is None else label.time.astimezone(UTC),
         kind=kind,
         value_number=None if isinstance(label.value, str) else float(label.value),
@@ -259,7 +259,3 @@ def _to_row(label: GivenLabel, model: str | None, request_id: str) -> LabelRow:
     # The model of a prediction may become known between two tries of one label.
     digest = hash_label(row if by_entity else row._replace(model=None))
     return row._replace(idempotency_key=label.idempotency_key or digest, body_sha256=digest)
-
-
-def _canonical(entity_key: dict[str, Any] | None) -> str:
-    return json.dumps(entity_key, separators=(",", ":"), sort_keys=True)

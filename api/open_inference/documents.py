@@ -114,12 +114,16 @@ class InferenceResponse(BaseModel):
     """The output tensors; a row of each for each row of the inputs, in their order."""
 
     model_name: str
-    model_version: str
+    model_version: str | None = Field(
+        None, description="Left out where a rollout's arms of several versions answered."
+    )
     id: str = Field(description="The request's, or where it has none, one of the service's.")
     parameters: Parameters | None = Field(
         None,
-        description="`as_of`: the time that features were looked up for. `degraded`: there when "
-        "they are defaults, because the online store could not be read.",
+        description="`as_of`: the time that features were looked up for. `prediction_id`: of "
+        "the prediction log. `arm`: in a rollout, which one answered, of several one for each row, "
+        "with commas between them. `degraded`: there when the features "
+        "are defaults, because the online store could not be read.",
     )
     outputs: list[ResponseOutput]
 

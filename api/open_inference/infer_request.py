@@ -57,8 +57,10 @@ class InferRequest:
     outputs: dict[str, bool]
     null_text: str | None
 
-    def check_address(self, model: str, version: int) -> None:
+    def check_address(self, model: str, version: int | None) -> None:
         """Check that the request names no other model and version than its address.
+
+        Where several versions answer, `version` is ``None``, and it may name none.
 
         Raises
         ------
@@ -67,7 +69,10 @@ class InferRequest:
         """
         given = {
             "model_name": (self.document.model_name, model),
-            "model_version": (self.document.model_version, str(version)),
+            "model_version": (
+                self.document.model_version,
+                "none in a rollout" if version is None else str(version),
+            ),
         }
         for name, (got, expected) in given.items():
             if got and got != expected:

@@ -7,11 +7,13 @@ from typing import Final
 
 import structlog
 
-from api.errors import ModelRefusedError, RegistryUnavailableError
+from api.contract.rollout import Rollout
+from api.errors import ModelRefusedError, RegistryConflictError, RegistryUnavailableError
 from api.prediction.active_model import ActiveModel
 from api.prediction.loaded_models import LoadedModels
 from api.prediction.registry_follower import RegistryFollower
-from api.prediction.serving_table import ServingTable
+from api.prediction.rollout_route import make_route, resolve_targets
+from api.prediction.serving_table import ServingTable, find_targets
 
 __all__ = ["ActiveModels"]
 
@@ -91,8 +93,36 @@ class ActiveModels:
             await self._follower.catch_up()
         return await self._loaded.get(self.table.get_version(model, version))
 
-    async def for_replay(self, model: str, version: int) -> ActiveModel:
-        """Return a version that has answered, even where it is retired by now; see `by_version`."""
+    async def check_rollout(self, model: str, rollout: Rollout) -> None:
+        """Load what a rollout names, and check that its versions answer one another's callers.
+
+        What is not there at all is left to the registry to refuse.
+
+        Raises
+        ------
+        RegistryConflictError
+            If a version does not pass the load gate, or does not fit the others.
+        """
+        await self.catch_up()
+        served = self.table.models.get(model)
+        if served is None:
+            return
+        aliases = served.registered.aliases
+        targets = find_targets(rollout, aliases)
+        is_all_there = None not in resolve_targets(rollout, aliases).values()
+        if not is_all_there or not targets <= set(served.versions):
+            return
+        try:
+            manifests = {
+                number: (await self._loaded.get(served.versions[number])).manifest
+                for number in sorted(targets)
+            }
+            make_route(rollout, aliases, manifests)
+        except (ModelRefusedError, ValueError) as error:
+            raise RegistryConflictError(str(error)) from error
+
+    async def for_answer(self, model: str, version: int) -> ActiveModel:
+        """Return a version that answers or has answered, even where it is retired by now."""
         served = self.table.models.get(model)
         registered = None if served is None else served.versions.get(version)
         if registered is None:

@@ -42,10 +42,10 @@ def describe_features(plan: CompiledPlan, prediction: Prediction) -> list[dict[s
     ]
 
 
-def list_overridden(prediction: Prediction) -> list[list[str]] | None:
-    """Return for each instance the features it overrides, ``None`` where no instance does."""
-    overrides = prediction.instances.overrides
-    return [sorted(values) for values in overrides] if overrides else None
+def list_overridden(prediction: Prediction) -> list[list[str]]:
+    """Return for each instance the features it overrides."""
+    instances = prediction.instances
+    return [sorted(values) for values in instances.overrides or [{}] * len(instances.rows)]
 
 
 def _describe_stored(

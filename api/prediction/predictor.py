@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +24,9 @@ from api.schemas import Instances
 __all__ = ["Prediction", "Predictor"]
 
 _Answer = TypeVar("_Answer")
+RunAside = Callable[..., Awaitable[NDArray[np.float64]]]
+"""Runs a call with its arguments somewhere else than in the event loop."""
+
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -80,6 +83,12 @@ class Predictor:
         self._executor = executor
         self._batches = PredictionBatches(self._predict)
         self._n_under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def now(self) -> datetime:
+        """Return what time it is for predictions."""
+        return self._clock.now()
 
     async def predict(self, model: ActiveModel, instances: Instances) -> Prediction:
         """Score `instances`, parsed by the model's own schema.
@@ -97,12 +106,25 @@ class Predictor:
             If it takes too long.
         """
         self._n_under_way += 1
+        self._idle.clear()
         is_batched = self._n_under_way > 1 and len(instances.rows) < model.session.inline_rows
         predict = self._batches.predict if is_batched else self._predict
         try:
             return await self._finish_in_time(predict(model, instances))
         finally:
             self._n_under_way -= 1
+            if not self._n_under_way:
+                self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Wait for a moment in which no prediction is under way."""
+        await self._idle.wait()
+
+    async def predict_aside(
+        self, model: ActiveModel, instances: Instances, run: RunAside
+    ) -> Prediction:
+        """Score instances for which nobody waits, with the graph run by `run`; see `predict`."""
+        return await self._predict(model, instances, run)
 
     async def score_matrices(
         self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
@@ -141,7 +163,9 @@ class Predictor:
                 f"Got no answer within {self._timeout_sec:g} seconds, but expected one."
             ) from error
 
-    async def _predict(self, model: ActiveModel, instances: Instances) -> Prediction:
+    async def _predict(
+        self, model: ActiveModel, instances: Instances, run: RunAside | None = None
+    ) -> Prediction:
         now = self._clock.now()
         plan = model.plan
         stored, is_degraded = await self._read(model, instances)
@@ -151,7 +175,7 @@ class Predictor:
             features = plan.assemble(
                 instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
             )
-        scores = await self._score(model, features.values, features.request)
+        scores = await self._score(model, features.values, features.request, run)
         return Prediction(now, instances, features, stored, is_degraded, scores)
 
     async def _read(
@@ -170,9 +194,16 @@ class Predictor:
             return None, True
 
     async def _score(
-        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+        self,
+        model: ActiveModel,
+        features: NDArray[np.float32],
+        request: NDArray[np.float64],
+        run: RunAside | None = None,
     ) -> NDArray[np.float64]:
-        scores = await self._run(model, features, request)
+        if run is None:
+            scores = await self._run(model, features, request)
+        else:
+            scores = await run(model.session.run, features, request)
         if not np.isfinite(scores).all():
             raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
         return scores

@@ -12,6 +12,7 @@ import structlog
 from api.contract.rollout import Rollout
 from api.errors import ArtifactStoreUnavailableError, ModelRefusedError, RegistryUnavailableError
 from api.prediction.loaded_models import LoadedModels
+from api.prediction.rollout_route import RolloutRoute, make_route
 from api.prediction.serving_table import ServedModel, ServingTable, find_targets
 from api.registry.registered_version import RegisteredModel, RegistryReader
 from api.registry.registry_executor import RegistryExecutor
@@ -173,18 +174,18 @@ class RegistryFollower:
         self._loaded.targets |= {(registered.name, version) for version in named}
         try:
             aliases = await self._choose_aliases(registered, before, is_start=is_start)
-            rollout, revision = await self._choose_rollout(registered, before, aliases)
+            routed = await self._choose_rollout(registered, before, aliases)
         except ArtifactStoreUnavailableError as error:
             if is_start:
                 raise
             _log.warning("model_not_followed", model=registered.name, reason=str(error))
             return False
-        served = ServedModel(registered, aliases, rollout, revision)
+        served = ServedModel(registered, aliases, *routed)
         self.table = self.table.with_model(served)
         for version in registered.versions:
             if version.state == "retired" and version.version not in served.targets:
                 self._loaded.drop(registered.name, version.version)
-        if before is None or (dict(before.aliases), before.rollout) != (aliases, rollout):
+        if before is None or (dict(before.aliases), before.rollout) != (aliases, routed[0]):
             _log.info("model_served", model=registered.name, aliases=aliases)
         return True
 
@@ -224,16 +225,26 @@ class RegistryFollower:
 
     async def _choose_rollout(
         self, registered: RegisteredModel, before: ServedModel | None, aliases: dict[str, int]
-    ) -> tuple[Rollout | None, int]:
-        """Return the rollout if all of its versions can serve, or else the one before."""
-        versions = {version.version for version in registered.versions}
+    ) -> tuple[Rollout | None, int, RolloutRoute | None]:
+        """Return the rollout, its revision and its route, or else those before.
+
+        It is followed when all of its versions can serve, and answer one another's callers.
+        """
+        if registered.rollout is None:
+            return None, registered.rollout_revision, None
+        versions = {version.version: version for version in registered.versions}
         try:
-            for version in sorted(find_targets(registered.rollout, aliases) & versions):
-                await self._load_first(registered, [version], is_start=False)
-        except ModelRefusedError as error:
+            manifests = {
+                number: (await self._loaded.get(versions[number])).manifest
+                for number in sorted(find_targets(registered.rollout, aliases) & set(versions))
+            }
+            route = make_route(registered.rollout, aliases, manifests)
+        except (ModelRefusedError, ValueError) as error:
             _log.warning("rollout_not_followed", model=registered.name, reason=str(error))
-            return (None, 0) if before is None else (before.rollout, before.rollout_revision)
-        return registered.rollout, registered.rollout_revision
+            if before is None:
+                return None, 0, None
+            return before.rollout, before.rollout_revision, before.route
+        return registered.rollout, registered.rollout_revision, route
 
     async def _load_first(
         self, registered: RegisteredModel, candidates: Iterable[int], *, is_start: bool

@@ -8,6 +8,7 @@ from typing import Final
 
 from api.contract.rollout import Rollout
 from api.errors import VersionRetiredError
+from api.prediction.rollout_route import RolloutRoute, resolve_targets
 from api.registry.deprecation import describe_deprecation
 from api.registry.registered_version import (
     RegisteredModel,
@@ -34,6 +35,8 @@ class ServedModel:
     aliases: Mapping[str, int]
     rollout: Rollout | None
     rollout_revision: int
+    route: RolloutRoute | None
+    """What the rollout comes to; ``None`` where there is none."""
     versions: Mapping[int, RegisteredVersion] = field(init=False)
     targets: frozenset[int] = field(init=False)
     """The versions that an alias, an arm or a shadow names."""
@@ -45,7 +48,7 @@ class ServedModel:
         object.__setattr__(self, "versions", by_number)
         notices = {number: describe_deprecation(one) for number, one in by_number.items()}
         object.__setattr__(self, "notices", {n: told for n, told in notices.items() if told})
-        named = set(self.aliases.values()) | find_targets(self.rollout, self.aliases)
+        named = {*self.aliases.values(), *(self.route.versions if self.route else ())}
         object.__setattr__(self, "targets", frozenset(named))
 
     def is_all_of(self, registered: RegisteredModel) -> bool:
@@ -71,6 +74,11 @@ class ServingTable:
         """Return the version that serves under an alias, ``None`` where none does."""
         served = self.models.get(model)
         return None if served is None else served.aliases.get(alias)
+
+    def find_route(self, model: str) -> RolloutRoute | None:
+        """Return what a model's rollout comes to, ``None`` where it has none."""
+        served = self.models.get(model)
+        return None if served is None else served.route
 
     def get_alias(self, model: str, alias: str) -> RegisteredVersion:
         """Return the version that serves under an alias, or the refused one that it points to.
@@ -132,8 +140,4 @@ def find_targets(rollout: Rollout | None, aliases: Mapping[str, int]) -> set[int
     """Return the versions that a rollout names, itself or by an alias that is there."""
     if rollout is None:
         return set()
-    named = [
-        target.version if target.alias is None else aliases.get(target.alias)
-        for target in (*rollout.arms, *rollout.shadows)
-    ]
-    return {version for version in named if version is not None}
+    return {number for number in resolve_targets(rollout, aliases).values() if number}

@@ -7,12 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
 from api.prediction_log.log_store import LogStore
-from api.prediction_log.logged_rows import LoggedRow, PredictionRecord, RowPacker
+from api.prediction_log.logged_rows import LoggedRow, PredictionRecord, pack
 from api.prediction_log.spool import Spool, SpoolFullError
 
 __all__ = ["LogCounters", "LogWriter", "WhenWritten"]
@@ -20,7 +21,7 @@ __all__ = ["LogCounters", "LogWriter", "WhenWritten"]
 WhenWritten = Callable[[bool], None]
 """Is told, on the writer's thread, whether the rows of a record are on disk."""
 
-_GROUP_ROWS: Final = 1000
+_GROUP_INSTANCES: Final = 1000
 _RETRY_SEC: Final = 0.5
 _SAY_AGAIN_SEC: Final = 60.0
 _log: Final = structlog.get_logger(__name__)
@@ -28,7 +29,7 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class LogCounters:
-    """Rows since the start of the process, by what became of them.
+    """Rows of the log since the start of the process, by what became of them.
 
     ``recorded`` came from predictions; of these ``written`` went straight to the database,
     ``spooled`` to the spool, and ``dropped`` nowhere. ``drained`` went from the spool to the
@@ -56,7 +57,7 @@ class LogWriter:
     spool
         Where rows wait for it.
     max_rows
-        How many rows the buffer holds; those beyond are dropped and counted.
+        How many instances the buffer holds; records beyond are dropped and counted.
     flush_sec
         How long a row may wait for others to be written with.
     """
@@ -74,7 +75,6 @@ class LogWriter:
         self._stopped = False
         self._retry_at = 0.0
         self._said_at = 0.0
-        self._packers: dict[tuple[str, int], RowPacker] = {}
         self._thread = threading.Thread(target=self._run, name="prediction_log", daemon=True)
         self.counters = LogCounters()
 
@@ -96,9 +96,9 @@ class LogWriter:
         Only the event loop's thread calls it. With `when_written` it is written at once.
         """
         n_rows = len(record)
-        self.counters.recorded += n_rows
+        self.counters.recorded += 1
         if self._n_put - self._n_taken + n_rows > self._max_rows:
-            self._drop(n_rows, "the buffer is full")
+            self._drop(1, "the buffer is full")
             return False
         self._n_put += n_rows
         self._buffer.append((record, when_written))
@@ -119,28 +119,21 @@ class LogWriter:
             rows: list[LoggedRow] = []
             waiting: list[WhenWritten] = []
             n_taken = 0
-            while self._buffer and n_taken < _GROUP_ROWS:
+            logged_at = datetime.now(UTC)
+            while self._buffer and n_taken < _GROUP_INSTANCES:
                 record, when_written = self._buffer.popleft()
                 n_taken += len(record)
                 if when_written is not None:
                     waiting.append(when_written)
-                rows += self._pack(record)
+                try:
+                    rows.append(pack(record, logged_at))
+                except Exception:  # One record that cannot be packed must not stop the log.
+                    _log.exception("prediction_not_packed", id=record.id)
+                    self._drop(1, "a record cannot be packed")
             is_on_disk = self._write(rows)
             self._n_taken += n_taken
             for when_written in waiting:
                 when_written(is_on_disk)
-
-    def _pack(self, record: PredictionRecord) -> Sequence[LoggedRow]:
-        version = (record.model.name, record.model.version)
-        packer = self._packers.get(version)
-        if packer is None:
-            packer = self._packers[version] = RowPacker(record.model)
-        try:
-            return list(packer.pack(record))
-        except Exception:  # One record that cannot be packed must not stop the log.
-            _log.exception("prediction_not_packed", id=record.id)
-            self._drop(len(record), "a record cannot be packed")
-            return ()
 
     def _write(self, rows: Sequence[LoggedRow]) -> bool:
         """Write rows to the database or else to the spool; tell whether they are on disk."""

@@ -1,41 +1,47 @@
-"""From a prediction to the rows that are kept of it, as bytes and canonical JSON."""
+"""From a prediction to the row that is kept of it, as bytes and JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Final, NamedTuple
 
-import numpy as np
-
+from api.contract.arm_choice import encode_json
 from api.prediction.active_model import ActiveModel
 from api.prediction.predictor import Prediction
+from api.schemas import Instances
 
-__all__ = ["COLUMNS", "LoggedRow", "PredictionRecord", "RowPacker"]
+__all__ = ["COLUMNS", "FailedPrediction", "LoggedRow", "PredictionRecord", "pack"]
 
 
 class LoggedRow(NamedTuple):
-    """One predicted row as the database has it.
+    """One row of the log: what one version answered of a request, all of its instances together.
 
-    ``entity_key`` and ``request`` are JSON objects with sorted names; a timestamp in them is
-    seconds since the Unix epoch. ``features`` is float32, ``request_inputs`` and ``output`` are
-    float64, little-endian: the graph's inputs and what it gave. ``statuses`` is uint8 and
-    ``event_times`` int64 (microseconds since the Unix epoch, the least number where there is
-    none), one for each stored feature in the order of `CompiledPlan.features`. ``latency_us`` is
-    from the request's parsing to its scores.
+    ``part`` is 0, or in a rollout the number of the arm. ``numbers`` are JSON, those of its
+    instances in the request, ``None`` for all. ``request`` is JSON, for each instance the values
+    in the order of the manifest's request fields; a timestamp is seconds since the Unix epoch.
+    ``overrides`` is JSON, for each instance an object by ``view:feature``.
+
+    ``features`` is float32 ``(n_rows, n_columns)``, ``request_inputs`` float64
+    ``(n_rows, n_request_inputs)`` and ``output`` float64 ``(n_rows,)`` or ``(n_rows, n_classes)``,
+    little-endian: the graph's inputs and what it gave. ``statuses`` is uint8 and ``event_times``
+    int64 ``(n_rows, n_features)`` in the order of `CompiledPlan.features` (microseconds since the
+    Unix epoch, the least number where there is none). Where the prediction failed, ``error`` is
+    its code, and these are empty. ``latency_us`` is from the request's parsing to its scores.
     """
 
     id: str
-    row: int
+    part: int
     time: datetime
     model: str
     version: int
     arm: str | None
     role: str
     answer_id: str | None
-    entity_key: str
+    n_rows: int
+    numbers: str | None
     request: str
     overrides: str | None
     features: bytes
@@ -43,11 +49,16 @@ class LoggedRow(NamedTuple):
     statuses: bytes
     event_times: bytes
     output: bytes
+    error: str | None
     degraded: bool
     latency_us: int
     request_id: str
     caller: str
     logged_at: datetime
+
+    def list_numbers(self) -> Sequence[int]:
+        """Return the numbers of its instances in the request."""
+        return range(self.n_rows) if self.numbers is None else json.loads(self.numbers)
 
 
 COLUMNS: Final = LoggedRow._fields
@@ -55,17 +66,29 @@ COLUMNS: Final = LoggedRow._fields
 
 
 @dataclass(frozen=True, slots=True)
+class FailedPrediction:
+    """A prediction that failed, and the code of its error."""
+
+    as_of: datetime
+    instances: Instances
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class PredictionRecord:
     """What a request leaves behind for the log: references, nothing is packed yet.
 
+    ``part`` and ``numbers`` tell it from what another version has answered of the request.
     ``role`` is ``answer`` or ``shadow``; a shadow names the answer that it stood behind.
     """
 
     id: str
     model: ActiveModel
-    prediction: Prediction
+    prediction: Prediction | FailedPrediction
     latency_us: int
     request_id: str
+    part: int = 0
+    numbers: Sequence[int] | None = None
     caller: str = ""
     arm: str | None = None
     role: str = "answer"
@@ -76,64 +99,45 @@ class PredictionRecord:
         return len(self.prediction.instances.rows)
 
 
-class RowPacker:
-    """Packs the predictions of one model version.
-
-    Parameters
-    ----------
-    model
-        The version, whose manifest names the request fields and the join keys among them.
-    """
-
-    def __init__(self, model: ActiveModel) -> None:
-        # Not the model itself: its memory must be free when it serves no more.
-        self._name, self._version = model.name, model.version
-        manifest = model.manifest
-        names = [field.name for field in manifest.request]
-        keys = {key.field for view in manifest.plan.views for key in view.join_keys}
-        ordered = sorted(range(len(names)), key=names.__getitem__)
-        self._fields = [(names[i], i) for i in ordered]
-        self._keys = [(names[i], i) for i in ordered if names[i] in keys]
-
-    def pack(self, record: PredictionRecord) -> Iterator[LoggedRow]:
-        """Yield the rows of a prediction of this version."""
-        prediction = record.prediction
-        matrix = prediction.features
-        logged_at = datetime.now(UTC)
-        first = prediction.first_row
-        overrides = prediction.instances.overrides
-        status, event_us = matrix.origins
-        scores = np.asarray(prediction.scores, "<f8")
-        for number, values in enumerate(prediction.instances.rows):
-            place = first + number
-            yield LoggedRow(
-                id=record.id,
-                row=number,
-                time=prediction.as_of,
-                model=self._name,
-                version=self._version,
-                arm=record.arm,
-                role=record.role,
-                answer_id=record.answer_id,
-                entity_key=_to_json(self._keys, values),
-                request=_to_json(self._fields, values),
-                overrides=_dump(overrides[number]) if overrides and overrides[number] else None,
-                features=matrix.values[place].tobytes(),
-                request_inputs=matrix.request[place].tobytes(),
-                statuses=status[place].tobytes(),
-                event_times=event_us[place].tobytes(),
-                output=scores[number].tobytes(),
-                degraded=prediction.is_degraded,
-                latency_us=record.latency_us,
-                request_id=record.request_id,
-                caller=record.caller,
-                logged_at=logged_at,
-            )
+def pack(record: PredictionRecord, logged_at: datetime) -> LoggedRow:
+    """Return the row of a record."""
+    prediction = record.prediction
+    overrides = prediction.instances.overrides
+    return LoggedRow(
+        record.id,
+        record.part,
+        prediction.as_of,
+        record.model.name,
+        record.model.version,
+        record.arm,
+        record.role,
+        record.answer_id,
+        len(record),
+        None if record.numbers is None else encode_json(record.numbers),
+        encode_json(prediction.instances.rows),
+        encode_json(overrides) if overrides else None,
+        *_pack_outcome(prediction, len(record)),
+        record.latency_us,
+        record.request_id,
+        record.caller,
+        logged_at,
+    )
 
 
-def _to_json(fields: Sequence[tuple[str, int]], values: Sequence[Any]) -> str:
-    return _dump({name: values[position] for name, position in fields})
-
-
-_dump: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False).encode
-"""Everything that is not ASCII is escaped, so that any database takes it."""
+def _pack_outcome(
+    prediction: Prediction | FailedPrediction, n_rows: int
+) -> tuple[bytes, bytes, bytes, bytes, bytes, str | None, bool]:
+    if isinstance(prediction, FailedPrediction):
+        return b"", b"", b"", b"", b"", prediction.error, False
+    matrix = prediction.features
+    status, event_us = matrix.origins
+    rows = slice(prediction.first_row, prediction.first_row + n_rows)
+    return (
+        matrix.values[rows].tobytes(),
+        matrix.request[rows].tobytes(),
+        status[rows].tobytes(),
+        event_us[rows].tobytes(),
+        prediction.scores.tobytes(),
+        None,
+        prediction.is_degraded,
+    )

@@ -20,7 +20,7 @@ _STAGE: Final = sql.SQL(
 )
 _COPY: Final = sql.SQL("COPY staged ({}) FROM STDIN").format(_NAMES)
 _INSERT: Final = sql.SQL("INSERT INTO prediction SELECT * FROM staged ON CONFLICT DO NOTHING")
-_SELECT: Final = sql.SQL('SELECT {} FROM prediction WHERE id = %s ORDER BY "row"').format(_NAMES)
+_SELECT: Final = sql.SQL("SELECT {} FROM prediction WHERE id = %s ORDER BY part").format(_NAMES)
 
 
 class PostgresLog(PostgresStore):

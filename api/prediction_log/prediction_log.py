@@ -16,7 +16,7 @@ from api.prediction_log.logged_rows import LoggedRow, PredictionRecord
 from api.prediction_log.spool import Spool
 from api.settings import Settings
 
-__all__ = ["PredictionLog", "open_prediction_log"]
+__all__ = ["PredictionLog", "is_sampled", "open_prediction_log"]
 
 _SAMPLED_BITS: Final = 32
 
@@ -55,6 +55,17 @@ class PredictionLog:
         """What became of the rows so far."""
         return LogCounters() if self._writer is None else self._writer.counters
 
+    def record_failure(self, record: PredictionRecord) -> None:
+        """Keep a prediction that failed, where there is room; its caller has an error already."""
+        policy = self._policies.get(record.model.name, self._policy)
+        if (
+            self._writer is None
+            or policy.mode == "off"
+            or not is_sampled(record.id, policy.sampling)
+        ):
+            return
+        self._writer.put(record)
+
     async def record(self, record: PredictionRecord) -> None:
         """Keep a prediction; only where its model is ``durable`` this waits.
 
@@ -68,7 +79,7 @@ class PredictionLog:
         if self._writer is None:
             return
         policy = self._policies.get(record.model.name, self._policy)
-        if policy.mode == "off" or not _is_sampled(record.id, policy.sampling):
+        if policy.mode == "off" or not is_sampled(record.id, policy.sampling):
             return
         if policy.mode == "buffered":
             self._writer.put(record)
@@ -142,7 +153,8 @@ def open_prediction_log(settings: Settings) -> PredictionLog:
     return PredictionLog(writer=writer, reader=stores[1], policy=policy, policies=policies)
 
 
-def _is_sampled(prediction_id: str, share: float) -> bool:
+def is_sampled(prediction_id: str, share: float) -> bool:
+    """Tell whether an id is of a share of all ids; the id's random bits alone decide."""
     if share >= 1.0:
         return True
     return int(prediction_id[-8:], 16) < share * (1 << _SAMPLED_BITS)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from pydantic import BaseModel, Field
 
 from api.prediction.active_model import ActiveModel
 from api.prediction_log.logged_rows import LoggedRow
 
-__all__ = ["ReplayedRow", "replay_rows"]
+__all__ = ["ReplayedRow", "replay_row"]
 
 
 class ReplayedRow(BaseModel):
-    """One row's scores, as logged and as computed again."""
+    """One instance's scores, as logged and as computed again."""
 
     row: int
     is_equal: bool = Field(description="Whether they are equal to the bit.")
@@ -22,37 +20,33 @@ class ReplayedRow(BaseModel):
     replayed: list[float]
 
 
-def replay_rows(model: ActiveModel, rows: Sequence[LoggedRow]) -> list[ReplayedRow]:
-    """Run a model on the logged inputs of some rows, and compare.
+def replay_row(model: ActiveModel, row: LoggedRow) -> list[ReplayedRow]:
+    """Run a model on the logged inputs of what it answered, and compare.
 
     Parameters
     ----------
     model
-        The version that the rows name.
-    rows
-        Rows of that version; any number.
+        The version that the row names.
+    row
+        A row of the log that has scores.
 
     Returns
     -------
     list of ReplayedRow
-        One for each row. The load gate has proved that a row's score does not depend on the
-        rows beside it, so that it makes no difference that these are run together.
+        One for each instance.
     """
-    features = np.frombuffer(b"".join(row.features for row in rows), "<f4")
-    request = np.frombuffer(b"".join(row.request_inputs for row in rows), "<f8")
-    scores = np.asarray(
-        model.session.run(
-            features.reshape(len(rows), model.plan.n_columns),
-            request.reshape(len(rows), model.plan.n_request_inputs),
-        ),
-        "<f8",
-    )
+    features = np.frombuffer(row.features, "<f4").reshape(row.n_rows, model.plan.n_columns)
+    request = np.frombuffer(row.request_inputs, "<f8")
+    scores = model.session.run(
+        features, request.reshape(row.n_rows, model.plan.n_request_inputs)
+    ).reshape(row.n_rows, -1)
+    logged = np.frombuffer(row.output, "<f8").reshape(row.n_rows, -1)
     return [
         ReplayedRow(
-            row=row.row,
-            is_equal=score.tobytes() == row.output,
-            logged=np.frombuffer(row.output, "<f8").tolist(),
-            replayed=np.atleast_1d(score).tolist(),
+            row=number,
+            is_equal=before.tobytes() == after.tobytes(),
+            logged=before.tolist(),
+            replayed=after.tolist(),
         )
-        for row, score in zip(rows, scores, strict=True)
+        for number, before, after in zip(row.list_numbers(), logged, scores, strict=True)
     ]

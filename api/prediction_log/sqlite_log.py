@@ -18,7 +18,7 @@ _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _ROWS_A_STATEMENT: Final = 50
 """Each statement gives the event loop's thread the interpreter, and has to wait for it again."""
 
-_SELECT: Final = f'SELECT {_NAMES} FROM prediction WHERE id = ? ORDER BY "row"'  # noqa: S608 - constants
+_SELECT: Final = f"SELECT {_NAMES} FROM prediction WHERE id = ? ORDER BY part"  # noqa: S608 - constants
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
 _DEGRADED: Final = COLUMNS.index("degraded")
 

@@ -13,23 +13,21 @@ __all__ = ["LoggedPrediction"]
 
 
 class LoggedPrediction(SQLModel, table=True):
-    """One predicted row; ``api.prediction_log.logged_rows`` says what its columns hold."""
+    """What one version answered of a request; `LoggedRow` says what its columns hold."""
 
     __tablename__ = "prediction"
-    __table_args__ = (
-        Index("ix_prediction_model_time", "model", "time"),
-        Index("ix_prediction_model_entity_key_time", "model", "entity_key", "time"),
-    )
+    __table_args__ = (Index("ix_prediction_model_time", "model", "time"),)
 
     id: str = Field(primary_key=True, max_length=36)
-    row: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    part: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     time: datetime = Field(sa_type=UtcDateTime)
     model: str
     version: int
     arm: str | None = None
     role: str
     answer_id: str | None = None
-    entity_key: str
+    n_rows: int
+    numbers: str | None = None
     request: str
     overrides: str | None = None
     features: bytes
@@ -37,6 +35,7 @@ class LoggedPrediction(SQLModel, table=True):
     statuses: bytes
     event_times: bytes
     output: bytes
+    error: str | None = None
     degraded: bool
     latency_us: int
     request_id: str

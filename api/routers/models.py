@@ -18,6 +18,7 @@ from api.dependencies import Resources, ServiceResources
 from api.errors import ModelRefusedError, VersionRetiredError
 from api.http_documents import HttpDocument, answer_document
 from api.prediction.model_catalog import ModelDetail, ModelList, ModelVersionDetail
+from api.prediction.registry_follower import CHAMPION
 from api.registry.registered_version import RegisteredAlias
 from api.routers.addresses import (
     AliasName,
@@ -27,7 +28,6 @@ from api.routers.addresses import (
     check_model,
     parse_version,
 )
-from api.routers.predict import DEFAULT_ALIAS
 from api.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 
 __all__ = ["router"]
@@ -61,7 +61,7 @@ async def list_models(request: Request, resources: ServiceResources) -> Response
 async def get_model(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Tell whether a model is served, with the state of each version, and its aliases."""
     detail = await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
-    champion = detail.aliases.get(DEFAULT_ALIAS)
+    champion = detail.aliases.get(CHAMPION)
     served = None if champion is None else await _status_of(resources, model, champion)
     loaded = {one.version for one in resources.models.loaded() if one.name == model}
     statuses = [
@@ -79,7 +79,7 @@ async def get_model(model: ModelName, request: Request, resources: ServiceResour
 @router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
 async def get_metadata(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Describe the inputs and outputs of the version that the alias `champion` points to."""
-    found = await _resolve(resources, model, DEFAULT_ALIAS)
+    found = await _resolve(resources, model, CHAMPION)
     return await _answer_metadata(request, resources, model, found.version)
 
 

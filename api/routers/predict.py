@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from api.contract.manifest import Output
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
-from api.log_config import REQUEST_ID
-from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import describe_features, list_overridden
-from api.prediction.prediction_id import make_prediction_id
-from api.prediction.predictor import Prediction
-from api.prediction_log.logged_rows import PredictionRecord
+from api.rollouts.answering import Answer, AnswerPart, Served
 from api.routers.addresses import (
     AliasName,
     ModelName,
@@ -29,10 +23,7 @@ from api.routers.addresses import (
 from api.schemas import PredictionResponse
 from api.v1_requests import to_outputs
 
-__all__ = ["DEFAULT_ALIAS", "PARAMETERS", "router"]
-
-DEFAULT_ALIAS: Final = "champion"
-"""What ``:predict`` without a version or an alias asks."""
+__all__ = ["PARAMETERS", "router"]
 
 PARAMETERS: Final = [
     {
@@ -79,10 +70,13 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], route_class=DirectRout
     openapi_extra=_BODY,
 )
 async def predict(model: ModelName, request: Request) -> Response:
-    """Score instances with the version that the alias `champion` points to."""
+    """Score instances with the model's rollout, or else with the champion.
+
+    In a rollout each instance is answered by the arm to which its entity key falls.
+    """
     resources = resources_of(request)
-    active = await resources.models.by_alias(check_model(model), DEFAULT_ALIAS)
-    return await _answer(active, request, resources)
+    served = await resources.answering.find(check_model(model))
+    return await _answer(served, request, resources)
 
 
 @router.post(
@@ -97,7 +91,7 @@ async def predict_with_version(
     """Score instances with one version, whatever the aliases point to."""
     resources = resources_of(request)
     active = await resources.models.by_version(check_model(model), parse_version(version))
-    return await _answer(active, request, resources)
+    return await _answer(Served((active,)), request, resources)
 
 
 @router.post(
@@ -110,50 +104,57 @@ async def predict_with_alias(model: ModelName, alias: AliasName, request: Reques
     """Score instances with the version that an alias points to."""
     resources = resources_of(request)
     active = await resources.models.by_alias(check_model(model), check_alias(alias))
-    return await _answer(active, request, resources)
+    return await _answer(Served((active,)), request, resources)
 
 
-async def _answer(active: ActiveModel, request: Request, resources: Resources) -> Response:
+async def _answer(served: Served, request: Request, resources: Resources) -> Response:
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
-    asked = await body.read()
-    began = time.perf_counter()
-    instances = active.schema.parse(asked)
-    prediction = await resources.predictor.predict(active, instances)
-    prediction_id = make_prediction_id()
-    record = PredictionRecord(
-        prediction_id,
-        active,
-        prediction,
-        int((time.perf_counter() - began) * 1e6),
-        REQUEST_ID.get(),
-    )
-    await resources.prediction_log.record(record)
-    predictions = _describe_scores(prediction, active.manifest.output)
-    answer: dict[str, Any] = {
-        "id": prediction_id,
-        "model": active.name,
-        "version": active.version,
-        "as_of": prediction.as_of,
-    }
-    if instances.is_columnar:
-        answer["outputs"] = to_outputs(predictions)
+    content = await body.read()
+    answer = await resources.answering.answer(served, lambda model: model.schema.parse(content))
+    document: dict[str, Any] = {"id": answer.id, "model": answer.first.model.name}
+    document |= _tell_who(answer)
+    document["as_of"] = answer.first.prediction.as_of
+    predictions = answer.merge(_describe_scores)
+    if answer.first.prediction.instances.is_columnar:
+        document["outputs"] = to_outputs(predictions)
     else:
-        answer["predictions"] = predictions
-    headers = dict(resources.models.notices(active))
-    if prediction.is_degraded:
-        answer["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"
-    if (overridden := list_overridden(prediction)) is not None:
-        answer["overridden"] = overridden
+        document["predictions"] = predictions
+    headers = {
+        name: value
+        for part in answer.parts
+        for name, value in resources.models.notices(part.model).items()
+    }
+    if answer.is_degraded:
+        document["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"
+    if any(part.prediction.instances.overrides for part in answer.parts):
+        document["overridden"] = answer.merge(lambda part: list_overridden(part.prediction))
     if with_features:
-        answer["features"] = describe_features(active.plan, prediction)
-    # An answer is of `active.schema.response_type`; JSON has no NaN, but a feature may be one.
+        document["features"] = answer.merge(
+            lambda part: describe_features(part.model.plan, part.prediction)
+        )
+    # An answer is of its model's `response_type`; JSON has no NaN, but a feature may be one.
     return Response(
-        to_json(answer, inf_nan_mode="strings"), media_type="application/json", headers=headers
+        to_json(document, inf_nan_mode="strings"), media_type="application/json", headers=headers
     )
 
 
-def _describe_scores(prediction: Prediction, output: Output) -> list[Any]:
+def _tell_who(answer: Answer) -> dict[str, Any]:
+    """Return which version and arm answered; where there are several, for each instance."""
+    first = answer.first
+    if len(answer.parts) == 1:
+        told: dict[str, Any] = {"version": first.model.version}
+        return told if first.arm is None else told | {"arm": first.arm}
+    return {
+        "version": None,
+        "served_by": answer.merge(
+            lambda part: [{"arm": part.arm, "version": part.model.version}] * len(part)
+        ),
+    }
+
+
+def _describe_scores(part: AnswerPart) -> list[Any]:
+    prediction, output = part.prediction, part.model.manifest.output
     scores: list[Any] = prediction.scores.tolist()
     if output.kind == "value":
         return [{"value": score} for score in scores]

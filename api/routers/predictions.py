@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -14,12 +15,12 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.dependencies import Resources, ServiceResources
-from api.errors import UnknownPredictionError
+from api.errors import PredictionFailedError, UnknownPredictionError
 from api.prediction.active_model import ActiveModel
 from api.prediction.feature_matrix import FeatureStatus
 from api.prediction.online_features import NEVER_US
 from api.prediction_log.logged_rows import LoggedRow
-from api.prediction_log.replay import ReplayedRow, replay_rows
+from api.prediction_log.replay import ReplayedRow, replay_row
 
 __all__ = ["router"]
 
@@ -41,9 +42,15 @@ class StoredFeature(BaseModel):
 
 
 class PredictedRow(BaseModel):
-    """One instance of a logged prediction."""
+    """One instance of a logged prediction, and the version that scored it.
+
+    Where the prediction failed, what comes out of it is empty.
+    """
 
     row: int
+    version: int
+    arm: str | None = Field(description="Of the rollout, where there was one.")
+    error: str | None = Field(description="The code of the error where it failed.")
     entity_key: dict[str, Any]
     request: dict[str, Any] = Field(
         description="As it was parsed: a timestamp is seconds since the Unix epoch."
@@ -64,8 +71,6 @@ class LoggedPredictionDetail(BaseModel):
     time: datetime
     logged_at: datetime
     model: str
-    version: int
-    arm: str | None
     role: str
     answer_id: str | None
     degraded: bool
@@ -79,8 +84,7 @@ class Replay(BaseModel):
 
     id: str
     model: str
-    version: int
-    model_sha256: str
+    model_sha256: dict[int, str] = Field(description="The model file of each version.")
     is_equal: bool = Field(description="Whether every score is equal to the bit.")
     rows: list[ReplayedRow]
 
@@ -88,12 +92,13 @@ class Replay(BaseModel):
 @router.get("/{id:name}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
 async def get_prediction(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as the address has it
     """Show what was asked, what the model was given, where it came from, and what came out."""
-    rows, model = await _find(id, resources)
+    rows, models = await _find(id, resources)
     first = rows[0]
     detail = {
         name: getattr(first, name) for name in LoggedPredictionDetail.model_fields if name != "rows"
     }
-    detail["rows"] = [_describe(row, model) for row in rows]
+    described = [one for row in rows for one in _describe(row, models[row.version])]
+    detail["rows"] = sorted(described, key=itemgetter("row"))
     return Response(to_json(detail, inf_nan_mode="strings"), media_type="application/json")
 
 
@@ -101,53 +106,90 @@ async def get_prediction(id: PredictionId, resources: ServiceResources) -> Respo
     "/{id:name}:replay", summary="Compute a logged prediction again", response_model=Replay
 )
 async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as above
-    """Run the version that answered on the logged matrix, and compare the scores to the bit."""
-    rows, model = await _find(id, resources)
-    replayed = await resources.registry_executor.run(replay_rows, model, rows)
+    """Run each version that answered on the logged matrix, and compare the scores to the bit."""
+    rows, models = await _find(id, resources)
+    replayed: list[ReplayedRow] = []
+    for row in rows:
+        if row.error is None:
+            model = models[row.version]
+            replayed += await resources.registry_executor.run(replay_row, model, row)
+    if not replayed:
+        raise PredictionFailedError(
+            f"Got a prediction that failed with {rows[0].error}; it has no scores to compare."
+        )
     answer = Replay(
         id=id,
-        model=model.name,
-        version=model.version,
-        model_sha256=model.manifest.model_file.sha256,
+        model=rows[0].model,
+        model_sha256={number: model.manifest.model_file.sha256 for number, model in models.items()},
         is_equal=all(row.is_equal for row in replayed),
-        rows=replayed,
+        rows=sorted(replayed, key=lambda row: row.row),
     )
     return Response(to_json(answer, inf_nan_mode="strings"), media_type="application/json")
 
 
-async def _find(prediction_id: str, resources: Resources) -> tuple[list[LoggedRow], ActiveModel]:
+async def _find(
+    prediction_id: str, resources: Resources
+) -> tuple[list[LoggedRow], dict[int, ActiveModel]]:
+    """Return the rows of a prediction, and the versions that scored them."""
     if _ID.fullmatch(prediction_id) is None:
         raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
     rows = await resources.registry_executor.run(resources.prediction_log.read, prediction_id)
-    return rows, await resources.models.for_replay(rows[0].model, rows[0].version)
-
-
-def _describe(row: LoggedRow, model: ActiveModel) -> dict[str, Any]:
-    plan = model.manifest.plan
-    columns = [column.name for column in plan.columns]
-    inputs = [source.name for source in plan.request_inputs]
-    statuses = np.frombuffer(row.statuses, np.uint8).tolist()
-    times = np.frombuffer(row.event_times, "<i8").tolist()
-    return {
-        "row": row.row,
-        "entity_key": json.loads(row.entity_key),
-        "request": json.loads(row.request),
-        "overrides": None if row.overrides is None else json.loads(row.overrides),
-        "features": _name(columns, np.frombuffer(row.features, "<f4")),
-        "request_inputs": _name(inputs, np.frombuffer(row.request_inputs, "<f8")),
-        "stored": {
-            feature.reference: {
-                "status": FeatureStatus(status).name.lower(),
-                "event_time": None if at == NEVER_US else _EPOCH + timedelta(microseconds=at),
-            }
-            for feature, status, at in zip(model.plan.features, statuses, times, strict=True)
-        },
-        "output": np.frombuffer(row.output, "<f8").tolist(),
+    return rows, {
+        version: await resources.models.for_answer(rows[0].model, version)
+        for version in sorted({row.version for row in rows})
     }
 
 
-def _name(names: list[str], values: Any) -> dict[str, float | None]:
+def _describe(row: LoggedRow, model: ActiveModel) -> list[dict[str, Any]]:
+    """Return the instances of a row of the log, with names."""
+    plan = model.manifest.plan
+    names = [field.name for field in model.manifest.request]
+    keys = {key.field for view in plan.views for key in view.join_keys}
+    columns = [column.name for column in plan.columns]
+    inputs = [source.name for source in plan.request_inputs]
+    requests = [dict(zip(names, values, strict=True)) for values in json.loads(row.request)]
+    overrides = [None] * row.n_rows if row.overrides is None else json.loads(row.overrides)
+    features = _by_row(row.features, "<f4", row)
+    given = _by_row(row.request_inputs, "<f8", row)
+    scores = _by_row(row.output, "<f8", row)
+    statuses = _by_row(row.statuses, "u1", row)
+    times = _by_row(row.event_times, "<i8", row)
+    return [
+        {
+            "row": number,
+            "version": row.version,
+            "arm": row.arm,
+            "error": row.error,
+            "entity_key": {name: value for name, value in request.items() if name in keys},
+            "request": request,
+            "overrides": overrides[place] or None,
+            "features": _name(columns, features[place]),
+            "request_inputs": _name(inputs, given[place]),
+            "stored": {
+                feature.reference: _describe_stored(status, at)
+                for feature, status, at in zip(
+                    model.plan.features, statuses[place], times[place], strict=False
+                )
+            },
+            "output": scores[place],
+        }
+        for place, (number, request) in enumerate(zip(row.list_numbers(), requests, strict=True))
+    ]
+
+
+def _by_row(content: bytes, dtype: str, row: LoggedRow) -> list[list[Any]]:
+    values: list[list[Any]] = np.frombuffer(content, dtype).reshape(row.n_rows, -1).tolist()
+    return values
+
+
+def _describe_stored(status: int, at: int) -> dict[str, Any]:
     return {
-        name: None if value != value else value
-        for name, value in zip(names, values.tolist(), strict=True)
+        "status": FeatureStatus(status).name.lower(),
+        "event_time": None if at == NEVER_US else _EPOCH + timedelta(microseconds=at),
+    }
+
+
+def _name(names: list[str], values: list[Any]) -> dict[str, float | None]:
+    return {
+        name: None if value != value else value for name, value in zip(names, values, strict=False)
     }

@@ -174,6 +174,7 @@ async def put_rollout(model: ModelName, request: Request, resources: ServiceReso
     """Say who answers a model's callers, with what share, and who watches."""
     name = check_model(model)
     change = parse_document(RolloutChange, await _read(request, resources))
+    await resources.models.check_rollout(name, change.rollout)
     stored = await _run(
         resources,
         lambda registry: registry.set_rollout(

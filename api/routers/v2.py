@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
 from api.direct_route import DirectRoute
 from api.field_types import InstanceLimits
-from api.log_config import REQUEST_ID
 from api.open_inference.binary_tensors import HEADER_LENGTH
 from api.open_inference.documents import (
     InferenceModelMetadata,
@@ -32,10 +32,10 @@ from api.open_inference.infer_response import (
 from api.open_inference.model_interface import Interface, ModelInterface
 from api.prediction.active_model import ActiveModel
 from api.prediction.prediction_id import make_prediction_id
-from api.prediction_log.logged_rows import PredictionRecord
+from api.prediction.registry_follower import CHAMPION
+from api.rollouts.answering import Answer, AnswerPart, Served
 from api.routers.addresses import ModelName, VersionNumber, check_model, parse_version
 from api.routers.health import require_ready
-from api.routers.predict import DEFAULT_ALIAS
 
 __all__ = ["infer_router", "router"]
 
@@ -122,12 +122,12 @@ async def get_version_ready(
 
 @infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
 async def infer(model: ModelName, request: Request) -> Response:
-    """Score tensors with the version that the alias `champion` points to.
+    """Score tensors with the model's rollout, or else with the champion.
 
     The inputs are those of one interface of the model, which its metadata list: a tensor for
     each field of the request, whose features are then looked up, or the graph's own inputs.
     """
-    return await _answer(await _champion(model, resources_of(request)), request)
+    return await _answer(await resources_of(request).answering.find(check_model(model)), request)
 
 
 @infer_router.post(
@@ -137,11 +137,12 @@ async def infer_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score tensors with one version, whatever the aliases point to."""
-    return await _answer(await _version(model, version, resources_of(request)), request)
+    active = await _version(model, version, resources_of(request))
+    return await _answer(Served((active,)), request)
 
 
 async def _champion(model: str, resources: Resources) -> ActiveModel:
-    return await resources.models.by_alias(check_model(model), DEFAULT_ALIAS)
+    return await resources.models.by_alias(check_model(model), CHAMPION)
 
 
 async def _version(model: str, version: str, resources: Resources) -> ActiveModel:
@@ -165,55 +166,80 @@ async def _require_model_ready(active: ActiveModel, resources: Resources) -> Mod
     return ModelReady(name=active.name, ready=True)
 
 
-async def _answer(active: ActiveModel, request: Request) -> Response:
+async def _answer(served: Served, request: Request) -> Response:
     resources = resources_of(request)
     settings = resources.settings
+    lead = served.lead
     asked = read_infer_request(
         await JsonBody(request, settings, takes_binary=True).read(),
         request.headers.get(HEADER_LENGTH),
-        ModelInterface(active.manifest),
+        ModelInterface(lead.manifest),
         InstanceLimits(settings.max_instances, settings.max_text_length),
     )
-    asked.check_address(active.name, active.version)
-    tensors, parameters = await _score(active, asked, resources)
-    document: dict[str, Any] = {
-        "model_name": active.name,
-        "model_version": str(active.version),
-        "id": asked.document.id or make_prediction_id(),
+    asked.check_address(lead.name, None if served.route else lead.version)
+    scored = await _score(served, asked, resources)
+    document: dict[str, Any] = {"model_name": lead.name}
+    if len(scored.models) == 1:
+        document["model_version"] = str(scored.models[0].version)
+    document["id"] = asked.document.id or make_prediction_id()
+    if scored.parameters:
+        document["parameters"] = scored.parameters
+    body, header_length = encode_response(document, scored.tensors, asked.outputs)
+    headers = {
+        name: value
+        for model in scored.models
+        for name, value in resources.models.notices(model).items()
     }
-    if parameters:
-        document["parameters"] = parameters
-    body, header_length = encode_response(document, tensors, asked.outputs)
-    headers = dict(resources.models.notices(active))
-    if "degraded" in parameters:
-        headers["Zeroskew-Degraded"] = parameters["degraded"]
+    if "degraded" in scored.parameters:
+        headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
     if header_length is not None:
         headers[HEADER_LENGTH] = str(header_length)
     media_type = "application/json" if header_length is None else BINARY
     return Response(body, media_type=media_type, headers=headers)
 
 
-async def _score(
-    active: ActiveModel, asked: InferRequest, resources: Resources
-) -> tuple[dict[str, OutputTensor], dict[str, str]]:
-    """Return the model's outputs and the parameters of the answer."""
+class _Scored(NamedTuple):
+    """The outputs, the versions that gave them, and the parameters of the answer."""
+
+    tensors: dict[str, OutputTensor]
+    models: Sequence[ActiveModel]
+    parameters: dict[str, str]
+
+
+async def _score(served: Served, asked: InferRequest, resources: Resources) -> _Scored:
+    lead = served.lead
     if asked.interface is Interface.TENSOR:
-        matrices = asked.to_matrices(active.plan.n_request_inputs)
-        return pass_scores(await resources.predictor.score_matrices(active, *matrices)), {}
-    began = time.perf_counter()
-    prediction = await resources.predictor.predict(active, asked.to_instances(active.schema))
-    prediction_id = make_prediction_id()
-    await resources.prediction_log.record(
-        PredictionRecord(
-            prediction_id,
-            active,
-            prediction,
-            int((time.perf_counter() - began) * 1e6),
-            REQUEST_ID.get(),
-        )
+        # Without an entity there is nothing to deal by: the first arm answers.
+        matrices = asked.to_matrices(lead.plan.n_request_inputs)
+        scores = await resources.predictor.score_matrices(lead, *matrices)
+        return _Scored(pass_scores(scores), (lead,), {})
+    answer = await resources.answering.answer(
+        served, lambda model: asked.to_instances(model.schema)
     )
-    parameters = {"prediction_id": prediction_id}
-    parameters["as_of"] = prediction.as_of.isoformat().replace("+00:00", "Z")
-    if prediction.is_degraded:
+    first = answer.first
+    parameters = {
+        "prediction_id": answer.id,
+        "as_of": first.prediction.as_of.isoformat().replace("+00:00", "Z"),
+    }
+    if first.arm is not None:
+        parameters["arm"] = ",".join(answer.merge(lambda part: [part.arm or ""] * len(part)))
+    if answer.is_degraded:
         parameters["degraded"] = "online_store_unavailable"
-    return label_scores(prediction.scores, active.manifest.output), parameters
+    return _Scored(_label(answer), [part.model for part in answer.parts], parameters)
+
+
+def _label(answer: Answer) -> dict[str, OutputTensor]:
+    """Return the outputs of all rows, each labelled as the version that scored it does."""
+
+    def label(part: AnswerPart) -> dict[str, OutputTensor]:
+        return label_scores(part.prediction.scores, part.model.manifest.output)
+
+    outputs = label(answer.first)
+    if len(answer.parts) == 1:
+        return outputs
+    merged = {}
+    for name, tensor in outputs.items():
+        values: list[Any] = answer.merge(lambda part, name=name: list(label(part)[name].values))  # type: ignore[misc]
+        is_text = isinstance(tensor.values, list)
+        merged[name] = OutputTensor(tensor.datatype, values if is_text else np.array(values))
+    return merged

@@ -45,10 +45,14 @@ def test_what_was_predicted_is_on_record(client: AppClient) -> None:
     instances = [EXAMPLE, EXAMPLE | {"dest": None, "overrides": {"carrier_stats:mean_delay": 4}}]
     answer = client.post(PREDICT, json={"instances": instances})
     logged = find(client, answer.json()["id"])
-    assert (logged["model"], logged["version"], logged["role"]) == ("arrival_delay", 1, "answer")
+    assert (logged["model"], logged["role"]) == ("arrival_delay", "answer")
     assert logged["request_id"] == answer.headers["x-request-id"]
     assert logged["time"] == answer.json()["as_of"]
     first, second = logged["rows"]
+    assert [(row["row"], row["version"], row["arm"]) for row in (first, second)] == [
+        (0, 1, None),
+        (1, 1, None),
+    ]
     assert first["entity_key"] == {"carrier": "UA", "dest": "IAH", "origin": "EWR"}
     assert first["features"]["mean_delay"] == 2.5
     assert first["stored"]["route_stats:flights"]["status"] == "present"

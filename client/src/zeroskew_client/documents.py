@@ -70,19 +70,34 @@ def read_predictions(document: Any, request_id: str, n_instances: int) -> Predic
     predictions = take(document, "predictions", list)
     if len(predictions) != n_instances:
         raise ValueError(f"{len(predictions)} predictions, but expected {n_instances}")
+    versions, arms = _read_served_by(document, n_instances)
     overridden = _take_one_each(document, "overridden", n_instances)
     features = _take_one_each(document, "features", n_instances)
     return PredictionBatch(
         id=take(document, "id", str),
         model=take(document, "model", str),
-        version=take(document, "version", int),
+        versions=versions,
         as_of=_time(document, "as_of"),
         predictions=tuple(map(_read_prediction, predictions)),
         request_id=request_id,
         degraded=take_optional(document, "degraded", str),
         overridden=None if overridden is None else tuple(map(_read_names, overridden)),
         features=None if features is None else tuple(map(_read_features, features)),
+        arms=arms,
     )
+
+
+def _read_served_by(
+    document: Any, n_instances: int
+) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+    """Return the version of each instance, and the arm where there are arms."""
+    served_by = _take_one_each(document, "served_by", n_instances)
+    if served_by is not None:
+        versions = tuple(take(one, "version", int) for one in served_by)
+        return versions, tuple(take(one, "arm", str) for one in served_by)
+    arm = take_optional(document, "arm", str)
+    versions = (take(document, "version", int),) * n_instances
+    return versions, None if arm is None else (arm,) * n_instances
 
 
 def read_models(document: Any) -> tuple[ModelDetail, ...]:

@@ -71,8 +71,10 @@ class PredictionBatch:
     ----------
     id
         Identifies this answer.
-    model, version
-        Which version of which model answered.
+    model
+        Which model answered.
+    versions, arms
+        For each instance the version that answered it, and in a rollout the arm.
     as_of
         The time that the predictions were computed for, in UTC.
     predictions
@@ -90,13 +92,19 @@ class PredictionBatch:
 
     id: str
     model: str
-    version: int
+    versions: tuple[int, ...]
     as_of: datetime
     predictions: tuple[Prediction, ...]
     request_id: str
     degraded: str | None = None
     overridden: tuple[tuple[str, ...], ...] | None = None
     features: tuple[Mapping[str, FeatureDetail], ...] | None = None
+    arms: tuple[str, ...] | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The version that answered all instances, `None` where arms of a rollout did."""
+        return self.versions[0] if len(set(self.versions)) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,7 @@ class ManyPredictions:
     @property
     def versions(self) -> tuple[int, ...]:
         """The version that each prediction is of, in the caller's order."""
-        return tuple(batch.version for batch in self.batches for _ in batch.predictions)
+        return tuple(version for batch in self.batches for version in batch.versions)
 
     @property
     def is_degraded(self) -> bool:

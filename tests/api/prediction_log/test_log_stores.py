@@ -22,9 +22,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
 
 def test_rows_come_back_as_they_were(store: LogStore) -> None:
     rows = [
-        make_row(7, row=0),
-        make_row(7, row=1, overrides='{"a:b":null}', arm="candidate", degraded=True),
-        make_row(7, row=2, role="shadow", answer_id="x", output=b"", event_times=b"\x80" * 8),
+        make_row(7, part=0),
+        make_row(7, part=1, overrides='[{"a:b":null}]', arm="candidate", degraded=True),
+        make_row(7, part=2, role="shadow", answer_id="x", output=b"", event_times=b"\x80" * 8),
+        make_row(7, part=3, n_rows=2, numbers="[4,7]", error="deadline_exceeded"),
     ]
     store.write([*rows, make_row(8)])
     assert store.read(make_row(7).id) == rows

@@ -1,10 +1,12 @@
 """The writer loses nothing that a database or a spool could take, and doubles nothing."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from api.contract.log_policy import LogPolicy
@@ -13,7 +15,7 @@ from api.prediction.active_model import ActiveModel
 from api.prediction_log.log_writer import LogWriter
 from api.prediction_log.logged_rows import LoggedRow
 from api.prediction_log.prediction_log import PredictionLog
-from api.prediction_log.replay import replay_rows
+from api.prediction_log.replay import replay_row
 from api.prediction_log.spool import Spool
 from tests.support.predictions import load_sum_model, make_record
 
@@ -34,7 +36,7 @@ class ScriptedStore:
         if any(row.caller == "bad" for row in rows):
             raise ValueError
         for row in rows:
-            self.rows.setdefault((row.id, row.row), row)
+            self.rows.setdefault((row.id, row.part), row)
 
     def read(self, prediction_id: str) -> list[LoggedRow]:
         return [row for (found, _), row in self.rows.items() if found == prediction_id]
@@ -70,16 +72,20 @@ def test_rows_say_what_was_asked_given_and_answered(model: ActiveModel, tmp_path
     record = make_record(model, 3, n_rows=2)
     assert writer.put(record)
     writer.stop()
-    first, second = store.read(record.id)
-    assert (first.row, second.row) == (0, 1)
-    assert first.entity_key == '{"carrier":"UA","dest":null,"origin":"EWR"}'
-    assert '"seats":3' in first.request
-    assert '"scheduled_departure":1.0' in second.request
-    assert second.features == record.prediction.features.values[1].tobytes()
-    assert len(first.statuses) * 8 == len(first.event_times) == 32
-    assert all(row.is_equal for row in replay_rows(model, [first, second]))
-    changed = first._replace(output=second.output)
-    assert [row.is_equal for row in replay_rows(model, [changed, second])] == [False, True]
+    (row,) = store.read(record.id)
+    assert (row.part, row.n_rows, list(row.list_numbers())) == (0, 2, [0, 1])
+    assert json.loads(row.request) == [
+        ["UA", "EWR", None, 3, 1.5, False, 0.0],
+        ["UA", "EWR", None, 3, 1.5, False, 1.0],
+    ]
+    assert row.features == np.array([[3] * 6, [4] * 6], "<f4").tobytes()
+    assert (len(row.statuses), len(row.event_times)) == (8, 64)
+    assert [one.is_equal for one in replay_row(model, row)] == [True, True]
+    changed = row._replace(output=row.output[8:] + row.output[8:], numbers="[3,5]")
+    assert [(one.row, one.is_equal) for one in replay_row(model, changed)] == [
+        (3, False),
+        (5, True),
+    ]
 
 
 def test_rows_wait_in_the_spool_and_arrive_in_their_order(
@@ -125,7 +131,7 @@ def test_what_has_no_room_is_dropped_and_counted(model: ActiveModel, tmp_path: P
     assert not writer.put(make_record(model, 1, n_rows=6))
     assert writer.put(make_record(model, 2, n_rows=5))
     writer.stop()
-    assert (writer.counters.recorded, writer.counters.dropped, len(store.rows)) == (11, 6, 5)
+    assert (writer.counters.recorded, writer.counters.dropped, len(store.rows)) == (2, 1, 1)
     store.is_away = True
     full = open_writer(tmp_path / "full", store, spool_bytes=10)
     full.put(make_record(model, 3))
@@ -166,7 +172,7 @@ def test_durable_predictions_wait_for_the_disk_and_fail_without_it(
     store.is_away = True
     asyncio.run(record(2))  # The spool is a disk, too.
     with pytest.raises(LogUnavailableError):
-        asyncio.run(record(3, n_rows=10))
+        asyncio.run(record(3, n_rows=100))
     store.is_away = False
     wait_until(lambda: len(store.rows) == 2)
     log.close()

@@ -97,7 +97,7 @@ def test_a_segment_of_a_living_process_is_left_to_it(tmp_path: Path, open_spool:
 def test_there_is_a_bound_and_what_is_beyond_is_refused_whole(
     tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    spool = open_spool(tmp_path, 1000)
+    spool = open_spool(tmp_path, 800)
     spool.append([make_row(1)])
     with pytest.raises(SpoolFullError):
         spool.append([make_row(2), make_row(3)])

@@ -15,14 +15,15 @@ def upgrade() -> None:
     op.create_table(
         "prediction",
         sa.Column("id", sa.String(36), primary_key=True),
-        sa.Column("row", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("part", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("time", time, nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("arm", sa.String(), nullable=True),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("answer_id", sa.String(), nullable=True),
-        sa.Column("entity_key", sa.String(), nullable=False),
+        sa.Column("n_rows", sa.Integer(), nullable=False),
+        sa.Column("numbers", sa.String(), nullable=True),
         sa.Column("request", sa.String(), nullable=False),
         sa.Column("overrides", sa.String(), nullable=True),
         sa.Column("features", sa.LargeBinary(), nullable=False),
@@ -30,6 +31,7 @@ def upgrade() -> None:
         sa.Column("statuses", sa.LargeBinary(), nullable=False),
         sa.Column("event_times", sa.LargeBinary(), nullable=False),
         sa.Column("output", sa.LargeBinary(), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
         sa.Column("degraded", sa.Boolean(), nullable=False),
         sa.Column("latency_us", sa.Integer(), nullable=False),
         sa.Column("request_id", sa.String(), nullable=False),
@@ -37,6 +39,3 @@ def upgrade() -> None:
         sa.Column("logged_at", time, nullable=False),
     )
     op.create_index("ix_prediction_model_time", "prediction", ["model", "time"])
-    op.create_index(
-        "ix_prediction_model_entity_key_time", "prediction", ["model", "entity_key", "time"]
-    )
