@@ -19,7 +19,7 @@ from api.prediction.rollout_route import RolloutRoute
 from api.prediction_log.logged_rows import FailedPrediction, PredictionRecord
 from api.prediction_log.prediction_log import PredictionLog
 from api.rollouts.asked import Asked, Parse
-from api.rollouts.shadow_runner import ShadowRunner
+from api.rollouts.shadow_runner import ShadowCounters, ShadowRunner
 from api.schemas import Instances
 
 __all__ = ["Answer", "AnswerPart", "Answering", "Served"]
@@ -108,6 +108,11 @@ class Answering:
         self._predictor = predictor
         self._log = log
         self._shadows = shadows
+
+    @property
+    def shadow_counters(self) -> ShadowCounters:
+        """What became of the shadows so far."""
+        return self._shadows.counters
 
     async def find(self, model: str) -> Served:
         """Return who answers a model's callers: its rollout, or else its champion.
