@@ -13,6 +13,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from api.contract.moved_clock import MovedClock
 from api.cross_origin import allow_origins
 from api.dependencies import Resources
 from api.direct_route import DirectWay
@@ -251,4 +252,6 @@ def _open_executor(stack: AsyncExitStack, name: str) -> ThreadPoolExecutor:
 
 
 def _make_clock(settings: Settings) -> Clock:
+    if settings.clock_file is not None:
+        return MovedClock(settings.clock_file)
     return SystemClock() if settings.clock == "system" else FixedClock(settings.clock)

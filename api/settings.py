@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     clock: Annotated[Literal["system"] | AwareDatetime, AfterValidator(_to_utc)] = Field(
         "system", description="`system`, or a fixed RFC 3339 instant to look features up for."
     )
+    clock_file: Path | None = Field(
+        None,
+        description="A file that another process keeps, and that says what time it is instead of "
+        "the clock; `zeroskew simulate` moves time this way.",
+    )
     cors_origins: _Origins = Field(
         (),
         description="Origins whose pages may call the service from a browser, such as "

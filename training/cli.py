@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
 import socket
@@ -22,8 +21,9 @@ from rich.table import Table
 
 from api.registry import ServiceError
 from training.errors import SpecError, StepError, TrainingError
+from training.live.commands import add_live_commands
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
-from training.progress import Reporter
+from training.progress import Reporter, quiet
 from training.registry_commands import add_registry_commands, migrate
 from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
@@ -96,13 +96,13 @@ def apply() -> None:
 
     workspace = Workspace()
     # Feast changes the working directory to the repo, and leaves it there.
-    with reporter.task("apply feature definitions"), _quiet(), contextlib.chdir(Path.cwd()):
+    with reporter.task("apply feature definitions"), quiet(), contextlib.chdir(Path.cwd()):
         store = workspace.open_feature_store()
         try:
             apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
         except Exception as error:
             raise StepError(f"Got {type(error).__name__} from the feature repo: {error}") from error
-    with reporter.task("publish the feature catalog"), _quiet():
+    with reporter.task("publish the feature catalog"), quiet():
         catalog = publish_catalog(workspace)
     console.print(
         f"  {len(catalog.views)} views, {len(catalog.services)} feature services, "
@@ -122,7 +122,7 @@ def materialize(
     from training import pipeline
 
     moment = _read_clock() if until is None else _as_utc(until)
-    with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, _quiet():
+    with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, quiet():
         rows = pipeline.materialize(Workspace(), moment, task)
     counts = ", ".join(f"{view} {n:,}" for view, n in rows.items())
     console.print(f"  entities online: {counts}", highlight=False)
@@ -255,6 +255,7 @@ def up(
 
 add_registry_commands(app)
 add_signing_commands(app)
+add_live_commands(app)
 
 
 def _load_specs(names: list[str] | None) -> list[ModelSpec]:
@@ -375,10 +376,3 @@ def _feature_repo_importable(workspace: Workspace) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(repo)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Feast's own printing off the console."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield

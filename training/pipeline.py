@@ -45,6 +45,7 @@ __all__ = [
     "make_fit",
     "make_parity",
     "materialize",
+    "materialize_views",
     "publish",
 ]
 
@@ -208,6 +209,24 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
         If no view is applied.
     """
     store = workspace.open_feature_store()
+    views = materialize_views(store, until, progress)
+    with contextlib.closing(sqlite3.connect(workspace.online_store_path)) as online:
+        return {view: _count_entities(online, f"{store.project}_{view}") for view in views}
+
+
+def materialize_views(store: Any, until: datetime, progress: Progress) -> list[str]:
+    """Write each view's latest values known at ``until`` to a store's online store.
+
+    Returns
+    -------
+    views
+        The names of the views.
+
+    Raises
+    ------
+    StepError
+        If no view is applied.
+    """
     views = sorted(
         (view for view in store.list_feature_views() if view.online), key=lambda view: view.name
     )
@@ -218,10 +237,7 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
         start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
         store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
-    with contextlib.closing(sqlite3.connect(workspace.online_store_path)) as online:
-        return {
-            view.name: _count_entities(online, f"{store.project}_{view.name}") for view in views
-        }
+    return [view.name for view in views]
 
 
 def _count_entities(online: sqlite3.Connection, table: str) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["Reporter", "Task"]
+__all__ = ["Reporter", "Task", "quiet"]
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 
@@ -69,3 +70,10 @@ class Reporter:
             task = Task(name, self.console, None)
             yield task
         self.console.print(f"[green]✓[/] {name} ({task.seconds:.1f} s)")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Feast's own printing off the console."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield

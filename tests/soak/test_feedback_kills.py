@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -25,14 +26,28 @@ def test_no_acknowledged_label_is_lost_in_200_kills(tmp_path: Path, online_store
     assert trial.missing() == set()
 
 
+def wait_until_answered(url: str) -> None:
+    """Wait for the first of several workers: the port is bound before any of them listens."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(url)
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
 def test_one_key_sent_a_thousand_times_at_once_is_one_row(
     tmp_path: Path, online_store: Path
 ) -> None:
     publish_every_kind(tmp_path)
-    server = Server(tmp_path, online_store, ZEROSKEW_WORKERS="2")
+    server = Server(tmp_path, online_store, ZEROSKEW_WORKERS="2", ZEROSKEW_BODY_TIMEOUT_SEC="10")
+    wait_until_answered(f"{server.url}/livez")
     begin = threading.Barrier(100)
 
-    def send(number: int) -> int:
+    def send(number: int) -> int | str:
         value = 1.5 if number % 10 else 99.0  # Every tenth says something else.
         label = {
             "idempotency_key": "one",
@@ -40,10 +55,13 @@ def test_one_key_sent_a_thousand_times_at_once_is_one_row(
             "value": value,
             "observed_at": "2013-10-01T11:00:00Z",
         }
-        begin.wait()
-        return httpx.post(
-            f"{server.url}/v1/feedback", json={"labels": [label]}, timeout=30
-        ).status_code
+        begin.wait(60)
+        try:
+            return httpx.post(
+                f"{server.url}/v1/feedback", json={"labels": [label]}, timeout=30
+            ).status_code
+        except httpx.HTTPError as error:
+            return repr(error)
 
     with ThreadPoolExecutor(100) as pool:
         statuses = Counter(pool.map(send, range(1000)))

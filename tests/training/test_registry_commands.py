@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from api.errors import RegistryConflictError, RevisionConflictError
 from api.registry.model_registry import ModelRegistry
+from tests.support.manifests import FIELDS, make_manifest, publish, sum_graph
 from training.cli import app
 from training.errors import SpecError
 
-ROLLOUT = {
+ROLLOUT: dict[str, Any] = {
     "kind": "canary",
     "arms": [
         {"name": "champion", "alias": "champion", "weight": 0.9},
@@ -25,8 +27,11 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/zeroskew.db"
     monkeypatch.setenv("ZEROSKEW_DATABASE_URL", url)
     opened = ModelRegistry.open(url)
-    for digit in "ab":
-        opened.register(model="delay", manifest_sha256=digit * 64, model_sha256="f" * 64)
+    monkeypatch.setenv("ZEROSKEW_ARTIFACTS_DIR", str(tmp_path / "artifacts"))
+    graph = sum_graph(6, 2)
+    for description in ("First.", "Second."):
+        manifest = make_manifest(graph, model="delay", description=description)
+        publish(tmp_path, manifest, graph, alias=None)
     opened.set_alias("delay", "champion", 1)
     opened.close()
 
@@ -69,3 +74,15 @@ def test_a_version_is_deprecated_retired_and_brought_back() -> None:
 
 def test_migrating_again_changes_nothing() -> None:
     assert "those of this release" in run("migrate").output
+
+
+def test_a_rollout_of_versions_that_do_not_fit_is_refused(tmp_path: Path) -> None:
+    graph = sum_graph(6, 2)
+    fields = (FIELDS[0].model_copy(update={"nullable": True}), *FIELDS[1:])
+    manifest = make_manifest(graph, model="delay", request=fields)
+    assert publish(tmp_path, manifest, graph, alias="other") == 3
+    file = tmp_path / "rollout.json"
+    arms = [ROLLOUT["arms"][0], {"name": "candidate", "alias": "other", "weight": 0.1}]
+    file.write_text(json.dumps({**ROLLOUT, "arms": arms}))
+    failed = run("rollout", "delay", str(file), error=SpecError)
+    assert "differs from that of 'champion' in carrier" in str(failed.exception)

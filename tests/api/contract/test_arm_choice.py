@@ -58,7 +58,8 @@ def test_a_key_falls_to_the_same_arm_on_every_machine() -> None:
 
 
 def test_where_a_weight_grows_keys_move_to_that_arm_alone() -> None:
-    before, after = deal(make_rollout(a=0.5, b=0.4, c=0.1)), deal(make_rollout(a=0.4, b=0.3, c=0.3))
+    before = deal(make_rollout(a=0.5, b=0.4, c=0.1))
+    after = deal(make_rollout(a=0.5 * 7 / 9, b=0.4 * 7 / 9, c=0.3))
     moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert {new for _, new in moved} == {"c"}
     assert within(len(moved), 0.2)

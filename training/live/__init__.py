@@ -1,0 +1,1 @@
+"""Jobs over what was served: replay, skew, metrics, and the traffic of the example."""

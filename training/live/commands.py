@@ -1,0 +1,144 @@
+"""Commands about what was served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.model_spec import list_model_names, load_model_spec
+from training.progress import Reporter
+from training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from api.registry.model_registry import ModelRegistry
+    from training.live.logged_predictions import Span
+
+__all__ = ["add_live_commands"]
+
+_PANEL = "Live"
+_console = Console()
+_reporter = Reporter(_console)
+
+Models = Annotated[list[str] | None, typer.Argument(help="Models; all declared ones by default.")]
+Start = Annotated[
+    datetime | None, typer.Option("--from", help="Predictions from this time on; UTC.")
+]
+End = Annotated[datetime | None, typer.Option("--until", help="Predictions before it; UTC.")]
+
+
+def add_live_commands(app: typer.Typer) -> None:
+    """Give `app` these commands."""
+    for command in (simulate, replay):
+        app.command(rich_help_panel=_PANEL)(command)
+
+
+def simulate(
+    models: Models = None,
+    start: Start = datetime(2013, 10, 1),  # noqa: DTZ001 - read as UTC below
+    end: End = datetime(2013, 10, 8),  # noqa: DTZ001 - as above
+    speed: Annotated[
+        float, typer.Option(min=0, help="Simulated seconds in a second; 0 is as fast as it goes.")
+    ] = 0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the simulation lives; var/simulation by default.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier simulation.")] = False,
+) -> None:
+    """Replay a span of the past as live traffic, against a real service on a simulated clock.
+
+    Rows go online when they were created, predictions are asked for at their time, and labels
+    are sent when they were known. Registry, prediction log and labels are a copy of their own.
+    """
+    from training.live.simulate import prepare_simulation
+    from training.live.simulate import simulate as run
+
+    workspace = Workspace()
+    specs = [
+        load_model_spec(workspace.models, name)
+        for name in models or list_model_names(workspace.models)
+    ]
+    simulation = prepare_simulation(
+        workspace, folder or workspace.home / "simulation", is_fresh=fresh
+    )
+    first, last = _as_utc(start), _as_utc(end)
+    assert first is not None
+    assert last is not None
+    with _reporter.task(f"simulate {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}") as task:
+        report = run(workspace, simulation, specs, first, last, speed=speed, progress=task)
+    predictions = ", ".join(f"{n:,} of {model}" for model, n in report.n_predictions.items())
+    _console.print(
+        f"  {report.n_rows:,} rows went online; {predictions}; {report.n_labels:,} labels",
+        highlight=False,
+    )
+    _console.print(
+        f"  to look at it: export ZEROSKEW_DATABASE_URL=sqlite:///{simulation.database.resolve()}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def replay(models: Models = None, start: Start = None, end: End = None) -> None:
+    """Compute logged predictions again, and compare them to the bit; exit 1 if one differs."""
+    from training.live.replay import replay as run
+
+    table = Table("model", "version", "predictions", title="Computed again")
+    n_differing = 0
+    with _open_log() as (engine, registry, names):
+        for model in models or names:
+            with _reporter.task(f"replay {model}") as task:
+                report = run(
+                    engine,
+                    registry,
+                    Workspace().open_artifacts(),
+                    model,
+                    _span(start, end),
+                    task,
+                )
+            for version, n_rows in sorted(report.rows.items()):
+                table.add_row(model, str(version), f"{n_rows:,}")
+            n_differing += report.n_differing
+            for answer, number, logged, replayed in report.differing:
+                _console.print(
+                    f"[red]✗[/] {answer} instance {number}: logged {logged}, now {replayed}",
+                    highlight=False,
+                )
+    _console.print(table)
+    if n_differing:
+        _console.print(f"[red]✗[/] {n_differing:,} differ", highlight=False)
+        raise typer.Exit(1)
+    _console.print("[green]✓[/] all equal to the bit")
+
+
+@contextmanager
+def _open_log() -> Iterator[tuple[Engine, ModelRegistry, list[str]]]:
+    """Open the database of the log, and the registry with the names of its models."""
+    from api.database.open_database import open_database
+    from api.registry.model_registry import ModelRegistry
+
+    url = Workspace().database_url
+    engine = open_database(url)
+    registry = ModelRegistry.open(url)
+    try:
+        yield engine, registry, registry.list_models()
+    finally:
+        registry.close()
+        engine.dispose()
+
+
+def _span(start: datetime | None, end: datetime | None) -> Span:
+    from training.live.logged_predictions import Span
+
+    return Span(_as_utc(start), _as_utc(end))
+
+
+def _as_utc(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
