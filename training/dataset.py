@@ -29,8 +29,10 @@ __all__ = [
     "Dataset",
     "build_dataset",
     "encode_columns",
+    "encode_values",
     "extract_request",
     "load_labels",
+    "to_request_input",
 ]
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -284,15 +286,23 @@ def encode_columns(
     features: list[pl.Series] = []
     for column in plan.columns:
         values = joined[column.name]
+        columns.append(column)
         if values.dtype == pl.String:
             seen = values.filter(train).drop_nulls().unique().sort()
-            columns.append(column.model_copy(update={"categories": tuple(seen)}))
-            values = values.cast(pl.Enum(seen), strict=False).to_physical()
-        else:
-            columns.append(column)
-        features.append(_as_float32(values, column.name))
+            columns[-1] = column.model_copy(update={"categories": tuple(seen)})
+        features.append(encode_values(values, columns[-1]))
     features += [_as_float32(joined[name], name) for name in plan.request_features]
     return plan.model_copy(update={"columns": tuple(columns)}), pl.DataFrame(features)
+
+
+def encode_values(values: pl.Series, column: Column) -> pl.Series:
+    """Return a column's values as the model is given them: float32, NaN for null.
+
+    Text is the index of its category, NaN where it is none of them.
+    """
+    if column.categories is not None:
+        values = values.cast(pl.Enum(column.categories), strict=False).to_physical()
+    return _as_float32(values, column.name)
 
 
 def _as_float32(values: pl.Series, name: str) -> pl.Series:
@@ -319,7 +329,7 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
     """
     return pl.DataFrame(
         [
-            _as_seconds_or_number(
+            to_request_input(
                 joined[one.field or f"{one.view}__{one.feature}"], is_stored=one.field is None
             ).alias(one.name)
             for one in inputs
@@ -327,7 +337,8 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
     )
 
 
-def _as_seconds_or_number(values: pl.Series, *, is_stored: bool) -> pl.Series:
+def to_request_input(values: pl.Series, *, is_stored: bool) -> pl.Series:
+    """Return values as the graph's ``request`` input has them: float64, NaN for null."""
     if isinstance(values.dtype, pl.Datetime):
         seconds = values.dt.epoch("us") / 1_000_000
         # Materialization cuts off towards the past.

@@ -190,6 +190,20 @@ class FeaturePlan(_Frozen):
     request_features: tuple[str, ...] = ()
     when_store_down: Literal["fail", "defaults"] = "fail"
 
+    def list_stored_features(self) -> list[tuple[str, str]]:
+        """Return view and feature of whatever a column or a request input reads, in views' order.
+
+        The prediction log has them in this order.
+        """
+        sources: tuple[Column | RequestInput, ...] = (*self.columns, *self.request_inputs)
+        used = {(one.view, one.feature) for one in sources}
+        return [
+            (view.name, feature.name)
+            for view in self.views
+            for feature in view.features
+            if (view.name, feature.name) in used
+        ]
+
 
 class Output(_Frozen):
     """What a score means to the caller.

@@ -65,6 +65,11 @@ class CompiledPlan:
             for feature in view.features
         )
         """The stored features that the model uses."""
+        places = {feature.reference: place for place, feature in enumerate(self.features)}
+        self.logged_order = np.array(
+            [places[f"{view}:{feature}"] for view, feature in plan.list_stored_features()], np.intp
+        )
+        """Where each of the manifest's stored features stands in `features`."""
         self.request_columns: tuple[RequestColumn, ...] = compiler.request_columns()
         """The columns of the graph's ``features`` that come from the request."""
         self.request_inputs: tuple[RequestColumn, ...] = compiler.request_inputs()

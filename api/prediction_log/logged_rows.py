@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from api.contract.arm_choice import encode_json
 from api.prediction.active_model import ActiveModel
 from api.prediction.predictor import Prediction
@@ -27,9 +30,10 @@ class LoggedRow(NamedTuple):
     ``features`` is float32 ``(n_rows, n_columns)``, ``request_inputs`` float64
     ``(n_rows, n_request_inputs)`` and ``output`` float64 ``(n_rows,)`` or ``(n_rows, n_classes)``,
     little-endian: the graph's inputs and what it gave. ``statuses`` is uint8 and ``event_times``
-    int64 ``(n_rows, n_features)`` in the order of `CompiledPlan.features` (microseconds since the
-    Unix epoch, the least number where there is none). Where the prediction failed, ``error`` is
-    its code, and these are empty. ``latency_us`` is from the request's parsing to its scores.
+    int64 ``(n_rows, n_features)`` in the order of `FeaturePlan.list_stored_features` (microseconds
+    since the Unix epoch, the least number where there is none). Where the prediction failed,
+    ``error`` is its code, and these are empty. ``latency_us`` is from the request's parsing to
+    its scores.
     """
 
     id: str
@@ -116,7 +120,7 @@ def pack(record: PredictionRecord, logged_at: datetime) -> LoggedRow:
         None if record.numbers is None else encode_json(record.numbers),
         encode_json(prediction.instances.rows),
         encode_json(overrides) if overrides else None,
-        *_pack_outcome(prediction, len(record)),
+        *_pack_outcome(prediction, len(record), record.model.plan.logged_order),
         record.latency_us,
         record.request_id,
         record.caller,
@@ -125,7 +129,7 @@ def pack(record: PredictionRecord, logged_at: datetime) -> LoggedRow:
 
 
 def _pack_outcome(
-    prediction: Prediction | FailedPrediction, n_rows: int
+    prediction: Prediction | FailedPrediction, n_rows: int, order: NDArray[np.intp]
 ) -> tuple[bytes, bytes, bytes, bytes, bytes, str | None, bool]:
     if isinstance(prediction, FailedPrediction):
         return b"", b"", b"", b"", b"", prediction.error, False
@@ -135,8 +139,8 @@ def _pack_outcome(
     return (
         matrix.values[rows].tobytes(),
         matrix.request[rows].tobytes(),
-        status[rows].tobytes(),
-        event_us[rows].tobytes(),
+        status[rows, order].tobytes(),
+        event_us[rows, order].tobytes(),
         prediction.scores.tobytes(),
         None,
         prediction.is_degraded,

@@ -166,9 +166,9 @@ def _describe(row: LoggedRow, model: ActiveModel) -> list[dict[str, Any]]:
             "features": _name(columns, features[place]),
             "request_inputs": _name(inputs, given[place]),
             "stored": {
-                feature.reference: _describe_stored(status, at)
-                for feature, status, at in zip(
-                    model.plan.features, statuses[place], times[place], strict=False
+                f"{view}:{feature}": _describe_stored(status, at)
+                for (view, feature), status, at in zip(
+                    plan.list_stored_features(), statuses[place], times[place], strict=False
                 )
             },
             "output": scores[place],

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.model_spec import list_model_names, load_model_spec
-from training.progress import Reporter
+from training.progress import Reporter, quiet
 from training.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from api.registry.model_registry import ModelRegistry
     from training.live.logged_predictions import Span
+    from training.live.skew import SkewReport
 
 __all__ = ["add_live_commands"]
 
@@ -37,7 +38,7 @@ End = Annotated[datetime | None, typer.Option("--until", help="Predictions befor
 
 def add_live_commands(app: typer.Typer) -> None:
     """Give `app` these commands."""
-    for command in (simulate, replay):
+    for command in (simulate, replay, skew):
         app.command(rich_help_panel=_PANEL)(command)
 
 
@@ -116,6 +117,72 @@ def replay(models: Models = None, start: Start = None, end: End = None) -> None:
         _console.print(f"[red]✗[/] {n_differing:,} differ", highlight=False)
         raise typer.Exit(1)
     _console.print("[green]✓[/] all equal to the bit")
+
+
+def skew(
+    models: Models = None,
+    start: Start = None,
+    end: End = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of inputs that may be faulty.")
+    ] = 0.0,
+    max_behind: Annotated[
+        float, typer.Option(min=0, max=1, help="The share that may be older than the table's.")
+    ] = 1.0,
+    page: Annotated[
+        Path | None, typer.Option(help="Where the page goes; var/skew/<model>.html by default.")
+    ] = None,
+) -> None:
+    """Compare what models were given with the offline store as of each prediction.
+
+    Exits with 1 if more inputs are faulty, or behind, than told.
+    """
+    from training.live.skew import FAULTS, Verdict, find_skew
+    from training.live.skew_findings import list_findings
+    from training.live.skew_page import write_skew_page
+
+    workspace = Workspace()
+    is_bad = False
+    with _open_log() as (engine, registry, names):
+        with quiet():
+            store = workspace.open_feature_store()
+        for model in models or names:
+            with _reporter.task(f"skew of {model}") as task:
+                report = find_skew(
+                    engine,
+                    registry,
+                    workspace.open_artifacts(),
+                    store,
+                    model,
+                    _span(start, end),
+                    task,
+                )
+            findings = list_findings(report)
+            path = page or workspace.home / "skew" / f"{model}.html"
+            write_skew_page(path, report, findings)
+            _print_skew(report)
+            for finding in findings:
+                mark = "[red]✗[/]" if finding.is_fault else "[yellow]![/]"
+                _console.print(
+                    f"{mark} {finding.kind}, {finding.subject}: {finding.text}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            _console.print(f"  {report.n_rows:,} predictions; page in {path}", highlight=False)
+            is_bad |= report.share(*FAULTS) > tolerance
+            is_bad |= report.share(Verdict.BEHIND) > max_behind
+    if is_bad:
+        raise typer.Exit(1)
+
+
+def _print_skew(report: SkewReport) -> None:
+    from training.live.skew import Verdict
+
+    table = Table("feature", *[verdict.label for verdict in Verdict], title=report.model)
+    for (view, feature), one in sorted(report.features.items()):
+        counts = [f"{one.count(verdict):,}" for verdict in Verdict]
+        table.add_row(f"{view}:{feature}", *counts)
+    _console.print(table)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 
 from training.offline_store.asof_join import (
+    CREATED,
+    EVENT,
     KNOWN,
     TIME,
     last_known_rows,
@@ -61,7 +63,13 @@ class TimeOrder:
 
 
 def join_view(
-    labels: Labels, order: TimeOrder, view: HistoricalView, limits: SliceLimits, *, cutoff: bool
+    labels: Labels,
+    order: TimeOrder,
+    view: HistoricalView,
+    limits: SliceLimits,
+    *,
+    cutoff: bool,
+    with_times: bool = False,
 ) -> pl.DataFrame:
     """Join one view's features to all labels.
 
@@ -78,11 +86,14 @@ def join_view(
         key before it, and the result.
     cutoff : bool
         Whether a row is unknown before its created time.
+    with_times : bool
+        Whether the result tells each row's event and created time, too.
 
     Returns
     -------
     pl.DataFrame
-        Columns ``feature:<output>``, shape ``(n_labels, n_features)``, in the labels' order.
+        Columns ``feature:<output>``, shape ``(n_labels, n_features)``, in the labels' order, and
+        with times ``event`` and, where the table has it, ``created`` (Int64 microseconds).
 
     Raises
     ------
@@ -94,6 +105,8 @@ def join_view(
     keyed, key_types = _keyed_labels(labels, order, view)
     latest = int(order.instants[-1]) if cutoff and len(order.instants) else None
     columns = [f"feature:{feature.output}" for feature in view.features]
+    if with_times:
+        columns += [EVENT] if view.created_column is None else [EVENT, CREATED]
     slices = list(_slices(view, order.instants, limits))
     known: pl.DataFrame | None = None
     joined: list[pl.DataFrame] = []
