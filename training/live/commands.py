@@ -171,6 +171,8 @@ def skew(
             _console.print(f"  {report.n_rows:,} predictions; page in {path}", highlight=False)
             is_bad |= report.share(*FAULTS) > tolerance
             is_bad |= report.share(Verdict.BEHIND) > max_behind
+            # It may change no value yet, but it will.
+            is_bad |= any(finding.kind == "shifted time" for finding in findings)
     if is_bad:
         raise typer.Exit(1)
 

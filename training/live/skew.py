@@ -88,8 +88,9 @@ class FeatureSkew:
 
     ``counts`` are by verdict. ``by_hour`` are the faults in each hour since the Unix epoch, among
     ``rows_by_hour``. Where both sides have an event time, ``n_same_event`` are equal, and
-    ``shifts_min`` counts by how many minutes the online one is later. ``late_sec`` is how late the
-    latest late row was, and ``n_not_stored`` in how many faults nothing was online at all.
+    ``shifts_min`` counts by how many minutes the online one is later. ``n_offline`` is for how many
+    predictions the offline store has a row, ``n_only_offline`` for how many the online store had
+    none then. ``late_sec`` is how late the latest late row was.
     """
 
     view: str
@@ -99,7 +100,8 @@ class FeatureSkew:
     rows_by_hour: dict[int, int] = field(default_factory=dict)
     shifts_min: dict[int, int] = field(default_factory=dict)
     late_sec: float = 0.0
-    n_not_stored: int = 0
+    n_offline: int = 0
+    n_only_offline: int = 0
     n_same_event: int = 0
     examples: list[Example] = field(default_factory=list)
 
@@ -258,7 +260,9 @@ def _count_times(
     minutes, counts = np.unique(shift_sec[shift_sec != 0] // 60, return_counts=True)
     for minute, count in zip(minutes.tolist(), counts.tolist(), strict=True):
         skew.shifts_min[minute] = skew.shifts_min.get(minute, 0) + count
-    skew.n_not_stored += int((is_fault & (online_us == NEVER_US)).sum())
+    is_offline = offline.known_us != NEVER_US
+    skew.n_offline += int(is_offline.sum())
+    skew.n_only_offline += int((is_offline & (online_us == NEVER_US)).sum())
 
 
 def _find_input(rows: LoggedRows, offline: OfflineInput) -> Floats:

@@ -57,13 +57,13 @@ def _judge_view(features: Sequence[FeatureSkew]) -> Iterator[Finding]:
             is_fault=True,
         )
         return
-    n_lost = [one.n_not_stored for one in features if one.n_faults]
-    if n_rows >= _ENOUGH and n_lost and min(n_lost) >= _NEARLY_ALL * _most_known(features):
+    first = features[0]
+    if first.n_offline >= _ENOUGH and first.n_only_offline >= _NEARLY_ALL * first.n_offline:
         yield Finding(
             "lost view",
             view,
-            f"nothing of it is online, but the offline store has it for {max(n_lost):,} of "
-            f"{n_rows:,} predictions",
+            f"nothing of it was online for {first.n_only_offline:,} of the {first.n_offline:,} "
+            "predictions for which the offline store has a row",
             is_fault=True,
         )
         return
@@ -138,11 +138,6 @@ def _find_shift(one: FeatureSkew) -> tuple[int, int] | None:
     total = counts.total() + one.n_same_event
     is_shift = minutes % _QUARTER_MIN == 0 and count >= max(_ENOUGH, _MOST * total)
     return (minutes, count) if is_shift else None
-
-
-def _most_known(features: Sequence[FeatureSkew]) -> int:
-    """Return for how many predictions the offline store has something of the view."""
-    return max(one.n_faults for one in features)
 
 
 def _say_minutes(minutes: int) -> str:

@@ -59,8 +59,7 @@ def write_skew_page(path: Path, report: SkewReport, findings: Sequence[Finding])
         _describe(findings),
         "<h2>By feature</h2>",
         _draw_features(features) if features else "",
-        "<h2>When</h2>",
-        _draw_hours(features) if features else "",
+        f"<h2>When</h2>{_draw_hours(features)}" if report.n_faults else "",
         "<h2>In numbers</h2>",
         _table(features),
         _examples(features),
@@ -136,17 +135,14 @@ def _draw_hours(features: Sequence[FeatureSkew]) -> str:
     hours = sorted(features[0].rows_by_hour)
     places = {hour: place for place, hour in enumerate(hours)}
     times = [_EPOCH + timedelta(hours=hour) for hour in hours]
-    worst = [one for one in features if one.n_faults][:6]
-    for one in worst:
+    for one in [one for one in features if one.n_faults][:6]:
         shares = np.zeros(len(hours))
         for hour, count in one.by_hour.items():
             shares[places[hour]] = count / one.rows_by_hour[hour]
         axes.plot(times, shares, marker=".", label=f"{one.view}:{one.feature}")  # type: ignore[arg-type]  # matplotlib takes dates
-    if worst:
-        axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7)
     axes.set(ylim=(-0.02, 1.02), ylabel="share of faulty inputs")
-    if times:
-        axes.set_xlim(times[0], times[-1] + timedelta(hours=1))  # type: ignore[arg-type]  # as above
+    axes.set_xlim(times[0], times[-1] + timedelta(hours=1))  # type: ignore[arg-type]  # as above
     figure.autofmt_xdate()
     return _to_svg(figure)
 

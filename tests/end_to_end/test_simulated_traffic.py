@@ -1,0 +1,118 @@
+"""Hours of the past as live traffic: the log comes out the same again, and skew names faults."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from api.database.open_database import open_database
+from api.registry.model_registry import ModelRegistry
+from tests.support.flights_project import MODELS, FlightsProject
+from tests.support.planted_faults import FAULTS, PlantedFault
+from training.live import simulate as simulation
+from training.live.logged_predictions import Span
+from training.live.replay import replay
+from training.live.simulate import SimulationReport, prepare_simulation, simulate
+from training.live.skew import SkewReport, find_skew
+from training.live.skew_findings import list_findings
+from training.live.skew_page import write_skew_page
+from training.model_spec import load_model_spec
+from training.workspace import Workspace
+
+START = datetime(2013, 10, 1, 12, tzinfo=UTC)
+
+
+def run(
+    workspace: Workspace, folder: Path, models: tuple[str, ...], hours: int
+) -> SimulationReport:
+    simulated = prepare_simulation(workspace, folder, is_fresh=True)
+    specs = [load_model_spec(workspace.models, name) for name in models]
+    end = START + timedelta(hours=hours)
+    return simulate(
+        workspace, simulated, specs, START, end, speed=0, progress=lambda _done, _total: None
+    )
+
+
+def look_for_skew(workspace: Workspace, folder: Path, model: str) -> SkewReport:
+    engine = open_database(f"sqlite:///{folder}/zeroskew.db")
+    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    report = find_skew(
+        engine,
+        registry,
+        workspace.open_artifacts(),
+        workspace.open_feature_store(),
+        model,
+        Span(START),
+        lambda _done, _total: None,
+    )
+    registry.close()
+    engine.dispose()
+    return report
+
+
+def copy_project(flights: FlightsProject, folder: Path) -> Workspace:
+    """Copy what a fault will change; the model files stay where they are."""
+    shutil.copytree(flights.folder / "feature_repo", folder / "feature_repo")
+    shutil.copytree(flights.workspace.lake, folder / "var" / "lake")
+    shutil.copytree(flights.workspace.home / "feast", folder / "var" / "feast")
+    return Workspace(
+        feature_repo=folder / "feature_repo",
+        models=flights.workspace.models,
+        home=folder / "var",
+        database_url=flights.workspace.database_url,
+        artifacts_dir=flights.workspace.artifacts_dir,
+    )
+
+
+def test_hours_of_traffic_come_out_the_same_again_and_without_skew(
+    flights: FlightsProject, tmp_path: Path
+) -> None:
+    workspace = flights.workspace
+    report = run(workspace, tmp_path, MODELS, hours=4)
+    assert report.n_predictions == dict.fromkeys(MODELS, report.n_predictions[MODELS[0]])
+    assert report.n_predictions[MODELS[0]] > 200
+    assert report.n_labels > 20
+    engine = open_database(f"sqlite:///{tmp_path}/zeroskew.db")
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    for model in MODELS:
+        n_rows = report.n_predictions[model]
+        replayed = replay(
+            engine,
+            registry,
+            workspace.open_artifacts(),
+            model,
+            Span(),
+            lambda _done, _total: None,
+        )
+        assert (replayed.n_rows, replayed.n_differing) == (n_rows, 0)
+        skew = look_for_skew(workspace, tmp_path, model)
+        assert (skew.n_rows, skew.n_faults) == (n_rows, 0)
+        assert [one for one in list_findings(skew) if one.kind != "late data"] == []
+        write_skew_page(tmp_path / "skew.html", skew, list_findings(skew))
+        assert "late data" in (tmp_path / "skew.html").read_text()
+    registry.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_found_and_named(
+    fault: PlantedFault,
+    flights: FlightsProject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = copy_project(flights, tmp_path)
+    fault.rewrite(workspace.lake, fault.before)
+    monkeypatch.setattr(simulation, "ArrivingRows", fault.make_rows())
+    run(workspace, tmp_path / "simulation", MODELS[:1], hours=4)
+    fault.rewrite(workspace.lake, fault.after)
+    report = look_for_skew(workspace, tmp_path / "simulation", MODELS[0])
+    findings = list_findings(report)
+    named = [(one.kind, one.subject, one.is_fault) for one in findings]
+    assert (fault.kind, fault.subject, fault.is_fault) in named
+    others = [one for one in named if one[2] and not one[1].startswith(fault.view)]
+    assert others == [], "a fault of one view is no fault of another"
+    assert any(one.is_fault for one in findings) == fault.is_fault
+    write_skew_page(tmp_path / "skew.html", report, findings)
+    assert fault.kind in (tmp_path / "skew.html").read_text()
