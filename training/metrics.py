@@ -30,7 +30,7 @@ SMALLEST_PROBABILITY = 1e-15
 
 
 def classification_metrics(
-    labels: Floats, probabilities: Floats, days: npt.NDArray[np.int64], threshold: float
+    labels: Floats, probabilities: Floats, days: npt.NDArray[np.int64], threshold: float | Floats
 ) -> dict[str, Metric]:
     """Return AUC, log loss, Brier, accuracy, precision, recall and F1 with 95 % intervals.
 
@@ -41,7 +41,7 @@ def classification_metrics(
     days
         Int64 ``(n_rows,)``: the day each row belongs to.
     threshold
-        A probability of at least this counts as a predicted 1.
+        A probability of at least this counts as a predicted 1; one for all rows or for each.
     """
     clipped = np.clip(probabilities, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
     log_losses = -(labels * np.log(clipped) + (1.0 - labels) * np.log1p(-clipped))

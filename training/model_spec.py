@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -39,11 +39,16 @@ class LabelTable(_Declared):
     known_at
         The column that says when the label became known. A row whose label was not yet known
         when its span ended is left out of that span, as it would have been on that day.
+    matures_after
+        How long after a prediction all labels are there that will ever come. Labels that come
+        early are not like the others, so live metrics count only what is older. Where it is
+        not set, every prediction with a label counts.
     """
 
     table: str
     label: pl.Expr
     known_at: str
+    matures_after: timedelta | None = None
 
 
 class TimeSplit(_Declared):

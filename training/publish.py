@@ -67,6 +67,9 @@ def build_manifest(
         baselines=evaluation.baselines,
         parity=parity,
         data=dataset.snapshot(spec.split),
+        label_matures_after_sec=(
+            spec.labels.matures_after.total_seconds() if spec.labels.matures_after else None
+        ),
         parameters=spec.parameters,
         libraries={name: version(name) for name in LIBRARIES},
         code_revision=read_code_revision(),

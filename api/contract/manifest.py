@@ -280,6 +280,11 @@ class Manifest(_Frozen):
     baselines: dict[str, dict[str, Metric]]
     parity: dict[str, str | int | float | bool]
     data: DataSnapshot
+    label_matures_after_sec: float | None = Field(
+        default=None,
+        gt=0,
+        description="How long after a prediction all labels are there that will ever come.",
+    )
     parameters: dict[str, str | int | float | bool]
     libraries: dict[str, str]
     code_revision: str

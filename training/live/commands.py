@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.errors import SpecError
 from training.model_spec import list_model_names, load_model_spec
 from training.progress import Reporter, quiet
 from training.workspace import Workspace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from api.registry.model_registry import ModelRegistry
+    from training.live.live_metrics import LiveMetrics
     from training.live.logged_predictions import Span
     from training.live.skew import SkewReport
 
@@ -38,7 +40,7 @@ End = Annotated[datetime | None, typer.Option("--until", help="Predictions befor
 
 def add_live_commands(app: typer.Typer) -> None:
     """Give `app` these commands."""
-    for command in (simulate, replay, skew):
+    for command in (simulate, replay, skew, metrics):
         app.command(rich_help_panel=_PANEL)(command)
 
 
@@ -175,6 +177,69 @@ def skew(
             is_bad |= any(finding.kind == "shifted time" for finding in findings)
     if is_bad:
         raise typer.Exit(1)
+
+
+def metrics(
+    models: Models = None,
+    start: Start = None,
+    end: End = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(help="Labels observed until this time count; now by default. UTC."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="version, arm, day, or a request field; may be given several times."),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Show what is labelled already, too.")
+    ] = False,
+) -> None:
+    """Measure what was served, over predictions whose labels are mature."""
+    from training.live.live_metrics import measure_live
+    from training.live.outcomes import read_outcomes
+
+    moment = _as_utc(as_of) or datetime.now(UTC)
+    groups = by or ["version", "arm"]
+    with _open_log() as (engine, registry, names):
+        for model in models or names:
+            artifacts = Workspace().open_artifacts()
+            outcomes = read_outcomes(engine, registry, artifacts, model, _span(start, end), moment)
+            if outcomes.is_empty():
+                _console.print(f"{model}: nothing is logged", highlight=False)
+                continue
+            kind = outcomes["kind"][0]
+            try:
+                measured = measure_live(outcomes, kind, groups, with_estimates=estimate)
+            except ValueError as error:
+                raise SpecError(str(error)) from error
+            _print_metrics(model, groups, measured)
+
+
+def _print_metrics(model: str, groups: list[str], measured: list[LiveMetrics]) -> None:
+    from training.evaluate import format_metric
+
+    names = sorted({name for one in measured for name in one.metrics})
+    table = Table(*groups, "predictions", "mature", "labelled", *names, title=model)
+    for one in measured:
+        cells = [
+            format_metric(one.metrics[name])
+            if name in one.metrics and one.n_days > 1
+            else f"{one.metrics[name].value:.4f}"
+            if name in one.metrics
+            else "—"
+            for name in names
+        ]
+        counts = [f"{one.n_predictions:,}", f"{one.n_mature:,}"]
+        if one.is_estimate:
+            counts = ["an estimate, before", "maturity"]
+        table.add_row(
+            *["—" if one.group[name] is None else str(one.group[name]) for name in groups],
+            *counts,
+            f"{one.n_labelled:,} ({one.coverage:.0%})",
+            *cells,
+        )
+    _console.print(table)
 
 
 def _print_skew(report: SkewReport) -> None:

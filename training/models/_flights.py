@@ -1,5 +1,7 @@
 """What the two flight models share: the request, the label table and the split."""
 
+from datetime import timedelta
+
 import polars as pl
 
 from api.contract.manifest import FieldType, RequestField
@@ -57,4 +59,10 @@ PARAMETERS = {
 
 def label_table(label: pl.Expr) -> LabelTable:
     """Return the flights' label table with ``label`` as the target."""
-    return LabelTable(table="arrival_labels", label=label, known_at="label_known_at")
+    return LabelTable(
+        table="arrival_labels",
+        label=label,
+        known_at="label_known_at",
+        # Two hours to the departure, the longest flight, and a delay that seldom is a day.
+        matures_after=timedelta(hours=36),
+    )

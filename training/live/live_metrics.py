@@ -1,0 +1,121 @@
+"""Metrics of what was served, over predictions whose labels have had the time to come.
+
+Labels that come early are not like the others: a flight that has landed already was short, or
+on time. So only mature predictions count. What is measured before is named an estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from api.contract.manifest import Metric
+from training.metrics import DayResampler, classification_metrics, regression_metrics
+
+__all__ = ["LiveMetrics", "measure_live"]
+
+
+@dataclass(frozen=True)
+class LiveMetrics:
+    """The metrics of one group of predictions.
+
+    ``group`` are its values of what was asked for. ``n_mature`` of its ``n_predictions`` are old
+    enough, and ``n_labelled`` of these have a label. ``metrics`` are over those, or, where
+    ``is_estimate``, over all that have a label; their intervals need two days, and are as wide as
+    the value alone where there is one.
+    """
+
+    group: dict[str, Any]
+    n_predictions: int
+    n_mature: int
+    n_labelled: int
+    is_estimate: bool
+    metrics: dict[str, Metric]
+    n_days: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of the predictions that count which have a label."""
+        of = self.n_predictions if self.is_estimate else self.n_mature
+        return self.n_labelled / of if of else 0.0
+
+
+def measure_live(
+    outcomes: pl.DataFrame, kind: str, by: Sequence[str], *, with_estimates: bool = False
+) -> list[LiveMetrics]:
+    """Measure predictions, group by group.
+
+    Parameters
+    ----------
+    outcomes
+        What `read_outcomes` returns.
+    kind
+        The output's kind.
+    by
+        Of ``version``, ``arm``, ``day`` and the names of request fields; sorted by them.
+    with_estimates
+        Whether each group is followed by one over all predictions that have a label.
+
+    Raises
+    ------
+    ValueError
+        If something else is asked for.
+    """
+    if outcomes.is_empty():
+        return []
+    outcomes = outcomes.with_columns(pl.col("time").dt.date().alias("day"))
+    columns = {name: name for name in ("version", "arm", "day")}
+    columns |= {
+        name.removeprefix("request."): name
+        for name in outcomes.columns
+        if name.startswith("request.")
+    }
+    unknown = sorted(set(by) - set(columns))
+    if unknown:
+        raise ValueError(f"Got {', '.join(unknown)}, but expected of {', '.join(columns)}.")
+    keys = [columns[name] for name in by]
+    groups = outcomes.sort(keys).partition_by(keys, maintain_order=True) if keys else [outcomes]
+    measured = []
+    for rows in groups:
+        group = {name: rows[column][0] for name, column in zip(by, keys, strict=True)}
+        measured.append(_measure(group, rows, kind, is_estimate=False))
+        if with_estimates:
+            measured.append(_measure(group, rows, kind, is_estimate=True))
+    return measured
+
+
+def _measure(
+    group: dict[str, Any], rows: pl.DataFrame, kind: str, *, is_estimate: bool
+) -> LiveMetrics:
+    counted = rows if is_estimate else rows.filter("is_mature")
+    labelled = counted.filter(pl.col("label").is_not_null())
+    return LiveMetrics(
+        group=group,
+        n_predictions=rows.height,
+        n_mature=int(rows["is_mature"].sum()),
+        n_labelled=labelled.height,
+        is_estimate=is_estimate,
+        metrics=_metrics(labelled, kind),
+        n_days=labelled["day"].n_unique(),
+    )
+
+
+def _metrics(rows: pl.DataFrame, kind: str) -> dict[str, Metric]:
+    if rows.is_empty():
+        return {}
+    labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
+    days = rows["day"].to_physical().cast(pl.Int64).to_numpy()
+    if kind == "value":
+        return regression_metrics(labels, scores, days)
+    if kind == "probabilities":
+        hits = (labels == scores).astype(np.float64)
+        return {"accuracy": DayResampler(days).measure_ratio(hits, np.ones_like(hits))}
+    # Each row by the threshold of the version that scored it.
+    metrics = classification_metrics(labels, scores, days, rows["hit_threshold"].to_numpy())
+    if labels.min() == labels.max():
+        del metrics["auc"]  # It compares the two classes.
+    return metrics
