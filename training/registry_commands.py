@@ -24,7 +24,7 @@ from training.workspace import Workspace
 if TYPE_CHECKING:
     from api.registry.model_registry import ModelRegistry
 
-__all__ = ["add_registry_commands", "migrate"]
+__all__ = ["add_registry_commands", "migrate", "read_rollout", "user_name"]
 
 _PANEL = "Registry"
 _console = Console()
@@ -55,14 +55,14 @@ def alias(
     """Show where an alias points, move it, or take it away."""
     with _registry() as registry:
         if delete:
-            registry.delete_alias(model, name, actor=_user(), reason=reason, if_match=if_match)
+            registry.delete_alias(model, name, actor=user_name(), reason=reason, if_match=if_match)
             _console.print(f"{name} of {model} is gone")
             return
         found = (
             registry.get_alias(model, name)
             if version is None
             else registry.set_alias(
-                model, name, version, actor=_user(), reason=reason, if_match=if_match
+                model, name, version, actor=user_name(), reason=reason, if_match=if_match
             )
         )
     _console.print(f"{name} of {model} is version {found.version} (revision {found.revision})")
@@ -80,7 +80,7 @@ def rollout(
     """Show a model's rollout, set it from a file, or end it."""
     with _registry() as registry:
         if delete:
-            registry.delete_rollout(model, actor=_user(), reason=reason, if_match=if_match)
+            registry.delete_rollout(model, actor=user_name(), reason=reason, if_match=if_match)
             _console.print(f"the champion of {model} answers everybody")
             return
         found = (
@@ -88,8 +88,8 @@ def rollout(
             if file is None
             else registry.set_rollout(
                 model,
-                _read_rollout(file, model, registry),
-                actor=_user(),
+                read_rollout(file, model, registry),
+                actor=user_name(),
                 reason=reason,
                 if_match=if_match,
             )
@@ -101,14 +101,14 @@ def rollout(
 def retire(model: Model, version: Version, reason: Reason = "") -> None:
     """Let a version answer no more."""
     with _registry() as registry:
-        registry.retire(model, version, actor=_user(), reason=reason)
+        registry.retire(model, version, actor=user_name(), reason=reason)
     _console.print(f"{model} version {version} is retired")
 
 
 def reactivate(model: Model, version: Version, reason: Reason = "") -> None:
     """Let a retired, refused or deprecated version answer again as if nothing had been."""
     with _registry() as registry:
-        found = registry.reactivate(model, version, actor=_user(), reason=reason)
+        found = registry.reactivate(model, version, actor=user_name(), reason=reason)
     _console.print(f"{model} version {version} is {found.state}")
 
 
@@ -128,7 +128,7 @@ def deprecate(
             model,
             version,
             sunset_at=sunset,
-            actor=_user(),
+            actor=user_name(),
             reason=reason,
         )
     until = "" if found.sunset_at is None else f", to be retired on {found.sunset_at:%Y-%m-%d}"
@@ -176,7 +176,14 @@ def _registry() -> Iterator[ModelRegistry]:
         registry.close()
 
 
-def _read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
+def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
+    """Read a rollout from a JSON file, and check that its versions fit together.
+
+    Raises
+    ------
+    SpecError
+        If it is none, or they do not.
+    """
     try:
         found = Rollout.model_validate_json(file.read_bytes())
     except ValidationError as error:
@@ -202,7 +209,8 @@ def _read_manifests(
         yield target.name, Manifest.model_validate_json(artifacts.get(found.manifest_sha256))
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return who runs this process, for the registry's history."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # A container may run as a user without a name.

@@ -187,6 +187,21 @@ class MovingRegistry(StoredRegistry):
             note_change(session, model, "delete_rollout", "rollout", actor, reason, before, None)
             session.commit()
 
+    def record_judgement(
+        self, model: str, subject: str, judgement: dict[str, Any], *, actor: str, reason: str
+    ) -> None:
+        """Keep in the history how an arm of the rollout was judged; nothing is changed by it.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        with Session(self._writing) as session:
+            get_model(session, model)
+            note_change(session, model, "judge", subject, actor, reason, None, judgement)
+            session.commit()
+
     @contextmanager
     def _change(self) -> Iterator[tuple[Session, int]]:
         """Begin a change: a session in which no other change can come between, and its number."""

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from api.database.open_database import open_database
-from api.registry.model_registry import ModelRegistry
 from tests.support.flights_project import MODELS, FlightsProject
 from tests.support.planted_faults import FAULTS, PlantedFault
 from training.live import simulate as simulation
 from training.live.logged_predictions import Span
+from training.live.open_log import open_log
 from training.live.replay import replay
 from training.live.simulate import SimulationReport, prepare_simulation, simulate
 from training.live.skew import SkewReport, find_skew
@@ -35,20 +34,10 @@ def run(
 
 
 def look_for_skew(workspace: Workspace, folder: Path, model: str) -> SkewReport:
-    engine = open_database(f"sqlite:///{folder}/zeroskew.db")
-    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
-    report = find_skew(
-        engine,
-        registry,
-        workspace.open_artifacts(),
-        workspace.open_feature_store(),
-        model,
-        Span(START),
-        lambda _done, _total: None,
-    )
-    registry.close()
-    engine.dispose()
-    return report
+    with open_log(f"sqlite:///{folder}/zeroskew.db", workspace) as log:
+        return find_skew(
+            log, workspace.open_feature_store(), model, Span(START), lambda _done, _total: None
+        )
 
 
 def copy_project(flights: FlightsProject, folder: Path) -> Workspace:
@@ -73,26 +62,16 @@ def test_hours_of_traffic_come_out_the_same_again_and_without_skew(
     assert report.n_predictions == dict.fromkeys(MODELS, report.n_predictions[MODELS[0]])
     assert report.n_predictions[MODELS[0]] > 200
     assert report.n_labels > 20
-    engine = open_database(f"sqlite:///{tmp_path}/zeroskew.db")
-    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
-    for model in MODELS:
-        n_rows = report.n_predictions[model]
-        replayed = replay(
-            engine,
-            registry,
-            workspace.open_artifacts(),
-            model,
-            Span(),
-            lambda _done, _total: None,
-        )
-        assert (replayed.n_rows, replayed.n_differing) == (n_rows, 0)
-        skew = look_for_skew(workspace, tmp_path, model)
-        assert (skew.n_rows, skew.n_faults) == (n_rows, 0)
-        assert [one for one in list_findings(skew) if one.kind != "late data"] == []
-        write_skew_page(tmp_path / "skew.html", skew, list_findings(skew))
-        assert "late data" in (tmp_path / "skew.html").read_text()
-    registry.close()
-    engine.dispose()
+    with open_log(f"sqlite:///{tmp_path}/zeroskew.db", workspace) as log:
+        for model in MODELS:
+            n_rows = report.n_predictions[model]
+            replayed = replay(log, model, Span(), lambda _done, _total: None)
+            assert (replayed.n_rows, replayed.n_differing) == (n_rows, 0)
+            skew = look_for_skew(workspace, tmp_path, model)
+            assert (skew.n_rows, skew.n_faults) == (n_rows, 0)
+            assert [one for one in list_findings(skew) if one.kind != "late data"] == []
+            write_skew_page(tmp_path / "skew.html", skew, list_findings(skew))
+            assert "late data" in (tmp_path / "skew.html").read_text()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

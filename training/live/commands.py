@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from training.errors import SpecError
+from training.live.open_log import open_log
+from training.live.options import AsOf, End, Models, Start, as_utc, span
 from training.model_spec import list_model_names, load_model_spec
 from training.progress import Reporter, quiet
 from training.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from api.registry.model_registry import ModelRegistry
     from training.live.live_metrics import LiveMetrics
-    from training.live.logged_predictions import Span
     from training.live.skew import SkewReport
 
 __all__ = ["add_live_commands"]
@@ -30,12 +26,6 @@ __all__ = ["add_live_commands"]
 _PANEL = "Live"
 _console = Console()
 _reporter = Reporter(_console)
-
-Models = Annotated[list[str] | None, typer.Argument(help="Models; all declared ones by default.")]
-Start = Annotated[
-    datetime | None, typer.Option("--from", help="Predictions from this time on; UTC.")
-]
-End = Annotated[datetime | None, typer.Option("--until", help="Predictions before it; UTC.")]
 
 
 def add_live_commands(app: typer.Typer) -> None:
@@ -72,7 +62,7 @@ def simulate(
     simulation = prepare_simulation(
         workspace, folder or workspace.home / "simulation", is_fresh=fresh
     )
-    first, last = _as_utc(start), _as_utc(end)
+    first, last = as_utc(start), as_utc(end)
     assert first is not None
     assert last is not None
     with _reporter.task(f"simulate {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}") as task:
@@ -95,17 +85,10 @@ def replay(models: Models = None, start: Start = None, end: End = None) -> None:
 
     table = Table("model", "version", "predictions", title="Computed again")
     n_differing = 0
-    with _open_log() as (engine, registry, names):
-        for model in models or names:
+    with open_log() as log:
+        for model in models or log.registry.list_models():
             with _reporter.task(f"replay {model}") as task:
-                report = run(
-                    engine,
-                    registry,
-                    Workspace().open_artifacts(),
-                    model,
-                    _span(start, end),
-                    task,
-                )
+                report = run(log, model, span(start, end), task)
             for version, n_rows in sorted(report.rows.items()):
                 table.add_row(model, str(version), f"{n_rows:,}")
             n_differing += report.n_differing
@@ -145,20 +128,12 @@ def skew(
 
     workspace = Workspace()
     is_bad = False
-    with _open_log() as (engine, registry, names):
+    with open_log() as log:
         with quiet():
             store = workspace.open_feature_store()
-        for model in models or names:
+        for model in models or log.registry.list_models():
             with _reporter.task(f"skew of {model}") as task:
-                report = find_skew(
-                    engine,
-                    registry,
-                    workspace.open_artifacts(),
-                    store,
-                    model,
-                    _span(start, end),
-                    task,
-                )
+                report = find_skew(log, store, model, span(start, end), task)
             findings = list_findings(report)
             path = page or workspace.home / "skew" / f"{model}.html"
             write_skew_page(path, report, findings)
@@ -183,10 +158,7 @@ def metrics(
     models: Models = None,
     start: Start = None,
     end: End = None,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(help="Labels observed until this time count; now by default. UTC."),
-    ] = None,
+    as_of: AsOf = None,
     by: Annotated[
         list[str] | None,
         typer.Option(help="version, arm, day, or a request field; may be given several times."),
@@ -199,12 +171,11 @@ def metrics(
     from training.live.live_metrics import measure_live
     from training.live.outcomes import read_outcomes
 
-    moment = _as_utc(as_of) or datetime.now(UTC)
+    moment = as_utc(as_of) or datetime.now(UTC)
     groups = by or ["version", "arm"]
-    with _open_log() as (engine, registry, names):
-        for model in models or names:
-            artifacts = Workspace().open_artifacts()
-            outcomes = read_outcomes(engine, registry, artifacts, model, _span(start, end), moment)
+    with open_log() as log:
+        for model in models or log.registry.list_models():
+            outcomes = read_outcomes(log, model, span(start, end), moment)
             if outcomes.is_empty():
                 _console.print(f"{model}: nothing is logged", highlight=False)
                 continue
@@ -250,29 +221,3 @@ def _print_skew(report: SkewReport) -> None:
         counts = [f"{one.count(verdict):,}" for verdict in Verdict]
         table.add_row(f"{view}:{feature}", *counts)
     _console.print(table)
-
-
-@contextmanager
-def _open_log() -> Iterator[tuple[Engine, ModelRegistry, list[str]]]:
-    """Open the database of the log, and the registry with the names of its models."""
-    from api.database.open_database import open_database
-    from api.registry.model_registry import ModelRegistry
-
-    url = Workspace().database_url
-    engine = open_database(url)
-    registry = ModelRegistry.open(url)
-    try:
-        yield engine, registry, registry.list_models()
-    finally:
-        registry.close()
-        engine.dispose()
-
-
-def _span(start: datetime | None, end: datetime | None) -> Span:
-    from training.live.logged_predictions import Span
-
-    return Span(_as_utc(start), _as_utc(end))
-
-
-def _as_utc(moment: datetime | None) -> datetime | None:
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

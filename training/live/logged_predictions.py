@@ -13,14 +13,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sqlalchemy import Engine, Row, func, select
+from sqlalchemy import Row, case, func, select
+from sqlmodel import col
 
 from api.contract.manifest import FieldType, Manifest
 from api.prediction_log.tables import LoggedPrediction
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
+from training.live.open_log import LiveLog
 
-__all__ = ["LoggedRows", "Span", "count_logged", "read_logged"]
+__all__ = ["LoggedRows", "Span", "count_by_arm", "count_logged", "read_logged", "where_logged"]
 
 _GROUP: Final = 2_000
 _DTYPES: Final[dict[FieldType, Any]] = {
@@ -34,10 +34,16 @@ _DTYPES: Final[dict[FieldType, Any]] = {
 
 @dataclass(frozen=True)
 class Span:
-    """Predictions for the times from ``start`` on and before ``end``; ``None`` is no bound."""
+    """Which predictions are meant; ``None`` is no bound.
+
+    They are for the times from ``start`` on and before ``end``, were logged from ``logged_from``
+    on, and are of one ``version``.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
+    logged_from: datetime | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,21 +141,35 @@ class LoggedRows:
         return np.frombuffer(content, dtype).reshape(len(self.ids), -1)
 
 
-def count_logged(engine: Engine, model: str, span: Span, *, role: str = "answer") -> int:
+def count_logged(log: LiveLog, model: str, span: Span, *, role: str = "answer") -> int:
     """Return how many rows of the log `read_logged` will read."""
-    query = select(func.count()).select_from(LoggedPrediction).where(*_where(model, span, role))
-    with engine.connect() as connection:
+    query = (
+        select(func.count()).select_from(LoggedPrediction).where(*where_logged(model, span, role))
+    )
+    with log.engine.connect() as connection:
         return int(connection.scalar(query) or 0)
 
 
+def count_by_arm(log: LiveLog, model: str, span: Span, *, role: str) -> dict[str, tuple[int, int]]:
+    """Return for each arm how many instances were asked for, and how many of them failed."""
+    n_rows, failed = LoggedPrediction.n_rows, col(LoggedPrediction.error).is_not(None)
+    query = (
+        select(
+            col(LoggedPrediction.arm),
+            func.sum(n_rows),
+            func.sum(case((failed, n_rows), else_=0)),
+        )
+        .where(*where_logged(model, span, role))
+        .group_by(col(LoggedPrediction.arm))
+    )
+    with log.engine.connect() as connection:
+        return {
+            arm or "": (int(asked), int(lost)) for arm, asked, lost in connection.execute(query)
+        }
+
+
 def read_logged(
-    engine: Engine,
-    registry: ModelRegistry,
-    artifacts: ArtifactStore,
-    model: str,
-    span: Span,
-    *,
-    role: str = "answer",
+    log: LiveLog, model: str, span: Span, *, role: str = "answer"
 ) -> Iterator[LoggedRows]:
     """Yield what was logged of a model in the order of time, some rows of one version at a time.
 
@@ -166,26 +186,31 @@ def read_logged(
         If the registry does not know a version that the log names.
     """
     table = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
-    query = select(table).where(*_where(model, span, role), table.c.error.is_(None))
+    query = select(table).where(*where_logged(model, span, role), table.c.error.is_(None))
     query = query.order_by(table.c.time, table.c.id, table.c.part)
     manifests: dict[int, Manifest] = {}
-    with engine.connect().execution_options(yield_per=_GROUP) as connection:
+    with log.engine.connect().execution_options(yield_per=_GROUP) as connection:
         for some in connection.execute(query).partitions(_GROUP):
             by_version: dict[int, list[Row[Any]]] = defaultdict(list)
             for row in some:
                 by_version[row.version].append(row)
             for version, parts in sorted(by_version.items()):
                 if version not in manifests:
-                    registered = registry.get_version(model, version)
-                    content = artifacts.get(registered.manifest_sha256)
-                    manifests[version] = Manifest.model_validate_json(content)
+                    manifests[version] = log.read_manifest(model, version)
                 yield LoggedRows(version, manifests[version], parts)
 
 
-def _where(model: str, span: Span, role: str) -> list[Any]:
-    found = [LoggedPrediction.model == model, LoggedPrediction.role == role]
+def where_logged(model: str, span: Span, role: str | None = None) -> list[Any]:
+    """Return the conditions by which a span of a model's log is selected."""
+    found: list[Any] = [LoggedPrediction.model == model]
+    if role is not None:
+        found.append(LoggedPrediction.role == role)
     if span.start is not None:
         found.append(LoggedPrediction.time >= span.start)
     if span.end is not None:
         found.append(LoggedPrediction.time < span.end)
+    if span.logged_from is not None:
+        found.append(LoggedPrediction.logged_at >= span.logged_from)
+    if span.version is not None:
+        found.append(LoggedPrediction.version == span.version)
     return found

@@ -8,15 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from api.contract.arm_choice import encode_json
 from api.contract.manifest import Manifest
 from api.feedback.tables import StoredLabel
 from api.prediction_log.tables import LoggedPrediction
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
-from training.live.logged_predictions import LoggedRows, Span, read_logged
+from training.live.logged_predictions import LoggedRows, Span, read_logged, where_logged
+from training.live.open_log import LiveLog
 
 __all__ = ["read_outcomes"]
 
@@ -34,14 +33,7 @@ _LABELS: Final[dict[str, Any]] = {
 
 
 def read_outcomes(
-    engine: Engine,
-    registry: ModelRegistry,
-    artifacts: ArtifactStore,
-    model: str,
-    span: Span,
-    as_of: datetime,
-    *,
-    role: str = "answer",
+    log: LiveLog, model: str, span: Span, as_of: datetime, *, role: str = "answer"
 ) -> pl.DataFrame:
     """Return a model's logged predictions with their labels.
 
@@ -65,13 +57,13 @@ def read_outcomes(
     """
     parts = []
     classes: dict[int, Sequence[str]] = {}
-    for rows in read_logged(engine, registry, artifacts, model, span, role=role):
+    for rows in read_logged(log, model, span, role=role):
         parts.append(_describe(rows, as_of, role))
         classes[rows.version] = rows.manifest.output.classes or ()
     if not parts:
         return pl.DataFrame()
     outcomes = pl.concat(parts, how="diagonal_relaxed").with_row_index("place")
-    labels = _read_labels(engine, model, span, as_of)
+    labels = _read_labels(log, model, span, as_of)
     given = labels.filter(pl.col("id").is_not_null()).select(
         *_KEY, "value_number", "value_text", "observed_at", "number"
     )
@@ -121,14 +113,10 @@ def _entity_keys(manifest: Manifest, requests: pl.DataFrame) -> Iterator[str]:
         yield encode_json(values)
 
 
-def _read_labels(engine: Engine, model: str, span: Span, as_of: datetime) -> pl.DataFrame:
+def _read_labels(log: LiveLog, model: str, span: Span, as_of: datetime) -> pl.DataFrame:
     label = StoredLabel.__table__  # type: ignore[attr-defined]  # SQLModel makes it
     logged = LoggedPrediction.__table__  # type: ignore[attr-defined]  # as above
-    ids = select(logged.c.id).where(logged.c.model == model)
-    if span.start is not None:
-        ids = ids.where(logged.c.time >= span.start)
-    if span.end is not None:
-        ids = ids.where(logged.c.time < span.end)
+    ids = select(logged.c.id).where(*where_logged(model, span))
     columns = (
         label.c.prediction_id.label("id"),
         *[label.c[name] for name in list(_LABELS)[1:]],
@@ -137,7 +125,7 @@ def _read_labels(engine: Engine, model: str, span: Span, as_of: datetime) -> pl.
         label.c.prediction_id.is_(None) & (label.c.model == model)
     )
     query = select(*columns).where(is_wanted, label.c.observed_at <= as_of)
-    with engine.connect() as connection:
+    with log.engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
     return pl.DataFrame(rows, schema=_LABELS, orient="row")
 

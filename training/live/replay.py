@@ -8,11 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime
-from sqlalchemy import Engine
 
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
+from training.live.open_log import LiveLog
 from training.onnx_graph import open_session
 
 __all__ = ["ReplayReport", "replay"]
@@ -39,9 +37,7 @@ class ReplayReport:
 
 
 def replay(
-    engine: Engine,
-    registry: ModelRegistry,
-    artifacts: ArtifactStore,
+    log: LiveLog,
     model: str,
     span: Span,
     progress: Callable[[int, int], None],
@@ -58,13 +54,13 @@ def replay(
     """
     report = ReplayReport()
     sessions: dict[int, onnxruntime.InferenceSession] = {}
-    total = sum(count_logged(engine, model, span, role=role) for role in ("answer", "shadow"))
+    total = sum(count_logged(log, model, span, role=role) for role in ("answer", "shadow"))
     done = 0
     for role in ("answer", "shadow"):
-        for rows in read_logged(engine, registry, artifacts, model, span, role=role):
+        for rows in read_logged(log, model, span, role=role):
             if rows.version not in sessions:
                 sha256 = rows.manifest.model_file.sha256
-                sessions[rows.version] = open_session(artifacts.get(sha256))
+                sessions[rows.version] = open_session(log.artifacts.get(sha256))
             _compare(sessions[rows.version], rows, report)
             done += len(rows.parts)
             progress(done, total)

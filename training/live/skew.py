@@ -15,12 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine
 
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
 from training.live.offline_values import NEVER_US, OfflineInput, find_views, look_up
+from training.live.open_log import LiveLog
 
 __all__ = ["Example", "FeatureSkew", "SkewReport", "Verdict", "find_skew"]
 
@@ -143,9 +141,7 @@ class SkewReport:
 
 
 def find_skew(
-    engine: Engine,
-    registry: ModelRegistry,
-    artifacts: ArtifactStore,
+    log: LiveLog,
     store: Any,
     model: str,
     span: Span,
@@ -165,8 +161,8 @@ def find_skew(
     """
     report = SkewReport(model, span)
     views: dict[int, Any] = {}
-    total, done = count_logged(engine, model, span), 0
-    for rows in read_logged(engine, registry, artifacts, model, span):
+    total, done = count_logged(log, model, span), 0
+    for rows in read_logged(log, model, span):
         if rows.version not in views:
             views[rows.version] = find_views(store, rows.manifest)
         offline = look_up(store, rows.manifest, views[rows.version], rows.requests, rows.times)

@@ -1,0 +1,73 @@
+"""Opens the database of what was served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from api.contract.manifest import Manifest
+    from api.contract.rollout import Arm, Shadow
+    from api.registry.artifact_store import ArtifactStore
+    from api.registry.model_registry import ModelRegistry
+
+__all__ = ["LiveLog", "open_log"]
+
+
+@dataclass(frozen=True)
+class LiveLog:
+    """Where jobs read what was served, and what came of it."""
+
+    engine: Engine
+    registry: ModelRegistry
+    artifacts: ArtifactStore
+
+    def read_manifest(self, model: str, version: int) -> Manifest:
+        """Return the manifest of a version.
+
+        Raises
+        ------
+        UnknownVersionError, ArtifactError
+            If there is no such version, or its manifest is gone or damaged.
+        """
+        from api.contract.manifest import Manifest
+
+        found = self.registry.get_version(model, version)
+        return Manifest.model_validate_json(self.artifacts.get(found.manifest_sha256))
+
+    def resolve(self, model: str, target: Arm | Shadow) -> int:
+        """Return the version of an arm or a shadow."""
+        if target.version is not None:
+            return target.version
+        return self.registry.resolve_alias(model, str(target.alias)).version
+
+
+@contextmanager
+def open_log(
+    database_url: str | None = None, workspace: Workspace | None = None
+) -> Iterator[LiveLog]:
+    """Open the database at a URL, or else the workspace's, which is this process's.
+
+    Raises
+    ------
+    RegistrySchemaError
+        If its tables are another release's.
+    """
+    from api.database.open_database import open_database
+    from api.registry.model_registry import ModelRegistry
+
+    workspace = workspace or Workspace()
+    url = database_url or workspace.database_url
+    engine = open_database(url)
+    registry = ModelRegistry.open(url)
+    try:
+        yield LiveLog(engine, registry, workspace.open_artifacts())
+    finally:
+        registry.close()
+        engine.dispose()
