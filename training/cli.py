@@ -22,6 +22,7 @@ from rich.table import Table
 from api.registry import ServiceError
 from training.errors import SpecError, StepError, TrainingError
 from training.live.commands import add_live_commands
+from training.live.log_commands import add_log_commands
 from training.live.rollout_commands import add_rollout_commands
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.progress import Reporter, quiet
@@ -258,6 +259,7 @@ add_registry_commands(app)
 add_signing_commands(app)
 add_live_commands(app)
 add_rollout_commands(app)
+add_log_commands(app)
 
 
 def _load_specs(names: list[str] | None) -> list[ModelSpec]:

@@ -10,13 +10,17 @@ down_revision = "0001_registry"
 
 
 def upgrade() -> None:
-    """Make the table of predictions."""
+    """Make the table of predictions; in PostgreSQL it has partitions by time, at first one.
+
+    `zeroskew log upkeep` makes those of the months. A partition's key is a part of the primary one.
+    """
     time = sa.DateTime(timezone=True)
+    is_postgres = op.get_bind().dialect.name == "postgresql"
     op.create_table(
         "prediction",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("part", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("time", time, nullable=False),
+        sa.Column("time", time, nullable=False, primary_key=is_postgres),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("arm", sa.String(), nullable=True),
@@ -37,5 +41,8 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(), nullable=False),
         sa.Column("caller", sa.String(), nullable=False),
         sa.Column("logged_at", time, nullable=False),
+        postgresql_partition_by="RANGE (time)",
     )
+    if is_postgres:
+        op.execute("CREATE TABLE prediction_default PARTITION OF prediction DEFAULT")
     op.create_index("ix_prediction_model_time", "prediction", ["model", "time"])
