@@ -14,7 +14,7 @@ __all__ = ["Ours"]
 
 
 class Ours(Side):
-    """``python -m api`` with the settings a user has."""
+    """``python -m api`` with the settings a user has, but for the prediction log."""
 
     title = "Zeroskew"
     stores = ("redis", "sqlite")
@@ -30,7 +30,12 @@ class Ours(Side):
         settings = self.context.project.flights.workspace.service_environment()
         if self.store == "redis":
             settings["ZEROSKEW_ONLINE_STORE"] = f"redis://127.0.0.1:{self.context.redis_port}/0"
-        return settings | {"ZEROSKEW_CLOCK": CLOCK.isoformat(), "ZEROSKEW_PORT": str(self.port)}
+        return settings | {
+            "ZEROSKEW_CLOCK": CLOCK.isoformat(),
+            "ZEROSKEW_PORT": str(self.port),
+            # No other side keeps what it predicts; benchmarks.prediction_log measures what it costs.
+            "ZEROSKEW_LOG_MODE": "off",
+        }
 
     def request(self, batch: Batch) -> tuple[str, Any]:
         """Return the V1 request."""
