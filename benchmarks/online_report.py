@@ -29,6 +29,7 @@ METHOD: Final = """\
 
 - The example's flights, each request about others. Every side answers the same ones; before it is
   measured, its first answers of each size are compared with what is right.
+- Ours does not keep what it predicts, as no other side does; docs/prediction_log.md has the cost.
 - One worker each. Servers on one core; the load tool and Redis on another. A side that waits for
   its turn runs, and has nothing to do.
 - Full load: wrk over keep-alive connections, each always busy. Its latencies are those of a server

@@ -33,7 +33,7 @@ class Ours(Side):
         return settings | {
             "ZEROSKEW_CLOCK": CLOCK.isoformat(),
             "ZEROSKEW_PORT": str(self.port),
-            # No other side keeps what it predicts; benchmarks.prediction_log measures what it costs.
+            # No other side keeps what it predicts; `benchmarks.prediction_log` has the cost.
             "ZEROSKEW_LOG_MODE": "off",
         }
 

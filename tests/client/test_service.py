@@ -15,11 +15,14 @@ from zeroskew_client import (
     ClassPrediction,
     ConnectionFailedError,
     FeatureDetail,
+    InvalidInputError,
+    Label,
     ProbabilityPrediction,
     ProblemError,
     RetriesExhaustedError,
     ValuePrediction,
 )
+from zeroskew_client.documents import read_predictions
 
 # As tests/api/test_predict.py reckons it: the graph adds up what it is given.
 BASE = 0.125 + 2.5 + 1 + 3 + 0
@@ -196,3 +199,61 @@ def test_nobody_at_the_port_is_a_failed_connection(kind: str) -> None:
         pytest.raises(ConnectionFailedError, match="the connection failed"),
     ):
         client.call("predict", "arrival_delay", [EXAMPLE])
+
+
+def test_labels_are_kept_once(client: EitherClient) -> None:
+    batch = client.call("predict", "arrival_delay", [flight()])
+    label = Label(
+        prediction_id=batch.id, value=12.5, observed_at=datetime(2013, 10, 1, 11, tzinfo=UTC)
+    )
+    (first,) = client.call("send_labels", [label])
+    (again,) = client.call("send_labels", [label])
+    assert (first.status, again.status) == ("created", "known")
+    assert first.idempotency_key == again.idempotency_key
+    by_entity = Label(
+        model="arrival_delay",
+        entity_key={"carrier": "UA", "origin": "EWR", "dest": None},
+        time=datetime(2013, 10, 1, 10, tzinfo=timezone(timedelta(hours=2))),
+        value=3,
+        observed_at=datetime(2013, 10, 1, 11, tzinfo=UTC),
+        idempotency_key=f"mine-{batch.id}",
+    )
+    (outcome,) = client.call("send_labels", [by_entity])
+    assert (outcome.status, outcome.is_matched) == ("created", False)
+    with pytest.raises(ProblemError) as raised:
+        client.call("send_labels", [replace(by_entity, value=4)])
+    assert raised.value.code == "label_conflict"
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"value": float("nan")}, "at /labels/0/value"),
+        ({"observed_at": datetime(2013, 10, 1)}, "at /labels/0/observed_at"),  # noqa: DTZ001 - it is refused
+        ({"entity_key": {"carrier": object()}}, "at /labels/0/entity_key/carrier"),
+    ],
+)
+def test_a_label_that_cannot_be_sent_is_not(
+    client: EitherClient, changes: dict[str, Any], part: str
+) -> None:
+    label = Label(value=1, observed_at=EPOCH, prediction_id="x")
+    with pytest.raises(InvalidInputError, match=part):
+        client.call("send_labels", [replace(label, **changes)])
+    with pytest.raises(InvalidInputError, match="Got no labels"):
+        client.call("send_labels", [])
+
+
+def test_a_rollout_says_who_answered_which_instance(kind: str) -> None:
+    document = {
+        "id": "x",
+        "model": "m",
+        "version": None,
+        "served_by": [{"arm": "champion", "version": 1}, {"arm": "candidate", "version": 2}],
+        "as_of": "2013-10-01T00:00:00Z",
+        "predictions": [{"value": 1.0}, {"value": 2.0}],
+    }
+    batch = read_predictions(document, "id", 2)
+    assert (batch.version, batch.versions, batch.arms) == (None, (1, 2), ("champion", "candidate"))
+    del document["served_by"]
+    alone = read_predictions(document | {"version": 3, "arm": "candidate"}, "id", 2)
+    assert (alone.version, alone.versions, alone.arms) == (3, (3, 3), ("candidate",) * 2)

@@ -16,9 +16,11 @@ from zeroskew_client.errors import (
     UnexpectedAnswerError,
     ZeroskewError,
 )
+from zeroskew_client.labels import Label
 from zeroskew_client.results import (
     ClassPrediction,
     FeatureDetail,
+    LabelOutcome,
     ManyPredictions,
     ModelDetail,
     Prediction,
@@ -38,6 +40,8 @@ __all__ = [
     "FeatureDetail",
     "FieldProblem",
     "InvalidInputError",
+    "Label",
+    "LabelOutcome",
     "ManyPredictions",
     "ModelDetail",
     "Prediction",

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from zeroskew_client.documents import (
     read_health,
+    read_label_outcomes,
     read_model,
     read_models,
     read_predictions,
@@ -16,7 +17,8 @@ from zeroskew_client.documents import (
 )
 from zeroskew_client.errors import InvalidInputError
 from zeroskew_client.instances import encode_instances
-from zeroskew_client.results import ModelDetail, PredictionBatch, VersionDetail
+from zeroskew_client.labels import Label, encode_labels
+from zeroskew_client.results import LabelOutcome, ModelDetail, PredictionBatch, VersionDetail
 
 __all__ = [
     "CHUNK_SIZE",
@@ -28,6 +30,7 @@ __all__ = [
     "list_models",
     "predict",
     "predict_in_chunks",
+    "send_labels",
 ]
 
 CHUNK_SIZE: Final = 500
@@ -120,6 +123,20 @@ def cut(n_instances: int, chunk_size: int) -> Iterator[range]:
         raise InvalidInputError(f"Got chunk_size={chunk_size}, but expected at least 1.")
     for start in range(0, max(n_instances, 1), chunk_size):
         yield range(start, min(start + chunk_size, n_instances))
+
+
+def send_labels(labels: Iterable[Label]) -> Call[tuple[LabelOutcome, ...]]:
+    """Return the call that tells labels, or raise `InvalidInputError` for what is none.
+
+    It may be made again: the service keeps the same label once.
+    """
+    given = list(labels)
+    return Call(
+        method="POST",
+        path="/v1/feedback",
+        read=lambda document, _: read_label_outcomes(document, len(given)),
+        content=encode_labels(given),
+    )
 
 
 def list_models() -> Call[tuple[ModelDetail, ...]]:

@@ -14,7 +14,14 @@ from zeroskew_client import calls
 from zeroskew_client.answers import Answer
 from zeroskew_client.errors import ZeroskewError
 from zeroskew_client.exchange import Exchange, connection_options, make_settings
-from zeroskew_client.results import ManyPredictions, ModelDetail, PredictionBatch, VersionDetail
+from zeroskew_client.labels import Label
+from zeroskew_client.results import (
+    LabelOutcome,
+    ManyPredictions,
+    ModelDetail,
+    PredictionBatch,
+    VersionDetail,
+)
 from zeroskew_client.retries import RetryPolicy
 
 __all__ = ["ZeroskewClient"]
@@ -155,6 +162,31 @@ class ZeroskewClient:
             chunk_size=chunk_size,
         )
         return ManyPredictions(tuple(self._send(part, timeout) for part in parts))
+
+    def send_labels(self, labels: Iterable[Label]) -> tuple[LabelOutcome, ...]:
+        """Say what really happened; the service has it on disk when this returns.
+
+        Parameters
+        ----------
+        labels
+            At least one; all are kept, or none. The same label again changes nothing, so the
+            call is retried as any other.
+
+        Returns
+        -------
+        tuple of LabelOutcome
+            What became of each, in their order.
+
+        Raises
+        ------
+        InvalidInputError
+            If one cannot be sent: a NaN, or a time without an offset.
+        ProblemError
+            If the service refuses one, or a key stands for another label.
+        ZeroskewError
+            If no answer came.
+        """
+        return self._send(calls.send_labels(labels))
 
     def models(self) -> tuple[ModelDetail, ...]:
         """Return all registered models, sorted by name."""

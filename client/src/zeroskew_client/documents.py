@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from zeroskew_client.results import (
     ClassPrediction,
     FeatureDetail,
+    LabelOutcome,
     ModelDetail,
     Prediction,
     PredictionBatch,
@@ -19,6 +20,7 @@ from zeroskew_client.results import (
 
 __all__ = [
     "read_health",
+    "read_label_outcomes",
     "read_model",
     "read_models",
     "read_predictions",
@@ -98,6 +100,21 @@ def _read_served_by(
     arm = take_optional(document, "arm", str)
     versions = (take(document, "version", int),) * n_instances
     return versions, None if arm is None else (arm,) * n_instances
+
+
+def read_label_outcomes(document: Any, n_labels: int) -> tuple[LabelOutcome, ...]:
+    """Return what became of labels, one for each of `n_labels`, or raise `ValueError`."""
+    outcomes = take(document, "labels", list)
+    if len(outcomes) != n_labels:
+        raise ValueError(f"{len(outcomes)} labels, but expected {n_labels}")
+    return tuple(
+        LabelOutcome(
+            status=take(one, "status", str),
+            idempotency_key=take(one, "idempotency_key", str),
+            is_matched=take(one, "matched", bool),
+        )
+        for one in outcomes
+    )
 
 
 def read_models(document: Any) -> tuple[ModelDetail, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from zeroskew_client.errors import InvalidInputError
 
-__all__ = ["encode_instances"]
+__all__ = ["encode_fields", "encode_instances"]
 
 _LARGEST: Final = int(sys.float_info.max)
 _MAX_SHOWN: Final = 80
@@ -51,7 +51,7 @@ def encode_instances(instances: Sequence[Mapping[str, Any]], first: int = 0) -> 
     if not instances:
         raise InvalidInputError("Got no instances, but expected at least one.")
     plain = [
-        _encode_fields(instance, f"/instances/{place}", nested=False)
+        encode_fields(instance, f"/instances/{place}")
         for place, instance in enumerate(instances, first)
     ]
     document = json.dumps(
@@ -60,7 +60,14 @@ def encode_instances(instances: Sequence[Mapping[str, Any]], first: int = 0) -> 
     return document.encode()
 
 
-def _encode_fields(fields: object, pointer: str, *, nested: bool) -> dict[str, Any]:
+def encode_fields(fields: object, pointer: str, *, nested: bool = False) -> dict[str, Any]:
+    """Return a mapping as JSON has it, one level of mappings in it included.
+
+    Raises
+    ------
+    InvalidInputError
+        If a name or a value cannot be written; it names the place.
+    """
     if not isinstance(fields, Mapping):
         raise _refuse(fields, pointer, "a mapping of field names to values")
     encoded: dict[str, Any] = {}
@@ -69,7 +76,7 @@ def _encode_fields(fields: object, pointer: str, *, nested: bool) -> dict[str, A
             raise _refuse(name, pointer, "a text as the name of a field")
         place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
         if isinstance(value, Mapping) and not nested:
-            encoded[name] = _encode_fields(value, place, nested=True)
+            encoded[name] = encode_fields(value, place, nested=True)
         else:
             encoded[name] = _encode_value(value, place)
     return encoded

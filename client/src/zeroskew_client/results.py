@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "ClassPrediction",
     "FeatureDetail",
+    "LabelOutcome",
     "ManyPredictions",
     "ModelDetail",
     "Prediction",
@@ -137,6 +138,18 @@ class ManyPredictions:
 
     def __len__(self) -> int:
         return sum(len(batch.predictions) for batch in self.batches)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOutcome:
+    """What became of a label: ``status`` is ``created``, or ``known`` where it had come before.
+
+    ``is_matched`` says whether the service has logged the prediction; a label may come first.
+    """
+
+    status: str
+    idempotency_key: str
+    is_matched: bool
 
 
 @dataclass(frozen=True, slots=True)
