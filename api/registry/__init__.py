@@ -1,5 +1,5 @@
 """Which models and versions exist, and where their files are."""
 
-from api.errors import ArtifactError, RegistrySchemaError, ServiceError
+from api.errors import ArtifactError, RegistrySchemaError, ServiceError, UnknownRolloutError
 
-__all__ = ["ArtifactError", "RegistrySchemaError", "ServiceError"]
+__all__ = ["ArtifactError", "RegistrySchemaError", "ServiceError", "UnknownRolloutError"]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.errors import UnknownRolloutError
+from api.registry import UnknownRolloutError
 from training.live.open_log import open_log
 from training.live.options import AsOf, End, Models, Start, as_utc, span
 from training.progress import quiet
