@@ -17,6 +17,7 @@ from starlette.responses import Response
 from api.dependencies import Resources, ServiceResources
 from api.errors import ModelRefusedError, VersionRetiredError
 from api.http_documents import HttpDocument, answer_document
+from api.prediction.model_card import write_model_card
 from api.prediction.model_catalog import ModelDetail, ModelList, ModelVersionDetail
 from api.prediction.registry_follower import CHAMPION
 from api.registry.registered_version import RegisteredAlias
@@ -89,6 +90,23 @@ async def get_version(
 ) -> Response:
     """Show a version with its manifest: request fields, metrics, parity report and data."""
     return await _answer_version(request, resources, check_model(model), parse_version(version))
+
+
+@router.get(
+    f"{_VERSION}/card",
+    summary="Show a version's model card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
+async def get_card(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> Response:
+    """Say in Markdown what a version is for, what it was made of, and how good it is."""
+    detail = await resources.registry_executor.run(
+        resources.catalog.get_version, check_model(model), parse_version(version)
+    )
+    card = write_model_card(detail.registered, detail.manifest, detail.aliases)
+    return answer_document(request, HttpDocument.of(card.encode(), "text/markdown; charset=utf-8"))
 
 
 @router.get(
