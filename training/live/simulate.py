@@ -99,6 +99,11 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
             contextlib.closing(sqlite3.connect(simulation.database)) as target,
         ):
             source.backup(target)
+            # The registry alone: what the project has served is not this simulation's.
+            target.execute("DELETE FROM prediction")
+            target.execute("DELETE FROM label")
+            target.commit()
+            target.execute("VACUUM")
     return simulation
 
 
