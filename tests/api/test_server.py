@@ -52,7 +52,15 @@ class Server:
 
     def _read_rest(self) -> None:
         assert self.process.stderr is not None
-        self.log += map(json.loads, self.process.stderr)
+        lines = iter(self.process.stderr)
+        while True:
+            try:
+                line = next(lines, None)
+            except ValueError:  # It is closed: nobody wants the rest.
+                return
+            if line is None:
+                return
+            self.log.append(json.loads(line))
 
     def _read_until(self, text: str) -> str:
         assert self.process.stderr is not None
