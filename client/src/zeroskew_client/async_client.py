@@ -118,28 +118,7 @@ class AsyncZeroskewClient:
         return ManyPredictions(tuple(task.result() for task in tasks))
 
     async def send_labels(self, labels: Iterable[Label]) -> tuple[LabelOutcome, ...]:
-        """Say what really happened; the service has it on disk when this returns.
-
-        Parameters
-        ----------
-        labels
-            At least one; all are kept, or none. The same label again changes nothing, so the
-            call is retried as any other.
-
-        Returns
-        -------
-        tuple of LabelOutcome
-            What became of each, in their order.
-
-        Raises
-        ------
-        InvalidInputError
-            If one cannot be sent: a NaN, or a time without an offset.
-        ProblemError
-            If the service refuses one, or a key stands for another label.
-        ZeroskewError
-            If no answer came.
-        """
+        """Say what really happened, as `ZeroskewClient.send_labels` does."""
         return await self._send(calls.send_labels(labels))
 
     async def models(self) -> tuple[ModelDetail, ...]:
