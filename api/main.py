@@ -191,7 +191,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             executor=scoring_executor,
             timeout_sec=settings.request_timeout_sec,
         )
-        shadows = ShadowRunner(models=active_models, predictor=predictor, log=prediction_log)
+        shadows = ShadowRunner(
+            models=active_models,
+            predictor=predictor,
+            log=prediction_log,
+            max_share=settings.shadow_max_share,
+        )
         stack.callback(shadows.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()

@@ -148,6 +148,13 @@ class Settings(BaseSettings):
     online_write_timeout_sec: PositiveFloat = Field(
         2.0, description="How long a write of pushed features may take."
     )
+    shadow_max_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Which share of the time a shadow may take in a process; answers beyond that "
+        "have none.",
+    )
     log_mode: Literal["buffered", "durable", "off"] = Field(
         "buffered",
         description="How predictions are logged: soon after the answer, before it, or not at all.",

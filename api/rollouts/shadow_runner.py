@@ -72,12 +72,17 @@ class ShadowRunner:
         Looks features up, and knows when nothing is under way.
     log
         Keeps what shadows say.
+    max_share
+        Which share of the time each may take.
     """
 
-    def __init__(self, *, models: ActiveModels, predictor: Predictor, log: PredictionLog) -> None:
+    def __init__(
+        self, *, models: ActiveModels, predictor: Predictor, log: PredictionLog, max_share: float
+    ) -> None:
         self._models = models
         self._predictor = predictor
         self._log = log
+        self._max_share = max_share
         self._lanes: dict[_Key, _Lane] = {}
         self.counters = ShadowCounters()
 
@@ -125,11 +130,13 @@ class ShadowRunner:
                 continue
             REQUEST_ID.set(offer.request_id)
             await self._predictor.wait_until_idle()
+            began = time.monotonic()
             try:
                 await self._score(key, offer, lane.thread)
             except Exception:  # A shadow's fault stays its own.
                 self.counters.failed += 1
                 _log.exception("shadow_failed", model=key[0], version=key[1])
+            await asyncio.sleep((time.monotonic() - began) * (1 / self._max_share - 1))
 
     async def _score(self, key: _Key, offer: _Offer, thread: NiceThread) -> None:
         model = await self._models.by_version(*key)
