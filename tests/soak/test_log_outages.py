@@ -36,7 +36,7 @@ class Load:
         self._stopped = threading.Event()
         self.ids: set[str] = set()
         self.statuses: Counter[int] = Counter()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(4)]
         for thread in self._threads:
             thread.start()
 
