@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import json
 import os
@@ -72,7 +73,9 @@ class Spool:
             segment = self._open_segment()
             end = segment.seek(0, os.SEEK_END)
             try:
-                segment.write(frame)
+                # A disk that is nearly full takes a part, and says nothing but how much.
+                if segment.write(frame) != len(frame):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as it would be
                 os.fsync(segment.fileno())
             except OSError:
                 segment.truncate(end)

@@ -1,6 +1,7 @@
 """The spool keeps what it took, in order, whatever happens to the process or the disk."""
 
 import os
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,3 +111,21 @@ def test_a_folder_that_cannot_be_made_is_no_room(tmp_path: Path, open_spool: Ope
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolFullError):
         open_spool(tmp_path / "file" / "spool").append([make_row(1)])
+
+
+def test_a_disk_that_takes_a_part_of_a_frame_has_no_room(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
+    spool = open_spool(tmp_path)
+    spool.append([make_row(1)])
+    (segment,) = tmp_path.rglob("*.spool")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk does, the kernel then writes up to the limit, and says how much that was.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size + 100, hard))
+    try:
+        with pytest.raises(SpoolFullError):
+            spool.append([make_row(2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.append([make_row(3)])
+    assert drain_all(spool) == [1, 3]
