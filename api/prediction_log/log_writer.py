@@ -131,6 +131,9 @@ class LogWriter:
 
     def _write_buffered(self) -> None:
         self._drain()
+        self._write_groups()
+
+    def _write_groups(self) -> None:
         while self._buffer:
             rows: list[LoggedRow] = []
             waiting: list[WhenWritten] = []
@@ -190,10 +193,16 @@ class LogWriter:
         """Bring what is in the spool to the database, if that is back."""
         if self._spool.is_empty or time.monotonic() < self._retry_at:
             return
-        n_rows = 0
+        n_rows, began = 0, time.monotonic()
         try:
             for rows in self._spool.drain():
                 n_rows += self._store_rows(rows)
+                if time.monotonic() - began > self._flush_sec:
+                    # What has come meanwhile goes behind the rest: a durable answer waits for a
+                    # disk, and not for all that is older. When little is left to drain nothing
+                    # goes behind it any more, and then the spool is empty.
+                    self._write_groups()
+                    began = time.monotonic()
         except self._store.failures as error:
             self._note_away(error)
         self.counters.drained += n_rows

@@ -54,6 +54,7 @@ class Spool:
         self._folder = folder
         self._max_bytes = max_bytes
         self._segment: IO[bytes] | None = None
+        self._has_grown = False
         self.is_empty = not self._list_segments()
         """Whether this process knows of no segment: it has made none and left none."""
 
@@ -82,17 +83,19 @@ class Spool:
                 raise
         except OSError as error:
             raise SpoolFullError("The spool of the prediction log cannot be written.") from error
-        self.is_empty = False
+        self.is_empty, self._has_grown = False, True
         if end + len(frame) > _SEGMENT_BYTES:
             self._close_segment()
 
     def drain(self) -> Iterator[list[LoggedRow]]:
         """Yield the rows group by group, in order; a segment is gone once its last is taken.
 
-        Segments of other living processes are left to them. Whoever stops early finds what was
-        not taken, and the group that was, the next time.
+        What is appended meanwhile comes the next time. Segments of other living processes are
+        left to them. Whoever stops early finds what was not taken, and the group that was, the
+        next time.
         """
         self._close_segment()
+        self._has_grown = False
         for path in self._list_segments():
             with suppress(FileNotFoundError), path.open("r+b") as segment:
                 try:
@@ -101,7 +104,7 @@ class Spool:
                     continue
                 yield from _read_frames(segment)
                 path.unlink(missing_ok=True)
-        self.is_empty = True
+        self.is_empty = not self._has_grown
 
     def close(self) -> None:
         """Let go of the segment; its rows stay."""

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,3 +192,32 @@ def test_a_sample_is_told_by_the_ids_alone(model: ActiveModel, tmp_path: Path) -
     asyncio.run(record_many())
     log.close()
     assert len(store.rows) == 64
+
+
+def test_a_durable_prediction_does_not_wait_for_all_that_is_older(
+    model: ActiveModel, tmp_path: Path
+) -> None:
+    store = ScriptedStore()
+    store.is_away = True
+    writer = open_writer(tmp_path, store)
+    for number in range(3):
+        writer.put(make_record(model, number))
+        wait_until(lambda: writer.counters.spooled == writer.counters.recorded)
+    told: list[bool] = []
+    write = store.write
+
+    def write_and_put(rows: Any) -> None:
+        time.sleep(0.3)
+        write(rows)
+        if not told and not writer._buffer:
+            writer.put(make_record(model, 9), told.append)
+
+    store.write = write_and_put  # type: ignore[method-assign]  # it stands in for a slow database
+    store.is_away = False
+    wait_until(lambda: bool(told))
+    assert len(store.rows) < 3, "it waited for the spool to be empty"
+    wait_until(lambda: len(store.rows) == 4)
+    writer.stop()
+    assert told == [True]
+    ids = [row.id for row in store.rows.values()]
+    assert ids == [make_record(model, number).id for number in (0, 1, 2, 9)]

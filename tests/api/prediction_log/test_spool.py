@@ -129,3 +129,18 @@ def test_a_disk_that_takes_a_part_of_a_frame_has_no_room(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     spool.append([make_row(3)])
     assert drain_all(spool) == [1, 3]
+
+
+def test_what_is_appended_while_it_drains_comes_next(tmp_path: Path, open_spool: OpenSpool) -> None:
+    spool = open_spool(tmp_path)
+    spool.append([make_row(1)])
+    spool.append([make_row(2)])
+    seen = []
+    for rows in spool.drain():
+        seen += rows
+        if len(seen) == 1:
+            spool.append([make_row(3)])
+    assert seen == [make_row(1), make_row(2)]
+    assert not spool.is_empty
+    assert drain_all(spool) == [3]
+    assert spool.is_empty
