@@ -69,8 +69,7 @@ def list_sticky_fields(rollout: Rollout, manifest: Manifest) -> list[str]:
     """
     if rollout.sticky_by is not None:
         return sorted(rollout.sticky_by)
-    keys = {key.field for view in manifest.plan.views for key in view.join_keys}
-    return sorted(keys or {field.name for field in manifest.request})
+    return manifest.plan.list_key_fields() or sorted(field.name for field in manifest.request)
 
 
 def check_arms_fit(rollout: Rollout, manifests: Mapping[str, Manifest]) -> None:

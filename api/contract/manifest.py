@@ -190,6 +190,10 @@ class FeaturePlan(_Frozen):
     request_features: tuple[str, ...] = ()
     when_store_down: Literal["fail", "defaults"] = "fail"
 
+    def list_key_fields(self) -> list[str]:
+        """Return the request fields that are entity keys, sorted."""
+        return sorted({key.field for view in self.views for key in view.join_keys})
+
     def list_stored_features(self) -> list[tuple[str, str]]:
         """Return view and feature of whatever a column or a request input reads, in views' order.
 

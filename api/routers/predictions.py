@@ -144,7 +144,8 @@ def _describe(row: LoggedRow, model: ActiveModel) -> list[dict[str, Any]]:
     """Return the instances of a row of the log, with names."""
     plan = model.manifest.plan
     names = [field.name for field in model.manifest.request]
-    keys = {key.field for view in plan.views for key in view.join_keys}
+    keys = set(plan.list_key_fields())
+    stored = plan.list_stored_features()
     columns = [column.name for column in plan.columns]
     inputs = [source.name for source in plan.request_inputs]
     requests = [dict(zip(names, values, strict=True)) for values in json.loads(row.request)]
@@ -168,7 +169,7 @@ def _describe(row: LoggedRow, model: ActiveModel) -> list[dict[str, Any]]:
             "stored": {
                 f"{view}:{feature}": _describe_stored(status, at)
                 for (view, feature), status, at in zip(
-                    plan.list_stored_features(), statuses[place], times[place], strict=False
+                    stored, statuses[place], times[place], strict=False
                 )
             },
             "output": scores[place],

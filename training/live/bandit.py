@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.contract.rollout import Bandit
+from training.live.guard import losses_of
 
 __all__ = ["bound_weights", "move_weights", "rewards_of"]
 
@@ -24,9 +25,8 @@ _DECIMALS: Final = 4
 def rewards_of(reward: str, labels: Floats, scores: Floats, thresholds: Floats | None) -> Floats:
     """Return each row's reward: 1 for a hit and else 0, or minus the absolute error."""
     if reward == "negative_error":
-        return -np.abs(scores - labels)
-    predicted = scores if thresholds is None else (scores >= thresholds).astype(np.float64)
-    return (predicted == labels).astype(np.float64)
+        return -losses_of("mae", labels, scores, thresholds)
+    return 1 - losses_of("error", labels, scores, thresholds)
 
 
 def move_weights(

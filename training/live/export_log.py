@@ -15,12 +15,12 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from api.prediction_log.tables import LoggedPrediction
-from training.live.logged_predictions import LoggedRows, Span, read_logged
+from training.live.logged_predictions import LoggedRows, Span, read_logged, where_logged
+from training.live.offline_values import NEVER_US
 from training.live.open_log import LiveLog
 
 __all__ = ["ExportReport", "export_log"]
 
-_NEVER_US: Final = -(2**63)
 _DAY: Final = timedelta(days=1)
 Progress = Callable[[int, int], None]
 
@@ -62,7 +62,7 @@ def export_log(
 def _list_days(log: LiveLog, model: str, role: str, until: datetime) -> Iterator[datetime]:
     bounds = select(
         func.min(col(LoggedPrediction.time)), func.max(col(LoggedPrediction.time))
-    ).where(col(LoggedPrediction.model) == model, col(LoggedPrediction.role) == role)
+    ).where(*where_logged(model, Span(), role))
     with log.engine.connect() as connection:
         first, last = connection.execute(bounds).one()
     if first is None:
@@ -99,10 +99,7 @@ def _count_versions(log: LiveLog, model: str, role: str, span: Span) -> dict[int
     table = LoggedPrediction
     query = (
         select(col(table.version), func.sum(table.n_rows))
-        .where(
-            *(col(table.model) == model, col(table.role) == role, col(table.error).is_(None)),
-            *(col(table.time) >= span.start, col(table.time) < span.end),
-        )
+        .where(*where_logged(model, span, role), col(table.error).is_(None))
         .group_by(col(table.version))
     )
     with log.engine.connect() as connection:
@@ -135,7 +132,7 @@ def _to_frame(rows: LoggedRows) -> pl.DataFrame:
             pl.DataFrame(rows.request, [f"input.{one.name}" for one in plan.request_inputs]),
             pl.DataFrame(rows.statuses, [f"status.{name}" for name in stored]),
             events.select(
-                pl.when(pl.all() != _NEVER_US).then(pl.all()).cast(pl.Datetime("us", "UTC"))
+                pl.when(pl.all() != NEVER_US).then(pl.all()).cast(pl.Datetime("us", "UTC"))
             ),
         ],
         how="horizontal",

@@ -108,8 +108,7 @@ def _describe(rows: LoggedRows, as_of: datetime, role: str) -> pl.DataFrame:
 
 def _entity_keys(manifest: Manifest, requests: pl.DataFrame) -> Iterator[str]:
     """Yield each instance's entity keys as a label names them."""
-    names = sorted({key.field for view in manifest.plan.views for key in view.join_keys})
-    for values in requests.select(names).iter_rows(named=True):
+    for values in requests.select(manifest.plan.list_key_fields()).iter_rows(named=True):
         yield encode_json(values)
 
 
