@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from api.contract.log_policy import LogPolicy
 from api.errors import LogUnavailableError, UnknownPredictionError
@@ -57,14 +57,8 @@ class PredictionLog:
 
     def record_failure(self, record: PredictionRecord) -> None:
         """Keep a prediction that failed, where there is room; its caller has an error already."""
-        policy = self._policies.get(record.model.name, self._policy)
-        if (
-            self._writer is None
-            or policy.mode == "off"
-            or not is_sampled(record.id, policy.sampling)
-        ):
-            return
-        self._writer.put(record)
+        if self._writer is not None and self._find_mode(record) != "off":
+            self._writer.put(record)
 
     async def record(self, record: PredictionRecord) -> None:
         """Keep a prediction; only where its model is ``durable`` this waits.
@@ -78,10 +72,10 @@ class PredictionLog:
         """
         if self._writer is None:
             return
-        policy = self._policies.get(record.model.name, self._policy)
-        if policy.mode == "off" or not is_sampled(record.id, policy.sampling):
+        mode = self._find_mode(record)
+        if mode == "off":
             return
-        if policy.mode == "buffered":
+        if mode == "buffered":
             self._writer.put(record)
             return
         loop = asyncio.get_running_loop()
@@ -95,6 +89,11 @@ class PredictionLog:
             raise LogUnavailableError(
                 "The prediction cannot be logged, and this model answers only what is."
             )
+
+    def _find_mode(self, record: PredictionRecord) -> Literal["buffered", "durable", "off"]:
+        """Return how a record is kept: by its model's policy, and not at all beyond its sample."""
+        policy = self._policies.get(record.model.name, self._policy)
+        return policy.mode if is_sampled(record.id, policy.sampling) else "off"
 
     def read(self, prediction_id: str) -> list[LoggedRow]:
         """Return the rows of a prediction in their order. It blocks; any thread may call it.
