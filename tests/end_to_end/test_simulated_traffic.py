@@ -1,6 +1,5 @@
 """Hours of the past as live traffic: the log comes out the same again, and skew names faults."""
 
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,20 +39,6 @@ def look_for_skew(workspace: Workspace, folder: Path, model: str) -> SkewReport:
         )
 
 
-def copy_project(flights: FlightsProject, folder: Path) -> Workspace:
-    """Copy what a fault will change; the model files stay where they are."""
-    shutil.copytree(flights.folder / "feature_repo", folder / "feature_repo")
-    shutil.copytree(flights.workspace.lake, folder / "var" / "lake")
-    shutil.copytree(flights.workspace.home / "feast", folder / "var" / "feast")
-    return Workspace(
-        feature_repo=folder / "feature_repo",
-        models=flights.workspace.models,
-        home=folder / "var",
-        database_url=flights.workspace.database_url,
-        artifacts_dir=flights.workspace.artifacts_dir,
-    )
-
-
 def test_hours_of_traffic_come_out_the_same_again_and_without_skew(
     flights: FlightsProject, tmp_path: Path
 ) -> None:
@@ -81,7 +66,7 @@ def test_a_planted_fault_is_found_and_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    workspace = copy_project(flights, tmp_path)
+    workspace = flights.copy(tmp_path)
     fault.rewrite(workspace.lake, fault.before)
     monkeypatch.setattr(simulation, "ArrivingRows", fault.make_rows())
     run(workspace, tmp_path / "simulation", MODELS[:1], hours=4)

@@ -1,7 +1,8 @@
-"""The trials use the API tests' stores."""
+"""The trials use the API tests' stores and the example's project."""
 
 from __future__ import annotations
 
 from tests.api.conftest import online_store
+from tests.end_to_end.conftest import flights
 
-__all__ = ["online_store"]
+__all__ = ["flights", "online_store"]

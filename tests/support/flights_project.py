@@ -40,6 +40,19 @@ class FlightsProject:
             home=self.folder / "var",
         )
 
+    def copy(self, folder: Path) -> Workspace:
+        """Copy tables and definitions, which a test changes; model files stay where they are."""
+        shutil.copytree(self.folder / "feature_repo", folder / "feature_repo")
+        shutil.copytree(self.workspace.lake, folder / "var" / "lake")
+        shutil.copytree(self.workspace.home / "feast", folder / "var" / "feast")
+        return Workspace(
+            feature_repo=folder / "feature_repo",
+            models=self.workspace.models,
+            home=folder / "var",
+            database_url=self.workspace.database_url,
+            artifacts_dir=self.workspace.artifacts_dir,
+        )
+
     @property
     def log(self) -> str:
         """What the command printed."""
