@@ -17,6 +17,9 @@ def main() -> None:
         settings = Settings()
     except ValidationError as error:
         for finding in error.errors(include_url=False):
+            if not finding["loc"]:  # About several together, which it names itself.
+                sys.stderr.write(f"{finding['msg'].removeprefix('Value error, ')}\n")
+                continue
             name = f"ZEROSKEW_{finding['loc'][0]}".upper()
             sys.stderr.write(f"{name}={finding['input']}: {finding['msg']}\n")
         sys.exit(2)

@@ -1,8 +1,9 @@
-"""Routes that are handed the request without solving dependencies, and a short way to them."""
+"""Routes that look at who asks, some without solving dependencies, and a short way to those."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -10,12 +11,30 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access.route_access import describe_security
 from api.errors import ServiceError
 
-__all__ = ["DirectRoute", "DirectWay"]
+__all__ = ["DirectRoute", "DirectWay", "GuardedRoute"]
 
 
-class DirectRoute(APIRoute):
+class GuardedRoute(APIRoute):
+    """Lets a request through whose caller may do what the endpoint declares.
+
+    OpenAPI tells what that is.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        extra = describe_security(endpoint) | (options.pop("openapi_extra", None) or {})
+        super().__init__(path, endpoint, openapi_extra=extra, **options)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request whose path matches."""
+        if scope["method"] in (self.methods or ()):
+            await scope["app"].state.access.admit(scope, self.endpoint)
+        await super().handle(scope, receive, send)
+
+
+class DirectRoute(GuardedRoute):
     """Calls its endpoint with the path's parameters as text, and with the request.
 
     The endpoint's signature is documented as any other's, but FastAPI neither validates its
@@ -29,6 +48,7 @@ class DirectRoute(APIRoute):
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # It answers 405.
             return
+        await scope["app"].state.access.admit(scope, self.endpoint)
         request = Request(scope, receive, send)
         response = await self.endpoint(request=request, **scope["path_params"])
         await response(scope, receive, send)
@@ -85,6 +105,7 @@ class DirectWay:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         try:
+            await scope["app"].state.access.admit(scope, scope["endpoint"])
             response = await scope["endpoint"](request=request, **scope["path_params"])
         except ServiceError as error:
             response = self._answer_error(request, error)

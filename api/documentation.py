@@ -19,7 +19,10 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from api.access.caller import Caller, caller_of
+from api.access.route_access import anyone
 from api.dependencies import Resources, ServiceResources
+from api.direct_route import GuardedRoute
 from api.http_documents import HttpDocument, answer_document
 from api.http_methods import allowed_methods
 from api.landing_page import (
@@ -31,11 +34,13 @@ from api.landing_page import (
     render_landing_page,
 )
 from api.openapi import build_openapi
+from api.prediction.active_model import ActiveModel
 
-__all__ = ["install_documentation"]
+__all__ = ["ASSETS", "install_documentation"]
 
-_ASSETS: Final = "static-offline-docs"
+ASSETS: Final = "static-offline-docs"
 _OPENAPI: Final = "openapi.json"
+_MAX_DOCUMENTS: Final = 8
 _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _QUALITY: Final = re.compile(r"\s*(?P<kind>[^;\s]+)\s*(?:;\s*q=(?P<quality>[01](?:\.\d{0,3})?))?")
 
@@ -43,46 +48,63 @@ _QUALITY: Final = re.compile(r"\s*(?P<kind>[^;\s]+)\s*(?:;\s*q=(?P<quality>[01](
 class OpenApiCache:
     """The OpenAPI document's bytes, made again when other models or aliases are loaded.
 
-    It takes a tenth of a second to make, so a thread does it, and only one at a time.
+    It takes a tenth of a second to make, so a thread does it, and only one at a time. The last
+    few are kept: callers of several tenants see several.
     """
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
-        self._made_of: object = None
-        self._document = HttpDocument.of(b"", "application/json")
+        self._documents: dict[object, HttpDocument] = {}
         self._making = asyncio.Lock()
 
-    async def current(self, resources: Resources) -> HttpDocument:
-        """Return the document for what is loaded now."""
-        models, aliases = resources.models.loaded(), resources.models.aliases()
+    async def current(self, resources: Resources, caller: Caller) -> HttpDocument:
+        """Return the document for what is loaded now and seen by the caller."""
+        models, aliases = _list_seen(resources, caller)
         # Versions are immutable, so their names stand for them.
-        made_of = ([(model.name, model.version) for model in models], aliases)
-        if made_of != self._made_of:
+        made_of = (
+            tuple((model.name, model.version) for model in models),
+            tuple(sorted(aliases.items())),
+        )
+        if made_of not in self._documents:
             async with self._making:
-                if made_of != self._made_of:
+                if made_of not in self._documents:
                     document = await asyncio.to_thread(build_openapi, self._app, models, aliases)
-                    self._document = HttpDocument.of(to_json(document), "application/json")
-                    self._made_of = made_of
-        return self._document
+                    while len(self._documents) >= _MAX_DOCUMENTS:
+                        del self._documents[next(iter(self._documents))]
+                    made = HttpDocument.of(to_json(document), "application/json")
+                    self._documents[made_of] = made
+                    return made
+        return self._documents[made_of]
+
+
+def _list_seen(
+    resources: Resources, caller: Caller
+) -> tuple[list[ActiveModel], dict[tuple[str, str], int]]:
+    """Return the loaded models and the aliases that a caller sees."""
+    aliases = resources.models.aliases().items()
+    return (
+        [model for model in resources.models.loaded() if caller.sees(model.name)],
+        {key: version for key, version in aliases if caller.sees(key[0])},
+    )
 
 
 def install_documentation(app: FastAPI) -> None:
     """Add the pages, and the files that they load, to `app`."""
-    router = APIRouter()
+    router = APIRouter(route_class=GuardedRoute)
     _add_landing_page(router, app)
     _add_openapi(router, OpenApiCache(app))
     swagger = get_swagger_ui_html(
         openapi_url=_OPENAPI,
         title=f"{app.title}: try it",
-        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger-ui.css",
         swagger_favicon_url=FAVICON,
         swagger_ui_parameters={"defaultModelsExpandDepth": 0, "displayRequestDuration": True},
     )
     redoc = get_redoc_html(
         openapi_url=_OPENAPI,
         title=f"{app.title}: reference",
-        redoc_js_url=f"{_ASSETS}/redoc.standalone.js",
+        redoc_js_url=f"{ASSETS}/redoc.standalone.js",
         redoc_favicon_url=FAVICON,
         with_google_fonts=False,
     )
@@ -90,7 +112,7 @@ def install_documentation(app: FastAPI) -> None:
     _add_page(router, "/redoc", bytes(redoc.body))
     app.include_router(router)
     folder = Path(fastapi_offline.__file__).parent / "static"
-    app.mount(f"/{_ASSETS}", StaticFiles(directory=folder))
+    app.mount(f"/{ASSETS}", StaticFiles(directory=folder))
 
 
 def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
@@ -101,13 +123,15 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
         response_model=ServiceDescription,
         responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
     )
+    @anyone
     async def show_landing_page(request: Request, resources: ServiceResources) -> Response:
         """Show a page where the caller asks for HTML, and otherwise say the same in JSON."""
+        models, aliases = _list_seen(resources, caller_of(request.scope))
         described = describe_service(
             service=app.title,
             version=app.version,
-            models=resources.models.loaded(),
-            aliases=resources.models.aliases(),
+            models=models,
+            aliases=aliases,
             links={path: text for path, text in LINKS.items() if _exists(app, path)},
         )
         headers = {"Vary": "Accept, Accept-Encoding"}
@@ -121,8 +145,9 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
 
 def _add_openapi(router: APIRouter, cache: OpenApiCache) -> None:
     @router.get(f"/{_OPENAPI}", include_in_schema=False)
+    @anyone
     async def show_openapi(request: Request, resources: ServiceResources) -> Response:
-        return answer_document(request, await cache.current(resources))
+        return answer_document(request, await cache.current(resources, caller_of(request.scope)))
 
 
 def _add_page(router: APIRouter, path: str, content: bytes) -> None:
@@ -130,6 +155,7 @@ def _add_page(router: APIRouter, path: str, content: bytes) -> None:
     headers = {"Content-Security-Policy": _make_policy(content.decode())}
 
     @router.get(path, include_in_schema=False)
+    @anyone
     async def show_page(request: Request) -> Response:
         return answer_document(request, document, headers)
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from api import errors
+from api import access_errors, errors
 from api.http_methods import allowed_methods
 from api.schemas import FieldProblem, Problem
 
@@ -39,6 +39,9 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.VersionRetiredError: HTTPStatus.GONE,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ChangesForbiddenError: HTTPStatus.FORBIDDEN,
+    access_errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    access_errors.RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,
+    access_errors.AccessError: HTTPStatus.FORBIDDEN,
     errors.RevisionConflictError: HTTPStatus.PRECONDITION_FAILED,
     errors.RegistryConflictError: HTTPStatus.CONFLICT,
     errors.LabelConflictError: HTTPStatus.CONFLICT,
@@ -170,7 +173,11 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
         request_id=request.state.request_id,
         fields=error.fields,
-        headers=_HEADERS.get(error.code),
+        headers=(
+            dict(error.headers)
+            if isinstance(error, access_errors.AccessError)
+            else _HEADERS.get(error.code)
+        ),
     )
 
 

@@ -24,6 +24,7 @@
     │   ├── UnknownRolloutError
     │   ├── UnknownPredictionError
     │   └── VersionRetiredError      it was there, and is served no more
+    ├── AccessError                  who asks may not; see `api.access_errors`
     ├── RegistryConflictError        the registry's present state does not allow the change
     │   └── RevisionConflictError    somebody else was faster
     ├── LabelConflictError           a key stands for another label

@@ -13,11 +13,13 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from api.access.open_access_guard import open_access_guard
+from api.access.route_access import require_declared
 from api.contract.moved_clock import MovedClock
 from api.cross_origin import allow_origins
 from api.dependencies import Resources
-from api.direct_route import DirectWay
-from api.documentation import install_documentation
+from api.direct_route import DirectWay, GuardedRoute
+from api.documentation import ASSETS, install_documentation
 from api.error_responses import answer_service_error, install_error_responses
 from api.feast_protocol.feast_interface import open_feast_interface
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
@@ -109,6 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router)
     install_documentation(app)
+    require_declared(app.routes, GuardedRoute, open_mounts=frozenset({f"/{ASSETS}"}))
     app.add_middleware(HeadAndOptionsMiddleware)
     app.add_middleware(allow_origins, origins=settings.cors_origins)
     app.add_middleware(RequestContextMiddleware)
@@ -157,6 +160,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             RegistryExecutor(_open_executor(stack, "loading"), failures=registry.failures),
         )
         await follower.start()
+        app.state.access = await open_access_guard(settings, registry_executor, stack)
         app.state.gate.open()
         stack.callback(app.state.gate.close)
         clock = _make_clock(settings)

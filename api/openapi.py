@@ -13,9 +13,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.access.route_access import SECURITY_SCHEME
+from api.contract.scope import Scope
 from api.open_inference.documents import InferenceError, InferenceRequest
 from api.open_inference.examples import make_examples
 from api.openapi_problems import (
+    ACCESS_STATUSES,
     CHANGE_STATUSES,
     FEAST_STATUSES,
     FEEDBACK_STATUSES,
@@ -96,6 +99,14 @@ def build_openapi(
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(_describe_types(models))
     components["responses"] = describe_problem_responses()
+    components["securitySchemes"] = {
+        SECURITY_SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key, `zsk_…`, where the service asks for keys. The scopes that "
+            "an operation names are rights that the key must have.",
+        }
+    }
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     document["paths"] = concrete | document["paths"]
@@ -155,6 +166,7 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
         "summary": summary,
         "description": _describe_operation(model),
         "operationId": _operation_id(path),
+        "security": [{SECURITY_SCHEME: [Scope.PREDICT.value]}],
         "parameters": PARAMETERS,
         "requestBody": {
             "required": True,
@@ -214,17 +226,9 @@ def _describe_operation(model: ActiveModel) -> str:
 def _describe_problems(operation: dict[str, Any], method: str, path: str) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
-    statuses: Sequence[HTTPStatus] = READ_STATUSES
-    if path.endswith((":predict", "/infer")):
-        statuses = PREDICT_STATUSES
-    elif path.startswith("/feast/") and "requestBody" in operation:
-        statuses = FEAST_STATUSES
-    elif "registry" in operation["tags"]:
-        statuses = CHANGE_STATUSES if method != "get" else (*READ_STATUSES, _UNPROCESSABLE)
-    elif path == "/v1/feedback":
-        statuses = FEEDBACK_STATUSES if method == "post" else (*READ_STATUSES, _UNPROCESSABLE)
-    elif path in _CANNOT_FAIL:
-        statuses = (HTTPStatus.METHOD_NOT_ALLOWED,)
+    statuses = _list_problems(operation, method, path)
+    if operation.get("security"):
+        statuses = [*statuses, *ACCESS_STATUSES]
     for status in statuses:
         # The body of the Open Inference Protocol is refused with 400, whatever is wrong in it.
         if path.startswith("/v2") and status is HTTPStatus.UNPROCESSABLE_ENTITY:
@@ -232,3 +236,16 @@ def _describe_problems(operation: dict[str, Any], method: str, path: str) -> Non
         responses[str(int(status))] = problem_reference(status, path)
     if method == "get" and not set(operation["tags"]) & _NEVER_THE_SAME:
         responses["304"] = _NOT_MODIFIED
+
+
+def _list_problems(operation: dict[str, Any], method: str, path: str) -> Sequence[HTTPStatus]:
+    """Return the statuses with which an operation may fail, whoever asks."""
+    if path.endswith((":predict", "/infer")):
+        return PREDICT_STATUSES
+    if path.startswith("/feast/") and "requestBody" in operation:
+        return FEAST_STATUSES
+    if "registry" in operation["tags"]:
+        return CHANGE_STATUSES if method != "get" else (*READ_STATUSES, _UNPROCESSABLE)
+    if path == "/v1/feedback":
+        return FEEDBACK_STATUSES if method == "post" else (*READ_STATUSES, _UNPROCESSABLE)
+    return (HTTPStatus.METHOD_NOT_ALLOWED,) if path in _CANNOT_FAIL else READ_STATUSES

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from api.error_responses import PROBLEM_MEDIA_TYPE
 
 __all__ = [
+    "ACCESS_STATUSES",
     "CHANGE_STATUSES",
     "FEAST_STATUSES",
     "FEEDBACK_STATUSES",
@@ -43,10 +44,16 @@ _CASES: Final = (
         "Got a body that stops being JSON in UTF-8 at line 1, column 16.",
     ),
     _Case(
+        HTTPStatus.UNAUTHORIZED,
+        "The service asks for keys, and the request has none that is valid.",
+        "unauthenticated",
+        "Got no key, but expected one in the header Authorization, as `Bearer zsk_…`.",
+    ),
+    _Case(
         HTTPStatus.FORBIDDEN,
-        "The service lets nobody change the registry over HTTP.",
-        "changes_forbidden",
-        "Got a change of the registry, but this service lets nobody change it over HTTP.",
+        "The key does not let its bearer do that, or the service lets nobody.",
+        "forbidden",
+        "Got a key without the scope predict, but expected one with it.",
     ),
     _Case(
         HTTPStatus.NOT_FOUND,
@@ -128,8 +135,20 @@ _CASES: Final = (
         "The online store cannot be read.",
     ),
 )
+ACCESS_STATUSES: Final = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+"""What a request is refused with for whom it comes from."""
+
 _OF_CHANGES: Final = frozenset(
-    {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.PRECONDITION_FAILED,
+    }
 )
 _NOT_OF_FEAST: Final = _OF_CHANGES | {HTTPStatus.GONE}
 _NOT_OF_CHANGES: Final = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     StringConstraints,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -62,6 +63,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ZEROSKEW_", frozen=True)
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
+    require_keys: bool | None = Field(
+        None,
+        description="Whether callers need an API key; if not set, where the service does not "
+        "listen on this machine alone. There it cannot do without.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="The port; 0 takes a free one.")
     workers: PositiveInt = Field(
         1, description="How many processes serve, each with one event loop and its own models."
@@ -135,7 +141,7 @@ class Settings(BaseSettings):
     allow_registry_changes: bool | None = Field(
         None,
         description="Whether aliases, rollouts and versions may be changed over HTTP; if not set, "
-        "where the service listens on this machine alone.",
+        "where the service asks for keys or listens on this machine alone.",
     )
     registry_timeout_sec: PositiveFloat = Field(
         1.0, description="How long a read of the registry waits for a publisher."
@@ -204,4 +210,34 @@ class Settings(BaseSettings):
         """Whether aliases, rollouts and versions may be changed over HTTP."""
         if self.allow_registry_changes is not None:
             return self.allow_registry_changes
-        return self.host in _LOOPBACK
+        return self.host in _LOOPBACK or self.asks_for_keys
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether callers need an API key."""
+        if self.require_keys is not None:
+            return self.require_keys
+        return self.host not in _LOOPBACK
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for is_contradiction, reason in (
+            (
+                not self.asks_for_keys and self.host not in _LOOPBACK,
+                f"Got ZEROSKEW_REQUIRE_KEYS=false and ZEROSKEW_HOST={self.host}, but expected keys "
+                "wherever others than this machine can come.",
+            ),
+            (
+                self.clock_file is not None and self.clock != "system",
+                "Got ZEROSKEW_CLOCK and ZEROSKEW_CLOCK_FILE, but expected one clock.",
+            ),
+            (
+                self.request_timeout_sec > self.shutdown_grace_sec,
+                f"Got ZEROSKEW_REQUEST_TIMEOUT_SEC={self.request_timeout_sec:g} and "
+                f"ZEROSKEW_SHUTDOWN_GRACE_SEC={self.shutdown_grace_sec}, but expected the grace "
+                "to be as long as a request may take.",
+            ),
+        ):
+            if is_contradiction:
+                raise ValueError(reason)
+        return self

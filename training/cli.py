@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.registry import ServiceError
+from training.access_commands import add_access_commands
 from training.errors import SpecError, StepError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
@@ -256,6 +257,7 @@ def up(
 
 
 add_registry_commands(app)
+add_access_commands(app)
 add_signing_commands(app)
 add_live_commands(app)
 add_rollout_commands(app)

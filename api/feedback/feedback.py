@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from api.access.caller import Caller
 from api.contract.arm_choice import encode_json
 from api.contract.manifest import Output
 from api.errors import (
@@ -122,7 +123,9 @@ class Feedback:
         self._executor = executor
         self._clock = clock
 
-    async def take(self, labels: Sequence[GivenLabel], request_id: str) -> list[LabelOutcome]:
+    async def take(
+        self, labels: Sequence[GivenLabel], request_id: str, caller: Caller
+    ) -> list[LabelOutcome]:
         """Keep labels, all of them or none; they are on disk when this returns.
 
         Raises
@@ -141,6 +144,12 @@ class Feedback:
         for number, label in enumerate(labels):
             target = await self._find_target(label)
             found = _check(label, f"/labels/{number}", now)
+            if target.model is not None and not caller.sees(target.model):
+                # As where there is no such model, or prediction.
+                at = "prediction_id" if label.prediction_id is not None else "model"
+                got = describe(getattr(label, at))
+                found.append(FieldError(f"/labels/{number}/{at}", got, "one that is there"))
+                target = replace(target, model=None)
             found += await self._check_value(label, f"/labels/{number}", target.model)
             refused += found
             if not found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, Field
 
 from api.contract.manifest import Manifest
@@ -43,9 +45,9 @@ class ModelCatalog:
         self._registry = registry
         self._artifacts = artifacts
 
-    def list_models(self) -> ModelList:
-        """Describe all registered models."""
-        names = self._registry.list_models()
+    def list_models(self, is_seen: Callable[[str], bool]) -> ModelList:
+        """Describe the registered models that the caller sees."""
+        names = [name for name in self._registry.list_models() if is_seen(name)]
         return ModelList(models=names, details=[self.get_model(name) for name in names])
 
     def get_model(self, model: str) -> ModelDetail:

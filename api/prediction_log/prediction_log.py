@@ -16,7 +16,7 @@ from api.prediction_log.logged_rows import LoggedRow, PredictionRecord
 from api.prediction_log.spool import Spool
 from api.settings import Settings
 
-__all__ = ["PredictionLog", "is_sampled", "open_prediction_log"]
+__all__ = ["PredictionLog", "is_sampled", "open_prediction_log", "unknown_prediction"]
 
 _SAMPLED_BITS: Final = 32
 
@@ -113,9 +113,7 @@ class PredictionLog:
         except self._reader.failures as error:
             raise LogUnavailableError("The prediction log cannot be read.") from error
         if not rows:
-            raise UnknownPredictionError(
-                f"Got id {prediction_id}, but the log has no prediction of that id."
-            )
+            raise unknown_prediction(prediction_id)
         return rows
 
     def close(self) -> None:
@@ -162,3 +160,10 @@ def is_sampled(prediction_id: str, share: float) -> bool:
 def _settle(future: asyncio.Future[bool], is_on_disk: bool) -> None:
     if not future.done():
         future.set_result(is_on_disk)
+
+
+def unknown_prediction(prediction_id: str) -> UnknownPredictionError:
+    """Return the error for an id that the log does not have."""
+    return UnknownPredictionError(
+        f"Got id {prediction_id}, but the log has no prediction of that id."
+    )

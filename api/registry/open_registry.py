@@ -6,10 +6,12 @@ from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Final
 
+from api.registry.registered_access import AccessReader
 from api.registry.registered_version import RegistryReader
+from api.registry.sqlite_access import SqliteAccess
 from api.registry.sqlite_registry import SqliteRegistry
 
-__all__ = ["open_registry"]
+__all__ = ["open_access", "open_registry"]
 
 _SQLITE: Final = "sqlite:///"
 _NOT_A_PATH: Final = frozenset(":?")
@@ -34,12 +36,25 @@ def open_registry(url: str, *, busy_timeout_sec: float) -> RegistryReader:
     RegistrySchemaError
         If the tables are of a release that this one does not know.
     """
-    path = url.removeprefix(_SQLITE)
-    if path and path != url and not _NOT_A_PATH & set(path):
+    if (path := _find_sqlite_file(url)) is not None:
         try:
-            return SqliteRegistry(Path(path), busy_timeout_sec=busy_timeout_sec)
+            return SqliteRegistry(path, busy_timeout_sec=busy_timeout_sec)
         except OperationalError:
             pass  # No file or no tables yet: the other way makes them, or says what is wrong.
     from api.registry.model_registry import ModelRegistry
 
     return ModelRegistry.open(url, busy_timeout_sec=busy_timeout_sec)
+
+
+def open_access(url: str, *, busy_timeout_sec: float) -> AccessReader:
+    """Open the keys and tenants of the registry at `url`, whose tables are there."""
+    if (path := _find_sqlite_file(url)) is not None:
+        return SqliteAccess(path, busy_timeout_sec=busy_timeout_sec)
+    from api.registry.access_registry import AccessRegistry
+
+    return AccessRegistry.open(url, busy_timeout_sec=busy_timeout_sec)
+
+
+def _find_sqlite_file(url: str) -> Path | None:
+    path = url.removeprefix(_SQLITE)
+    return Path(path) if path and path != url and not _NOT_A_PATH & set(path) else None

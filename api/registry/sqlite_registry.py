@@ -23,7 +23,7 @@ from api.registry.registered_version import (
     unknown_version,
 )
 
-__all__ = ["SqliteRegistry"]
+__all__ = ["SqliteRegistry", "read_time", "write_time"]
 
 # The tables are defined in `api.registry.tables`, which this module must not import. A test
 # compares every answer with `ModelRegistry`, over the tables as the migrations make them.
@@ -108,7 +108,7 @@ class SqliteRegistry:
             alias=alias,
             version=version,
             revision=revision,
-            updated_at=_read_time(updated_at),
+            updated_at=read_time(updated_at),
         )
 
     def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
@@ -131,7 +131,7 @@ class SqliteRegistry:
 
     def record_refusal(self, model: str, version: int, reason: str) -> None:
         """Note that a version failed the load gate, and why; see `RegistryReader`."""
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        now = write_time(datetime.now(UTC))
         with self._snapshot("BEGIN IMMEDIATE") as connection:
             row = connection.execute(
                 "SELECT refused_reason FROM model_version WHERE model = ? AND version = ?",
@@ -161,7 +161,7 @@ class SqliteRegistry:
         with self._snapshot() as connection:
             rows = connection.execute(query).fetchall()
         return [
-            RegisteredCatalog(project=project, sha256=sha256, created_at=_read_time(created_at))
+            RegisteredCatalog(project=project, sha256=sha256, created_at=read_time(created_at))
             for project, sha256, created_at in rows
         ]
 
@@ -214,9 +214,15 @@ def _read_model(connection: sqlite3.Connection, name: str) -> RegisteredModel:
 
 def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
     fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    times = {name: _read_time(fields[name]) for name in _TIMES if fields[name] is not None}
+    times = {name: read_time(fields[name]) for name in _TIMES if fields[name] is not None}
     return RegisteredVersion(**(fields | times))
 
 
-def _read_time(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """Return a stored time, which is in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def write_time(moment: datetime) -> str:
+    """Return how a time is stored."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -21,11 +21,12 @@ __all__ = [
 
 
 class Model(SQLModel, table=True):
-    """A model's name; everything else about it belongs to a version."""
+    """A model's name and whose it is; everything else about it belongs to a version."""
 
     __tablename__ = "model"
 
     name: str = Field(primary_key=True, max_length=63)
+    tenant: str | None = Field(default=None, max_length=63)
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from api.access.caller import CALLER
 from api.errors import ServiceError
 from api.log_config import REQUEST_ID
 from api.prediction.active_model import ActiveModel
@@ -200,6 +201,7 @@ class Answering:
                 prediction=prediction,
                 latency_us=int((time.perf_counter() - began) * 1e6),
                 request_id=REQUEST_ID.get(),
+                caller=CALLER.get().id,
                 part=part,
                 numbers=numbers,
                 arm=arm,

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from api.access.caller import CALLER
 from api.errors import ServiceError
 from api.log_config import REQUEST_ID
 from api.prediction.active_models import ActiveModels
@@ -47,6 +48,7 @@ class _Offer:
     answer_id: str
     asked: Asked
     request_id: str
+    caller: str
 
 
 @dataclass(slots=True)
@@ -93,7 +95,9 @@ class ShadowRunner:
         key = (asked.lead.name, shadow.version)
         lane = self._lanes.get(key) or self._open_lane(key)
         try:
-            lane.waiting.put_nowait(_Offer(shadow, answer_id, asked, REQUEST_ID.get()))
+            lane.waiting.put_nowait(
+                _Offer(shadow, answer_id, asked, REQUEST_ID.get(), CALLER.get().id)
+            )
         except asyncio.QueueFull:
             self.counters.dropped += 1
 
@@ -150,6 +154,7 @@ class ShadowRunner:
                 prediction=prediction,
                 latency_us=int((time.perf_counter() - began) * 1e6),
                 request_id=offer.request_id,
+                caller=offer.caller,
                 arm=offer.shadow.name,
                 role="shadow",
                 answer_id=offer.answer_id,

@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from api.access.route_access import anyone, needs
+from api.contract.scope import Scope
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
 from api.errors import NotFoundError, UnavailableError
@@ -71,6 +73,7 @@ def _takes(kind: type[BaseModel]) -> dict[str, Any]:
     response_model=OnlineFeatures,
     openapi_extra=_takes(OnlineFeaturesRequest),
 )
+@needs(Scope.PREDICT, is_for_tenants=False)
 async def get_online_features(request: Request) -> Response:
     """Look features up by entity, for a feature service or a list of `view:feature`."""
     resources = resources_of(request)
@@ -86,6 +89,7 @@ async def get_online_features(request: Request) -> Response:
     response_model=PushResult,
     openapi_extra=_takes(PushRequest),
 )
+@needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def push(request: Request) -> Response:
     """Write rows online to every view that the push source feeds; older ones change nothing."""
     resources = resources_of(request)
@@ -99,6 +103,7 @@ async def push(request: Request) -> Response:
     response_model=PushResult,
     openapi_extra=_takes(WriteRequest),
 )
+@needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def write_to_online_store(request: Request) -> Response:
     """Write rows of one view online; older ones change nothing."""
     resources = resources_of(request)
@@ -107,6 +112,7 @@ async def write_to_online_store(request: Request) -> Response:
 
 
 @router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
+@anyone
 async def health(request: Request) -> Response:
     """Answer 200 without a body when the other addresses under `/feast` can be used."""
     try:

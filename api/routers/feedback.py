@@ -10,7 +10,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.access.caller import caller_of
+from api.access.route_access import needs
+from api.contract.scope import Scope
 from api.dependencies import JsonBody, ServiceResources
+from api.direct_route import GuardedRoute
 from api.errors import InvalidRequestError
 from api.feedback.feedback import PREDICTION_ID, GivenLabel, LabelOutcome
 from api.log_config import REQUEST_ID
@@ -18,7 +22,7 @@ from api.request_documents import RequestDocument, parse_document
 
 __all__ = ["FEEDBACK_DOCUMENTS", "router"]
 
-router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
+router = APIRouter(prefix="/v1/feedback", tags=["feedback"], route_class=GuardedRoute)
 
 _MAX_LABELS: Final = 1000
 
@@ -89,17 +93,21 @@ _QUERY: Final = {
 @router.post(
     "", summary="Say what really happened", response_model=FeedbackResponse, openapi_extra=_BODY
 )
+@needs(Scope.FEEDBACK)
 async def give_feedback(request: Request, resources: ServiceResources) -> Response:
     """Keep labels; they are on disk when this answers, and the same again changes nothing."""
     body = await JsonBody(request, resources.settings).read()
     labels = parse_document(FeedbackRequest, body).labels
-    answer = FeedbackResponse(labels=await resources.feedback.take(labels, REQUEST_ID.get()))
+    caller = caller_of(request.scope)
+    kept = await resources.feedback.take(labels, REQUEST_ID.get(), caller)
+    answer = FeedbackResponse(labels=kept)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.get(
     "", summary="Show a prediction's labels", response_model=LabelHistory, openapi_extra=_QUERY
 )
+@needs(Scope.FEEDBACK)
 async def list_feedback(request: Request, resources: ServiceResources) -> Response:
     """Show the labels about a prediction, corrections and what they correct."""
     prediction_id = request.query_params.get("prediction_id", "")
@@ -108,6 +116,8 @@ async def list_feedback(request: Request, resources: ServiceResources) -> Respon
             f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
         )
     rows = await resources.registry_executor.run(resources.feedback.read, prediction_id)
-    labels = [LabelDetail.model_validate(row, from_attributes=True) for row in rows]
+    caller = caller_of(request.scope)
+    seen = [row for row in rows if caller.tenant is None or (row.model and caller.sees(row.model))]
+    labels = [LabelDetail.model_validate(row, from_attributes=True) for row in seen]
     content = LabelHistory(labels=labels).model_dump_json()
     return Response(content, media_type="application/json")

@@ -7,12 +7,14 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from api.access.route_access import anyone
 from api.dependencies import Resources, ServiceResources
+from api.direct_route import GuardedRoute
 from api.errors import UnavailableError
 
 __all__ = ["require_ready", "router"]
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 class Health(BaseModel):
@@ -22,12 +24,14 @@ class Health(BaseModel):
 
 
 @router.get("/livez", summary="Is the process alive?")
+@anyone
 async def livez() -> Health:
     """Answer as long as the process can answer at all. A failure means: restart it."""
     return Health()
 
 
 @router.get("/readyz", summary="Can it answer predictions?")
+@anyone
 async def readyz(resources: ServiceResources) -> Health:
     """Answer `ok` when a model is loaded and the online store has every view it reads.
 

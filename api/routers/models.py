@@ -14,7 +14,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.access.caller import caller_of
+from api.access.route_access import with_key
 from api.dependencies import Resources, ServiceResources
+from api.direct_route import GuardedRoute
 from api.errors import ModelRefusedError, VersionRetiredError
 from api.http_documents import HttpDocument, answer_document
 from api.prediction.model_card import write_model_card
@@ -36,7 +39,7 @@ __all__ = ["router"]
 _VERSION: Final = "/{model:name}/versions/{version:name}"
 _ALIAS: Final = "/{model:name}/labels/{alias:name}"
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=GuardedRoute)
 
 
 class ModelStatus(ModelDetail):
@@ -53,12 +56,16 @@ class ModelVersionStatusDetail(ModelVersionDetail):
 
 
 @router.get("", summary="List the models", response_model=ModelList)
+@with_key
 async def list_models(request: Request, resources: ServiceResources) -> Response:
     """List the names of all registered models, and each with its versions and aliases."""
-    return _answer(request, await resources.registry_executor.run(resources.catalog.list_models))
+    seen = caller_of(request.scope).sees
+    models = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    return _answer(request, models)
 
 
 @router.get("/{model:name}", summary="Is the model ready?", response_model=ModelStatus)
+@with_key
 async def get_model(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Tell whether a model is served, with the state of each version, and its aliases."""
     detail = await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
@@ -78,6 +85,7 @@ async def get_model(model: ModelName, request: Request, resources: ServiceResour
 
 
 @router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
+@with_key
 async def get_metadata(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Describe the inputs and outputs of the version that the alias `champion` points to."""
     found = await _resolve(resources, model, CHAMPION)
@@ -85,6 +93,7 @@ async def get_metadata(model: ModelName, request: Request, resources: ServiceRes
 
 
 @router.get(_VERSION, summary="Show a version", response_model=ModelVersionStatusDetail)
+@with_key
 async def get_version(
     model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> Response:
@@ -98,6 +107,7 @@ async def get_version(
     response_class=Response,
     responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
+@with_key
 async def get_card(
     model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> Response:
@@ -114,6 +124,7 @@ async def get_card(
     summary="Inputs and outputs of a version",
     response_model=ModelMetadata,
 )
+@with_key
 async def get_version_metadata(
     model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> Response:
@@ -122,6 +133,7 @@ async def get_version_metadata(
 
 
 @router.get(_ALIAS, summary="Show the version of an alias", response_model=ModelVersionStatusDetail)
+@with_key
 async def get_alias(
     model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
 ) -> Response:
@@ -134,6 +146,7 @@ async def get_alias(
 @router.get(
     f"{_ALIAS}/metadata", summary="Inputs and outputs of an alias", response_model=ModelMetadata
 )
+@with_key
 async def get_alias_metadata(
     model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
 ) -> Response:

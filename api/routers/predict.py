@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from api.access.route_access import needs
+from api.contract.scope import Scope
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
 from api.prediction.feature_details import describe_features, list_overridden
@@ -69,6 +71,7 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], route_class=DirectRout
     response_model=PredictionResponse,
     openapi_extra=_BODY,
 )
+@needs(Scope.PREDICT)
 async def predict(model: ModelName, request: Request) -> Response:
     """Score instances with the model's rollout, or else with the champion.
 
@@ -85,6 +88,7 @@ async def predict(model: ModelName, request: Request) -> Response:
     response_model=PredictionResponse,
     openapi_extra=_BODY,
 )
+@needs(Scope.PREDICT)
 async def predict_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
@@ -100,6 +104,7 @@ async def predict_with_version(
     response_model=PredictionResponse,
     openapi_extra=_BODY,
 )
+@needs(Scope.PREDICT)
 async def predict_with_alias(model: ModelName, alias: AliasName, request: Request) -> Response:
     """Score instances with the version that an alias points to."""
     resources = resources_of(request)

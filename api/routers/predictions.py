@@ -14,17 +14,22 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from api.access.caller import CALLER
+from api.access.route_access import needs
+from api.contract.scope import Scope
 from api.dependencies import Resources, ServiceResources
+from api.direct_route import GuardedRoute
 from api.errors import PredictionFailedError, UnknownPredictionError
 from api.prediction.active_model import ActiveModel
 from api.prediction.feature_matrix import FeatureStatus
 from api.prediction.online_features import NEVER_US
 from api.prediction_log.logged_rows import LoggedRow
+from api.prediction_log.prediction_log import unknown_prediction
 from api.prediction_log.replay import ReplayedRow, replay_row
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=GuardedRoute)
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +95,7 @@ class Replay(BaseModel):
 
 
 @router.get("/{id:name}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
+@needs(Scope.PREDICTIONS_READ)
 async def get_prediction(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as the address has it
     """Show what was asked, what the model was given, where it came from, and what came out."""
     rows, models = await _find(id, resources)
@@ -105,6 +111,7 @@ async def get_prediction(id: PredictionId, resources: ServiceResources) -> Respo
 @router.post(
     "/{id:name}:replay", summary="Compute a logged prediction again", response_model=Replay
 )
+@needs(Scope.PREDICTIONS_READ)
 async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as above
     """Run each version that answered on the logged matrix, and compare the scores to the bit."""
     rows, models = await _find(id, resources)
@@ -134,6 +141,8 @@ async def _find(
     if _ID.fullmatch(prediction_id) is None:
         raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
     rows = await resources.registry_executor.run(resources.prediction_log.read, prediction_id)
+    if not CALLER.get().sees(rows[0].model):
+        raise unknown_prediction(prediction_id)
     return rows, {
         version: await resources.models.for_answer(rows[0].model, version)
         for version in sorted({row.version for row in rows})

@@ -15,8 +15,12 @@ from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
+from api.access.caller import CALLER
+from api.access.route_access import needs, with_key
 from api.contract.rollout import Rollout
+from api.contract.scope import Scope
 from api.dependencies import JsonBody, Resources, ServiceResources
+from api.direct_route import GuardedRoute
 from api.errors import ChangesForbiddenError, InvalidRequestError
 from api.registry.registered_version import (
     RegisteredAlias,
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DOCUMENTS", "router", "tag_of"]
 
-router = APIRouter(prefix="/v1/models", tags=["registry"])
+router = APIRouter(prefix="/v1/models", tags=["registry"], route_class=GuardedRoute)
 
 _Answer = TypeVar("_Answer")
 
@@ -116,6 +120,7 @@ def _takes(kind: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]
     response_model=RegisteredAlias,
     openapi_extra=_takes(AliasMove) | _IF_MATCH,
 )
+@needs(Scope.MODELS_MANAGE)
 async def put_alias(
     model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
 ) -> Response:
@@ -127,7 +132,7 @@ async def put_alias(
         lambda registry: registry.set_alias(
             *names,
             move.version,
-            actor=move.actor,
+            actor=_actor(move),
             reason=move.reason,
             if_match=_seen_revision(request),
         ),
@@ -141,6 +146,7 @@ async def put_alias(
     status_code=HTTPStatus.NO_CONTENT,
     openapi_extra=_takes(Change, is_required=False) | _IF_MATCH,
 )
+@needs(Scope.MODELS_MANAGE)
 async def delete_alias(
     model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
 ) -> Response:
@@ -150,13 +156,14 @@ async def delete_alias(
     await _run(
         resources,
         lambda registry: registry.delete_alias(
-            *names, actor=note.actor, reason=note.reason, if_match=_seen_revision(request)
+            *names, actor=_actor(note), reason=note.reason, if_match=_seen_revision(request)
         ),
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.get(_ROLLOUT, summary="Show the rollout", response_model=RegisteredRollout)
+@with_key
 async def get_rollout(model: ModelName, resources: ServiceResources) -> Response:
     """Show who answers a model's callers, with what share."""
     name = check_model(model)
@@ -170,6 +177,7 @@ async def get_rollout(model: ModelName, resources: ServiceResources) -> Response
     response_model=RegisteredRollout,
     openapi_extra=_takes(RolloutChange) | _IF_MATCH,
 )
+@needs(Scope.MODELS_MANAGE)
 async def put_rollout(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Say who answers a model's callers, with what share, and who watches."""
     name = check_model(model)
@@ -180,7 +188,7 @@ async def put_rollout(model: ModelName, request: Request, resources: ServiceReso
         lambda registry: registry.set_rollout(
             name,
             change.rollout,
-            actor=change.actor,
+            actor=_actor(change),
             reason=change.reason,
             if_match=_seen_revision(request),
         ),
@@ -194,6 +202,7 @@ async def put_rollout(model: ModelName, request: Request, resources: ServiceReso
     status_code=HTTPStatus.NO_CONTENT,
     openapi_extra=_takes(Change, is_required=False) | _IF_MATCH,
 )
+@needs(Scope.MODELS_MANAGE)
 async def delete_rollout(
     model: ModelName, request: Request, resources: ServiceResources
 ) -> Response:
@@ -203,7 +212,7 @@ async def delete_rollout(
     await _run(
         resources,
         lambda registry: registry.delete_rollout(
-            name, actor=note.actor, reason=note.reason, if_match=_seen_revision(request)
+            name, actor=_actor(note), reason=note.reason, if_match=_seen_revision(request)
         ),
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -215,6 +224,7 @@ async def delete_rollout(
     response_model=RegisteredVersion,
     openapi_extra=_takes(Change, is_required=False),
 )
+@needs(Scope.MODELS_MANAGE)
 async def retire(
     model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> Response:
@@ -224,7 +234,7 @@ async def retire(
     return _answer(
         await _run(
             resources,
-            lambda registry: registry.retire(*where, actor=note.actor, reason=note.reason),
+            lambda registry: registry.retire(*where, actor=_actor(note), reason=note.reason),
         )
     )
 
@@ -235,6 +245,7 @@ async def retire(
     response_model=RegisteredVersion,
     openapi_extra=_takes(Change, is_required=False),
 )
+@needs(Scope.MODELS_MANAGE)
 async def reactivate(
     model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> Response:
@@ -244,7 +255,7 @@ async def reactivate(
     return _answer(
         await _run(
             resources,
-            lambda registry: registry.reactivate(*where, actor=note.actor, reason=note.reason),
+            lambda registry: registry.reactivate(*where, actor=_actor(note), reason=note.reason),
         )
     )
 
@@ -255,6 +266,7 @@ async def reactivate(
     response_model=RegisteredVersion,
     openapi_extra=_takes(Deprecation, is_required=False),
 )
+@needs(Scope.MODELS_MANAGE)
 async def deprecate(
     model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> Response:
@@ -266,7 +278,7 @@ async def deprecate(
         await _run(
             resources,
             lambda registry: registry.deprecate(
-                *where, sunset_at=note.sunset_at, actor=note.actor, reason=note.reason
+                *where, sunset_at=note.sunset_at, actor=_actor(note), reason=note.reason
             ),
         )
     )
@@ -298,6 +310,7 @@ async def deprecate(
         ]
     },
 )
+@needs(Scope.MODELS_MANAGE)
 async def get_history(model: ModelName, request: Request, resources: ServiceResources) -> Response:
     """Show who changed what of a model, when and why, and what was there before."""
     name = check_model(model)
@@ -352,6 +365,11 @@ async def _read(request: Request, resources: Resources) -> bytes:
             "Got a change of the registry, but this service lets nobody change it over HTTP."
         )
     return await JsonBody(request, resources.settings).read()
+
+
+def _actor(change: Change) -> str:
+    """Return who is named in the history: the key, and only without keys who the body says."""
+    return CALLER.get().actor or change.actor
 
 
 async def _read_note(request: Request, resources: Resources) -> Change:

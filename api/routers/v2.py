@@ -9,8 +9,10 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.access.route_access import anyone, needs, with_key
+from api.contract.scope import Scope
 from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
-from api.direct_route import DirectRoute
+from api.direct_route import DirectRoute, GuardedRoute
 from api.field_types import InstanceLimits
 from api.open_inference.binary_tensors import HEADER_LENGTH
 from api.open_inference.documents import (
@@ -66,12 +68,13 @@ _INFER: Final[dict[str, Any]] = {
     "openapi_extra": _BODY,
 }
 
-router = APIRouter(prefix="/v2", tags=[*_TAGS])
+router = APIRouter(prefix="/v2", tags=[*_TAGS], route_class=GuardedRoute)
 infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectRoute)
 
 
 @router.get("", summary="What server is this?")
 @router.get("/", include_in_schema=False)
+@anyone
 async def get_server(request: Request) -> ServerMetadata:
     """Return the server's name and version, and the extensions of the protocol that it has."""
     return ServerMetadata(
@@ -80,12 +83,14 @@ async def get_server(request: Request) -> ServerMetadata:
 
 
 @router.get("/health/live", summary="Is the server alive?")
+@anyone
 async def get_live() -> ServerLive:
     """Answer as long as the process can answer at all."""
     return ServerLive(live=True)
 
 
 @router.get("/health/ready", summary="Is the server ready?")
+@anyone
 async def get_ready(resources: ServiceResources) -> ServerReady:
     """Answer `true` when a model is loaded and the online store has every view it reads."""
     await require_ready(resources)
@@ -93,12 +98,14 @@ async def get_ready(resources: ServiceResources) -> ServerReady:
 
 
 @router.get("/models/{model:name}", summary="Show a model's tensors")
+@with_key
 async def get_model(model: ModelName, resources: ServiceResources) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
     return await _describe(await _champion(model, resources), resources)
 
 
 @router.get("/models/{model:name}/versions/{version:name}", summary="Show a version's tensors")
+@with_key
 async def get_version(
     model: ModelName, version: VersionNumber, resources: ServiceResources
 ) -> InferenceModelMetadata:
@@ -107,12 +114,14 @@ async def get_version(
 
 
 @router.get("/models/{model:name}/ready", summary="Is a model ready?")
+@with_key
 async def get_model_ready(model: ModelName, resources: ServiceResources) -> ModelReady:
     """Answer `true` when the champion is loaded and the online store has the views it reads."""
     return await _require_model_ready(await _champion(model, resources), resources)
 
 
 @router.get("/models/{model:name}/versions/{version:name}/ready", summary="Is a version ready?")
+@with_key
 async def get_version_ready(
     model: ModelName, version: VersionNumber, resources: ServiceResources
 ) -> ModelReady:
@@ -121,6 +130,7 @@ async def get_version_ready(
 
 
 @infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
+@needs(Scope.PREDICT)
 async def infer(model: ModelName, request: Request) -> Response:
     """Score tensors with the model's rollout, or else with the champion.
 
@@ -133,6 +143,7 @@ async def infer(model: ModelName, request: Request) -> Response:
 @infer_router.post(
     "/{model:name}/versions/{version:name}/infer", summary="Infer with a version", **_INFER
 )
+@needs(Scope.PREDICT)
 async def infer_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:

@@ -6,13 +6,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from api import errors
+from api import access_errors, errors
 from api.error_responses import _HTTP_CODES, _STATUS
 from tests.support.app_client import AppClient
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 ROW = re.compile(r"^\| `(?P<code>\w+)` \| (?P<status>\w+) \|", re.MULTILINE)
-INTERNAL = {errors.ArtifactError, errors.RegistrySchemaError}
+INTERNAL = {access_errors.NoKeysError, errors.ArtifactError, errors.RegistrySchemaError}
 
 
 def kinds(root: type[errors.ServiceError] = errors.ServiceError) -> Iterator[type[Any]]:

@@ -28,6 +28,7 @@ def serving(folder: Path, online_store: Path, **settings: str) -> Iterator[Serve
         "ZEROSKEW_MAX_REQUESTS": str(MAX_REQUESTS),
         "ZEROSKEW_ONLINE_STORE_TIMEOUT_SEC": "30",
         "ZEROSKEW_REQUEST_TIMEOUT_SEC": "30",
+        "ZEROSKEW_SHUTDOWN_GRACE_SEC": "30",
         "ZEROSKEW_MAX_BODY_BYTES": "200000",
         "ZEROSKEW_BODY_TIMEOUT_SEC": "1",
     }

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,10 @@ def test_a_canary_on_flights_is_judged_by_what_landed(
     simulation = prepare_simulation(copied, tmp_path / "simulation", is_fresh=True)
     workspace = copied.model_copy(update={"database_url": f"sqlite:///{simulation.database}"})
     spec = flights.spec(MODEL)
-    changes = {"worse": {"n_rounds": 8}, "equal": {"parameters": spec.parameters | {"seed": 7}}}
+    changes: dict[str, dict[str, Any]] = {
+        "worse": {"n_rounds": 8},
+        "equal": {"parameters": spec.parameters | {"seed": 7}},
+    }
     candidate = publish_candidate(workspace, spec.model_copy(update={"gates": (), **changes[kind]}))
     rollout = Rollout.model_validate(
         {

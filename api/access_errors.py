@@ -1,0 +1,68 @@
+"""What can be wrong with who asks.
+
+::
+
+    ServiceError
+    ├── AccessError
+    │   ├── UnauthenticatedError     no key, or none that is valid
+    │   ├── ForbiddenError           the key does not let its bearer do that
+    │   └── RateLimitedError         the key has made more requests than it may
+    ├── NoKeysError                  the service is to ask for keys, and does not start
+    └── NotFoundError
+        └── UnknownKeyError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from api.errors import NotFoundError, ServiceError
+
+__all__ = [
+    "AccessError",
+    "ForbiddenError",
+    "NoKeysError",
+    "RateLimitedError",
+    "UnauthenticatedError",
+    "UnknownKeyError",
+]
+
+
+class AccessError(ServiceError):
+    """Who asks may not; ``headers`` tell a client what would help."""
+
+    code = "access_refused"
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
+class UnauthenticatedError(AccessError):
+    """The request has no key, or none that is valid."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(AccessError):
+    """The request's key does not let its bearer do that."""
+
+    code = "forbidden"
+
+
+class RateLimitedError(AccessError):
+    """The request's key has made more requests than it may."""
+
+    code = "rate_limited"
+
+
+class NoKeysError(ServiceError):
+    """The service is to ask for keys, and there are none."""
+
+    code = "no_keys"
+
+
+class UnknownKeyError(NotFoundError):
+    """No key has that id."""
+
+    code = "unknown_key"
