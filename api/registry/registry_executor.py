@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from api.errors import RegistryUnavailableError
@@ -39,6 +41,8 @@ class RegistryExecutor:
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor, call, *arguments)
+            # With the request's context, as `asyncio.to_thread` does: its id, and its caller.
+            carried = partial(copy_context().run, call, *arguments)
+            return await loop.run_in_executor(self._executor, carried)
         except self._failures as error:
             raise RegistryUnavailableError("The model registry cannot be read.") from error

@@ -219,8 +219,7 @@ def test_a_route_without_a_scope_stops_the_start() -> None:
     async def planted() -> None:
         """Do something that nobody has thought about."""
 
-    for route_class in (GuardedRoute, None):
-        router = APIRouter(**({} if route_class is None else {"route_class": route_class}))
+    for router in (APIRouter(route_class=GuardedRoute), APIRouter()):
         router.get("/planted")(planted)
         inner = FastAPI(openapi_url=None)
         inner.include_router(router)
