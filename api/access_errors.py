@@ -7,6 +7,8 @@
     │   ├── UnauthenticatedError     no key, or none that is valid
     │   ├── ForbiddenError           the key does not let its bearer do that
     │   └── RateLimitedError         the key has made more requests than it may
+    ├── UnavailableError
+    │   └── LimitsUnavailableError   requests cannot be counted
     ├── NoKeysError                  the service is to ask for keys, and does not start
     └── NotFoundError
         └── UnknownKeyError
@@ -16,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.errors import NotFoundError, ServiceError
+from api.errors import NotFoundError, ServiceError, UnavailableError
 
 __all__ = [
     "AccessError",
     "ForbiddenError",
+    "LimitsUnavailableError",
     "NoKeysError",
     "RateLimitedError",
     "UnauthenticatedError",
@@ -54,6 +57,12 @@ class RateLimitedError(AccessError):
     """The request's key has made more requests than it may."""
 
     code = "rate_limited"
+
+
+class LimitsUnavailableError(UnavailableError):
+    """Requests cannot be counted, and the service lets nobody through then."""
+
+    code = "limits_unavailable"
 
 
 class NoKeysError(ServiceError):

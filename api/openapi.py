@@ -60,6 +60,12 @@ _SIGNATURE_NAME: Final = {
 }
 _NEVER_THE_SAME: Final = frozenset({"health", "registry", "predictions", "feedback"})
 """Tags of what is not a document with a validator by its content."""
+_SECURITY: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, `zsk_…`, or a token of the identity provider that the service is "
+    "set up with. The scopes that an operation names are rights that it must have.",
+}
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _NOT_MODIFIED: Final = {"description": "It is what the `ETag` in `If-None-Match` stands for."}
 
@@ -99,19 +105,16 @@ def build_openapi(
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(_describe_types(models))
     components["responses"] = describe_problem_responses()
-    components["securitySchemes"] = {
-        SECURITY_SCHEME: {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "An API key, `zsk_…`, where the service asks for keys. The scopes that "
-            "an operation names are rights that the key must have.",
-        }
-    }
+    asks_for_keys = app.state.settings.asks_for_keys
+    if asks_for_keys:
+        components["securitySchemes"] = {SECURITY_SCHEME: _SECURITY}
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     document["paths"] = concrete | document["paths"]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            if not asks_for_keys:
+                operation.pop("security", None)
             _describe_problems(operation, method, path)
     return document
 

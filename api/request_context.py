@@ -39,7 +39,8 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         bind_trace(scope["headers"])
         status = 0
 
@@ -47,7 +48,11 @@ class RequestContextMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    (_HEADER, request_id.encode()),
+                    *state.get("limit_headers", ()),
+                ]
             await send(message)
 
         begin = time.perf_counter()

@@ -52,6 +52,7 @@ def _read_place(given: object) -> object:
 
 
 _Place = Annotated[Path | str, BeforeValidator(_read_place)]
+_RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://.+$")]
 _PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
@@ -67,6 +68,41 @@ class Settings(BaseSettings):
         None,
         description="Whether callers need an API key; if not set, where the service does not "
         "listen on this machine alone. There it cannot do without.",
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="The identity provider (OpenID Connect) whose bearer tokens are taken beside "
+        "API keys, as its tokens name it.",
+    )
+    oidc_audience: str | None = Field(
+        None, description="What those tokens must name as their audience."
+    )
+    oidc_scope_claim: str = Field(
+        "scope", description="The claim with a token's scopes, a list or a text with spaces."
+    )
+    oidc_tenant_claim: str | None = Field(
+        None,
+        description="The claim with a token's tenant; where set, a token without is refused, and "
+        "else tokens reach the models of all.",
+    )
+    requests_per_sec: PositiveFloat | None = Field(
+        None, description="How many requests a second a key without its own limit may make."
+    )
+    requests_per_day: PositiveInt | None = Field(
+        None, description="How many requests a day, in UTC, a key without its own may make."
+    )
+    rate_limit_store: _RedisUrl | None = Field(
+        None,
+        description="The Redis (`redis://`, `rediss://`, `unix://`) that counts requests for all "
+        "replicas; if not set, each process counts alone, and lets its share through.",
+    )
+    rate_limit_timeout_sec: PositiveFloat = Field(
+        0.1, description="How long a count of requests waits for Redis."
+    )
+    rate_limit_when_down: Literal["local", "refuse", "allow"] = Field(
+        "local",
+        description="What happens while that Redis is away: each process counts alone, nobody is "
+        "let through, or everybody.",
     )
     port: int = Field(8000, ge=0, le=65535, description="The port; 0 takes a free one.")
     workers: PositiveInt = Field(
@@ -226,6 +262,15 @@ class Settings(BaseSettings):
                 not self.asks_for_keys and self.host not in _LOOPBACK,
                 f"Got ZEROSKEW_REQUIRE_KEYS=false and ZEROSKEW_HOST={self.host}, but expected keys "
                 "wherever others than this machine can come.",
+            ),
+            (
+                (self.oidc_issuer is None) != (self.oidc_audience is None),
+                "Got one of ZEROSKEW_OIDC_ISSUER and ZEROSKEW_OIDC_AUDIENCE, but expected both or "
+                "neither.",
+            ),
+            (
+                self.oidc_issuer is not None and not self.asks_for_keys,
+                "Got ZEROSKEW_OIDC_ISSUER where nobody is asked for a key or token.",
             ),
             (
                 self.clock_file is not None and self.clock != "system",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from api.contract.scope import Scope
+from api.contract.scope import TENANT_PATTERN, Scope
 from training.registry_commands import Model, Reason, user_name
 from training.workspace import Workspace
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["add_access_commands"]
 
 _PANEL = "Access"
-_TENANT_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
 _console = Console()
 _keys_app = typer.Typer(name="keys", help="Make, rotate and revoke API keys.", no_args_is_help=True)
 
@@ -89,7 +88,9 @@ def revoke(key_id: KeyId, reason: Reason = "") -> None:
 @_keys_app.command(name="list")
 def list_keys() -> None:
     """Show the keys: the part that is shown, rights, limits, and when they were last used."""
-    table = Table("key", "name", "scopes", "tenant", "limits", "ends", "last used")
+    # Who wants to revoke a key copies its id.
+    key_id = Column("key", no_wrap=True, min_width=len("zsk_") + 12)
+    table = Table(key_id, "name", "scopes", "tenant", "limits", "ends", "last used")
     now = datetime.now(UTC)
     with _registry() as registry:
         keys = registry.list_keys()
@@ -141,7 +142,7 @@ def tenant(
 
 
 def _check_tenant(tenant: str) -> None:
-    if re.fullmatch(_TENANT_PATTERN, tenant) is None:
+    if re.fullmatch(TENANT_PATTERN, tenant) is None:
         raise typer.BadParameter(
             f"Got tenant {tenant!r}, but expected a small letter, then up to 62 small letters, "
             "digits, underscores or hyphens."

@@ -38,6 +38,8 @@ class RequestLimiter(Protocol):
         ------
         RateLimitedError
             If it is one too many.
+        LimitsUnavailableError
+            If requests cannot be counted, and nobody is let through then.
         """
         ...
 
@@ -79,6 +81,8 @@ class AccessGuard:
             If its address names a model of another tenant.
         RateLimitedError
             If its key has made more requests than it may.
+        LimitsUnavailableError
+            If requests cannot be counted, and nobody is let through then.
         """
         access = access_of(endpoint)
         assert access is not None, "The application refuses to start on such a route."
@@ -89,7 +93,10 @@ class AccessGuard:
         scope["state"]["caller"] = caller
         CALLER.set(caller)
         if self._limiter is not None and access.kind != "anyone":
-            scope["state"]["limit_headers"] = await self._limiter.admit(caller)
+            told = await self._limiter.admit(caller)
+            scope["state"]["limit_headers"] = [
+                (name.lower().encode(), value.encode()) for name, value in told.items()
+            ]
 
     async def _identify(self, scope: AsgiScope, keys: KeyRing) -> Caller:
         text = _read_credential(scope)

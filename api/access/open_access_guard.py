@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from typing import Any
 
 import structlog
 
-from api.access.access_guard import AccessGuard
+from api.access.access_guard import AccessGuard, TokenVerifier
+from api.access.allowances import Allowances, LocalAllowances
 from api.access.key_ring import KeyRing
+from api.access.redis_allowances import RedisAllowances
+from api.access.request_limits import RequestLimits
 from api.access_errors import NoKeysError
 from api.registry.open_registry import open_access
 from api.registry.registry_executor import RegistryExecutor
@@ -27,7 +33,8 @@ async def open_access_guard(
     Raises
     ------
     NoKeysError
-        If keys are asked for and there is no valid one: nobody could use the service.
+        If keys are asked for, there is no valid one, and no identity provider either: nobody
+        could use the service.
     RegistryUnavailableError
         If the keys cannot be read.
     """
@@ -38,12 +45,59 @@ async def open_access_guard(
     stack.callback(reader.close)
     keys = KeyRing(reader=reader, executor=executor, poll_sec=settings.registry_poll_sec)
     await keys.start()
-    if not len(keys):
+    if not len(keys) and settings.oidc_issuer is None:
         raise NoKeysError(
             "Got no valid API key in the database, but expected one, since the service asks for "
             "keys; `zeroskew keys create NAME --scope predict` makes one."
         )
-    following = asyncio.create_task(keys.follow())
     stack.push_async_callback(keys.close)
+    _follow(keys.follow(), stack)
+    limiter = _open_limits(settings)
+    stack.push_async_callback(limiter.close)
+    return AccessGuard(keys, tokens=await _open_tokens(settings, keys, stack), limiter=limiter)
+
+
+def _open_limits(settings: Settings) -> RequestLimits:
+    share = 1 / settings.workers
+    store = (
+        LocalAllowances(share=share)
+        if settings.rate_limit_store is None
+        else RedisAllowances(settings.rate_limit_store, timeout_sec=settings.rate_limit_timeout_sec)
+    )
+    return RequestLimits(
+        store,
+        default=Allowances(settings.requests_per_sec, settings.requests_per_day),
+        when_down=settings.rate_limit_when_down,
+        share=share,
+    )
+
+
+async def _open_tokens(
+    settings: Settings, keys: KeyRing, stack: AsyncExitStack
+) -> TokenVerifier | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    # Imported where it is needed: a service with keys alone starts without it.
+    from api.access.oidc_tokens import OidcProvider, OidcTokens, fetch_json
+
+    executor = ThreadPoolExecutor(1, thread_name_prefix="oidc")
+    stack.callback(executor.shutdown)
+    tokens = OidcTokens(
+        OidcProvider(
+            settings.oidc_issuer,
+            settings.oidc_audience,
+            scope_claim=settings.oidc_scope_claim,
+            tenant_claim=settings.oidc_tenant_claim,
+        ),
+        tenants=lambda: keys.tenants,
+        executor=executor,
+        fetch=fetch_json,
+    )
+    await tokens.refresh()
+    _follow(tokens.follow(), stack)
+    return tokens
+
+
+def _follow(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
+    following = asyncio.create_task(work)
     stack.callback(following.cancel)
-    return AccessGuard(keys)

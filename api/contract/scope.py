@@ -8,11 +8,14 @@ import secrets
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-__all__ = ["KEY_ID", "NewKey", "Scope", "hash_secret", "make_key", "split_key"]
+__all__ = ["KEY_ID", "TENANT_PATTERN", "NewKey", "Scope", "hash_secret", "make_key", "split_key"]
 
 _PREFIX: Final = "zsk"
 KEY_ID: Final = "zsk_[0-9a-f]{12}"
 """The part of a key that is shown, as a regular expression."""
+
+TENANT_PATTERN: Final = "[a-z][a-z0-9_-]{0,62}"
+"""The name of a tenant, as a regular expression."""
 
 _KEY: Final = re.compile(rf"({KEY_ID})_([A-Za-z0-9_-]{{43}})")
 

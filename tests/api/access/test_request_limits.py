@@ -1,0 +1,219 @@
+"""Requests are counted by key, over all replicas, and by a policy where they cannot be."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.access.allowances import Allowances, AllowanceStore, LocalAllowances
+from api.access.caller import Caller
+from api.access.redis_allowances import RedisAllowances
+from api.access.request_limits import RequestLimits
+from api.access_errors import LimitsUnavailableError, RateLimitedError
+from api.contract.scope import Scope
+from api.main import create_app
+from api.registry.access_registry import AccessRegistry
+from tests.api.conftest import make_settings
+from tests.support.app_client import AppClient
+from tests.support.feast_service import run_service
+from tests.support.redis_servers import RedisServer
+from tests.support.whole_service import publish_every_kind
+
+STORES = ("local", "redis")
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def open_store(
+    request: pytest.FixtureRequest, redis_server: RedisServer
+) -> Callable[[], AllowanceStore]:
+    if request.param == "local":
+        return LocalAllowances
+    redis_server.call("FLUSHALL")
+    return lambda: RedisAllowances(redis_server.url, timeout_sec=1)
+
+
+def caller(name: str, per_sec: float | None = None, per_day: int | None = None) -> Caller:
+    return Caller(name, name, frozenset(Scope), requests_per_sec=per_sec, requests_per_day=per_day)
+
+
+def test_a_bucket_gives_a_burst_and_then_its_rate(
+    open_store: Callable[[], AllowanceStore],
+) -> None:
+    async def take() -> None:
+        store = open_store()
+        bound = Allowances(20.0, None)
+        first = await store.take("a", bound, 15)
+        assert (first.n_granted, first.left_now, first.left_today) == (15, 5, None)
+        assert (await store.take("a", bound, 15)).n_granted == 5
+        refused = await store.take("a", bound, 15)
+        assert (refused.n_granted, refused.refused_by) == (0, "second")
+        assert 0 < refused.retry_sec <= 0.05
+        assert (await store.take("b", bound, 15)).n_granted == 15
+        await asyncio.sleep(refused.retry_sec)
+        assert (await store.take("a", bound, 15)).n_granted >= 1
+        await store.close()
+
+    asyncio.run(take())
+
+
+def test_less_than_one_a_second_is_one_now_and_then(
+    open_store: Callable[[], AllowanceStore],
+) -> None:
+    async def take() -> None:
+        store = open_store()
+        assert (await store.take("a", Allowances(0.1, None), 5)).n_granted == 1
+        refused = await store.take("a", Allowances(0.1, None), 5)
+        assert refused.n_granted == 0
+        assert 9 < refused.retry_sec <= 10
+        await store.close()
+
+    asyncio.run(take())
+
+
+def test_a_day_is_used_up(open_store: Callable[[], AllowanceStore]) -> None:
+    async def take() -> None:
+        store = open_store()
+        bound = Allowances(1000.0, 7)
+        assert (await store.take("a", bound, 5)).left_today == 2
+        assert (await store.take("a", bound, 5)).n_granted == 2
+        refused = await store.take("a", bound, 5)
+        assert (refused.n_granted, refused.left_today, refused.refused_by) == (0, 0, "day")
+        assert 0 < refused.retry_sec <= 86_400
+        assert (await store.take("b", Allowances(None, 7), 9)).n_granted == 7
+        await store.close()
+
+    asyncio.run(take())
+
+
+def test_a_new_day_begins_at_midnight_and_a_clock_set_back_takes_nothing() -> None:
+    now = 1_000_000 * 86_400.0 - 10
+    store = LocalAllowances(now=lambda: now)
+    bound = Allowances(2.0, 3)
+    assert store.take_now("a", bound, 9).n_granted == 2
+    now -= 3600
+    assert store.take_now("a", bound, 9).retry_sec == 0.5
+    now += 3600.5
+    assert store.take_now("a", bound, 9).n_granted == 1
+    now += 5
+    assert store.take_now("a", bound, 9).refused_by == "day"
+    now += 5
+    assert store.take_now("a", bound, 9).n_granted == 2
+
+
+def test_a_share_is_a_part_of_both_limits() -> None:
+    store = LocalAllowances(share=0.25, now=lambda: 0.0)
+    assert store.take_now("a", Allowances(20.0, None), 99).n_granted == 5
+    assert store.take_now("b", Allowances(None, 20), 99).n_granted == 5
+
+
+def test_the_answer_says_what_is_left_and_a_refusal_when_to_come_again(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_every_kind(tmp_path)
+    settings = make_settings(tmp_path, online_store, require_keys=True, requests_per_day=1000)
+    registry = AccessRegistry.open(settings.database_url)
+    limited = registry.create_key("limited", [Scope.PREDICT], requests_per_sec=3).text
+    other = registry.create_key("other", [Scope.PREDICT]).text
+    registry.close()
+    with AppClient(create_app(settings)) as client:
+
+        def ask(key: str) -> httpx.Response:
+            return client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+
+        answer = ask(limited)
+        assert answer.headers["RateLimit-Policy"] == '"second";q=3;w=1, "day";q=1000;w=86400'
+        assert re.fullmatch(r'"second";r=2;t=1, "day";r=999;t=\d+', answer.headers["RateLimit"])
+        while answer.status_code == 200:
+            answer = ask(limited)
+        assert answer.status_code == 429
+        assert answer.json()["code"] == "rate_limited"
+        assert answer.json()["detail"] == "Got more requests than this key's 3 requests a second."
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["RateLimit"].startswith('"second";r=0;t=1')
+        assert ask(other).status_code == 200
+        assert "RateLimit" not in client.get("/healthz").headers
+        time.sleep(0.4)
+        assert ask(limited).status_code == 200
+
+
+@pytest.mark.parametrize("policy", ["local", "refuse", "allow"])
+def test_while_redis_is_down_the_policy_holds(tmp_path: Path, policy: str) -> None:
+    async def count(limits: RequestLimits) -> int:
+        n_admitted = 0
+        for _ in range(50):
+            try:
+                await limits.admit(caller("a", per_sec=20))
+            except RateLimitedError:
+                continue
+            n_admitted += 1
+        return n_admitted
+
+    async def admit(server: RedisServer) -> None:
+        store = RedisAllowances(server.url, timeout_sec=0.2)
+        limits = RequestLimits(store, when_down=policy)  # type: ignore[arg-type]  # one of the three
+        assert 20 <= await count(limits) <= 22
+        server.kill()
+        await asyncio.sleep(1.1)
+        if policy == "refuse":
+            with pytest.raises(LimitsUnavailableError):
+                await count(limits)
+        else:
+            assert await count(limits) in ({50} if policy == "allow" else range(20, 23))
+        assert limits.is_store_down
+        server.start()
+        await asyncio.sleep(1.1)
+        assert 20 <= await count(limits) <= 22
+        assert not limits.is_store_down
+        await limits.close()
+
+    with RedisServer(tmp_path / "redis") as server:
+        asyncio.run(admit(server))
+
+
+def test_one_key_has_its_limit_over_two_replicas(
+    tmp_path: Path, online_store: Path, redis_server: RedisServer
+) -> None:
+    publish_every_kind(tmp_path)
+    registry = AccessRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    rate, seconds = 100, 4
+    limited = registry.create_key("limited", [Scope.PREDICT], requests_per_sec=rate).text
+    other = registry.create_key("other", [Scope.PREDICT]).text
+    registry.close()
+    settings = {
+        "ZEROSKEW_REQUIRE_KEYS": "true",
+        "ZEROSKEW_RATE_LIMIT_STORE": redis_server.url,
+    }
+
+    def press(url: str, key: str, until: float) -> list[int]:
+        statuses = []
+        with httpx.Client(base_url=url, headers={"X-API-Key": key}) as client:
+            while time.monotonic() < until:
+                statuses.append(client.get("/v1/models").status_code)
+        return statuses
+
+    store = f"sqlite:///{online_store}"
+    with (
+        run_service(tmp_path, store, **settings) as first,
+        run_service(tmp_path, store, **settings) as second,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        until = time.monotonic() + seconds
+        pressed = [threads.submit(press, url, limited, until) for url in (first, second)]
+        unharmed = threads.submit(press, second, other, until)
+        statuses = [status for one in pressed for status in one.result()]
+    assert set(statuses) == {200, 429}
+    # What was saved up before, and what the time gave.
+    allowed = rate + rate * seconds
+    assert 0.95 * allowed <= statuses.count(200) <= 1.05 * allowed
+    assert set(unharmed.result()) == {200}
