@@ -85,7 +85,7 @@ class DirectWay:
         self._answer_in_context = add_context(self._answer)
         self._answer_error = answer_error
         self._routes = [
-            (method, route.path_regex.match, route.endpoint)
+            (method, route.path_regex.match, route)
             for route in routes
             if isinstance(route, DirectRoute)
             for method in sorted(route.methods or ())
@@ -95,9 +95,10 @@ class DirectWay:
         """Handle one ASGI connection."""
         if scope["type"] == "http" and not scope.get("root_path"):
             path, method = scope["path"], scope["method"]
-            for route_method, match, endpoint in self._routes:
+            for route_method, match, route in self._routes:
                 if route_method == method and (found := match(path)) is not None:
-                    scope["endpoint"], scope["path_params"] = endpoint, found.groupdict()
+                    scope["route"], scope["endpoint"] = route, route.endpoint
+                    scope["path_params"] = found.groupdict()
                     await self._answer_in_context(scope, receive, send)
                     return
         await self._usual_way(scope, receive, send)

@@ -28,6 +28,8 @@ from api.feedback.label_store import LabelStore, open_label_store
 from api.feedback.label_writer import LabelWriter
 from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
+from api.metrics.service_metrics import ServiceMetrics
+from api.metrics_sampler import MetricsSampler
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.loaded_models import LoadedModels
@@ -48,7 +50,7 @@ from api.rollouts.answering import Answering
 from api.rollouts.shadow_runner import ShadowRunner
 from api.routers import feast as feast_routes
 from api.routers import feedback as feedback_routes
-from api.routers import health, models, predict, predictions, v2
+from api.routers import health, metrics, models, predict, predictions, v2
 from api.routers import registry as registry_routes
 from api.settings import Settings
 
@@ -94,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
+    app.state.metrics = ServiceMetrics(settings.metrics_dir if settings.workers > 1 else None)
     app.state.gate = RequestGate(
         max_requests=settings.max_requests, max_lag_sec=settings.max_lag_sec
     )
@@ -106,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         registry_routes.router,
         predictions.router,
         feedback_routes.router,
+        metrics.router,
         v2.router,
         feast_routes.router,
     ):
@@ -194,6 +198,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             clock=clock,
             executor=scoring_executor,
             timeout_sec=settings.request_timeout_sec,
+            metrics=app.state.metrics,
         )
         shadows = ShadowRunner(
             models=active_models,
@@ -214,14 +219,26 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             predictor=predictor,
             prediction_log=prediction_log,
             answering=Answering(
-                models=active_models, predictor=predictor, log=prediction_log, shadows=shadows
+                models=active_models,
+                predictor=predictor,
+                log=prediction_log,
+                shadows=shadows,
+                metrics=app.state.metrics,
             ),
             feedback=feedback,
             reader=reader,
             feast=feast,
         )
-        following = asyncio.create_task(follower.follow())
-        stack.callback(following.cancel)
+        app.state.sampler = MetricsSampler(
+            app.state.metrics,
+            gate=app.state.gate,
+            access=app.state.access,
+            resources=app.state.resources,
+        )
+        # What was counted last is told, too.
+        stack.callback(app.state.metrics.book.share)
+        for work in (follower.follow(), app.state.sampler.follow()):
+            stack.callback(asyncio.create_task(work).cancel)
         yield
 
 

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.error_responses import error_response
 from api.log_config import REQUEST_ID
+from api.metrics.instruments import OTHER
+from api.metrics.service_metrics import ServiceMetrics
 from api.trace_context import bind_trace
 
 __all__ = ["RequestContextMiddleware"]
@@ -19,6 +21,7 @@ __all__ = ["RequestContextMiddleware"]
 _HEADER: Final = b"x-request-id"
 _ACCEPTED: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _LOGGED_PATH: Final = 256
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -72,16 +75,27 @@ class RequestContextMiddleware:
                     request_id=request_id,
                 )
                 await response(scope, receive, send_with_id)
+            seconds = time.perf_counter() - begin
             _log.info(
                 "request_finished",
                 method=scope["method"],
                 path=scope["path"][:_LOGGED_PATH],
                 status=status,
-                duration_ms=round((time.perf_counter() - begin) * 1000, 3),
+                duration_ms=round(seconds * 1000, 3),
             )
+            _count(scope, status, seconds)
         finally:
             REQUEST_ID.reset(token)
             scope["app"].state.gate.leave(scope)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    metrics: ServiceMetrics = scope["app"].state.metrics
+    # A route as it is declared, never a path that a client made up.
+    route = getattr(scope.get("route"), "path", OTHER)
+    method = scope["method"] if scope["method"] in _METHODS else OTHER
+    metrics.requests.add((method, route, str(status)))
+    metrics.request_seconds.observe(seconds, (route,))
 
 
 def _request_id(scope: Scope) -> str:

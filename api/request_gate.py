@@ -60,6 +60,9 @@ class RequestGate:
         self._n_under_way = 0
         self._was_late = False
         self._n_refused = 0
+        self._longest_lag_sec = 0.0
+        self.n_refused = 0
+        """How many requests were refused since the start."""
         self._logged_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -85,6 +88,21 @@ class RequestGate:
     def set_body(self, scope: Any, state: BodyState) -> None:
         """Note for the application whether a request's body is there."""
         scope[_BODY] = state
+
+    @property
+    def n_under_way(self) -> int:
+        """How many requests are counted now."""
+        return self._n_under_way
+
+    @property
+    def bound(self) -> int:
+        """How many may be."""
+        return int(self._bound)
+
+    def take_longest_lag_sec(self) -> float:
+        """Return how late the event loop came round at the most since the last call."""
+        longest, self._longest_lag_sec = self._longest_lag_sec, 0.0
+        return longest
 
     @property
     def has_room(self) -> bool:
@@ -123,6 +141,7 @@ class RequestGate:
     def note_refusal(self) -> None:
         """Count a refusal, and say from time to time how many there were."""
         self._n_refused += 1
+        self.n_refused += 1
         now = time.monotonic()
         if now - self._logged_at >= _LOG_PAUSE_SEC:
             _log.warning(
@@ -138,5 +157,6 @@ class RequestGate:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
         now = loop.time()
+        self._longest_lag_sec = max(self._longest_lag_sec, now - due_at)
         self.adapt(now - due_at)
         self._schedule(loop, now + _TICK_SEC)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -33,6 +36,17 @@ def serve(settings: Settings) -> None:
     it does without workers.
     """
     configure_logging(settings.log_format, settings.log_level)
+    with ExitStack() as stack:
+        if settings.workers > 1:
+            # Never the folder of an earlier run: its counts would be added to this one's.
+            folder = stack.enter_context(
+                TemporaryDirectory(prefix="zeroskew-metrics-", dir=settings.metrics_dir)
+            )
+            settings = settings.model_copy(update={"metrics_dir": Path(folder)})
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
     config = uvicorn.Config(
         partial(_make_app, settings),
         factory=True,

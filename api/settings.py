@@ -147,6 +147,12 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    metrics_dir: Path | None = Field(
+        None,
+        description="Where several workers tell one another what they count; if not set, a "
+        "temporary folder.",
+    )
+
     max_body_bytes: PositiveInt = Field(_MIB, description="A larger body is refused.")
     body_timeout_sec: PositiveFloat = Field(5.0, description="A slower body is refused.")
     max_requests: PositiveInt = Field(

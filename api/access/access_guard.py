@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from starlette.types import Scope as AsgiScope
@@ -30,6 +31,16 @@ class TokenVerifier(Protocol):
 
 class RequestLimiter(Protocol):
     """Counts a caller's requests."""
+
+    @property
+    def is_store_down(self) -> bool:
+        """Whether requests cannot be counted for all replicas."""
+        ...
+
+    @property
+    def n_limited(self) -> Mapping[str, int]:
+        """How many requests were refused by each bound, ``second`` and ``day``."""
+        ...
 
     async def admit(self, caller: Caller) -> dict[str, str]:
         """Count a request, and return headers that say how many more may come.
@@ -67,6 +78,21 @@ class AccessGuard:
         self._keys = keys
         self._tokens = tokens
         self._limiter = limiter
+
+    @property
+    def n_keys(self) -> int:
+        """How many keys are valid."""
+        return 0 if self._keys is None else len(self._keys)
+
+    @property
+    def is_limit_store_down(self) -> bool:
+        """Whether requests are to be counted for all replicas and cannot be."""
+        return self._limiter is not None and self._limiter.is_store_down
+
+    @property
+    def n_limited(self) -> Mapping[str, int]:
+        """How many requests were refused by each bound, ``second`` and ``day``."""
+        return {} if self._limiter is None else self._limiter.n_limited
 
     async def admit(self, scope: AsgiScope, endpoint: Any) -> None:
         """Note the caller of a request, or refuse it.

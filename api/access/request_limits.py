@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final, Literal
 
 import structlog
@@ -91,6 +91,8 @@ class RequestLimits:
         self._local = LocalAllowances(share=share)
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._down_until = 0.0
+        self.n_limited: Counter[str] = Counter()
+        """How many requests were refused by each bound, ``second`` and ``day``."""
 
     @property
     def is_store_down(self) -> bool:
@@ -120,6 +122,7 @@ class RequestLimits:
                 account.n_left -= 1
                 return _describe(account)
             if account.refused_until > now:
+                self.n_limited[account.last.refused_by or ""] += 1
                 raise _refuse(account, account.refused_until - now)
             if not await self._renew(caller.id, account):
                 return {}

@@ -44,6 +44,16 @@ class ActiveModels:
         return self._follower.table
 
     @property
+    def n_swaps(self) -> Mapping[str, int]:
+        """How often other versions came to serve for each model."""
+        return self._follower.n_swaps
+
+    @property
+    def n_refused(self) -> Mapping[str, int]:
+        """How many loads of each model's versions the load gate refused."""
+        return self._loaded.n_refused
+
+    @property
     def registry_away_sec(self) -> float:
         """For how long the registry could not be read; 0 while it can."""
         return self._follower.registry_away_sec

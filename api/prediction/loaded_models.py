@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -78,6 +78,8 @@ class LoadedModels:
         self._one_at_a_time = asyncio.Lock()
         self.targets: frozenset[tuple[str, int]] = frozenset()
         """Versions that an alias or a rollout names: others make room first."""
+        self.n_refused: Counter[str] = Counter()
+        """How many loads of each model's versions the load gate refused."""
 
     @property
     def is_full(self) -> bool:
@@ -142,6 +144,7 @@ class LoadedModels:
                 )
         except ModelRefusedError as error:
             log.error("model_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
+            self.n_refused[registered.model] += 1
             self._refused[key] = (error, time.monotonic() + _REFUSED_FOR_SEC)
             await self._record_refusal(registered, str(error))
             raise

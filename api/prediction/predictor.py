@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from api.errors import DeadlineError, OnlineStoreUnavailableError, ScoreError
+from api.metrics.service_metrics import ServiceMetrics
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.feature_matrix import FeatureMatrix
@@ -67,6 +69,8 @@ class Predictor:
         Runs a model when the work is too long for the event loop.
     timeout_sec
         How long an answer may take.
+    metrics
+        Counts reads, and times the stages.
     """
 
     def __init__(
@@ -76,8 +80,10 @@ class Predictor:
         clock: Clock,
         executor: Executor,
         timeout_sec: float,
+        metrics: ServiceMetrics,
     ) -> None:
         self._timeout_sec = timeout_sec
+        self._metrics = metrics
         self._reader = reader
         self._clock = clock
         self._executor = executor
@@ -168,14 +174,18 @@ class Predictor:
     ) -> Prediction:
         now = self._clock.now()
         plan = model.plan
-        stored, is_degraded = await self._read(model, instances)
-        if stored is None:
-            features = plan.assemble_defaults(instances.rows, instances.overrides)
-        else:
-            features = plan.assemble(
-                instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
-            )
-        scores = await self._score(model, features.values, features.request, run)
+        # What nobody waits for is not timed with what somebody does.
+        stage = self._metrics.stage if run is None else nullcontext
+        with stage("features"):
+            stored, is_degraded = await self._read(model, instances)
+            if stored is None:
+                features = plan.assemble_defaults(instances.rows, instances.overrides)
+            else:
+                features = plan.assemble(
+                    instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
+                )
+        with stage("model"):
+            scores = await self._score(model, features.values, features.request, run)
         return Prediction(now, instances, features, stored, is_degraded, scores)
 
     async def _read(
@@ -186,12 +196,15 @@ class Predictor:
         if not plan.features:
             return None, False
         try:
-            return await self._reader.read(plan.layout, plan.serialize_keys(instances.rows)), False
+            stored = await self._reader.read(plan.layout, plan.serialize_keys(instances.rows))
         except OnlineStoreUnavailableError as error:
+            self._metrics.note_read(is_up=False)
             if plan.when_store_down == "fail":
                 raise
             _log.warning("answered_from_defaults", model=model.name, reason=str(error))
             return None, True
+        self._metrics.note_read(is_up=True)
+        return stored, False
 
     async def _score(
         self,

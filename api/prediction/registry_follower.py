@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -71,6 +72,8 @@ class RegistryFollower:
         self._is_away = False
         self.table = ServingTable()
         """What is served now. Whoever answers a request reads it once."""
+        self.n_swaps: Counter[str] = Counter()
+        """How often other versions came to serve for each model."""
 
     @property
     def registry_away_sec(self) -> float:
@@ -186,6 +189,7 @@ class RegistryFollower:
             if version.state == "retired" and version.version not in served.targets:
                 self._loaded.drop(registered.name, version.version)
         if before is None or (dict(before.aliases), before.rollout) != (aliases, routed[0]):
+            self.n_swaps[registered.name] += 1
             _log.info("model_served", model=registered.name, aliases=aliases)
         return True
 

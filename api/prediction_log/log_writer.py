@@ -92,6 +92,15 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="prediction_log", daemon=True)
         self.counters = LogCounters()
 
+    @property
+    def n_waiting(self) -> int:
+        """How many rows wait to be written."""
+        return self._n_put - self._n_taken
+
+    def measure_spool_bytes(self) -> int:
+        """Return how large the spool is."""
+        return self._spool.measure_bytes()
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
@@ -111,7 +120,7 @@ class LogWriter:
         """
         n_rows = len(record)
         self.counters.recorded += 1
-        if self._n_put - self._n_taken + n_rows > self._max_rows:
+        if self.n_waiting + n_rows > self._max_rows:
             self._drop(1, "the buffer is full")
             return False
         self._n_put += n_rows

@@ -55,6 +55,15 @@ class PredictionLog:
         """What became of the rows so far."""
         return LogCounters() if self._writer is None else self._writer.counters
 
+    @property
+    def n_waiting(self) -> int:
+        """How many rows wait to be written."""
+        return 0 if self._writer is None else self._writer.n_waiting
+
+    def measure_spool_bytes(self) -> int:
+        """Return how large the spool is. It looks at the disk."""
+        return 0 if self._writer is None else self._writer.measure_spool_bytes()
+
     def record_failure(self, record: PredictionRecord) -> None:
         """Keep a prediction that failed, where there is room; its caller has an error already."""
         if self._writer is not None and self._find_mode(record) != "off":

@@ -68,7 +68,7 @@ class Spool:
         """
         payload = json.dumps([_to_json(row) for row in rows]).encode()
         frame = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
-        if self._size() + len(frame) > self._max_bytes:
+        if self.measure_bytes() + len(frame) > self._max_bytes:
             raise SpoolFullError("The spool of the prediction log has no room within its bound.")
         try:
             segment = self._open_segment()
@@ -126,7 +126,8 @@ class Spool:
     def _list_segments(self) -> list[Path]:
         return sorted(self._folder.glob("*.spool")) if self._folder.is_dir() else []
 
-    def _size(self) -> int:
+    def measure_bytes(self) -> int:
+        """Return the size of all segments, those of other processes included."""
         size = 0
         for path in self._list_segments():
             with suppress(FileNotFoundError):  # Another process has drained it meanwhile.

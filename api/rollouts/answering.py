@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from api.access.caller import CALLER
 from api.errors import ServiceError
 from api.log_config import REQUEST_ID
+from api.metrics.service_metrics import ServiceMetrics
 from api.prediction.active_model import ActiveModel
 from api.prediction.active_models import ActiveModels
+from api.prediction.clock import to_epoch_us
+from api.prediction.measured import count_features, count_prediction
 from api.prediction.prediction_id import make_prediction_id
 from api.prediction.predictor import Prediction, Predictor
 from api.prediction.registry_follower import CHAMPION
@@ -25,6 +28,7 @@ from api.schemas import Instances
 
 __all__ = ["Answer", "AnswerPart", "Answering", "Served"]
 
+_SAMPLE_SEC: Final = 0.1
 _Value = TypeVar("_Value")
 
 
@@ -95,6 +99,8 @@ class Answering:
         Keeps predictions, and those that failed.
     shadows
         Scores along, behind the answer.
+    metrics
+        Counts predictions, and times the stages.
     """
 
     def __init__(
@@ -104,7 +110,10 @@ class Answering:
         predictor: Predictor,
         log: PredictionLog,
         shadows: ShadowRunner,
+        metrics: ServiceMetrics,
     ) -> None:
+        self._metrics = metrics
+        self._sampled_at = 0.0
         self._models = models
         self._predictor = predictor
         self._log = log
@@ -141,7 +150,8 @@ class Answering:
             What `Predictor.predict` and `PredictionLog.record` raise.
         """
         began = time.perf_counter()
-        instances = parse(served.lead)
+        with self._metrics.stage("parse"):
+            instances = parse(served.lead)
         answer_id = make_prediction_id()
         route = served.route
         if route is None:
@@ -212,11 +222,25 @@ class Answering:
         try:
             prediction = await self._predictor.predict(model, instances)
         except ServiceError as error:
+            self._metrics.failures.add((model.name, error.code))
             failed = FailedPrediction(self._predictor.now(), instances, error.code)
             self._log.record_failure(note(failed))
             raise
-        await self._log.record(note(prediction))
+        with self._metrics.stage("log"):
+            await self._log.record(note(prediction))
+        self._count(model, arm, prediction, began)
         return AnswerPart(model, arm, prediction, numbers or ())
+
+    def _count(
+        self, model: ActiveModel, arm: str | None, prediction: Prediction, began: float
+    ) -> None:
+        now = time.perf_counter()
+        count_prediction(self._metrics, model, arm, prediction, now - began)
+        # Finding out where every feature came from would cost more than the rest of this.
+        if prediction.stored is not None and now - self._sampled_at >= _SAMPLE_SEC:
+            self._sampled_at = now
+            now_us = to_epoch_us(prediction.as_of)
+            count_features(self._metrics, model.plan, prediction.features, now_us)
 
 
 def _take(instances: Instances, numbers: Sequence[int]) -> Instances:
