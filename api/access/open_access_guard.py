@@ -11,9 +11,8 @@ from typing import Any
 import structlog
 
 from api.access.access_guard import AccessGuard, TokenVerifier
-from api.access.allowances import Allowances, LocalAllowances
+from api.access.allowances import Allowances, AllowanceStore, LocalAllowances
 from api.access.key_ring import KeyRing
-from api.access.redis_allowances import RedisAllowances
 from api.access.request_limits import RequestLimits
 from api.access_errors import NoKeysError
 from api.registry.open_registry import open_access
@@ -59,17 +58,21 @@ async def open_access_guard(
 
 def _open_limits(settings: Settings) -> RequestLimits:
     share = 1 / settings.workers
-    store = (
-        LocalAllowances(share=share)
-        if settings.rate_limit_store is None
-        else RedisAllowances(settings.rate_limit_store, timeout_sec=settings.rate_limit_timeout_sec)
-    )
     return RequestLimits(
-        store,
+        _open_allowances(settings, share),
         default=Allowances(settings.requests_per_sec, settings.requests_per_day),
         when_down=settings.rate_limit_when_down,
         share=share,
     )
+
+
+def _open_allowances(settings: Settings, share: float) -> AllowanceStore:
+    if settings.rate_limit_store is None:
+        return LocalAllowances(share=share)
+    # Imported where it is needed: a service without Redis starts without its client.
+    from api.access.redis_allowances import RedisAllowances
+
+    return RedisAllowances(settings.rate_limit_store, timeout_sec=settings.rate_limit_timeout_sec)
 
 
 async def _open_tokens(
