@@ -1,4 +1,4 @@
-"""``python -m api`` serves with the settings of the environment."""
+"""``python -m api`` serves by the settings of the environment; with ``settings`` it tells them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from api.prediction.open_reader import open_reader
 from api.server import serve
 from api.settings import Settings
+from api.settings_page import render_text
 
 
 def main() -> None:
-    """Serve, or say which settings are refused and exit with 2."""
+    """Serve, or tell the settings, or say which of them are refused and exit with 2."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -29,6 +30,9 @@ def main() -> None:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
+    if sys.argv[1:] == ["settings"]:
+        sys.stdout.write(render_text(settings))
+        return
     serve(settings)
 
 

@@ -144,8 +144,12 @@ class Settings(BaseSettings):
         description="Origins whose pages may call the service from a browser, such as "
         "`https://app.example`, with commas between them; `*` is any.",
     )
-    log_format: Literal["console", "json"] = "console"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Lines for a reader, or one JSON object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The lowest level that is logged."
+    )
 
     metrics_dir: Path | None = Field(
         None,

@@ -215,9 +215,20 @@ def list_models() -> None:
 @app.command(rich_help_panel=SERVING)
 def serve() -> None:
     """Serve the registered models over HTTP; settings come from ZEROSKEW_... variables."""
+    _become_service()
+
+
+@app.command(rich_help_panel=SERVING)
+def settings() -> None:
+    """Tell what the service can be set to and is, or which settings it refuses."""
+    _become_service("settings")
+
+
+def _become_service(*arguments: str) -> None:
     sys.stdout.flush()
     environment = Workspace().service_environment() | os.environ
-    os.execve(sys.executable, [sys.executable, "-m", "api"], environment)  # noqa: S606 - no shell
+    command = [sys.executable, "-m", "api", *arguments]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell
 
 
 @app.command(rich_help_panel=SERVING)
