@@ -48,7 +48,7 @@ soak: $(VENV)/.dev-installed ## Longer trials: the whole lake against another en
 lock: $(UV) ## Resolve the lock files anew
 	@for set in dev run serving; do \
 	  case $$set in \
-	    dev) extras="--extra serving --extra training --extra flights --extra build --extra dev" ;; \
+	    dev) extras="--extra serving --extra otel --extra training --extra flights --extra build --extra dev" ;; \
 	    run) extras="--extra serving --extra training --extra flights --extra build -c requirements/dev.lock" ;; \
 	    serving) extras="--extra serving -c requirements/dev.lock" ;; \
 	  esac; \

@@ -53,6 +53,7 @@ from api.routers import feedback as feedback_routes
 from api.routers import health, metrics, models, predict, predictions, v2
 from api.routers import registry as registry_routes
 from api.settings import Settings
+from api.tracing import open_tracer
 
 __all__ = ["create_app"]
 
@@ -96,7 +97,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
-    app.state.metrics = ServiceMetrics(settings.metrics_dir if settings.workers > 1 else None)
+    tracer, app.state.close_tracer = open_tracer(settings)
+    app.state.metrics = ServiceMetrics(
+        settings.metrics_dir if settings.workers > 1 else None, tracer
+    )
     app.state.gate = RequestGate(
         max_requests=settings.max_requests, max_lag_sec=settings.max_lag_sec
     )
@@ -135,6 +139,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
+        stack.callback(app.state.close_tracer)
         registry = open_registry(
             settings.database_url, busy_timeout_sec=settings.registry_timeout_sec
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import ExitStack
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from api.log_config import REQUEST_ID
 from api.metrics.instruments import OTHER
 from api.metrics.service_metrics import ServiceMetrics
 from api.trace_context import bind_trace
+from api.tracing import RequestSpan, request_span
 
 __all__ = ["RequestContextMiddleware"]
 
@@ -60,42 +62,54 @@ class RequestContextMiddleware:
 
         begin = time.perf_counter()
         token = REQUEST_ID.set(request_id)
+        metrics: ServiceMetrics = scope["app"].state.metrics
         try:
-            try:
-                await self._app(scope, receive, send_with_id)
-            except Exception:
-                _log.exception("request_crashed")
-                if status:
-                    raise
-                response = error_response(
-                    scope["path"],
-                    status=500,
-                    code="internal_error",
-                    detail="The service failed; its log says more under this request id.",
-                    request_id=request_id,
-                )
-                await response(scope, receive, send_with_id)
-            seconds = time.perf_counter() - begin
-            _log.info(
-                "request_finished",
-                method=scope["method"],
-                path=scope["path"][:_LOGGED_PATH],
-                status=status,
-                duration_ms=round(seconds * 1000, 3),
-            )
-            _count(scope, status, seconds)
+            with ExitStack() as stack:
+                span = None
+                if metrics.tracer is not None:
+                    span = stack.enter_context(request_span(metrics.tracer, scope, request_id))
+                try:
+                    await self._app(scope, receive, send_with_id)
+                except Exception:
+                    _log.exception("request_crashed")
+                    if status:
+                        raise
+                    await _answer_crash(scope, receive, send_with_id, request_id)
+                _finish(scope, status, time.perf_counter() - begin, metrics, span)
         finally:
             REQUEST_ID.reset(token)
             scope["app"].state.gate.leave(scope)
 
 
-def _count(scope: Scope, status: int, seconds: float) -> None:
-    metrics: ServiceMetrics = scope["app"].state.metrics
+async def _answer_crash(scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    response = error_response(
+        scope["path"],
+        status=500,
+        code="internal_error",
+        detail="The service failed; its log says more under this request id.",
+        request_id=request_id,
+    )
+    await response(scope, receive, send)
+
+
+def _finish(
+    scope: Scope, status: int, seconds: float, metrics: ServiceMetrics, span: RequestSpan | None
+) -> None:
+    """Log and count a request that was answered."""
+    _log.info(
+        "request_finished",
+        method=scope["method"],
+        path=scope["path"][:_LOGGED_PATH],
+        status=status,
+        duration_ms=round(seconds * 1000, 3),
+    )
     # A route as it is declared, never a path that a client made up.
     route = getattr(scope.get("route"), "path", OTHER)
     method = scope["method"] if scope["method"] in _METHODS else OTHER
     metrics.requests.add((method, route, str(status)))
     metrics.request_seconds.observe(seconds, (route,))
+    if span is not None:
+        span.finish(method=method, route=route, status=status)
 
 
 def _request_id(scope: Scope) -> str:

@@ -52,6 +52,7 @@ def _read_place(given: object) -> object:
 
 
 _Place = Annotated[Path | str, BeforeValidator(_read_place)]
+_HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 _RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://.+$")]
 _PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
@@ -151,6 +152,14 @@ class Settings(BaseSettings):
         "info", description="The lowest level that is logged."
     )
 
+    traces_endpoint: _HttpUrl | None = Field(
+        None,
+        description="Where spans go over OTLP, such as `http://collector:4318/v1/traces`; needs "
+        "the extra `otel`.",
+    )
+    traces_sampling: float = Field(
+        1.0, ge=0, le=1, description="The share of requests with spans, where the caller is silent."
+    )
     metrics_dir: Path | None = Field(
         None,
         description="Where several workers tell one another what they count; if not set, a "
