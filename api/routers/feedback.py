@@ -100,6 +100,7 @@ async def give_feedback(request: Request, resources: ServiceResources) -> Respon
     labels = parse_document(FeedbackRequest, body).labels
     caller = caller_of(request.scope)
     kept = await resources.feedback.take(labels, REQUEST_ID.get(), caller)
+    request.app.state.metrics.labels.add((), len(kept))
     answer = FeedbackResponse(labels=kept)
     return Response(answer.model_dump_json(), media_type="application/json")
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+
+from tests.support.debian_programs import need_program
 
 __all__ = ["need_chromium", "open_browser", "open_page"]
 
@@ -22,21 +17,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 def need_chromium() -> str:
     """Return the path of Chromium, installing Debian's package where root may."""
-    # Several workers of pytest-xdist may come here at once.
-    with (Path(tempfile.gettempdir()) / "zeroskew-chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (found := _find()) is not None:
-            return found
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            subprocess.run(["apt-get", "update", "-qq"], check=True)
-            subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=True)
-        if (found := _find()) is not None:
-            return found
-    pytest.fail("Got no Chromium on PATH, but expected it: run `apt-get install chromium`.")
-
-
-def _find() -> str | None:
-    return next((path for name in NAMES if (path := shutil.which(name)) is not None), None)
+    return need_program("chromium", NAMES)
 
 
 @contextmanager

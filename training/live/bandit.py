@@ -65,12 +65,11 @@ def bound_weights(shares: Sequence[float], least: float, most: float) -> list[fl
         total = sum(min(most, max(least, share + middle)) for share in shares)
         low, high = (middle, high) if total < 1 else (low, middle)
     weights = [round(min(most, max(least, share + high)), _DECIMALS) for share in shares]
-    # What rounding leaves over goes where it breaks no bound.
-    rest = round(1 - sum(weights), _DECIMALS)
+    # What rounding leaves over goes where it breaks no bound, to several if need be.
+    rest = 1 - sum(weights)
     for place, weight in enumerate(weights):
-        if least <= weight + rest <= most:
-            weights[place] = round(weight + rest, _DECIMALS)
-            break
+        weights[place] = round(min(most, max(least, weight + rest)), _DECIMALS)
+        rest -= weights[place] - weight
     return weights
 
 
