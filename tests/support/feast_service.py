@@ -45,6 +45,7 @@ __all__ = [
     "remote_store",
     "run_service",
     "settings_of",
+    "watch",
 ]
 
 ROOT: Final = Path(__file__).parents[2]
@@ -125,6 +126,13 @@ def run_service(folder: Path, online_store: str, **settings: str) -> Iterator[st
         stdout=subprocess.DEVNULL,
         text=True,
     )
+    with watch(process) as address:
+        yield address
+
+
+@contextmanager
+def watch(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Yield the address of a service that starts, and stop it in the end."""
     try:
         address = _read_address(process)
         # A service whose log nobody reads stops when the pipe is full.

@@ -20,7 +20,9 @@ from tests.support.whole_service import set_up_whole_service
 
 MODEL = "arrival_delay"
 TENANTS = (None, "ours", "theirs")
-NOT_FOR_TENANTS = ("/feast/get-online-features", "/feast/push", "/feast/write-to-online-store", "/metrics")
+NOT_FOR_TENANTS = (
+    *("/feast/get-online-features", "/feast/push", "/feast/write-to-online-store", "/metrics"),
+)
 REFUSED = ("unauthenticated", "forbidden", "unknown_model")
 
 

@@ -90,7 +90,8 @@ def test_weights_keep_their_bounds_and_add_up(
 ) -> None:
     n = len(shares)
     # Of bounds that no weights could keep, the rollout is refused.
-    least, most = math.floor(1000 * first / n) / 1000, round(1 / n + second * (1 - 1 / n) + 0.001, 3)
+    least = math.floor(1000 * first / n) / 1000
+    most = round(1 / n + second * (1 - 1 / n) + 0.001, 3)
     total = sum(shares)
     weights = bound_weights([share / total for share in shares], least, most)
     assert math.fsum(weights) == pytest.approx(1, abs=1e-9)
