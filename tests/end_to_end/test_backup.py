@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from tests.support.databases import open_database_url
 from tests.support.debian_programs import need_program
 from tests.support.feast_service import watch
