@@ -46,14 +46,15 @@ soak: $(VENV)/.dev-installed ## Longer trials: the whole lake against another en
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
 
 lock: $(UV) ## Resolve the lock files anew
-	@for set in dev run serving; do \
+	@for set in dev run serving image checks; do \
 	  case $$set in \
 	    dev) extras="--extra serving --extra otel --extra training --extra flights --extra build --extra dev" ;; \
 	    run) extras="--extra serving --extra training --extra flights --extra build -c requirements/dev.lock" ;; \
 	    serving) extras="--extra serving -c requirements/dev.lock" ;; \
 	  esac; \
+	  case $$set in image|checks) source="--group $$set" ;; *) source="$$extras pyproject.toml" ;; esac; \
 	  $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	    --custom-compile-command "make lock" $$extras pyproject.toml -o requirements/$$set.lock; \
+	    --custom-compile-command "make lock" $$source -o requirements/$$set.lock || exit 1; \
 	done
 
 clean: ## Remove what was installed and made

@@ -1,0 +1,89 @@
+# Two images: `serving` is the service alone, `training` the `zeroskew` command with Feast and LightGBM.
+#
+#   docker build --target serving  -t zeroskew-serving:0.1.0  .
+#   docker build --target training -t zeroskew-training:0.1.0 .
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+# --- what both are built from: pip of the base image, a venv without one -------------------
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
+WORKDIR /build
+COPY requirements/image.lock requirements/
+RUN python -m venv /opt/tools \
+    && /opt/tools/bin/pip install -q --require-hashes -r requirements/image.lock \
+    && python -m venv --without-pip /opt/zeroskew
+
+FROM build AS wheel
+COPY pyproject.toml README.md LICENSE ./
+COPY api api
+COPY training training
+RUN /opt/tools/bin/pip wheel -q --no-deps --no-build-isolation -w /wheel .
+
+FROM build AS build-serving
+COPY requirements/serving.lock requirements/
+RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --require-hashes -r requirements/serving.lock
+COPY --from=wheel /wheel /wheel
+# Without what only trains.
+RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --no-deps /wheel/*.whl \
+    && rm -r /opt/zeroskew/lib/python3*/site-packages/training /opt/zeroskew/bin/zeroskew \
+    && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
+       -o /opt/zeroskew/sbom.cdx.json /opt/zeroskew/bin/python
+
+FROM build AS build-training
+COPY requirements/run.lock requirements/
+RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --require-hashes -r requirements/run.lock
+COPY --from=wheel /wheel /wheel
+RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --no-deps /wheel/*.whl \
+    && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
+       -o /opt/zeroskew/sbom.cdx.json /opt/zeroskew/bin/python
+
+# --- what both run as ------------------------------------------------------------------------
+FROM ${PYTHON_IMAGE} AS run
+# The image installs nothing when it runs.
+RUN python -m pip uninstall -q -y pip setuptools wheel 2>/dev/null; \
+    groupadd --gid 10001 zeroskew \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/zeroskew \
+       --shell /usr/sbin/nologin zeroskew \
+    && install -d -o 10001 -g 10001 /var/lib/zeroskew /srv/zeroskew
+ENV PATH=/opt/zeroskew/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TZ=UTC \
+    OMP_WAIT_POLICY=passive \
+    ZEROSKEW_HOST=0.0.0.0 \
+    ZEROSKEW_LOG_FORMAT=json \
+    ZEROSKEW_DATABASE_URL=sqlite:////var/lib/zeroskew/zeroskew.db \
+    ZEROSKEW_ONLINE_STORE=sqlite:////var/lib/zeroskew/feast/online.db \
+    ZEROSKEW_ARTIFACTS_DIR=/var/lib/zeroskew/artifacts \
+    ZEROSKEW_ARTIFACTS_CACHE_DIR=/var/lib/zeroskew/artifacts_cache \
+    ZEROSKEW_LOG_SPOOL_DIR=/var/lib/zeroskew/spool
+WORKDIR /srv/zeroskew
+VOLUME /var/lib/zeroskew
+USER 10001:10001
+LABEL org.opencontainers.image.title="Zeroskew" \
+      org.opencontainers.image.description="Serves tabular models from a Feast feature store." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+
+FROM run AS training
+USER root
+# LightGBM's threads.
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends libgomp1=12.* \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
+ENV ZEROSKEW_HOME=/var/lib/zeroskew
+COPY --from=build-training /opt/zeroskew /opt/zeroskew
+# The worked example; mount your own `feature_repo` and `training/models` over it.
+COPY feature_repo feature_repo
+COPY training/models training/models
+HEALTHCHECK NONE
+ENTRYPOINT ["zeroskew"]
+CMD ["--help"]
+
+FROM run AS serving
+COPY --from=build-serving /opt/zeroskew /opt/zeroskew
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
+ENTRYPOINT ["python", "-m", "api"]
