@@ -66,7 +66,7 @@ LABEL org.opencontainers.image.title="Zeroskew" \
       org.opencontainers.image.version="0.1.0"
 
 FROM run AS training
-USER root
+USER 0:0
 # LightGBM's threads.
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends libgomp1=12.* \

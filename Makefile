@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+CHECKS := .venv-checks
+VERSION := 0.1.0
 UV     := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
@@ -14,7 +16,7 @@ export TZ := UTC
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit soak bench benchjoin lock clean
+.PHONY: help serve test check unit soak bench benchjoin image manifests audit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +47,21 @@ benchjoin: $(VENV)/.dev-installed ## Benchmark of the point-in-time join; ARGS="
 soak: $(VENV)/.dev-installed ## Longer trials: the whole lake against another engine, more fuzzing
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
 
+image: ## Both container images, and their bills of materials in build/
+	@for target in serving training; do \
+	  docker build --target $$target -t zeroskew-$$target:$(VERSION) . || exit 1; \
+	  mkdir -p build; docker run --rm --entrypoint cat zeroskew-$$target:$(VERSION) \
+	    /opt/zeroskew/sbom.cdx.json > build/zeroskew-$$target-$(VERSION).cdx.json || exit 1; \
+	done
+
+manifests: $(VENV)/.dev-installed $(CHECKS)/.installed ## Look at Dockerfile and Kubernetes manifests
+	@$(BIN)/python -m tests.support.manifest_checks
+
+audit: $(CHECKS)/.installed ## Known vulnerabilities of what the images install; needs the internet
+	@for set in serving run; do \
+	  $(CHECKS)/bin/pip-audit --strict --require-hashes -r requirements/$$set.lock || exit 1; \
+	done
+
 lock: $(UV) ## Resolve the lock files anew
 	@for set in dev run serving image checks; do \
 	  case $$set in \
@@ -58,7 +75,7 @@ lock: $(UV) ## Resolve the lock files anew
 	done
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CHECKS) build var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # --- set-up -------------------------------------------------------------------------------
 
@@ -72,6 +89,13 @@ $(UV):
 	  else echo "run: sudo apt-get install python3-venv" >&2; exit 1; fi; }
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+# Tools that nothing imports, in an environment of their own: checkov holds others' versions back.
+$(CHECKS)/.installed: requirements/checks.lock | $(UV)
+	@echo "==> installing packages (checks)"
+	@$(PYTHON) -m venv --without-pip $(CHECKS)
+	@VIRTUAL_ENV=$(CHECKS) $(UV) pip install -q --require-hashes -r $<
+	@touch $@
 
 $(VENV)/.%-installed: requirements/%.lock pyproject.toml | $(UV)
 	@echo "==> installing packages ($*)"

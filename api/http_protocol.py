@@ -14,6 +14,7 @@ from api.request_gate import RequestGate
 
 __all__ = ["GuardedHttpProtocol", "is_whole_prediction"]
 
+_LAST_REQUEST_SEC: Final = 1.0
 _PREDICTION: Final = re.compile(
     rb"POST /v[12]/models/[!-~]+ HTTP/1\.1\r\n(?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n"
 )
@@ -50,6 +51,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._is_between_requests = True
         self._deadline: asyncio.TimerHandle | None = None
         self._held: RequestResponseCycle | None = None
+        self._is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """Begin to wait for the first request, unless there are too many connections."""
@@ -110,6 +112,25 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if self._held is not None and self._deadline is None:
             self._set_deadline(self._body_timeout_sec, self._stop_holding)
 
+    def shutdown(self) -> None:
+        """End with the next answer, which says so; without a request, after a moment.
+
+        A client that keeps its connection may have sent one just now. uvicorn would close the
+        connection under it.
+        """
+        self._is_last = True
+        if self._is_idle() and self._is_between_requests:
+            self.loop.call_later(_LAST_REQUEST_SEC, self._close_if_idle)
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # it is None at first
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle() and not self.transport.is_closing():
+            self.transport.close()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ARG002 - uvicorn's own signature
         """Hold a request whose body is still to come; uvicorn would begin at once."""
         if cycle.more_body and not cycle.waiting_for_100_continue:
@@ -120,6 +141,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _begin(self, cycle: RequestResponseCycle) -> None:
         self._held = None
         self._drop_deadline()
+        cycle.keep_alive &= not self._is_last
         scope: Any = cycle.scope
         if not cycle.more_body:
             if not self._gate.admits(scope["path"]):
@@ -134,7 +156,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if (
             not self._is_between_requests
             or self._gate.has_room
-            or not (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]  # it is None at first
+            or not self._is_idle()
+            or self._is_last
             or self.pipeline
             or self.transport.is_closing()
             or not is_whole_prediction(data)
@@ -178,7 +201,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         self._deadline = None
         # What an earlier request of this connection is still owed comes first.
-        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # it is None at first
+        if self._is_idle():
             self.transport.close()
         else:
             self._set_deadline(self.timeout_keep_alive, self._close)

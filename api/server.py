@@ -72,8 +72,16 @@ def _run(settings: Settings) -> None:
         sys.exit(STARTUP_FAILURE)
 
 
+class _Supervisor(Multiprocess):
+    def terminate_all(self) -> None:
+        """Let nobody connect any more to where soon nobody will answer, then stop the workers."""
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
+
+
 def _supervise(config: uvicorn.Config) -> None:
-    supervisor = Multiprocess(config, [config.bind_socket()])
+    supervisor = _Supervisor(config, [config.bind_socket()])
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

@@ -127,7 +127,7 @@ def materialize(
     moment = _read_clock() if until is None else _as_utc(until)
     with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, quiet():
         rows = pipeline.materialize(Workspace(), moment, task)
-    counts = ", ".join(f"{view} {n:,}" for view, n in rows.items())
+    counts = ", ".join(view if n is None else f"{view} {n:,}" for view, n in rows.items())
     console.print(f"  entities online: {counts}", highlight=False)
     if empty := [view for view, n in rows.items() if n == 0]:
         console.print(
@@ -336,7 +336,7 @@ def digest_state(workspace: Workspace) -> str:
         status = path.stat()
         digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns}".encode())
     made = (workspace.online_store_path, Path(workspace.database_url.removeprefix("sqlite:///")))
-    digest.update(str([path.exists() for path in made]).encode())
+    digest.update(str([path is None or path.exists() for path in made]).encode())
     return digest.hexdigest()
 
 

@@ -195,13 +195,14 @@ def publish(
         registry.close()
 
 
-def materialize(workspace: Workspace, until: datetime, progress: Progress) -> dict[str, int]:
+def materialize(workspace: Workspace, until: datetime, progress: Progress) -> dict[str, int | None]:
     """Write each view's latest values known at ``until`` to the online store.
 
     Returns
     -------
     n_entities
-        For each view the number of entities that are online afterwards.
+        For each view the number of entities that are online afterwards, ``None`` where the
+        store is a server and would have to be asked for all of its keys.
 
     Raises
     ------
@@ -210,7 +211,10 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
     """
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
-    with contextlib.closing(sqlite3.connect(workspace.online_store_path)) as online:
+    path = workspace.online_store_path
+    if path is None:
+        return dict.fromkeys(views)
+    with contextlib.closing(sqlite3.connect(path)) as online:
         return {view: _count_entities(online, f"{store.project}_{view}") for view in views}
 
 

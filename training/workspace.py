@@ -20,13 +20,14 @@ __all__ = ["Workspace"]
 class Workspace(BaseSettings):
     """Folders of one project; each can be set by an environment variable ``ZEROSKEW_...``.
 
-    Everything that commands write goes below ``home``, which ``feature_store.yaml`` must
-    point to as well.
+    Everything that commands write goes below ``home``, which the feature repo's
+    ``feature_store_file`` must point to as well, or to servers.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZEROSKEW_", extra="ignore", frozen=True)
 
     feature_repo: Path = Path("feature_repo")
+    feature_store_file: str = "feature_store.yaml"
     models: Path = Path("training/models")
     home: Path = Path("var")
     database_url: str = Field(
@@ -51,18 +52,26 @@ class Workspace(BaseSettings):
         return self.home / "lake"
 
     @property
-    def online_store_path(self) -> Path:
-        """The SQLite online store that ``feature_store.yaml`` names."""
-        settings = yaml.safe_load((self.feature_repo / "feature_store.yaml").read_text())
-        return (self.feature_repo / settings["online_store"]["path"]).resolve()
+    def _feature_store_yaml(self) -> Path:
+        return self.feature_repo / self.feature_store_file
+
+    @property
+    def online_store_path(self) -> Path | None:
+        """The SQLite online store that ``feature_store_file`` names, ``None`` for a server."""
+        settings = yaml.safe_load(self._feature_store_yaml.read_text())
+        path = settings["online_store"].get("path")
+        return None if path is None else (self.feature_repo / path).resolve()
 
     def service_environment(self) -> dict[str, str]:
-        """Return the settings by which the service finds what was made here."""
+        """Return the settings by which the service finds what was made here.
+
+        Where an online store that is a server is, `ZEROSKEW_ONLINE_STORE` must say.
+        """
+        path = self.online_store_path
         return {
             "ZEROSKEW_DATABASE_URL": self.database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),
-            "ZEROSKEW_ONLINE_STORE": f"sqlite:///{self.online_store_path}",
-        }
+        } | ({} if path is None else {"ZEROSKEW_ONLINE_STORE": f"sqlite:///{path}"})
 
     def work(self, model: str) -> Path:
         """Return the folder of a model's intermediate files, made if it is missing."""
@@ -80,14 +89,14 @@ class Workspace(BaseSettings):
         StepError
             If the folder is no Feast repo.
         """
-        if not (self.feature_repo / "feature_store.yaml").exists():
+        if not self._feature_store_yaml.exists():
             raise StepError(
-                f"Got no feature_store.yaml in {self.feature_repo.resolve()}, but expected a Feast "
-                "repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
+                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
+                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
             )
         from feast import FeatureStore  # Feast takes seconds to import.
 
         repo = str(self.feature_repo.resolve())
         if repo not in sys.path:
             sys.path.insert(0, repo)
-        return FeatureStore(repo_path=repo)
+        return FeatureStore(repo_path=repo, fs_yaml_file=self._feature_store_yaml.resolve())

@@ -61,7 +61,9 @@ def _copy_python(prefix: Path) -> None:
         library,
         prefix / "lib" / f"python{version}",
         symlinks=True,
-        ignore=lambda _, names: [name for name in names if name in _LEFT_OUT or name.endswith(".a")],
+        ignore=lambda _, names: [
+            name for name in names if name in _LEFT_OUT or name.endswith(".a")
+        ],
         dirs_exist_ok=True,
     )
     for shared in (home / "lib").glob("libpython*.so*"):
@@ -75,4 +77,3 @@ def _copy_python(prefix: Path) -> None:
 def _keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     # Nodes and sockets of the machine that made it.
     return None if member.isdev() else member
-

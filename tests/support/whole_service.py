@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+
+from feast import FeatureStore
 
 from api.contract.manifest import Output
 from tests.support.feast_service import make_flights_store, publish_catalog, run_service
@@ -14,6 +17,7 @@ from tests.support.online_stores import ViewSpec, make_store, write_rows
 
 __all__ = [
     "VIEWS",
+    "fill_views",
     "publish_every_kind",
     "run_whole_service",
     "set_up_whole_service",
@@ -37,24 +41,29 @@ VIEWS = (
 
 def write_views(folder: Path, path: Path) -> None:
     """Write one carrier and one route, known at `EVENT_TIME`, to the SQLite store at `path`."""
-    store = make_store(folder, VIEWS, {"type": "sqlite", "path": str(path)})
+    fill_views(make_store(folder, VIEWS, {"type": "sqlite", "path": str(path)}))
+
+
+def fill_views(store: FeatureStore) -> None:
+    """Write one carrier and one route, known at `EVENT_TIME`, to a store with `VIEWS`."""
     write_rows(store, "carrier_stats", [{"carrier": "UA", "mean_delay": 2.5, "size": "big"}])
     write_rows(
         store, "route_stats", [{"origin": "EWR", "dest": "IAH", "flights": 3, "share": 0.125}]
     )
 
 
-def publish_every_kind(folder: Path) -> None:
+def publish_every_kind(folder: Path, database_url: str | None = None) -> None:
     """Publish two versions of ``arrival_delay`` and one model of each other kind."""
+    add = partial(publish, folder, database_url=database_url)
     graph = sum_graph(6, 2)
-    publish(folder, make_manifest(graph), graph)
-    publish(folder, make_manifest(graph, description="Another."), graph, alias="challenger")
+    add(make_manifest(graph), graph)
+    add(make_manifest(graph, description="Another."), graph, alias="challenger")
     graph = sum_graph(6, 2, output="probability")
     late = Output(kind="probability", description="P(late).", threshold=0.5)
-    publish(folder, make_manifest(graph, model="is_late", output=late), graph)
+    add(make_manifest(graph, model="is_late", output=late), graph)
     graph = sum_graph(6, 2, output="probabilities")
     kinds = Output(kind="probabilities", description="P(class).", classes=("early", "late"))
-    publish(folder, make_manifest(graph, model="delay_class", output=kinds), graph)
+    add(make_manifest(graph, model="delay_class", output=kinds), graph)
 
 
 def set_up_whole_service(folder: Path) -> Path:
