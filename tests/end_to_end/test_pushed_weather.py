@@ -36,7 +36,9 @@ def test_a_pushed_observation_reaches_the_next_prediction(
     flights: FlightsProject, tmp_path: Path
 ) -> None:
     # A copy: other tests compare what is online with what the model was trained on.
-    shutil.copy(flights.workspace.online_store_path, tmp_path / "online.db")
+    online = flights.workspace.online_store_path
+    assert online is not None
+    shutil.copy(online, tmp_path / "online.db")
     settings = settings_of(
         flights.workspace.home,
         f"sqlite:///{tmp_path}/online.db",

@@ -45,9 +45,10 @@ def find_forbidden(source: str) -> list[Finding]:
     names = dict(_list_imports(tree))
     found = set(_find_imports(tree))
     for node in ast.walk(tree):
-        what = _name_of(node, names)
-        if what is not None and _is_forbidden(what):
-            found.add(Finding(node.lineno, what))  # type: ignore[attr-defined]  # an expression
+        if isinstance(node, ast.expr):
+            what = _name_of(node, names)
+            if what is not None and _is_forbidden(what):
+                found.add(Finding(node.lineno, what))
     return sorted(found)
 
 
@@ -73,6 +74,7 @@ def _find_imports(tree: ast.AST) -> Iterator[Finding]:
             modules = [node.module]
         for module in modules:
             if module.split(".")[0] in _MODULES:
+                assert isinstance(node, ast.stmt)
                 yield Finding(node.lineno, module)
 
 
@@ -86,12 +88,12 @@ def _name_of(node: ast.AST, names: dict[str, str]) -> str | None:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
         owner = _name_of(node.args[0], names) if node.args else None
         name = node.args[1] if len(node.args) > 1 else None
-        if owner is not None and isinstance(name, ast.Constant):
+        if owner is not None and isinstance(name, ast.Constant) and isinstance(name.value, str):
             return f"{owner}.{name.value}"
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         owner = _name_of(node.value, names)
         if owner in ("builtins.__builtins__", "builtins.__dict__"):
-            return f"builtins.{node.slice.value}"
+            return f"builtins.{node.slice.value!s}"
     return None
 
 

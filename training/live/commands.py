@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,6 +114,9 @@ def skew(
     max_behind: Annotated[
         float, typer.Option(min=0, max=1, help="The share that may be older than the table's.")
     ] = 1.0,
+    days: Annotated[
+        float | None, typer.Option(min=0, help="Instead of --from: predictions of so many days.")
+    ] = None,
     page: Annotated[
         Path | None, typer.Option(help="Where the page goes; var/skew/<model>.html by default.")
     ] = None,
@@ -126,6 +129,10 @@ def skew(
     from training.live.skew_findings import list_findings
     from training.live.skew_page import write_skew_page
 
+    if days is not None:
+        if start is not None:
+            raise typer.BadParameter("Got --from and --days, but expected one of them.")
+        start = (end or datetime.now(UTC)) - timedelta(days=days)
     workspace = Workspace()
     is_bad = False
     with open_log() as log:
