@@ -223,7 +223,14 @@ class Settings(BaseSettings):
     log_sampling: float = Field(1.0, ge=0, le=1, description="The share that is logged.")
     log_models: dict[str, LogPolicy] = Field(
         {},
-        description='Models\' own ways, as JSON: `{"fraud": {"mode": "durable", "sampling": 1}}`.',
+        description='Models\' own ways, as JSON: `{"fraud": {"mode": "durable", "sampling": 1, '
+        '"fields": ["amount"], "hashed_fields": ["customer"], "inputs": false}}`; see privacy.md.',
+    )
+    log_hash_key: str | None = Field(
+        None,
+        min_length=32,
+        repr=False,
+        description="The secret with which fields are hashed; whoever has it can find them out.",
     )
     log_flush_sec: PositiveFloat = Field(
         0.2, description="How long a logged prediction may wait for others to be written with."
@@ -274,6 +281,11 @@ class Settings(BaseSettings):
             return self.require_keys
         return self.host not in _LOOPBACK
 
+    @property
+    def log_policy(self) -> LogPolicy:
+        """How predictions of models without a policy of their own are logged."""
+        return LogPolicy(mode=self.log_mode, sampling=self.log_sampling)
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         for is_contradiction, reason in (
@@ -290,6 +302,11 @@ class Settings(BaseSettings):
             (
                 self.oidc_issuer is not None and not self.asks_for_keys,
                 "Got ZEROSKEW_OIDC_ISSUER where nobody is asked for a key or token.",
+            ),
+            (
+                self.log_hash_key is None
+                and any(policy.hashed_fields for policy in self.log_models.values()),
+                "Got hashed_fields in ZEROSKEW_LOG_MODELS without ZEROSKEW_LOG_HASH_KEY.",
             ),
             (
                 self.clock_file is not None and self.clock != "system",

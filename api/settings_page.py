@@ -32,9 +32,10 @@ def describe_settings(settings: Settings) -> Iterator[SettingRow]:
     prefix = settings.model_config["env_prefix"]
     for name, field in Settings.model_fields.items():
         assert field.description is not None, name
+        value = _to_text(getattr(settings, name))
         yield SettingRow(
             f"{prefix}{name}".upper(),
-            _to_text(getattr(settings, name)),
+            "***" if value and not field.repr else value,
             _to_text(field.default),
             field.description,
         )

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from api.prediction_log.log_mask import MaskFinder
 from api.prediction_log.log_store import LogStore
 from api.prediction_log.logged_rows import LoggedRow, PredictionRecord, pack
 from api.prediction_log.spool import Spool, SpoolFullError
@@ -74,9 +75,20 @@ class LogWriter:
         How many instances the buffer holds; records beyond are dropped and counted.
     flush_sec
         How long a row may wait for others to be written with.
+    masks
+        Say what is left out of each model's rows.
     """
 
-    def __init__(self, *, store: LogStore, spool: Spool, max_rows: int, flush_sec: float) -> None:
+    def __init__(
+        self,
+        *,
+        store: LogStore,
+        spool: Spool,
+        max_rows: int,
+        flush_sec: float,
+        masks: MaskFinder,
+    ) -> None:
+        self._masks = masks
         self._store = store
         self._spool = spool
         self._max_rows = max_rows
@@ -163,7 +175,8 @@ class LogWriter:
 
     def _pack(self, record: PredictionRecord) -> LoggedRow | None:
         try:
-            return pack(record, datetime.now(UTC))
+            mask = self._masks.find(record.model.manifest)
+            return pack(record, datetime.now(UTC), mask)
         except Exception:  # One record that cannot be packed must not stop the log.
             _log.exception("prediction_not_packed", id=record.id)
             self._drop(1, "a record cannot be packed")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from api.contract.arm_choice import encode_json
 from api.prediction.active_model import ActiveModel
 from api.prediction.predictor import Prediction
+from api.prediction_log.log_mask import LogMask
 from api.schemas import Instances
 
 __all__ = ["COLUMNS", "FailedPrediction", "LoggedRow", "PredictionRecord", "pack"]
@@ -32,7 +33,8 @@ class LoggedRow(NamedTuple):
     little-endian: the graph's inputs and what it gave. ``statuses`` is uint8 and ``event_times``
     int64 ``(n_rows, n_features)`` in the order of `FeaturePlan.list_stored_features` (microseconds
     since the Unix epoch, the least number where there is none). Where the prediction failed,
-    ``error`` is its code, and these are empty. ``latency_us`` is from the request's parsing to
+    ``error`` is its code, and these are empty; where the model's policy leaves inputs out, all
+    but ``output`` are. ``latency_us`` is from the request's parsing to
     its scores.
     """
 
@@ -59,6 +61,11 @@ class LoggedRow(NamedTuple):
     request_id: str
     caller: str
     logged_at: datetime
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether what the graph was given is there."""
+        return bool(self.features or self.request_inputs)
 
     def list_numbers(self) -> Sequence[int]:
         """Return the numbers of its instances in the request."""
@@ -103,10 +110,16 @@ class PredictionRecord:
         return len(self.prediction.instances.rows)
 
 
-def pack(record: PredictionRecord, logged_at: datetime) -> LoggedRow:
-    """Return the row of a record."""
+def pack(record: PredictionRecord, logged_at: datetime, mask: LogMask | None = None) -> LoggedRow:
+    """Return the row of a record, without what its mask leaves out."""
     prediction = record.prediction
     overrides = prediction.instances.overrides
+    requested: Sequence[Sequence[Any]] = prediction.instances.rows
+    outcome = _pack_outcome(prediction, len(record), record.model.plan.logged_order)
+    if mask is not None:
+        requested = mask.mask(requested)
+        if not mask.keeps_inputs:
+            overrides, outcome = (), (b"", b"", b"", b"", *outcome[4:])
     return LoggedRow(
         record.id,
         record.part,
@@ -118,9 +131,9 @@ def pack(record: PredictionRecord, logged_at: datetime) -> LoggedRow:
         record.answer_id,
         len(record),
         None if record.numbers is None else encode_json(record.numbers),
-        encode_json(prediction.instances.rows),
+        encode_json(requested),
         encode_json(overrides) if overrides else None,
-        *_pack_outcome(prediction, len(record), record.model.plan.logged_order),
+        *outcome,
         record.latency_us,
         record.request_id,
         record.caller,

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from api.contract.log_policy import LogPolicy
 from api.errors import LogUnavailableError, UnknownPredictionError
+from api.prediction_log.log_mask import MaskFinder
 from api.prediction_log.log_store import LogStore, open_log_store
 from api.prediction_log.log_writer import LogCounters, LogWriter
 from api.prediction_log.logged_rows import LoggedRow, PredictionRecord
@@ -141,7 +142,7 @@ def open_prediction_log(settings: Settings) -> PredictionLog:
     ValueError
         If predictions are to be kept in a database that cannot keep them.
     """
-    policy = LogPolicy(mode=settings.log_mode, sampling=settings.log_sampling)
+    policy = settings.log_policy
     policies = settings.log_models
     if all(one.mode == "off" for one in (policy, *policies.values())):
         return PredictionLog(writer=None, reader=None, policy=policy, policies=policies)
@@ -154,6 +155,7 @@ def open_prediction_log(settings: Settings) -> PredictionLog:
         spool=Spool(settings.log_spool_dir, max_bytes=settings.log_spool_max_bytes),
         max_rows=settings.log_buffer_rows,
         flush_sec=settings.log_flush_sec,
+        masks=MaskFinder(policy, policies, (settings.log_hash_key or "").encode()),
     )
     writer.start()
     return PredictionLog(writer=writer, reader=stores[1], policy=policy, policies=policies)

@@ -117,13 +117,16 @@ async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # 
     rows, models = await _find(id, resources)
     replayed: list[ReplayedRow] = []
     for row in rows:
-        if row.error is None:
+        if row.error is None and row.has_inputs:
             model = models[row.version]
             replayed += await resources.registry_executor.run(replay_row, model, row)
     if not replayed:
-        raise PredictionFailedError(
-            f"Got a prediction that failed with {rows[0].error}; it has no scores to compare."
+        reason = (
+            "whose inputs the model's log leaves out; it cannot be computed again."
+            if rows[0].error is None
+            else f"that failed with {rows[0].error}; it has no scores to compare."
         )
+        raise PredictionFailedError(f"Got a prediction {reason}")
     answer = Replay(
         id=id,
         model=rows[0].model,

@@ -153,6 +153,12 @@ def skew(
                     soft_wrap=True,
                 )
             _console.print(f"  {report.n_rows:,} predictions; page in {path}", highlight=False)
+            if report.n_masked:
+                _console.print(
+                    f"[yellow]![/] {report.n_masked:,} more cannot be judged: the log masks their "
+                    "entity keys",
+                    highlight=False,
+                )
             is_bad |= report.share(*FAULTS) > tolerance
             is_bad |= report.share(Verdict.BEHIND) > max_behind
             # It may change no value yet, but it will.

@@ -83,7 +83,7 @@ def _export_day(
         report.n_standing += len(files)
         return
     frames: dict[int, list[pl.DataFrame]] = {}
-    for rows in read_logged(log, model, span, role=role):
+    for rows in read_logged(log, model, span, role=role, with_inputs=True):
         frames.setdefault(rows.version, []).append(_to_frame(rows))
     for version, parts in frames.items():
         frame = pl.concat(parts)
@@ -99,7 +99,11 @@ def _count_versions(log: LiveLog, model: str, role: str, span: Span) -> dict[int
     table = LoggedPrediction
     query = (
         select(col(table.version), func.sum(table.n_rows))
-        .where(*where_logged(model, span, role), col(table.error).is_(None))
+        .where(
+            *where_logged(model, span, role),
+            col(table.error).is_(None),
+            func.length(table.features) + func.length(table.request_inputs) > 0,
+        )
         .group_by(col(table.version))
     )
     with log.engine.connect() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
@@ -17,6 +17,7 @@ from sqlalchemy import Row, case, func, select
 from sqlmodel import col
 
 from api.contract.manifest import FieldType, Manifest
+from api.prediction_log.log_mask import HASHED
 from api.prediction_log.tables import LoggedPrediction
 from training.live.open_log import LiveLog
 
@@ -59,6 +60,23 @@ class LoggedRows:
     version: int
     manifest: Manifest
     parts: Sequence[Row[Any]]
+
+    def with_legible_keys(self) -> LoggedRows:
+        """Leave out the predictions whose entity keys the model's policy masks in the log."""
+        plan, fields = self.manifest.plan, self.manifest.request
+        keys = set(plan.list_key_fields())
+        places = [place for place, field in enumerate(fields) if field.name in keys]
+
+        def is_legible(part: Row[Any]) -> bool:
+            # A policy is a model's: it masks all instances of a request alike.
+            first = json.loads(part.request)[0]
+            return not any(
+                str(first[place]).startswith(HASHED)
+                or (first[place] is None and not fields[place].nullable)
+                for place in places
+            )
+
+        return replace(self, parts=[part for part in self.parts if is_legible(part)])
 
     @property
     def n_rows(self) -> int:
@@ -169,7 +187,7 @@ def count_by_arm(log: LiveLog, model: str, span: Span, *, role: str) -> dict[str
 
 
 def read_logged(
-    log: LiveLog, model: str, span: Span, *, role: str = "answer"
+    log: LiveLog, model: str, span: Span, *, role: str = "answer", with_inputs: bool = False
 ) -> Iterator[LoggedRows]:
     """Yield what was logged of a model in the order of time, some rows of one version at a time.
 
@@ -179,6 +197,8 @@ def read_logged(
     ----------
     role
         ``answer``, or ``shadow``.
+    with_inputs
+        Whether predictions whose inputs the model's policy keeps out of the log are left out.
 
     Raises
     ------
@@ -187,6 +207,9 @@ def read_logged(
     """
     table = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
     query = select(table).where(*where_logged(model, span, role), table.c.error.is_(None))
+    if with_inputs:
+        inputs = func.length(table.c.features) + func.length(table.c.request_inputs)
+        query = query.where(inputs > 0)
     query = query.order_by(table.c.time, table.c.id, table.c.part)
     manifests: dict[int, Manifest] = {}
     with log.engine.connect().execution_options(yield_per=_GROUP) as connection:

@@ -57,7 +57,7 @@ def replay(
     total = sum(count_logged(log, model, span, role=role) for role in ("answer", "shadow"))
     done = 0
     for role in ("answer", "shadow"):
-        for rows in read_logged(log, model, span, role=role):
+        for rows in read_logged(log, model, span, role=role, with_inputs=True):
             if rows.version not in sessions:
                 sha256 = rows.manifest.model_file.sha256
                 sessions[rows.version] = open_session(log.artifacts.get(sha256))

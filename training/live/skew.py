@@ -120,11 +120,15 @@ class FeatureSkew:
 
 @dataclass
 class SkewReport:
-    """The verdicts on all stored features of a model's logged predictions."""
+    """The verdicts on all stored features of a model's logged predictions.
+
+    ``n_masked`` more could not be judged: their entity keys are masked in the log.
+    """
 
     model: str
     span: Span
     n_rows: int = 0
+    n_masked: int = 0
     versions: set[int] = field(default_factory=set)
     features: dict[tuple[str, str], FeatureSkew] = field(default_factory=dict)
 
@@ -162,7 +166,13 @@ def find_skew(
     report = SkewReport(model, span)
     views: dict[int, Any] = {}
     total, done = count_logged(log, model, span), 0
-    for rows in read_logged(log, model, span):
+    for logged in read_logged(log, model, span, with_inputs=True):
+        # What is not known of cannot be looked up.
+        rows = logged.with_legible_keys()
+        done += len(logged.parts)
+        report.n_masked += logged.n_rows - rows.n_rows
+        if not rows.n_rows:
+            continue
         if rows.version not in views:
             views[rows.version] = find_views(store, rows.manifest)
         offline = look_up(store, rows.manifest, views[rows.version], rows.requests, rows.times)
@@ -172,7 +182,6 @@ def find_skew(
             _compare(rows, one, skew)
         report.versions.add(rows.version)
         report.n_rows += rows.n_rows
-        done += len(rows.parts)
         progress(done, total)
     return report
 

@@ -13,6 +13,7 @@ import pytest
 from api.contract.log_policy import LogPolicy
 from api.errors import LogUnavailableError
 from api.prediction.active_model import ActiveModel
+from api.prediction_log.log_mask import MaskFinder
 from api.prediction_log.log_writer import LogWriter
 from api.prediction_log.logged_rows import LoggedRow
 from api.prediction_log.prediction_log import PredictionLog
@@ -55,7 +56,13 @@ def open_writer(
     folder: Path, store: ScriptedStore, *, max_rows: int = 100, spool_bytes: int = 1_000_000
 ) -> LogWriter:
     spool = Spool(folder / "spool", max_bytes=spool_bytes)
-    writer = LogWriter(store=store, spool=spool, max_rows=max_rows, flush_sec=0.01)
+    writer = LogWriter(
+        store=store,
+        spool=spool,
+        max_rows=max_rows,
+        flush_sec=0.01,
+        masks=MaskFinder(LogPolicy(), {}),
+    )
     writer.start()
     return writer
 
