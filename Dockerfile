@@ -44,7 +44,7 @@ RUN python -m pip uninstall -q -y pip setuptools wheel 2>/dev/null; \
     groupadd --gid 10001 zeroskew \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/zeroskew \
        --shell /usr/sbin/nologin zeroskew \
-    && install -d -o 10001 -g 10001 /var/lib/zeroskew /srv/zeroskew
+    && install -d -o 10001 -g 10001 /var/lib/zeroskew /srv/zeroskew /srv/zeroskew/var
 ENV PATH=/opt/zeroskew/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -26,6 +26,7 @@ from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
 from training.live.rollout_commands import add_rollout_commands
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
+from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
 from training.registry_commands import add_registry_commands, migrate
 from training.signing_commands import add_signing_commands
@@ -269,6 +270,7 @@ def up(
 
 add_registry_commands(app)
 add_access_commands(app)
+add_privacy_commands(app)
 add_signing_commands(app)
 add_live_commands(app)
 add_rollout_commands(app)

@@ -98,9 +98,9 @@ def publish_model(
     manifest_sha256 = artifacts.put(content)
     signature = None
     if signing_key is not None:
-        from training.signing import sign_manifest  # Few sign, and its import takes its time.
+        from training.signing import sign_bytes  # Few sign, and its import takes its time.
 
-        signature = sign_manifest(content, signing_key)
+        signature = sign_bytes(content, signing_key)
     row = registry.register(
         model=manifest.model,
         manifest_sha256=manifest_sha256,

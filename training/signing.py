@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -15,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from training.errors import StepError
 
-__all__ = ["make_signing_key", "sign_manifest"]
+__all__ = ["is_signed_by", "make_signing_key", "public_key_of", "sign_bytes"]
 
 
 def make_signing_key(path: Path) -> str:
@@ -47,18 +51,43 @@ def make_signing_key(path: Path) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def sign_manifest(manifest: bytes, key_file: Path) -> str:
-    """Return the signature over a manifest's bytes, in 128 hexadecimal digits.
+def sign_bytes(content: bytes, key_file: Path) -> str:
+    """Return the signature over some bytes, in 128 hexadecimal digits.
 
     Raises
     ------
     StepError
         If the file has no Ed25519 key in PEM without a password.
     """
+    return _load_key(key_file).sign(content).hex()
+
+
+def public_key_of(key_file: Path) -> str:
+    """Return the public key of a private one, in 64 hexadecimal digits.
+
+    Raises
+    ------
+    StepError
+        If the file has no Ed25519 key in PEM without a password.
+    """
+    return _load_key(key_file).public_key().public_bytes_raw().hex()
+
+
+def is_signed_by(content: bytes, signature: str, public_key: str) -> bool:
+    """Tell whether a signature over some bytes is a key's."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+        key.verify(bytes.fromhex(signature), content)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _load_key(key_file: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
         raise StepError(f"Got {key_file}, but expected a key of `zeroskew keygen`") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise StepError(f"Got another kind of key in {key_file}, but expected Ed25519")
-    return key.sign(manifest).hex()
+    return key

@@ -36,6 +36,7 @@ class Workspace(BaseSettings):
     artifacts_dir: Path | str = Field(default_factory=lambda given: given["home"] / "artifacts")
 
     signing_key_file: Path | None = None
+    log_hash_key: str | None = Field(default=None, repr=False)
 
     @field_validator("artifacts_dir")
     @classmethod

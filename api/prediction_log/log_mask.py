@@ -12,7 +12,7 @@ import structlog
 from api.contract.log_policy import LogPolicy
 from api.contract.manifest import Column, FieldType, Manifest, RequestInput
 
-__all__ = ["HASHED", "LogMask", "MaskFinder"]
+__all__ = ["HASHED", "LogMask", "MaskFinder", "hash_text"]
 
 HASHED: Final = "hmac:"
 """What a hashed text begins with."""
@@ -75,9 +75,7 @@ class LogMask:
         return [[way(value) for way, value in zip(self._ways, row, strict=True)] for row in rows]
 
     def _hash(self, value: Any) -> Any:
-        if value is None:
-            return None
-        return HASHED + hmac.new(self._key, str(value).encode(), sha256).hexdigest()[:_DIGEST_CHARS]
+        return None if value is None else hash_text(str(value), self._key)
 
 
 class MaskFinder:
@@ -108,6 +106,11 @@ class MaskFinder:
             mask = LogMask(policy, manifest, self._key)
             self._masks[key] = mask if mask.is_needed else None
         return self._masks[key]
+
+
+def hash_text(text: str, key: bytes) -> str:
+    """Return what stands for a text that is hashed."""
+    return HASHED + hmac.new(key, text.encode(), sha256).hexdigest()[:_DIGEST_CHARS]
 
 
 def _keep(value: Any) -> Any:

@@ -10,7 +10,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -66,8 +66,7 @@ class Spool:
         SpoolFullError
             If there is no room for them; nothing of them is kept then.
         """
-        payload = json.dumps([_to_json(row) for row in rows]).encode()
-        frame = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+        frame = _frame(rows)
         if self.measure_bytes() + len(frame) > self._max_bytes:
             raise SpoolFullError("The spool of the prediction log has no room within its bound.")
         try:
@@ -102,9 +101,38 @@ class Spool:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
+                if os.fstat(segment.fileno()).st_ino != path.stat().st_ino:
+                    continue  # It was rewritten meanwhile; the next time reads the new one.
                 yield from _read_frames(segment)
                 path.unlink(missing_ok=True)
         self.is_empty = not self._has_grown
+
+    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> int:
+        """Change the rows of the segments that no process holds; return how many are held.
+
+        `change` takes a row's columns and returns those that are to stand there instead, ``None``
+        for no row. A segment is replaced as a whole.
+        """
+        n_held = 0
+        for path in self._list_segments():
+            with suppress(FileNotFoundError), path.open("r+b") as segment:
+                try:
+                    fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    n_held += 1
+                    continue
+                groups = [
+                    [LoggedRow(**row) for old in rows if (row := change(old._asdict())) is not None]
+                    for rows in _read_frames(segment)
+                ]
+                unfinished = path.with_suffix(".part")
+                with unfinished.open("wb") as file:
+                    for rows in groups:
+                        file.write(_frame(rows))
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(path)
+        return n_held
 
     def close(self) -> None:
         """Let go of the segment; its rows stay."""
@@ -133,6 +161,11 @@ class Spool:
             with suppress(FileNotFoundError):  # Another process has drained it meanwhile.
                 size += path.stat().st_size
         return size
+
+
+def _frame(rows: Sequence[LoggedRow]) -> bytes:
+    payload = json.dumps([_to_json(row) for row in rows]).encode()
+    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def _read_frames(segment: IO[bytes]) -> Iterator[list[LoggedRow]]:

@@ -14,7 +14,7 @@ from tests.support.manifests import make_manifest, sum_graph
 from training.cli import app
 from training.errors import StepError
 from training.publish import publish_model
-from training.signing import sign_manifest
+from training.signing import sign_bytes
 
 LIMITS = InstanceLimits(max_instances=10, max_text_length=20)
 
@@ -59,4 +59,4 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text("no key")
     with pytest.raises(StepError, match="expected a key of `zeroskew keygen`"):
-        sign_manifest(b"manifest", path)
+        sign_bytes(b"manifest", path)

@@ -21,7 +21,7 @@ from tests.support.damaged_models import (
     make_tree_model,
     store,
 )
-from training.signing import make_signing_key, sign_manifest
+from training.signing import make_signing_key, sign_bytes
 
 N_FLIPS = 200
 
@@ -194,15 +194,15 @@ def test_with_trusted_keys_only_what_they_signed_is_loaded(
         signed = registered.model_copy(update={"signature": signature})
         load_model(signed, artifacts, LIMITS, keys)
 
-    signature = sign_manifest(manifest, tmp_path / "key.pem")
+    signature = sign_bytes(manifest, tmp_path / "key.pem")
     load(signature, trusted)
     load(signature, other, trusted)
     load(None)
     with pytest.raises(ModelRefusedError, match="without a signature"):
         load(None, trusted)
     for wrong in (
-        sign_manifest(manifest, tmp_path / "other.pem"),
-        sign_manifest(manifest + b" ", tmp_path / "key.pem"),
+        sign_bytes(manifest, tmp_path / "other.pem"),
+        sign_bytes(manifest + b" ", tmp_path / "key.pem"),
         hashlib.sha512(manifest).hexdigest(),
         signature[:-2],
         "no hexadecimal digits",

@@ -1,0 +1,1 @@
+"""Finds what is stored about one entity, hands it out, and erases it."""

@@ -1,0 +1,188 @@
+"""Commands about one person's data, or whatever an entity key stands for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.errors import StepError
+from training.live.open_log import LiveLog, open_log
+from training.progress import Reporter, quiet
+from training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from api.contract.manifest import Manifest
+    from training.privacy.subject import Subject
+
+__all__ = ["add_privacy_commands"]
+
+_NOT_COMPLETE = 3
+_console = Console(stderr=True)
+_reporter = Reporter(_console)
+_subject_app = typer.Typer(
+    name="subject", help="What is stored about one entity.", no_args_is_help=True
+)
+Keys = Annotated[
+    list[str], typer.Argument(help="Entity keys as name=value; a record has all of them.")
+]
+
+
+def add_privacy_commands(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.add_typer(_subject_app, rich_help_panel="Access")
+
+
+@_subject_app.command()
+def export(
+    keys: Keys,
+    output: Annotated[
+        Path | None, typer.Option(help="Where it goes; standard output if not.")
+    ] = None,
+) -> None:
+    """Write all that is stored about an entity as JSON."""
+    from training.privacy.lake_subject import find_in_files
+    from training.privacy.logged_subject import find_logged
+    from training.privacy.online_subject import open_online_subject
+
+    with _open(keys) as (log, subject, workspace), quiet():
+        online = open_online_subject(workspace.open_feature_store())
+        logged = find_logged(log, subject)
+        found = {
+            "subject": {name: spellings[0] for name, spellings in subject.values.items()},
+            "online_store": online.find(subject),
+            "predictions": logged.predictions,
+            "labels": logged.labels,
+            "files": find_in_files(workspace.home, subject),
+        }
+    text = json.dumps(found, indent=1, default=str)
+    if output is None:
+        sys.stdout.write(f"{text}\n")
+    else:
+        output.write_text(text)
+
+
+@_subject_app.command()
+def erase(
+    keys: Keys,
+    receipt: Annotated[Path, typer.Option(help="Where the signed receipt goes.")],
+    reference: Annotated[
+        str, typer.Option(help="What your records call the request; no personal data.")
+    ] = "",
+    spool: Annotated[
+        Path | None, typer.Option(help="The services' spool on this machine; var/spool if not.")
+    ] = None,
+) -> None:
+    """Erase an entity from online store, log, labels, spool and files, and sign a receipt.
+
+    It may be stopped at any moment and begun again; again it finds nothing. Exits with 3 where a
+    service still holds a part of its spool: run it again when that has drained.
+    """
+    from training.privacy.lake_subject import forget_in_files
+    from training.privacy.logged_subject import forget_logged
+    from training.privacy.online_subject import open_online_subject
+    from training.privacy.receipt import make_receipt
+    from training.privacy.spool_subject import forget_spooled
+
+    with _open(keys) as (log, subject, workspace):
+        if workspace.signing_key_file is None:
+            raise StepError("Got no ZEROSKEW_SIGNING_KEY_FILE, but expected one; `zeroskew keygen`")
+        with quiet():
+            online = open_online_subject(workspace.open_feature_store())
+        # Files first: what is materialized from them afterwards would bring it back.
+        with _reporter.task("files") as task:
+            n_files = forget_in_files(workspace.home, subject, task)
+        n_online = online.forget(subject)
+        spooled = forget_spooled(log, spool or workspace.home / "spool", subject)
+        with _reporter.task("log and labels") as task:
+            n_logged, n_labels = forget_logged(log, subject, task)
+        made = make_receipt(
+            {
+                "file_rows": n_files,
+                "online_entities": n_online,
+                "predictions": n_logged + spooled.n_instances,
+                "labels": n_labels,
+            },
+            is_complete=not spooled.n_in_use,
+            reference=reference,
+            key_file=workspace.signing_key_file,
+        )
+        receipt.write_text(made.model_dump_json(indent=1) + "\n")
+    for place, number in made.erased.items():
+        _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
+    if not made.is_complete:
+        _console.print(
+            f"[yellow]![/] services hold {spooled.n_in_use} files of the spool; run this again "
+            "when they have drained",
+            highlight=False,
+        )
+        raise typer.Exit(_NOT_COMPLETE)
+
+
+@_subject_app.command()
+def where(
+    names: Annotated[list[str], typer.Argument(help="Names of entity keys, without values.")],
+) -> None:
+    """Report where data about such an entity can be, and where this cannot erase it."""
+    from training.privacy.lake_subject import list_files
+
+    table = Table("place", "what", "erase")
+    with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
+        with quiet():
+            store = workspace.open_feature_store()
+        for view in store.list_feature_views():
+            if subject.is_known_by(view.join_keys):
+                table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
+        for manifest in _read_manifests(log):
+            fields = [field.name for field in manifest.request]
+            if subject.is_known_by(fields):
+                what = ", ".join(name for name in fields if subject.is_known_by([name]))
+                table.add_row(f"prediction log, {manifest.model}", what, "yes")
+        for path, _ in list_files(workspace.home, subject):
+            table.add_row(str(path.relative_to(workspace.home).parent), path.name, "yes")
+    table.add_row("labels", "entity_key, or the prediction's id", "yes")
+    table.add_row("spool of each replica", "as the prediction log", "what no service holds")
+    table.add_row("model files", "what a model learnt; golden keys in manifests", "no: train again")
+    table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
+    table.add_row("backups, replicas, write-ahead logs", "all of it", "no: by their own age")
+    Console().print(table)
+
+
+@_subject_app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="A receipt.")],
+    key: Annotated[str, typer.Option(help="The public key, in hexadecimal digits.")],
+) -> None:
+    """Tell whether a receipt was signed with a key."""
+    from training.privacy.receipt import verify_receipt
+
+    found = verify_receipt(receipt.read_text(), key)
+    if found is None:
+        raise StepError(f"Got {receipt}, which that key has not signed as it stands")
+    _console.print(f"[green]✓[/] {found.id}, {found.time:%F %T} UTC", highlight=False)
+
+
+@contextmanager
+def _open(keys: list[str]) -> Iterator[tuple[LiveLog, Subject, Workspace]]:
+    from training.privacy.subject import parse_subject
+
+    workspace = Workspace()
+    subject = parse_subject(keys, workspace.log_hash_key)
+    with open_log() as log:
+        yield log, subject.with_aliases(_read_manifests(log)), workspace
+
+
+def _read_manifests(log: LiveLog) -> list[Manifest]:
+    """Return the manifest of each model's newest version; others have the same fields."""
+    manifests: list[Any] = []
+    for model in log.registry.list_models():
+        newest = max(version.version for version in log.registry.list_versions(model))
+        manifests.append(log.read_manifest(model, newest))
+    return manifests
