@@ -85,5 +85,5 @@ FROM run AS serving
 COPY --from=build-serving /opt/zeroskew /opt/zeroskew
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('ZEROSKEW_PORT', '8000') + '/livez', timeout=2)"]
 ENTRYPOINT ["python", "-m", "api"]

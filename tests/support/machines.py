@@ -16,7 +16,7 @@ import httpx
 from tests.support.feast_service import watch
 from tests.support.flights_project import CLOCK
 
-__all__ = ["Machine", "predict_flight"]
+__all__ = ["FLIGHT", "Machine", "predict_flight"]
 
 ROOT: Final = Path(__file__).parents[2]
 FLIGHT: Final = {
