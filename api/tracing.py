@@ -63,7 +63,14 @@ def request_span(tracer: Tracer, scope: Scope, request_id: str) -> Iterator[Requ
         if name in (b"traceparent", b"tracestate")
     }
     context = TraceContextTextMapPropagator().extract(carrier)
-    with tracer.start_as_current_span("request", context=context, kind=SpanKind.SERVER) as span:
+    with tracer.start_as_current_span(
+        "request",
+        context=context,
+        kind=SpanKind.SERVER,
+        # Its text may have what the client sent in it; the log has the traceback.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
         span.set_attribute("zeroskew.request_id", request_id)
         TRACE_ID.set(f"{span.get_span_context().trace_id:032x}")
         yield RequestSpan(span)

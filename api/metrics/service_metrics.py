@@ -112,7 +112,10 @@ class ServiceMetrics:
             if self.tracer is None:
                 yield
             else:
-                with self.tracer.start_as_current_span(name):
+                # An exception's text may have a request's values in it.
+                with self.tracer.start_as_current_span(
+                    name, record_exception=False, set_status_on_exception=False
+                ):
                     yield
         finally:
             self.stage_seconds.observe(time.perf_counter() - began, (name,))
