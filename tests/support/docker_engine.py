@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -51,6 +52,9 @@ def open_engine() -> Iterator[docker.DockerClient]:
 
 
 def _find_engine() -> docker.DockerClient | None:
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not _is_listening(address):
+        return None
     try:
         client = docker.from_env()
         client.ping()
@@ -84,11 +88,21 @@ def _connect(address: str, process: subprocess.Popen[bytes], log: Path) -> docke
     deadline = time.monotonic() + _START_SEC
     while True:
         try:
+            if not _is_listening(address):
+                raise DockerException("Nobody listens yet.")  # noqa: TRY301 - as the client would say
             return docker.DockerClient(base_url=address, timeout=600)
         except DockerException:
             if process.poll() is not None or time.monotonic() > deadline:
                 _give_up(f"The Docker engine did not start: {log.read_text()[-2000:]}")
             time.sleep(0.2)
+
+
+def _is_listening(address: str) -> bool:
+    """Ask before the client does: it leaves a socket open whose connection is refused."""
+    if not address.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address.removeprefix("unix://")) == 0
 
 
 def _provide_base_image(client: docker.DockerClient) -> None:
