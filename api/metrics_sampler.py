@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from api.access.access_guard import AccessGuard
 from api.dependencies import Resources
 from api.metrics.service_metrics import ServiceMetrics
@@ -14,6 +16,7 @@ from api.request_gate import RequestGate
 
 __all__ = ["MetricsSampler"]
 
+_log: Final = structlog.get_logger(__name__)
 _PAUSE_SEC: Final = 1.0
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -45,7 +48,10 @@ class MetricsSampler:
     async def follow(self) -> None:
         """Look again and again until cancelled."""
         while True:
-            self.sample()
+            try:
+                self.sample()
+            except Exception:  # Whatever it is: what is measured must not stand still for ever.
+                _log.exception("metrics_not_sampled")
             self._metrics.book.share()
             await asyncio.sleep(_PAUSE_SEC)
 

@@ -44,6 +44,23 @@ def fresh(published: Path, online_store: Path) -> Iterator[AppClient]:
         yield client
 
 
+def test_a_look_that_fails_is_not_the_last(
+    fresh: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_looks = 0
+
+    def fail() -> None:
+        nonlocal n_looks
+        n_looks += 1
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(fresh.app.state.sampler, "sample", fail)
+    deadline = time.monotonic() + 20
+    while n_looks < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_requests_predictions_stages_scores_and_features_are_counted(fresh: AppClient) -> None:
     for _ in range(3):
         fresh.post("/v1/models/is_late:predict", json={"instances": [EXAMPLE] * 2})

@@ -10,9 +10,14 @@ import httpx
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 
+from tests.support.canaries import HEADERS, find_canaries
+
 
 class AppClient:
-    """Sends requests over httpx's ASGI transport to an application in a thread's event loop."""
+    """Sends requests over httpx's ASGI transport to an application in a thread's event loop.
+
+    Each carries secrets, and no answer may hold one of them.
+    """
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
@@ -28,6 +33,7 @@ class AppClient:
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://service",
+            headers=HEADERS,
         )
         self._client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))
         return self
@@ -37,7 +43,10 @@ class AppClient:
 
     def request(self, method: str, url: str, **options: Any) -> httpx.Response:
         """Send one request; ``options`` are httpx's."""
-        return self._portal.call(partial(self._client.request, method, url, **options))
+        answer = self._portal.call(partial(self._client.request, method, url, **options))
+        told = find_canaries(f"{answer.headers} {answer.content!r}")
+        assert not told, f"{method} {url} answers with the secrets {told}"
+        return answer
 
     def get(self, url: str, **options: Any) -> httpx.Response:
         """Send a GET."""

@@ -34,6 +34,7 @@ from api.contract.feature_catalog import FeatureCatalog
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
 from api.settings import Settings
+from tests.support.canaries import find_canaries
 from tests.support.online_stores import EVENT_TIME
 from training.compile_catalog import compile_catalog
 
@@ -132,15 +133,19 @@ def run_service(folder: Path, online_store: str, **settings: str) -> Iterator[st
 
 @contextmanager
 def watch(process: subprocess.Popen[str]) -> Iterator[str]:
-    """Yield the address of a service that starts, and stop it in the end."""
+    """Yield the address of a service that starts, stop it, and look for secrets in its log."""
+    told: set[str] = set()
     try:
         address = _read_address(process)
         # A service whose log nobody reads stops when the pipe is full.
-        threading.Thread(target=process.communicate, daemon=True).start()
+        reader = threading.Thread(target=_read_log, args=(process, told), daemon=True)
+        reader.start()
         yield address
     finally:
         process.terminate()
         process.wait(timeout=30)
+    reader.join(timeout=30)
+    assert not told, f"The service's log holds the secrets {told}."
 
 
 def _read_address(process: subprocess.Popen[str]) -> str:
@@ -152,6 +157,12 @@ def _read_address(process: subprocess.Popen[str]) -> str:
         if found:
             return found[1]
     raise AssertionError(log)
+
+
+def _read_log(process: subprocess.Popen[str], told: set[str]) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        told |= find_canaries(line)
 
 
 def _open_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStore:

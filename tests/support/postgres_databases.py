@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.canaries import DATABASE_PASSWORD
+
 __all__ = ["open_database"]
 
 HOST: Final = "127.0.0.1"
@@ -21,26 +23,28 @@ USER: Final = "postgres"
 
 @contextmanager
 def open_database() -> Iterator[dict[str, Any]]:
-    """Create a database, and drop it in the end; yield what Feast wants to know of it.
+    """Create a database and its owner, and drop both in the end; yield how Feast finds it.
 
     Where no server is reachable the test is skipped; in CI that is a failure.
     """
     name = f"zeroskew_{uuid4().hex[:12]}"
     with _connect() as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        both = {"name": sql.Identifier(name), "password": sql.Literal(DATABASE_PASSWORD)}
+        server.execute(sql.SQL("CREATE ROLE {name} LOGIN PASSWORD {password}").format(**both))
+        server.execute(sql.SQL("CREATE DATABASE {name} OWNER {name}").format(**both))
         try:
             yield {
                 "type": "postgres",
                 "host": HOST,
                 "port": PORT,
                 "database": name,
-                "user": USER,
-                "password": os.environ.get("PGPASSWORD", "unused"),
+                "user": name,
+                "password": DATABASE_PASSWORD,
                 "sslmode": "disable",
             }
         finally:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            server.execute(drop)
+            server.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**both))
+            server.execute(sql.SQL("DROP ROLE {name}").format(**both))
 
 
 def _connect() -> psycopg.Connection:
