@@ -1,18 +1,14 @@
 """Twenty secrets go through every operation, and come out nowhere."""
 
 import json
-import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
 
 from api.contract.scope import Scope
-from api.log_config import configure_logging
 from api.main import create_app
 from api.registry.access_registry import AccessRegistry
 from api.rollouts.answering import Answering
@@ -25,6 +21,7 @@ from tests.support.feast_service import make_flights_store, publish_catalog
 from tests.support.manifests import EXAMPLE
 from tests.support.online_stores import make_store
 from tests.support.redis_servers import RedisServer
+from tests.support.service_log import json_log
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
 
 SENT_IN_HEADERS: Final = {**HEADERS, "Origin": f"https://{secret('origin')}.example"}
@@ -47,26 +44,6 @@ def collector() -> Iterator[Collector]:
     collector = Collector()
     yield collector
     collector.close()
-
-
-@contextmanager
-def json_log() -> Iterator[None]:
-    """Log as a service does, and afterwards as before; to what is standard error in the test."""
-    root, before = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    configure_logging("json", "debug")
-    # A logger that is kept would write to this test's standard error for ever.
-    structlog.configure(cache_logger_on_first_use=False)
-    clients = [logging.getLogger(name) for name in ("httpx", "httpcore")]
-    for client in clients:
-        # The tests' own client tells what it sends, in this same process.
-        client.disabled = True
-    yield
-    for client in clients:
-        client.disabled = False
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**before)
 
 
 def list_operations(client: AppClient, key: str) -> list[tuple[str, str]]:
@@ -106,7 +83,7 @@ def test_no_secret_comes_out_anywhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with (
-        json_log(),
+        json_log("debug"),
         open_database_url("postgres", tmp_path) as url,
         RedisServer(tmp_path / "redis", "--requirepass", REDIS_PASSWORD) as redis,
     ):

@@ -161,8 +161,9 @@ def _read_address(process: subprocess.Popen[str]) -> str:
 
 def _read_log(process: subprocess.Popen[str], told: set[str]) -> None:
     assert process.stderr is not None
-    for line in process.stderr:
-        told |= find_canaries(line)
+    with process.stderr as log:
+        for line in log:
+            told |= find_canaries(line)
 
 
 def _open_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStore:
