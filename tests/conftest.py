@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -11,11 +13,18 @@ from hypothesis import settings
 from tests.support.canaries import ENVIRONMENT, find_canaries
 from tests.support.service_log import json_log
 
+IMAGES: Final = Path(__file__).parent / "image"
+
 # A test never asserts a time: a busy machine would turn a right answer red.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 os.environ |= ENVIRONMENT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the images: they take minutes, and at the end one process would wait for them."""
+    items.sort(key=lambda item: not item.path.is_relative_to(IMAGES))
 
 
 @pytest.fixture(autouse=True, scope="session")

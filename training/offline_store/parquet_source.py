@@ -15,8 +15,9 @@ from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.part_files import partition_columns
 
-__all__ = ["ParquetTable", "between", "local_path", "open_parquet_table", "parquet_files"]
+__all__ = ["DAY_US", "ParquetTable", "between", "local_path", "open_parquet_table", "parquet_files"]
 
+DAY_US: Final = 86_400_000_000
 _INT64: Final = (-(2**63), 2**63 - 1)
 _PER_MICROSECOND: Final = {"ns": 1000, "us": 1}
 
@@ -112,12 +113,11 @@ class ParquetTable:
         """Count all rows from the files' footers."""
         return int(self.collect(self.frame.select(pl.len())).item())
 
-    def time_bounds(self, column: str) -> tuple[int, int] | None:
-        """First and last instant of a column in microseconds since the epoch, if it has any."""
-        instant = pl.col(column).dt.timestamp("us")
-        bounds = self.frame.select(instant.min().alias("first"), instant.max().alias("last"))
-        first, last = self.collect(bounds).row(0)
-        return None if first is None else (first, last)
+    def distinct_days(self, column: str) -> list[int]:
+        """List the days since the Unix epoch in which a column's instants lie, ascending."""
+        day = pl.col(column).dt.timestamp("us") // DAY_US
+        days = self.collect(self.frame.select(day.unique()))
+        return days.to_series().drop_nulls().sort().to_list()
 
 
 def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> ParquetTable:

@@ -22,7 +22,7 @@ from training.offline_store.column_types import align_keys
 from training.offline_store.errors import LabelError
 from training.offline_store.historical_view import HistoricalView
 from training.offline_store.labels import Labels
-from training.offline_store.time_slices import SliceLimits, month_slices
+from training.offline_store.time_slices import SliceLimits
 
 __all__ = ["TimeOrder", "join_view"]
 
@@ -153,11 +153,5 @@ def _slices(
     if instants.is_empty():
         yield 0, 0
         return
-    end = int(instants[-1])
     start = None if view.ttl_us is None else int(instants[0]) - view.ttl_us
-    bounds = limits.bounds_to_cut(view.table, view.event_column)
-    if bounds is None:
-        yield start, end
-        return
-    first = bounds[0] if start is None else max(start, bounds[0])
-    yield from month_slices(min(first, end), end, limits.months)
+    yield from limits.cut(view.table, view.event_column, start, int(instants[-1]))

@@ -7,7 +7,6 @@ reaches the online store; ``docs/features.md`` says what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,7 +16,7 @@ from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from training.offline_store.parquet_source import ParquetTable, between
 from training.offline_store.source_rows import latest_rows
-from training.offline_store.time_slices import SliceLimits, TimeSlice, month_slices
+from training.offline_store.time_slices import SliceLimits
 
 __all__ = ["SourcePull"]
 
@@ -65,7 +64,7 @@ class SourcePull:
         of one slice and one row an entity.
         """
         latest: pl.DataFrame | None = None
-        for start, end in self._slices(limits):
+        for start, end in limits.cut(self.table, self.event_column, self.start, self.end):
             rows = self.table.collect(self._selected(start, end))
             latest = latest_rows(
                 rows if latest is None else pl.concat([latest, rows]),
@@ -94,17 +93,6 @@ class SourcePull:
             return selected
         return selected.select(*dict.fromkeys([*self.keys, *self.features, *self._instants]))
 
-    def _slices(self, limits: SliceLimits) -> Iterator[tuple[int | None, int | None]]:
-        bounds = limits.bounds_to_cut(self.table, self.event_column)
-        if bounds is None:
-            yield self.start, self.end
-            return
-        first, last = _intersect(bounds, self.start, self.end)
-        if first > last:
-            yield self.start, self.end
-            return
-        yield from month_slices(first, last, limits.months)
-
     def _to_arrow(self, rows: pl.DataFrame) -> pa.Table:
         # Feast writes only the first record batch of a table to the online store.
         table = rows.with_columns((cs.categorical() | cs.enum()).cast(pl.String)).to_arrow()
@@ -112,11 +100,3 @@ class SourcePull:
             dummy = pa.array([DUMMY_ENTITY_VAL] * rows.height, pa.string())
             table = table.append_column(DUMMY_ENTITY_ID, dummy)
         return table.combine_chunks()
-
-
-def _intersect(bounds: TimeSlice, start: int | None, end: int | None) -> TimeSlice:
-    first, last = bounds
-    return (
-        first if start is None else max(first, start),
-        last if end is None else min(last, end),
-    )

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
+from typing import TypeVar
 
-from training.offline_store.parquet_source import ParquetTable
+from training.offline_store.parquet_source import DAY_US, ParquetTable
 
 __all__ = [
     "EPOCH",
     "FIRST_INSTANT",
     "LAST_INSTANT",
     "SliceLimits",
-    "TimeSlice",
     "month_slices",
     "to_epoch_microseconds",
 ]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-TimeSlice = tuple[int, int]
-"""First and last microsecond since the Unix epoch, both included."""
+End = TypeVar("End", int, int | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,35 @@ class SliceLimits:
     max_rows: int
     months: int
 
-    def bounds_to_cut(self, table: ParquetTable, event_column: str) -> TimeSlice | None:
-        """Return the event times that a long table spans, None where it is read at once."""
-        return table.time_bounds(event_column) if table.count_rows() > self.max_rows else None
+    def cut(
+        self, table: ParquetTable, event_column: str, start: int | None, end: End
+    ) -> Iterator[tuple[int | None, End]]:
+        """Cut ``[start, end]`` into slices of event time, one where the table is read at once.
+
+        Parameters
+        ----------
+        table : ParquetTable
+            What is read.
+        event_column : str
+            Its event times.
+        start, end : int or None
+            Microseconds since the Unix epoch, both included; None leaves that side open.
+
+        Yields
+        ------
+        tuple of int or None
+            Adjacent slices that hold all rows of the span; the last ends with ``end``.
+        """
+        days = table.distinct_days(event_column) if table.count_rows() > self.max_rows else []
+        if not days:
+            yield start, end
+            return
+        first = days[0] * DAY_US if start is None else max(start, days[0] * DAY_US)
+        last = days[-1] * DAY_US + DAY_US - 1 if end is None else end  # type: ignore[redundant-expr]  # it is for one of the two types
+        if first > last:
+            yield start, end
+            return
+        yield from month_slices(first, last, self.months, days)
 
 
 def to_epoch_microseconds(instant: datetime) -> int:
@@ -51,8 +77,13 @@ LAST_INSTANT = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
 """The ends of the calendar, the years 1 and 9999."""
 
 
-def month_slices(start: int, end: int, months: int) -> Iterator[TimeSlice]:
+def month_slices(
+    start: int, end: int, months: int, days: Sequence[int]
+) -> Iterator[tuple[int, int]]:
     """Cut ``[start, end]`` at the beginnings of UTC months.
+
+    Months without rows belong to the slice after them: one row of the year 1 does not make
+    twenty thousand slices.
 
     Parameters
     ----------
@@ -60,7 +91,9 @@ def month_slices(start: int, end: int, months: int) -> Iterator[TimeSlice]:
         Microseconds since the Unix epoch, both included; any Int64, the years 1 to 9999 being
         the ones that are cut. Nothing is yielded if ``start > end``.
     months : int
-        How many calendar months one slice spans.
+        How many calendar months with rows one slice spans.
+    days : sequence of int
+        The days since the Unix epoch that have rows, ascending.
 
     Yields
     ------
@@ -70,11 +103,16 @@ def month_slices(start: int, end: int, months: int) -> Iterator[TimeSlice]:
     Examples
     --------
     >>> june, july = (to_epoch_microseconds(datetime(2013, month, 1)) for month in (6, 7))
-    >>> list(month_slices(june, july, 1)) == [(june, july - 1), (july, july)]
+    >>> days = [june // DAY_US, july // DAY_US]
+    >>> list(month_slices(june, july, 1, days)) == [(june, july - 1), (july, july)]
+    True
+    >>> list(month_slices(june, july, 1, days[1:])) == [(june, july)]
     True
     """
     while start <= end:
-        following = _month_after(start, months)
+        place = bisect_left(days, start // DAY_US)
+        occupied = max(start, days[place] * DAY_US) if place < len(days) else end
+        following = _month_after(occupied, months)
         last = end if following is None else min(end, following - 1)
         yield start, last
         start = last + 1
