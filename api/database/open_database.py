@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, column, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 
 from api.database.head_revision import check_revision
+from api.errors import RegistrySchemaError
 
 __all__ = ["BUSY_TIMEOUT_SEC", "open_database", "writing"]
 
@@ -46,7 +47,8 @@ def open_database(
     Raises
     ------
     RegistrySchemaError
-        If there are tables, and they are not this release's.
+        If there are tables, and they are not this release's, or if PostgreSQL keeps the
+        database's text in another encoding than UTF8.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
@@ -55,6 +57,9 @@ def open_database(
         is_postgres = parsed.get_backend_name() == "postgresql"
         lost = _LOST_AFTER if is_postgres else {}
         engine = create_engine(parsed, pool_pre_ping=True, connect_args=lost)
+        if is_postgres:
+            # Before SQLAlchemy asks anything, and cannot read the answer.
+            event.listen(engine, "connect", _check_encoding, insert=True)
     else:
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +79,15 @@ def open_database(
 def writing(engine: Engine) -> Engine:
     """Return `engine` set so that its transactions take the write lock when they begin."""
     return engine.execution_options(**_WRITE)
+
+
+def _check_encoding(connection: Any, _record: Any) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise RegistrySchemaError(
+            f"Got a database with the encoding {encoding}, but expected UTF8: "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -14,11 +14,11 @@ DATABASES = ("sqlite", "postgres")
 
 
 @contextmanager
-def open_database_url(kind: str, folder: Path) -> Iterator[str]:
+def open_database_url(kind: str, folder: Path, **options: str) -> Iterator[str]:
     """Provide an empty database, ``sqlite`` or ``postgres``, and yield its SQLAlchemy URL."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'zeroskew.db'}"
         return
-    with open_database() as found:
+    with open_database(**options) as found:
         login = f"{found['user']}:{found['password']}"
         yield f"postgresql://{login}@{found['host']}:{found['port']}/{found['database']}"

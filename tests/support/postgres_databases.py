@@ -22,7 +22,7 @@ USER: Final = "postgres"
 
 
 @contextmanager
-def open_database() -> Iterator[dict[str, Any]]:
+def open_database(encoding: str = "UTF8") -> Iterator[dict[str, Any]]:
     """Create a database and its owner, and drop both in the end; yield how Feast finds it.
 
     Where no server is reachable the test is skipped; in CI that is a failure.
@@ -31,7 +31,10 @@ def open_database() -> Iterator[dict[str, Any]]:
     with _connect() as server:
         both = {"name": sql.Identifier(name), "password": sql.Literal(DATABASE_PASSWORD)}
         server.execute(sql.SQL("CREATE ROLE {name} LOGIN PASSWORD {password}").format(**both))
-        server.execute(sql.SQL("CREATE DATABASE {name} OWNER {name}").format(**both))
+        create = (
+            "CREATE DATABASE {name} OWNER {name} ENCODING {encoding} LOCALE 'C' TEMPLATE template0"
+        )
+        server.execute(sql.SQL(create).format(**both, encoding=sql.Literal(encoding)))
         try:
             yield {
                 "type": "postgres",

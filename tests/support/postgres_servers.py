@@ -47,7 +47,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        options = ["-D", str(self._data), "-U", _USER, "-A", "trust", "-N"]
+        options = ["-D", str(self._data), "-U", _USER, "-A", "trust", "-N", "-E", "UTF8"]
         self._run("initdb", *options)
         self.start()
         return self

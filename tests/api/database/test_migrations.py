@@ -80,3 +80,11 @@ def test_a_database_without_steps_is_brought_to_the_head(url: str) -> None:
     migrate_database(engine)
     engine.dispose()
     open_database(url).dispose()
+
+
+def test_a_database_of_another_encoding_is_refused(tmp_path: Path) -> None:
+    with (
+        open_database_url("postgres", tmp_path, encoding="SQL_ASCII") as url,
+        pytest.raises(RegistrySchemaError, match="encoding SQL_ASCII, but expected UTF8"),
+    ):
+        open_database(url)
