@@ -90,7 +90,7 @@ class BenchProject:
         """Flights that leave in the days after the clock's time, as Python values."""
         fields = [field.name for field in self.manifest.request]
         return (
-            pl.read_parquet(self.flights.workspace.lake / "arrival_labels")
+            pl.read_parquet(self.flights.workspace.lake_folder / "arrival_labels")
             .filter(pl.col("scheduled_departure").is_between(CLOCK, CLOCK + timedelta(days=7)))
             .drop_nulls(fields)
             .sort("scheduled_departure", *fields)

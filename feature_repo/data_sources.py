@@ -1,9 +1,11 @@
 """Where the feature tables are: folders of Parquet files in the lake, see `pipelines.lake`."""
 
+import os
+
 from feast import FileSource, PushSource
 
-LAKE = "../var/lake"
-"""Seen from this folder."""
+LAKE = os.environ.get("ZEROSKEW_LAKE", "../var/lake")
+"""A folder, seen from this one, or an address in an object store."""
 
 
 def lake_table(name: str, description: str) -> FileSource:

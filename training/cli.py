@@ -45,7 +45,8 @@ app = typer.Typer(
     **materialize** the online store, **train** and **publish** a model, **serve** it.
     `zeroskew up` does all of it and skips what already stands.
 
-    Folders are set by ZEROSKEW_FEATURE_REPO, ZEROSKEW_MODELS and ZEROSKEW_HOME.
+    Folders are set by ZEROSKEW_FEATURE_REPO, ZEROSKEW_MODELS and ZEROSKEW_HOME; ZEROSKEW_LAKE
+    is where the tables are, if not in the last: a folder, or an address as s3://bucket/lake.
     """,
 )
 console = Console()
@@ -83,7 +84,7 @@ def prepare() -> None:
         from pipelines.prepare import prepare as prepare_tables
 
         report = prepare_tables(
-            workspace.lake, progress=lambda line: console.print(f"  {line}", highlight=False)
+            workspace.lake_folder, progress=lambda line: console.print(f"  {line}", highlight=False)
         )
     table = Table("table", "rows", title=f"Tables in {workspace.lake}")
     for name, rows in report.rows.items():
@@ -255,7 +256,8 @@ def up(
         else:
             stamp.unlink(missing_ok=True)
             migrate()
-            prepare()
+            if isinstance(workspace.lake, Path):
+                prepare()
             apply()
             materialize()
             train()
@@ -334,9 +336,13 @@ def digest_state(workspace: Workspace) -> str:
             if path.suffix in (".py", ".yaml") or path.name == ".feastignore":
                 digest.update(str(path.relative_to(folder)).encode())
                 digest.update(path.read_bytes())
-    for path in sorted(workspace.lake.rglob("*.parquet")):
-        status = path.stat()
-        digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns}".encode())
+    from training.offline_store.table_files import parquet_files
+
+    for file in parquet_files(workspace.lake):
+        digest.update(str(file).encode())
+        if isinstance(file, Path):
+            status = file.stat()
+            digest.update(f":{status.st_size}:{status.st_mtime_ns}".encode())
     made = (workspace.online_store_path, Path(workspace.database_url.removeprefix("sqlite:///")))
     digest.update(str([path is None or path.exists() for path in made]).encode())
     return digest.hexdigest()

@@ -20,6 +20,7 @@ from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType, 
 from training.compile_plan import CompiledPlan
 from training.errors import DatasetError, StepError
 from training.model_spec import SPANS, ModelSpec, TimeSplit
+from training.offline_store.table_files import Place, scan_table
 from training.split import assign_spans
 
 __all__ = [
@@ -157,28 +158,18 @@ class Dataset:
         )
 
 
-def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
+def load_labels(lake: Place, spec: ModelSpec) -> pl.DataFrame:
     """Read the label table: request fields, prediction time, label and when it was known.
 
     Raises
     ------
     DatasetError
         If the table or one of its columns is missing, or no row has a label.
+    SourceError
+        If the lake is in an object store that cannot be read.
     """
-    folder = lake / spec.labels.table
-    if not any(folder.rglob("*.parquet")):
-        raise DatasetError(
-            f"Got no Parquet file in {folder}, but expected the label table of {spec.name}; "
-            "run `zeroskew prepare` first"
-        )
-    table = pl.scan_parquet(folder / "**/*.parquet", hive_partitioning=False)
     names = [field.name for field in spec.request]
-    wanted = {*names, EVENT_TIMESTAMP, spec.labels.known_at, *spec.labels.label.meta.root_names()}
-    schema = table.collect_schema()
-    missing = sorted(wanted - set(schema.names()))
-    if missing:
-        raise DatasetError(f"Got label table {spec.labels.table!r} without columns {missing}")
-    _check_label_types(spec, schema)
+    table = _open_labels(lake, spec, names)
     query = (
         table.select(
             *names,
@@ -207,6 +198,27 @@ def load_labels(lake: Path, spec: ModelSpec) -> pl.DataFrame:
             "once: a row that is there twice counts twice"
         )
     return labels
+
+
+def _open_labels(lake: Place, spec: ModelSpec, names: Sequence[str]) -> pl.LazyFrame:
+    table = scan_table(lake, spec.labels.table)
+    if table is None:
+        raise DatasetError(
+            f"Got no Parquet file in {lake}/{spec.labels.table}, but expected the label table of "
+            f"{spec.name}; run `zeroskew prepare` first"
+        )
+    try:
+        schema = table.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise DatasetError(
+            f"Got {error} from {lake}/{spec.labels.table}, but expected Parquet files"
+        ) from error
+    wanted = {*names, EVENT_TIMESTAMP, spec.labels.known_at, *spec.labels.label.meta.root_names()}
+    missing = sorted(wanted - set(schema.names()))
+    if missing:
+        raise DatasetError(f"Got label table {spec.labels.table!r} without columns {missing}")
+    _check_label_types(spec, schema)
+    return table
 
 
 def _check_label_types(spec: ModelSpec, schema: pl.Schema) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.registry.artifact_store import ArtifactStore
@@ -30,6 +30,9 @@ class Workspace(BaseSettings):
     feature_store_file: str = "feature_store.yaml"
     models: Path = Path("training/models")
     home: Path = Path("var")
+    lake: Path | str = Field(default_factory=lambda given: given["home"] / "lake")
+    """Feature and label tables, one folder of Parquet files each; also in an object store."""
+
     database_url: str = Field(
         default_factory=lambda given: f"sqlite:///{given['home'] / 'zeroskew.db'}"
     )
@@ -38,7 +41,18 @@ class Workspace(BaseSettings):
     signing_key_file: Path | None = None
     log_hash_key: str | None = Field(default=None, repr=False)
 
-    @field_validator("artifacts_dir")
+    @field_validator("lake")
+    @classmethod
+    def _check_lake(cls, given: Path | str, info: ValidationInfo) -> Path | str:
+        is_default = Path(given) == info.data["home"] / "lake"
+        if "://" in str(given) or Path(given).is_absolute() or is_default:
+            return given
+        raise StepError(
+            f"Got ZEROSKEW_LAKE={given}, but expected an absolute path or an address such as "
+            "s3://bucket/lake: the feature repo looks from another folder"
+        )
+
+    @field_validator("lake", "artifacts_dir")
     @classmethod
     def _read_place(cls, given: Path | str) -> Path | str:
         return given if "://" in str(given) else Path(given)
@@ -48,9 +62,19 @@ class Workspace(BaseSettings):
         return open_artifacts(self.artifacts_dir, cache=self.home / "artifacts_cache")
 
     @property
-    def lake(self) -> Path:
-        """Feature and label tables, one folder of Parquet files each."""
-        return self.home / "lake"
+    def lake_folder(self) -> Path:
+        """The lake, where it is a folder of this machine and can be written to.
+
+        Raises
+        ------
+        StepError
+            If it is in an object store.
+        """
+        if isinstance(self.lake, str):
+            raise StepError(
+                f"Got ZEROSKEW_LAKE={self.lake}, but expected a folder: this writes to one alone"
+            )
+        return self.lake
 
     @property
     def _feature_store_yaml(self) -> Path:
@@ -96,6 +120,9 @@ class Workspace(BaseSettings):
                 "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
             )
         from feast import FeatureStore  # Feast takes seconds to import.
+
+        # Feast makes the registry's folder there, but none above it.
+        self.home.mkdir(parents=True, exist_ok=True)
 
         repo = str(self.feature_repo.resolve())
         if repo not in sys.path:

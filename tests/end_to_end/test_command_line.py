@@ -169,7 +169,7 @@ def test_materializing_long_past_rows_says_that_nothing_is_online(
     project = FlightsProject(tmp_path)
     shutil.copytree(flights.workspace.feature_repo, project.workspace.feature_repo)
     (tmp_path / "var").mkdir()
-    (tmp_path / "var" / "lake").symlink_to(flights.workspace.lake)
+    (tmp_path / "var" / "lake").symlink_to(flights.workspace.lake_folder)
     forgotten = project.run("materialize")
     assert forgotten.returncode == 1
     assert "run `zeroskew apply` first" in forgotten.stdout

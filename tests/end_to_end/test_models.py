@@ -27,7 +27,7 @@ def test_no_row_reaches_another_leaf(flights: FlightsProject, model: str) -> Non
 
 def test_training_again_gives_the_same_bytes(flights: FlightsProject, tmp_path: Path) -> None:
     spec = flights.spec("arrival_delay_15")
-    (tmp_path / "lake").symlink_to(flights.workspace.lake)
+    (tmp_path / "lake").symlink_to(flights.workspace.lake_folder)
     again = Workspace(feature_repo=flights.workspace.feature_repo, home=tmp_path)
     for step in (make_dataset, make_fit, make_export):
         step(again, spec, ignore_progress)

@@ -63,7 +63,8 @@ def test_entities_score_as_they_do_natively(
     client: AppClient, flights: FlightsProject, model: str, binary: bool
 ) -> None:
     manifest = flights.manifest(model)
-    instances = [dict(manifest.example), *draw_instances(flights.workspace.lake, N_INSTANCES)]
+    lake = flights.workspace.lake_folder
+    instances = [dict(manifest.example), *draw_instances(lake, N_INSTANCES)]
     response = client.post(f"/v1/models/{model}:predict", json={"instances": instances})
     expected = response.json()["predictions"]
     request: dict[str, Any] = {"inputs": make_inputs(manifest, instances)}

@@ -22,7 +22,8 @@ KEYS = ["carrier", "origin", "dest", "tailnum", "scheduled_departure", "event_ti
 
 
 def read_labels(flights: FlightsProject) -> pl.DataFrame:
-    return pl.read_parquet(flights.workspace.lake / "arrival_labels", hive_partitioning=False)
+    table = flights.workspace.lake_folder / "arrival_labels"
+    return pl.read_parquet(table, hive_partitioning=False)
 
 
 def join(store: FeatureStore, labels: pl.DataFrame, features: Any) -> pl.DataFrame:
@@ -41,7 +42,7 @@ def test_all_labels_and_views_equal_duckdb(flights: FlightsProject) -> None:
         names = tuple(feature.name for feature in view.features)
         reference = ReferenceView(
             name=view.name,
-            folder=flights.workspace.lake / view.name,
+            folder=flights.workspace.lake_folder / view.name,
             keys=tuple(sorted(view.join_keys)),
             features=names,
             ttl=view.ttl or None,
@@ -61,7 +62,7 @@ def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_pa
     entities = {key: entity(key) for view in applied for key in view.join_keys}
     views = []
     for view in applied:
-        table = pl.read_parquet(flights.workspace.lake / view.name, hive_partitioning=False)
+        table = pl.read_parquet(flights.workspace.lake_folder / view.name, hive_partitioning=False)
         table.select(
             *view.join_keys,
             "event_timestamp",

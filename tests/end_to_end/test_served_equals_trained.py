@@ -108,7 +108,7 @@ def as_numbers(values: Sequence[Any]) -> np.ndarray:
 def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
     manifest = flights.manifest("arrival_delay_15")
     store = flights.workspace.open_feature_store()
-    instances = draw_instances(flights.workspace.lake)
+    instances = draw_instances(flights.workspace.lake_folder)
     # The SDK takes no ttl into account online, so for this comparison the plan has none either.
     eternal = manifest.plan.model_copy(
         update={"views": tuple(v.model_copy(update={"ttl_us": None}) for v in manifest.plan.views)}
@@ -139,7 +139,7 @@ def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
 @pytest.fixture(scope="module")
 def joined(flights: FlightsProject) -> tuple[list[Instance], pl.DataFrame]:
     """Instances, and what the offline join says of them at the clock's time."""
-    instances = draw_instances(flights.workspace.lake)
+    instances = draw_instances(flights.workspace.lake_folder)
     rows = pl.DataFrame(instances).with_columns(
         pl.col("scheduled_departure").str.to_datetime("%+", time_zone="UTC"),
         event_timestamp=pl.lit(CLOCK),

@@ -67,10 +67,10 @@ def test_a_planted_fault_is_found_and_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     workspace = flights.copy(tmp_path)
-    fault.rewrite(workspace.lake, fault.before)
+    fault.rewrite(workspace.lake_folder, fault.before)
     monkeypatch.setattr(simulation, "ArrivingRows", fault.make_rows())
     run(workspace, tmp_path / "simulation", MODELS[:1], hours=4)
-    fault.rewrite(workspace.lake, fault.after)
+    fault.rewrite(workspace.lake_folder, fault.after)
     report = look_for_skew(workspace, tmp_path / "simulation", MODELS[0])
     findings = list_findings(report)
     named = [(one.kind, one.subject, one.is_fault) for one in findings]

@@ -1,4 +1,4 @@
-"""Other people's clients of inference servers, each in a virtual environment of its own.
+"""Other people's clients of inference servers, and a server of S3, each in its own environment.
 
 Their packages (gevent, Kubernetes' client, web frameworks of older releases) must not meet ours.
 What is installed stays below ``var/clients``.
@@ -12,12 +12,13 @@ from typing import Final
 
 from benchmarks.environments import install
 
-__all__ = ["KSERVE", "MLSERVER", "SCHEMATHESIS", "TRITON", "client_programs"]
+__all__ = ["KSERVE", "MLSERVER", "MOTO", "SCHEMATHESIS", "TRITON", "client_programs"]
 
 HOME: Final = Path(__file__).parents[2] / "var" / "clients"
 KSERVE: Final = ("kserve==0.21.0",)
 TRITON: Final = ("tritonclient[http]==2.73.0",)
 MLSERVER: Final = ("mlserver==1.7.1",)
+MOTO: Final = ("moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5")
 SCHEMATHESIS: Final = ("schemathesis==4.32.5",)
 
 

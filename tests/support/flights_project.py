@@ -43,7 +43,7 @@ class FlightsProject:
     def copy(self, folder: Path) -> Workspace:
         """Copy tables and definitions, which a test changes; model files stay where they are."""
         shutil.copytree(self.folder / "feature_repo", folder / "feature_repo")
-        shutil.copytree(self.workspace.lake, folder / "var" / "lake")
+        shutil.copytree(self.workspace.lake_folder, folder / "var" / "lake")
         shutil.copytree(self.workspace.home / "feast", folder / "var" / "feast")
         return Workspace(
             feature_repo=folder / "feature_repo",

@@ -162,6 +162,13 @@ def test_missing_label_table_names_the_next_step(tmp_path: Path) -> None:
         load_labels(tmp_path, tiny_spec())
 
 
+def test_a_label_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "part-0.parquet").write_bytes(b"shop,sold")
+    with pytest.raises(DatasetError, match="but expected Parquet files"):
+        load_labels(tmp_path, tiny_spec())
+
+
 def test_missing_label_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     pl.DataFrame({"shop": ["a"]}).write_parquet(tmp_path / "labels" / "part-0.parquet")

@@ -55,7 +55,7 @@ def export(models: Models = None, as_of: AsOf = None) -> None:
     with open_log() as log:
         for model in models or log.registry.list_models():
             with _reporter.task(f"export the log of {model}") as task:
-                report = export_log(log, Workspace().lake, model, until, task)
+                report = export_log(log, Workspace().lake_folder, model, until, task)
             _console.print(
                 f"  {report.n_rows:,} predictions in {report.n_written} files; "
                 f"{report.n_standing} files stand",

@@ -27,6 +27,7 @@ from training.errors import StepError
 from training.live.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulated_service import SimulatedService
 from training.model_spec import ModelSpec
+from training.offline_store.table_files import scan_table
 from training.progress import quiet
 from training.workspace import Workspace
 
@@ -236,11 +237,11 @@ def _read_traffic(
     """Read who asked and when; what has no label in the end is asked for all the same."""
     names = [field.name for field in spec.request]
     required = [field.name for field in spec.request if not field.nullable]
+    table = scan_table(workspace.lake, spec.labels.table)
+    if table is None:
+        raise StepError(f"Got no table {spec.labels.table} in {workspace.lake}, but expected one")
     rows = (
-        pl.scan_parquet(
-            workspace.lake / spec.labels.table / "**/*.parquet", hive_partitioning=False
-        )
-        .filter(pl.col(EVENT_TIMESTAMP).is_between(start, end, closed="left"))
+        table.filter(pl.col(EVENT_TIMESTAMP).is_between(start, end, closed="left"))
         .drop_nulls(required)
         .select(
             *names,

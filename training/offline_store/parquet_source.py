@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import polars as pl
@@ -13,9 +14,9 @@ from feast.infra.offline_stores.file_source import FileSource
 from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
 from training.offline_store.errors import SourceError, UnsupportedRequestError
-from training.offline_store.part_files import partition_columns
+from training.offline_store.table_files import Place, parquet_files, partition_columns
 
-__all__ = ["DAY_US", "ParquetTable", "between", "local_path", "open_parquet_table", "parquet_files"]
+__all__ = ["DAY_US", "ParquetTable", "between", "local_path", "open_parquet_table"]
 
 DAY_US: Final = 86_400_000_000
 _INT64: Final = (-(2**63), 2**63 - 1)
@@ -43,14 +44,14 @@ class ParquetTable:
         All rows, files in order of their paths; hive partitions are columns.
     schema : pl.Schema
         Names and types of the columns.
-    files : tuple of Path
+    files : tuple of Path or str
         The files, the one whose footer gave the schema first.
     """
 
     name: str
     frame: pl.LazyFrame
     schema: pl.Schema
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
 
     def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Run a query on ``frame``.
@@ -126,8 +127,9 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     Parameters
     ----------
     source : DataSource or None
-        A ``FileSource`` of local Parquet: one file, or a folder with any depth of hive
-        partitions (``year=2013/month=01``). Names that begin with ``.`` or ``_`` are not read.
+        A ``FileSource`` of Parquet, on this machine or in an object store: one file, or a folder
+        with any depth of hive partitions (``year=2013/month=01``). Names that begin with ``.``
+        or ``_`` are not read.
     repo_path : Path or None
         What a relative path is relative to.
 
@@ -141,11 +143,11 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     Raises
     ------
     UnsupportedRequestError
-        If the source is not a local Parquet file source.
+        If the source is not a Parquet file source.
     SourceError
-        If there is no file, or the first one is not Parquet.
+        If there is no file, the first one is not Parquet, or the object store cannot be read.
     """
-    root = local_path(source, repo_path)
+    root = _find(source, repo_path)
     assert source is not None
     files = parquet_files(root)
     if not files:
@@ -158,10 +160,10 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     return ParquetTable(source.name, frame, schema, tuple(files))
 
 
-def _scan(files: list[Path], *, partitioned: bool = False) -> pl.LazyFrame:
+def _scan(files: Sequence[Place], *, partitioned: bool = False) -> pl.LazyFrame:
     """Scan files under the first one's schema; one that lacks a column is an error."""
     return pl.scan_parquet(
-        files,
+        [str(file) for file in files],
         hive_partitioning=partitioned,
         missing_columns="raise",
         extra_columns="ignore",
@@ -169,9 +171,10 @@ def _scan(files: list[Path], *, partitioned: bool = False) -> pl.LazyFrame:
     )
 
 
-def _unreadable_file(file: Path, source: str, error: Exception) -> SourceError:
+def _unreadable_file(file: Place, source: str, error: Exception) -> SourceError:
+    name = PurePosixPath(file).name
     return SourceError(
-        f"Got file {file.name!r} of source {source!r} that cannot be read ({error}), "
+        f"Got file {name!r} of source {source!r} that cannot be read ({error}), "
         "but expected Parquet with the columns of the table's first file."
     )
 
@@ -182,8 +185,17 @@ def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
     Raises
     ------
     UnsupportedRequestError
-        If the source is of another kind, of another format, or remote.
+        If the source is of another kind, of another format, or in an object store.
     """
+    place = _find(source, repo_path)
+    if isinstance(place, str):
+        raise UnsupportedRequestError(
+            f"Got {place} to write to, but expected a file or folder of this machine."
+        )
+    return place
+
+
+def _find(source: DataSource | None, repo_path: Path | None) -> Place:
     if not isinstance(source, FileSource):
         raise UnsupportedRequestError(
             f"Got {type(source).__name__} as a batch source, but expected a FileSource."
@@ -193,23 +205,14 @@ def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
             f"Got {type(source.file_format).__name__} in source {source.name!r}, "
             "but expected ParquetFormat."
         )
-    if "://" in source.path or source.s3_endpoint_override:
+    if source.s3_endpoint_override:
         raise UnsupportedRequestError(
-            f"Got a remote path in source {source.name!r}, but expected a local file or folder."
+            f"Got an s3_endpoint_override in source {source.name!r}, but expected the variable "
+            "AWS_ENDPOINT_URL."
         )
+    if "://" in source.path:
+        return str(source.path)
     return Path(FileSource.get_uri_for_file_path(repo_path, source.path))
-
-
-def parquet_files(root: Path) -> list[Path]:
-    """List a table's Parquet files in order of their paths; hidden names are left out."""
-    if root.is_file():
-        return [root]
-    return sorted(
-        path
-        for path in root.rglob("*.parquet")
-        if path.is_file()
-        and not any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
-    )
 
 
 def between(column: str, dtype: pl.DataType, start: int | None, end: int | None) -> pl.Expr:

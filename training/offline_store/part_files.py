@@ -17,7 +17,6 @@ from training.offline_store.errors import SourceError
 
 __all__ = [
     "append_parts",
-    "partition_columns",
     "publish_files",
     "stage_file",
     "write_file_atomically",
@@ -32,14 +31,6 @@ def write_file_atomically(table: pa.Table, path: Path) -> None:
     The bytes and the folder entry are on disk when this returns.
     """
     publish_files([(_stage(table, path), path)])
-
-
-def partition_columns(root: Path, files: Sequence[Path]) -> list[str]:
-    """Return the names of a folder's hive partitions, outermost first."""
-    if not files:
-        return []
-    folders = files[0].relative_to(root).parts[:-1]
-    return [part.split("=", 1)[0] for part in folders if "=" in part]
 
 
 def append_parts(

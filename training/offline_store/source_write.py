@@ -10,8 +10,9 @@ from feast.data_source import DataSource
 
 from training.offline_store.column_types import conform
 from training.offline_store.errors import SourceError, UnsupportedRequestError
-from training.offline_store.parquet_source import local_path, open_parquet_table, parquet_files
-from training.offline_store.part_files import append_parts, partition_columns
+from training.offline_store.parquet_source import local_path, open_parquet_table
+from training.offline_store.part_files import append_parts
+from training.offline_store.table_files import parquet_files, partition_columns
 
 __all__ = ["append_to_source", "derived_partitions"]
 

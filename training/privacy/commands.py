@@ -60,7 +60,7 @@ def export(
             "online_store": online.find(subject),
             "predictions": logged.predictions,
             "labels": logged.labels,
-            "files": find_in_files(workspace.home, subject),
+            "files": find_in_files(workspace, subject),
         }
     text = json.dumps(found, indent=1, default=str)
     if output is None:
@@ -98,7 +98,7 @@ def erase(
             online = open_online_subject(workspace.open_feature_store())
         # Files first: what is materialized from them afterwards would bring it back.
         with _reporter.task("files") as task:
-            n_files = forget_in_files(workspace.home, subject, task)
+            n_files = forget_in_files(workspace, subject, task)
         n_online = online.forget(subject)
         spooled = forget_spooled(log, spool or workspace.home / "spool", subject)
         with _reporter.task("log and labels") as task:
@@ -131,7 +131,7 @@ def where(
     names: Annotated[list[str], typer.Argument(help="Names of entity keys, without values.")],
 ) -> None:
     """Report where data about such an entity can be, and where this cannot erase it."""
-    from training.privacy.lake_subject import list_files
+    from training.privacy.lake_subject import list_files, name_file
 
     table = Table("place", "what", "erase")
     with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
@@ -145,13 +145,14 @@ def where(
             if subject.is_known_by(fields):
                 what = ", ".join(name for name in fields if subject.is_known_by([name]))
                 table.add_row(f"prediction log, {manifest.model}", what, "yes")
-        for path, _ in list_files(workspace.home, subject):
-            table.add_row(str(path.relative_to(workspace.home).parent), path.name, "yes")
+        for path, _ in list_files(workspace, subject):
+            folder, _, name = name_file(workspace, path).rpartition("/")
+            table.add_row(folder, name, "yes")
     table.add_row("labels", "entity_key, or the prediction's id", "yes")
     table.add_row("spool of each replica", "as the prediction log", "what no service holds")
     table.add_row("model files", "what a model learnt; golden keys in manifests", "no: train again")
     table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
-    table.add_row("backups, replicas, write-ahead logs", "all of it", "no: by their own age")
+    table.add_row("backups, replicas, write-ahead logs, earlier versions in a bucket", "all of it", "no: by their own age")
     Console().print(table)
 
 

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from training.offline_store.table_files import Place, parquet_files
 from training.privacy.subject import Subject
+from training.workspace import Workspace
 
-__all__ = ["find_in_files", "forget_in_files", "list_files"]
+__all__ = ["find_in_files", "forget_in_files", "list_files", "name_file"]
 
 _PREFIXES: Final = ("", "request.")
 Progress = Callable[[int, int], None]
 
 
-def list_files(home: Path, subject: Subject) -> Iterator[tuple[Path, pl.Expr]]:
-    """Yield each file that can have rows of the subject, and the condition of such rows."""
-    for path in sorted(home.rglob("*.parquet")):
+def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, pl.Expr]]:
+    """Yield each file that can have rows of the subject, and the condition of such rows.
+
+    They are looked for below the workspace's home, hidden ones too, and in its lake.
+
+    Raises
+    ------
+    SourceError
+        If the lake is in an object store that cannot be read.
+    """
+    files: set[Place] = {path.resolve() for path in workspace.home.rglob("*.parquet")}
+    files.update(
+        path if isinstance(path, str) else path.resolve() for path in _list_lake(workspace.lake)
+    )
+    for path in sorted(files, key=str):
         columns = pl.read_parquet_schema(path).keys()
         for prefix in _PREFIXES:
             condition = subject.condition(list(columns), prefix=prefix)
@@ -28,32 +42,52 @@ def list_files(home: Path, subject: Subject) -> Iterator[tuple[Path, pl.Expr]]:
                 break
 
 
-def find_in_files(home: Path, subject: Subject) -> list[dict[str, Any]]:
+def find_in_files(workspace: Workspace, subject: Subject) -> list[dict[str, Any]]:
     """Return the subject's rows with the file that has them."""
     found = []
-    for path, condition in list_files(home, subject):
+    for path, condition in list_files(workspace, subject):
         rows = pl.scan_parquet(path, hive_partitioning=False).filter(condition).collect()
         if rows.height:
-            found.append({"file": str(path.relative_to(home)), "rows": rows.to_dicts()})
+            found.append({"file": name_file(workspace, path), "rows": rows.to_dicts()})
     return found
 
 
-def forget_in_files(home: Path, subject: Subject, progress: Progress) -> int:
+def forget_in_files(workspace: Workspace, subject: Subject, progress: Progress) -> int:
     """Write each file that has rows of the subject anew without them; return how many rows.
 
     A file is replaced as a whole, so that a reader sees the one or the other.
     """
     n_rows = 0
-    files = list(list_files(home, subject))
+    files = list(list_files(workspace, subject))
     for done, (path, condition) in enumerate(files):
         frame = pl.read_parquet(path, hive_partitioning=False)
         kept = frame.filter(~condition)
         if kept.height < frame.height:
-            unfinished = path.with_suffix(f".{os.getpid()}.part")
-            kept.write_parquet(unfinished)
-            with unfinished.open("rb") as written:
-                os.fsync(written.fileno())
-            unfinished.replace(path)
+            _replace(path, kept)
             n_rows += frame.height - kept.height
         progress(done, len(files))
     return n_rows
+
+
+def name_file(workspace: Workspace, path: Place) -> str:
+    """Return how a file is called for people: from the home on, or by its whole address."""
+    home = workspace.home.resolve()
+    if isinstance(path, Path) and path.is_relative_to(home):
+        return str(path.relative_to(home))
+    return str(path)
+
+
+def _list_lake(lake: Place) -> Sequence[Place]:
+    return parquet_files(lake) if isinstance(lake, str) else list(lake.rglob("*.parquet"))
+
+
+def _replace(path: Place, rows: pl.DataFrame) -> None:
+    if isinstance(path, str):
+        # An object store shows an object when all of it is there.
+        rows.write_parquet(path)
+        return
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    rows.write_parquet(unfinished)
+    with unfinished.open("rb") as written:
+        os.fsync(written.fileno())
+    unfinished.replace(path)

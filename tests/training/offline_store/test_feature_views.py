@@ -203,10 +203,12 @@ BAD_SOURCES = {
         UnsupportedRequestError,
         "DeltaFormat",
     ),
-    "s3": (
-        lambda path: FileSource(path=f"s3:/{path}", timestamp_field="event_timestamp"),
+    "endpoint": (
+        lambda path: FileSource(
+            path=path, timestamp_field="event_timestamp", s3_endpoint_override="http://s3.test"
+        ),
         UnsupportedRequestError,
-        "remote path",
+        "AWS_ENDPOINT_URL",
     ),
     "missing": (
         lambda path: FileSource(path=f"{path}.gone", timestamp_field="event_timestamp"),

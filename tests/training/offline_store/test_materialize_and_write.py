@@ -233,6 +233,12 @@ def test_appending_to_a_single_file_is_refused(tmp_path: Path) -> None:
         append_to_source(ROWS.to_arrow(), source, None)
 
 
+def test_what_is_in_an_object_store_is_not_written_to() -> None:
+    source = FileSource(name="far", path="s3://tables/t", timestamp_field="event_timestamp")
+    with pytest.raises(UnsupportedRequestError, match="expected a file or folder of this machine"):
+        append_to_source(ROWS.to_arrow(), source, None)
+
+
 def test_pulls_return_one_chunk_because_feast_writes_only_the_first(tmp_path: Path) -> None:
     folder = write_months(
         tmp_path / "lake", ROWS.with_columns(pl.col("event_timestamp").dt.offset_by("20d"))
