@@ -95,6 +95,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,
+        # FastAPI's own would tell addresses with their queries, to whom the environment names.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
     tracer, app.state.close_tracer = open_tracer(settings)

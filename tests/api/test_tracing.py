@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from api.main import create_app
 from tests.api.conftest import make_settings
@@ -99,6 +103,18 @@ def test_none_is_sampled_but_what_the_caller_samples(
         client.get("/v1/models")
         client.get("/v1/models", headers={"traceparent": PARENT})
     assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
+
+
+def test_fastapi_makes_no_spans_of_its_own(
+    published: Path, online_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    with AppClient(create_app(make_settings(published, online_store))) as client:
+        assert client.get("/v1/models?token=hush").status_code == 200
+    assert spans.get_finished_spans() == ()
 
 
 def test_a_collector_that_is_away_harms_nobody(published: Path, online_store: Path) -> None:
