@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from api.metrics.instruments import Counter, Gauge, Histogram, Instrument
+from api.metrics.instruments import Counter, Gauge, Histogram, Instrument, Labels
 from api.metrics.metric_book import MetricBook
 
 if TYPE_CHECKING:
@@ -104,26 +104,41 @@ class ServiceMetrics:
         own = [one for one in vars(self).values() if isinstance(one, Instrument)]
         self.book = MetricBook([*own, *vars(self.gauges).values()], folder)
 
-    @contextmanager
-    def stage(self, name: Stage) -> Iterator[None]:
+    def stage(self, name: Stage) -> AbstractContextManager[None]:
         """Time a part of a prediction, and make a span of it where spans are made."""
-        began = time.perf_counter()
-        try:
-            if self.tracer is None:
-                yield
-            else:
-                # An exception's text may have a request's values in it.
-                with self.tracer.start_as_current_span(
-                    name, record_exception=False, set_status_on_exception=False
-                ):
-                    yield
-        finally:
-            self.stage_seconds.observe(time.perf_counter() - began, (name,))
+        timer = _Timer(self.stage_seconds, (name,))
+        return timer if self.tracer is None else _trace(self.tracer, name, timer)
 
     def note_read(self, *, is_up: bool) -> None:
         """Count a read of the online store."""
         self.store_reads.add(("ok" if is_up else "failed",))
         self.gauges.store_up.set(float(is_up))
+
+
+class _Timer:
+    """Observes how long its block took; a class, for a generator takes twice as long."""
+
+    __slots__ = ("_began", "_histogram", "_labels")
+
+    def __init__(self, histogram: Histogram, labels: Labels) -> None:
+        self._histogram = histogram
+        self._labels = labels
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._histogram.observe(time.perf_counter() - self._began, self._labels)
+
+
+@contextmanager
+def _trace(tracer: Tracer, name: str, timer: _Timer) -> Iterator[None]:
+    # An exception's text may have a request's values in it.
+    with (
+        timer,
+        tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False),
+    ):
+        yield
 
 
 class ServiceGauges:

@@ -152,11 +152,8 @@ def where(
     table.add_row("spool of each replica", "as the prediction log", "what no service holds")
     table.add_row("model files", "what a model learnt; golden keys in manifests", "no: train again")
     table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
-    table.add_row(
-        "backups, replicas, write-ahead logs, earlier versions in a bucket",
-        "all of it",
-        "no: by their own age",
-    )
+    kept = "backups, replicas, write-ahead logs, a bucket's earlier versions"
+    table.add_row(kept, "all of it", "no: by their own age")
     Console().print(table)
 
 
