@@ -91,6 +91,10 @@ def drop_limits(documents: Documents) -> None:
     del container(documents)["resources"]["limits"]
 
 
+def shrink_disk(documents: Documents) -> None:
+    container(documents)["resources"]["limits"]["ephemeral-storage"] = "128Mi"
+
+
 def mistype_monitor(documents: Documents) -> None:
     find(documents, "ServiceMonitor")["spec"]["endpoints"][0]["intervall"] = "5s"
 
@@ -98,6 +102,7 @@ def mistype_monitor(documents: Documents) -> None:
 ROOT_USER = {"runAsNonRoot": False, "runAsUser": 0}
 MUTATIONS: Final[dict[str, Mutation]] = {
     "no limits": drop_limits,
+    "a disk smaller than the spool": shrink_disk,
     "no resources": drop_from_container("resources"),
     "root": set_in_pod(securityContext=ROOT_USER),
     "privileged": set_in_security(privileged=True),

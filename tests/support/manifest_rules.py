@@ -80,8 +80,27 @@ def _check_pod(pod: Document, kind: str) -> Iterator[str]:
             yield f"volume {volume['name']} is the node's own"
         if "emptyDir" in volume and "sizeLimit" not in (volume["emptyDir"] or {}):
             yield f"volume {volume['name']} has no bound"
+    if _sum_disk(pod) > sum(
+        _to_bytes((one.get("resources") or {}).get("limits", {}).get("ephemeral-storage", "0"))
+        for one in pod["containers"]
+    ):
+        yield "its volumes may grow beyond its ephemeral-storage: it would be evicted before"
     for container in pod["containers"]:
         yield from _check_container(container, pod, kind)
+
+
+def _sum_disk(pod: Document) -> int:
+    volumes = [volume.get("emptyDir") or {} for volume in pod.get("volumes", ())]
+    return sum(
+        _to_bytes(volume.get("sizeLimit", "0"))
+        for volume in volumes
+        if volume.get("medium") != "Memory"
+    )
+
+
+def _to_bytes(quantity: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(|Ki|Mi|Gi)", quantity).groups()  # type: ignore[union-attr]  # ours are written so
+    return int(number) * 1024 ** ("", "Ki", "Mi", "Gi").index(unit)
 
 
 def _check_container(container: Document, pod: Document, kind: str) -> Iterator[str]:
