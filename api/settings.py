@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         "else tokens reach the models of all.",
     )
     requests_per_sec: PositiveFloat | None = Field(
-        None, description="How many requests a second a key without its own limit may make."
+        None, le=1e6, description="How many requests a second a key without its own limit may make."
     )
     requests_per_day: PositiveInt | None = Field(
         None, description="How many requests a day, in UTC, a key without its own may make."

@@ -40,7 +40,9 @@ def create(
     scope: Annotated[list[Scope], typer.Option(help="What it may do; may be given again.")],
     tenant: Annotated[str | None, typer.Option(help="Whose models alone it reaches.")] = None,
     days: Annotated[float | None, typer.Option(help="After how many days it ends.")] = None,
-    per_sec: Annotated[float | None, typer.Option(help="Requests a second.", min=0.01)] = None,
+    per_sec: Annotated[
+        float | None, typer.Option(help="Requests a second.", min=0.01, max=1e6)
+    ] = None,
     per_day: Annotated[int | None, typer.Option(help="Requests a day.", min=1)] = None,
     reason: Reason = "",
 ) -> None:

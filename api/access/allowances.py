@@ -99,7 +99,9 @@ class LocalAllowances:
     def take_now(self, caller_id: str, allowances: Allowances, n_wanted: int) -> Grant:
         """Give a caller up to `n_wanted` requests."""
         per_sec = None if allowances.per_sec is None else allowances.per_sec * self._share
-        per_day = None if allowances.per_day is None else int(allowances.per_day * self._share)
+        per_day = (
+            None if allowances.per_day is None else max(1, int(allowances.per_day * self._share))
+        )
         now = self._now()
         account = self._find(caller_id, allowances, now)
         left_today = None if per_day is None else max(0, per_day - account.used)

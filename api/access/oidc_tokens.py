@@ -115,7 +115,8 @@ class OidcTokens:
             loop = asyncio.get_running_loop()
             try:
                 self._keys = await loop.run_in_executor(self._executor, self._read_keys)
-            except (OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
+            except Exception as error:
+                # A provider may answer anything, and the keys that were go on whatever it is.
                 _log.warning("oidc_keys_not_read", issuer=self._provider.issuer, reason=repr(error))
                 return
             self._known.clear()

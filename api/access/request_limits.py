@@ -41,11 +41,18 @@ class _Account:
         self.n_left = 0
         self.size = 1
         self.granted_at = 0.0
+        self.granted_on = 0
         self.last = Grant(0, None, None)
         self.refused_until = 0.0
         self.n_waiting = 0
         self.renewing = asyncio.Lock()
         self.policy = _describe_policy(allowances)
+
+    def is_live(self, now: float) -> bool:
+        """Whether what was granted may still be used: a day's for the day, a second's for one."""
+        if self.allowances.per_sec is None:
+            return self.granted_on == int(time.time() // DAY_SEC)
+        return now - self.granted_at < _GRANT_LIVES_SEC
 
     def choose_size(self, now: float) -> int:
         """Return how many requests to ask for: more where the last ones went fast."""
@@ -118,7 +125,7 @@ class RequestLimits:
         account = self._find(caller.id, allowances)
         while True:
             now = time.monotonic()
-            if account.n_left and now - account.granted_at < _GRANT_LIVES_SEC:
+            if account.n_left and account.is_live(now):
                 account.n_left -= 1
                 return _describe(account)
             if account.refused_until > now:
@@ -158,8 +165,12 @@ class RequestLimits:
         account.last = grant
         if grant.n_granted:
             account.n_left, account.granted_at = grant.n_granted, now
+            account.granted_on = int(time.time() // DAY_SEC)
         else:
-            account.refused_until = now + grant.retry_sec
+            # What this process alone refuses, it refuses until the store can be asked again.
+            is_down = self._down_until > now
+            wait_sec = min(grant.retry_sec, _RETRY_STORE_SEC) if is_down else grant.retry_sec
+            account.refused_until = now + wait_sec
         return True
 
     async def _take(self, caller_id: str, account: _Account, n_wanted: int) -> Grant | None:
@@ -167,7 +178,8 @@ class RequestLimits:
             try:
                 grant = await self._store.take(caller_id, account.allowances, n_wanted)
             except LimitsUnavailableError as error:
-                _log.warning("limits_unavailable", when_down=self._when_down, reason=str(error))
+                reason = f"{error} ({type(error.__cause__).__name__})"
+                _log.warning("limits_unavailable", when_down=self._when_down, reason=reason)
                 self._down_until = time.monotonic() + _RETRY_STORE_SEC
             else:
                 self._down_until = 0.0

@@ -95,12 +95,12 @@ class MaskFinder:
         self._policy = policy
         self._policies = policies
         self._key = key
-        self._masks: dict[tuple[str, str], LogMask | None] = {}
+        self._masks: dict[tuple[str, int], LogMask | None] = {}
 
-    def find(self, manifest: Manifest) -> LogMask | None:
-        """Return the mask, ``None`` where everything is kept."""
-        # The model's file is another one where its fields are.
-        key = (manifest.model, manifest.model_file.sha256)
+    def find(self, manifest: Manifest, version: int) -> LogMask | None:
+        """Return the mask of a version, ``None`` where everything is kept."""
+        # Versions with the same file may have their fields in another order.
+        key = (manifest.model, version)
         if key not in self._masks:
             policy = self._policies.get(manifest.model, self._policy)
             mask = LogMask(policy, manifest, self._key)

@@ -175,7 +175,7 @@ class LogWriter:
 
     def _pack(self, record: PredictionRecord) -> LoggedRow | None:
         try:
-            mask = self._masks.find(record.model.manifest)
+            mask = self._masks.find(record.model.manifest, record.model.version)
             return pack(record, datetime.now(UTC), mask)
         except Exception:  # One record that cannot be packed must not stop the log.
             _log.exception("prediction_not_packed", id=record.id)

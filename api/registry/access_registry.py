@@ -94,12 +94,20 @@ class AccessRegistry(MovingRegistry):
         UnknownKeyError
             If there is no such key.
         RegistryConflictError
-            If it is revoked or has expired.
+            If it is revoked, has expired, or was rotated already: its end is no longer its own.
         """
         now = datetime.now(UTC)
         made = make_key()
         with self._change() as (session, _):
             old = _get_key(session, key_id)
+            rotated = select(AccessChange.number).where(
+                AccessChange.action == "rotate_key", AccessChange.subject == key_id
+            )
+            if session.exec(rotated).first() is not None:
+                raise RegistryConflictError(
+                    f"Got key {key_id}, which was rotated already, but expected the one that took "
+                    "its place; `zeroskew keys history` names it."
+                )
             if not RegisteredKey.model_validate(old).is_valid(now):
                 raise RegistryConflictError(
                     f"Got key {key_id}, which has ended, but expected a valid one; create another."

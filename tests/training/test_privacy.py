@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 from feast import FeatureStore
 from sqlalchemy import create_engine, text
+from sqlmodel import SQLModel
 from typer.testing import CliRunner, Result
 
 from api.main import create_app
@@ -25,9 +27,18 @@ from tests.support.online_stores import make_store, write_rows
 from tests.support.redis_servers import RedisServer
 from tests.support.whole_service import VIEWS, publish_every_kind
 from training.cli import app
-from training.privacy.logged_subject import take_out
+from training.live.open_log import open_log
+from training.privacy.logged_subject import (
+    _find_rows,
+    _Found,
+    _labels_of,
+    _take_out_of_row,
+    find_logged,
+    forget_logged,
+    take_out,
+)
 from training.privacy.receipt import verify_receipt
-from training.privacy.subject import parse_subject
+from training.privacy.subject import Subject, parse_subject
 from training.signing import make_signing_key, public_key_of
 
 PERSON, OTHER = "N0CANARY", "N1OTHER"
@@ -40,10 +51,35 @@ def test_a_subject_is_all_of_its_keys_under_any_of_their_names() -> None:
     assert not subject.matches({"customer": 7})
     assert not subject.matches({"customer": True, "shop": "a"})
     frame = pl.DataFrame({"customer": [7, 7, None], "shop": ["a", "b", "a"]})
-    condition = subject.condition(frame.columns)
+    condition = subject.condition(frame.schema)
     assert condition is not None
     assert frame.filter(condition).height == 1
-    assert subject.condition(["customer"]) is None
+    assert subject.condition({"customer": pl.Int64()}) is None
+
+
+def test_a_whole_number_is_found_as_a_float_and_another_column_is_not_the_key() -> None:
+    subject = parse_subject(["driver=7"])
+    known = Subject(subject.values, {"driver": frozenset({"driver", "id"})})
+    frame = pl.DataFrame({"driver": [7.0, 9.0, None], "id": [1, 7, 7]})
+    condition = known.condition(frame.schema)
+    assert condition is not None
+    assert frame.filter(condition)["driver"].to_list() == [7.0]
+    assert known.matches({"driver": 7.0, "id": 1})
+    assert not known.matches({"driver": 9, "id": 7})
+    assert known.matches({"id": 7})
+    assert not known.matches({"id": 7.5})
+
+
+def test_names_of_names_are_found_whatever_the_order() -> None:
+    def manifest(name: str, field: str) -> Any:
+        join_key = SimpleNamespace(name=name, field=field)
+        view = SimpleNamespace(join_keys=[join_key])
+        return SimpleNamespace(plan=SimpleNamespace(views=[view]))
+
+    pair = [manifest("rider_id", "passenger"), manifest("rider_id", "rider")]
+    for manifests in (pair, pair[::-1]):
+        names = parse_subject(["rider=7"]).with_aliases(manifests).names
+        assert names["rider"] == {"rider", "rider_id", "passenger"}
 
 
 def test_an_instance_is_taken_out_of_a_row_and_the_rest_stays_to_the_bit() -> None:
@@ -177,7 +213,8 @@ def run(*arguments: str) -> Result:
 
 def erase(place: Place) -> dict[str, Any]:
     receipt = place.folder / "receipt.json"
-    result = run("erase", f"origin={PERSON}", "--receipt", str(receipt), "--reference", "T-1")
+    arguments = ("--receipt", str(receipt), "--reference", "T-1", "--drained")
+    result = run("erase", f"origin={PERSON}", *arguments)
     assert result.exit_code == 0, result.output
     content = receipt.read_text()
     assert PERSON not in content
@@ -247,7 +284,7 @@ def test_a_spool_is_erased_and_one_in_use_is_said(place: Place) -> None:
     spool = Spool(place.spool, max_bytes=1 << 20)
     spool.append(rows)
     receipt = place.folder / "receipt.json"
-    arguments = ("erase", f"origin={PERSON}", "--receipt", str(receipt))
+    arguments = ("erase", f"origin={PERSON}", "--receipt", str(receipt), "--drained")
     result = run(*arguments)
     assert result.exit_code == 3
     assert json.loads(receipt.read_text())["is_complete"] is False
@@ -257,6 +294,47 @@ def test_a_spool_is_erased_and_one_in_use_is_said(place: Place) -> None:
     left = [row for group in spool.drain() for row in group]
     assert PERSON not in repr(left)
     assert sum(row.n_rows for row in left) == 3
+
+
+def test_without_a_receipt_nothing_is_erased(place: Place) -> None:
+    nowhere = str(place.folder / "nowhere" / "receipt.json")
+    assert run("erase", f"origin={PERSON}", "--receipt", nowhere).exit_code != 0
+    place.key_file.write_text("no key")
+    receipt = str(place.folder / "receipt.json")
+    assert run("erase", f"origin={PERSON}", "--receipt", receipt).exit_code != 0
+    assert PERSON.encode() in place.dump()
+
+
+def test_other_machines_spools_are_not_known(place: Place) -> None:
+    receipt = place.folder / "receipt.json"
+    done = run("erase", f"origin={PERSON}", "--receipt", str(receipt))
+    is_alone = place.url.startswith("sqlite")
+    assert done.exit_code == (0 if is_alone else 3)
+    assert json.loads(receipt.read_text())["is_complete"] is is_alone
+
+
+def test_two_erasures_of_one_row_take_out_whom_they_mean(place: Place) -> None:
+    with open_log() as log:
+        subjects = [parse_subject([f"origin={name}"]) for name in (PERSON, OTHER)]
+        with log.engine.connect() as connection:
+            found = [
+                one
+                for _, one in _find_rows(connection, log, subjects[1], "is_late")
+                if len(one.numbers) == 2
+            ]
+        forget_logged(log, subjects[0], lambda *_: None)
+        with log.engine.begin() as connection:
+            assert _take_out_of_row(connection, found[0]) == 2
+        assert find_logged(log, subjects[0]).predictions == []
+        assert len(find_logged(log, subjects[1]).predictions) == 1
+
+
+def test_labels_of_a_thousand_instances_are_found() -> None:
+    engine = create_engine("sqlite://")
+    SQLModel.metadata.create_all(engine)
+    with engine.connect() as connection:
+        query = _labels_of(_Found("a", 0, "a", tuple(range(2000)), tuple(range(2000))))
+        assert connection.execute(query).all() == []
 
 
 def test_a_hashed_log_is_found_by_the_hash() -> None:

@@ -64,7 +64,7 @@ def scan_table(lake: Place, table: str) -> pl.LazyFrame | None:
     """
     root = f"{lake.rstrip('/')}/{table}" if isinstance(lake, str) else lake / table
     files = [str(file) for file in parquet_files(root)]
-    return pl.scan_parquet(files, hive_partitioning=False) if files else None
+    return pl.scan_parquet(files, hive_partitioning=False, glob=False) if files else None
 
 
 def _remote_files(address: str) -> list[Place]:

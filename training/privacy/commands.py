@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 
@@ -47,7 +48,7 @@ def export(
         Path | None, typer.Option(help="Where it goes; standard output if not.")
     ] = None,
 ) -> None:
-    """Write all that is stored about an entity as JSON."""
+    """Write all that is stored about an entity as JSON; what waits in a spool is not stored yet."""
     from training.privacy.lake_subject import find_in_files
     from training.privacy.logged_subject import find_logged
     from training.privacy.online_subject import open_online_subject
@@ -62,7 +63,7 @@ def export(
             "labels": logged.labels,
             "files": find_in_files(workspace, subject),
         }
-    text = json.dumps(found, indent=1, default=str)
+    text = to_json(found, indent=1, fallback=str, inf_nan_mode="null").decode()
     if output is None:
         sys.stdout.write(f"{text}\n")
     else:
@@ -79,21 +80,32 @@ def erase(
     spool: Annotated[
         Path | None, typer.Option(help="The services' spool on this machine; var/spool if not.")
     ] = None,
+    drained: Annotated[
+        bool, typer.Option(help="You looked: zeroskew_log_spool_bytes is 0 on all other machines.")
+    ] = False,
 ) -> None:
     """Erase an entity from online store, log, labels, spool and files, and sign a receipt.
 
     It may be stopped at any moment and begun again; again it finds nothing. Exits with 3 where a
-    service still holds a part of its spool: run it again when that has drained.
+    service still holds a part of its spool, or may on another machine, as with PostgreSQL: run it
+    again when that has drained, with --drained.
     """
     from training.privacy.lake_subject import forget_in_files
     from training.privacy.logged_subject import forget_logged
     from training.privacy.online_subject import open_online_subject
     from training.privacy.receipt import make_receipt
     from training.privacy.spool_subject import forget_spooled
+    from training.signing import public_key_of
 
     with _open(keys) as (log, subject, workspace):
         if workspace.signing_key_file is None:
             raise StepError("Got no ZEROSKEW_SIGNING_KEY_FILE, but expected one; `zeroskew keygen`")
+        # Nothing is erased for which there could be no receipt.
+        public_key_of(workspace.signing_key_file)
+        if not os.access(receipt.parent, os.W_OK):
+            raise StepError(
+                f"Got {receipt}, but expected a file in a folder that can be written to"
+            )
         with quiet():
             online = open_online_subject(workspace.open_feature_store())
         # Files first: what is materialized from them afterwards would bring it back.
@@ -108,9 +120,9 @@ def erase(
                 "file_rows": n_files,
                 "online_entities": n_online,
                 "predictions": n_logged + spooled.n_instances,
-                "labels": n_labels,
+                "labels": n_labels + spooled.n_labels,
             },
-            is_complete=not spooled.n_in_use,
+            is_complete=not spooled.n_in_use and (drained or log.engine.dialect.name == "sqlite"),
             reference=reference,
             key_file=workspace.signing_key_file,
         )
@@ -119,8 +131,8 @@ def erase(
         _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
     if not made.is_complete:
         _console.print(
-            f"[yellow]![/] services hold {spooled.n_in_use} files of the spool; run this again "
-            "when they have drained",
+            f"[yellow]![/] services hold {spooled.n_in_use} files of the spool here, and what others "
+            "hold elsewhere is not known; run this again with --drained when all have drained",
             highlight=False,
         )
         raise typer.Exit(_NOT_COMPLETE)
@@ -140,11 +152,13 @@ def where(
         for view in store.list_feature_views():
             if subject.is_known_by(view.join_keys):
                 table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
-        for manifest in _read_manifests(log):
-            fields = [field.name for field in manifest.request]
-            if subject.is_known_by(fields):
-                what = ", ".join(name for name in fields if subject.is_known_by([name]))
-                table.add_row(f"prediction log, {manifest.model}", what, "yes")
+        logged = {
+            (manifest.model, ", ".join(name for name in fields if subject.is_known_by([name])))
+            for manifest in _read_manifests(log)
+            if subject.is_known_by(fields := [field.name for field in manifest.request])
+        }
+        for model, what in sorted(logged):
+            table.add_row(f"prediction log, {model}", what, "yes")
         for path, _ in list_files(workspace, subject):
             folder, _, name = name_file(workspace, path).rpartition("/")
             table.add_row(folder, name, "yes")
@@ -182,9 +196,9 @@ def _open(keys: list[str]) -> Iterator[tuple[LiveLog, Subject, Workspace]]:
 
 
 def _read_manifests(log: LiveLog) -> list[Manifest]:
-    """Return the manifest of each model's newest version; others have the same fields."""
-    manifests: list[Any] = []
-    for model in log.registry.list_models():
-        newest = max(version.version for version in log.registry.list_versions(model))
-        manifests.append(log.read_manifest(model, newest))
-    return manifests
+    """Return the manifests of all versions: their fields may have had other names."""
+    return [
+        log.read_manifest(model, version.version)
+        for model in log.registry.list_models()
+        for version in log.registry.list_versions(model)
+    ]

@@ -34,9 +34,9 @@ def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, 
         path if isinstance(path, str) else path.resolve() for path in _list_lake(workspace.lake)
     )
     for path in sorted(files, key=str):
-        columns = pl.read_parquet_schema(path).keys()
+        schema = pl.read_parquet_schema(path)
         for prefix in _PREFIXES:
-            condition = subject.condition(list(columns), prefix=prefix)
+            condition = subject.condition(schema, prefix=prefix)
             if condition is not None:
                 yield path, condition
                 break
@@ -46,7 +46,9 @@ def find_in_files(workspace: Workspace, subject: Subject) -> list[dict[str, Any]
     """Return the subject's rows with the file that has them."""
     found = []
     for path, condition in list_files(workspace, subject):
-        rows = pl.scan_parquet(path, hive_partitioning=False).filter(condition).collect()
+        rows = (
+            pl.scan_parquet(path, hive_partitioning=False, glob=False).filter(condition).collect()
+        )
         if rows.height:
             found.append({"file": name_file(workspace, path), "rows": rows.to_dicts()})
     return found
@@ -57,10 +59,13 @@ def forget_in_files(workspace: Workspace, subject: Subject, progress: Progress) 
 
     A file is replaced as a whole, so that a reader sees the one or the other.
     """
+    # What an interrupted erasure left has everybody else's rows.
+    for unfinished in workspace.home.rglob("*.[0-9]*.part"):
+        unfinished.unlink()
     n_rows = 0
     files = list(list_files(workspace, subject))
     for done, (path, condition) in enumerate(files):
-        frame = pl.read_parquet(path, hive_partitioning=False)
+        frame = pl.read_parquet(path, hive_partitioning=False, glob=False)
         kept = frame.filter(~condition)
         if kept.height < frame.height:
             _replace(path, kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ from api.prediction_log.tables import LoggedPrediction
 from training.live.open_log import LiveLog
 from training.privacy.subject import Subject
 
-__all__ = ["LoggedSubject", "find_logged", "forget_logged", "take_out"]
+__all__ = ["LoggedSubject", "find_logged", "forget_labels", "forget_logged", "take_out"]
 
 _ARRAYS: Final = {
     "features": "<f4",
@@ -104,6 +104,16 @@ def forget_logged(log: LiveLog, subject: Subject, progress: Progress) -> tuple[i
     return n_instances, n_labels + len(numbers)
 
 
+def forget_labels(log: LiveLog, about: Iterable[tuple[str, tuple[int, ...]]]) -> int:
+    """Erase the labels about some rows of predictions, and return how many there were."""
+    with writing(log.engine).begin() as connection:
+        _overwrite_what_goes(connection)
+        return sum(
+            connection.execute(delete(_LABELS).where(_about(prediction, numbers))).rowcount
+            for prediction, numbers in about
+        )
+
+
 def take_out(row: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any] | None:
     """Return the columns of a row of the log without some of its instances.
 
@@ -165,25 +175,27 @@ def _take_out_of_row(connection: Connection, one: _Found) -> int:
     row = connection.execute(select(_PREDICTIONS).where(where).with_for_update()).mappings().first()
     if row is None:
         return 0
-    changed = take_out(dict(row), one.places)
+    # Another erasure may have taken others out of it since it was looked at.
+    numbers = range(row["n_rows"]) if row["numbers"] is None else json.loads(row["numbers"])
+    places = [place for place, number in enumerate(numbers) if number in set(one.numbers)]
+    changed = take_out(dict(row), places)
     if changed is None:
         connection.execute(delete(_PREDICTIONS).where(where))
     else:
         connection.execute(update(_PREDICTIONS).where(where).values(changed))
-    return len(one.places)
+    return len(places)
 
 
 def _labels_of(one: _Found) -> Any:
-    return select(_LABELS).where(_about(one))
+    return select(_LABELS).where(_about(one.label_id, one.numbers))
 
 
 def _delete_labels(one: _Found) -> Any:
-    return delete(_LABELS).where(_about(one))
+    return delete(_LABELS).where(_about(one.label_id, one.numbers))
 
 
-def _about(one: _Found) -> Any:
-    by_row = or_(*[_LABELS.c.row == number for number in one.numbers])
-    return and_(_LABELS.c.prediction_id == one.label_id, by_row)
+def _about(prediction: str, numbers: Sequence[int]) -> Any:
+    return and_(_LABELS.c.prediction_id == prediction, _LABELS.c.row.in_(numbers))
 
 
 def _find_by_key(connection: Connection, subject: Subject) -> list[Any]:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.signing import is_signed_by, public_key_of, sign_bytes
 
@@ -63,5 +63,8 @@ def make_receipt(
 
 def verify_receipt(content: str, public_key: str) -> Receipt | None:
     """Return a receipt that a key has signed, ``None`` where it has not."""
-    receipt = Receipt.model_validate_json(content)
+    try:
+        receipt = Receipt.model_validate_json(content)
+    except ValidationError:
+        return None
     return receipt if is_signed_by(receipt.content(), receipt.signature, public_key) else None

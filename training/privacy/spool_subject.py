@@ -8,28 +8,28 @@ from typing import NamedTuple
 
 from api.prediction_log.spool import Spool
 from training.live.open_log import LiveLog
-from training.privacy.logged_subject import take_out
+from training.privacy.logged_subject import forget_labels, take_out
 from training.privacy.subject import Subject
 
 __all__ = ["SpoolFindings", "forget_spooled"]
 
 
 class SpoolFindings(NamedTuple):
-    """Erased instances, and files that a living service still writes or drains."""
+    """Erased instances and labels, and files that a living service still writes or drains."""
 
     n_instances: int
+    n_labels: int
     n_in_use: int
 
 
 def forget_spooled(log: LiveLog, folder: Path, subject: Subject) -> SpoolFindings:
-    """Erase the subject's instances from the files that no service holds.
+    """Erase the subject's instances from the files that no service holds, and labels about them.
 
     What a service holds goes to the database when that is back: erase again then.
     """
-    n_instances = 0
+    about: list[tuple[str, tuple[int, ...]]] = []
 
     def change(row: dict[str, object]) -> dict[str, object] | None:
-        nonlocal n_instances
         manifest = log.read_manifest(str(row["model"]), int(str(row["version"])))
         fields = [field.name for field in manifest.request]
         places = [
@@ -39,9 +39,17 @@ def forget_spooled(log: LiveLog, folder: Path, subject: Subject) -> SpoolFinding
         ]
         if not places:
             return row
-        n_instances += len(places)
+        numbers = (
+            range(int(str(row["n_rows"])))
+            if row["numbers"] is None
+            else json.loads(str(row["numbers"]))
+        )
+        about.append(
+            (str(row["answer_id"] or row["id"]), tuple(numbers[place] for place in places))
+        )
         changed = take_out(row, places)
         return None if changed is None else row | changed
 
     n_in_use = Spool(folder, max_bytes=1 << 62).rewrite(change)
-    return SpoolFindings(n_instances, n_in_use)
+    n_instances = sum(len(numbers) for _, numbers in about)
+    return SpoolFindings(n_instances, forget_labels(log, about), n_in_use)

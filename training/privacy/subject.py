@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,18 @@ class Subject:
     def with_aliases(self, manifests: Iterable[Manifest]) -> Subject:
         """Add the names that models have for the same: a request's field and Feast's join key."""
         names = {key: set(known) for key, known in self.names.items()}
-        for manifest in manifests:
-            for view in manifest.plan.views:
-                for join_key in view.join_keys:
-                    pair = {join_key.name, join_key.field}
-                    for known in names.values():
-                        if known & pair:
-                            known.update(pair)
+        pairs = {
+            (join_key.name, join_key.field)
+            for manifest in manifests
+            for view in manifest.plan.views
+            for join_key in view.join_keys
+        }
+        # A name may be known by another, and that by a third.
+        for _ in pairs:
+            for known in names.values():
+                for pair in pairs:
+                    if known & set(pair):
+                        known.update(pair)
         return Subject(self.values, {key: frozenset(known) for key, known in names.items()})
 
     def is_known_by(self, columns: Iterable[str]) -> bool:
@@ -47,23 +52,20 @@ class Subject:
     def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record is the subject's."""
         return all(
-            any(name in record and _is(record[name], self.values[key]) for name in known)
+            any(_is(record[name], self.values[key]) for name in _choose(key, known, record))
             for key, known in self.names.items()
         )
 
-    def condition(self, columns: Sequence[str], *, prefix: str = "") -> pl.Expr | None:
+    def condition(self, schema: Mapping[str, pl.DataType], *, prefix: str = "") -> pl.Expr | None:
         """Return what is true of the subject's rows, ``None`` where no row can be its."""
         condition = pl.lit(value=True)
+        columns = {name.removeprefix(prefix) for name in schema if name.startswith(prefix)}
         for key, known in self.names.items():
-            found = [prefix + name for name in sorted(known) if prefix + name in columns]
+            found = [prefix + name for name in _choose(key, known, columns)]
             if not found:
                 return None
-            # As text, whatever the column's type: 7 is 7 in an integer as in a string.
             condition &= pl.any_horizontal(
-                [
-                    pl.col(name).cast(pl.String, strict=False).is_in(self.values[key])
-                    for name in found
-                ]
+                [_as_text(name, schema[name]).is_in(self.values[key]) for name in found]
             )
         return condition.fill_null(value=False)
 
@@ -88,12 +90,35 @@ def parse_subject(given: Sequence[str], hash_key: str | None = None) -> Subject:
             raise StepError(f"Got {name!r}, but expected an entity key as name=value")
         if name in values:
             raise StepError(f"Got {name} twice, but expected one value of it")
-        hashed = () if hash_key is None else (hash_text(value, hash_key.encode()),)
+        # A log hashes what it was sent, and a whole number may have been sent as 7.0.
+        texts = (value, f"{value}.0") if value.lstrip("-").isdigit() else (value,)
+        hashed = () if hash_key is None else [hash_text(one, hash_key.encode()) for one in texts]
         values[name] = (value, *hashed)
     if not values:
         raise StepError("Got no entity key, but expected at least one as name=value")
     return Subject(values, {name: frozenset({name}) for name in values})
 
 
+def _choose(key: str, known: frozenset[str], given: Collection[str]) -> list[str]:
+    """Return the names under which records have a key: its own, and only else the others.
+
+    What is another name of it for one model may be something else beside it.
+    """
+    return [key] if key in given else sorted(known & set(given))
+
+
+def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Return a column as text: 7 is 7 in an integer as in a string, and in 7.0."""
+    column = pl.col(name)
+    if dtype.is_float():
+        whole = column.cast(pl.Int64, strict=False)
+        return (
+            pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.cast(pl.String))
+        )
+    return column.cast(pl.String, strict=False)
+
+
 def _is(value: Any, spellings: tuple[str, ...]) -> bool:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value is not None and not isinstance(value, bool) and str(value) in spellings

@@ -70,10 +70,22 @@ def test_what_is_no_text_is_not_hashed_but_left_out() -> None:
 
 def test_a_model_without_a_policy_of_its_own_has_the_common_one() -> None:
     finder = MaskFinder(LogPolicy(), {"other": LogPolicy(inputs=False)})
-    assert finder.find(MANIFEST) is None
-    mask = MaskFinder(LogPolicy(), {MANIFEST.model: LogPolicy(inputs=False)}).find(MANIFEST)
+    assert finder.find(MANIFEST, 1) is None
+    mask = MaskFinder(LogPolicy(), {MANIFEST.model: LogPolicy(inputs=False)}).find(MANIFEST, 1)
     assert mask is not None
     assert not mask.keeps_inputs
+
+
+def test_versions_with_one_file_have_masks_of_their_own() -> None:
+    finder = MaskFinder(LogPolicy(fields=["dest"]), {})
+    turned = MANIFEST.model_copy(update={"request": MANIFEST.request[::-1]})
+    masks = [finder.find(MANIFEST, 1), finder.find(turned, 2)]
+    values = [EXAMPLE[name] for name in NAMES]
+    kept = []
+    for mask, row in zip(masks, (values, values[::-1]), strict=True):
+        assert mask is not None
+        kept += [value for value in mask.mask([row])[0] if value is not None]
+    assert kept == [EXAMPLE["dest"]] * 2
 
 
 def test_hashing_needs_a_secret() -> None:
