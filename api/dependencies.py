@@ -66,6 +66,7 @@ ServiceResources = Annotated[Resources, Depends(_get_resources)]
 BINARY: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _JSON_BYTES: Final = _JSON.encode()
+_MAX_MEDIA_TYPE: Final = 256
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
@@ -161,8 +162,15 @@ class JsonBody:
     def _check_media_type(self) -> None:
         if self._request.headers.get("content-encoding", "identity").lower() != "identity":
             raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
+        given = self._request.headers.get("content-type", _JSON)
+        if len(given) > _MAX_MEDIA_TYPE:
+            # The standard library takes time by the square of its length.
+            raise UnsupportedMediaTypeError(
+                f"Got a content-type of {len(given)} characters, but expected at most "
+                f"{_MAX_MEDIA_TYPE}."
+            )
         header = Message()
-        header["content-type"] = self._request.headers.get("content-type", _JSON)
+        header["content-type"] = given
         kind = header.get_content_type()
         charset = header.get_content_charset("utf-8")
         if kind == BINARY and self._takes_binary:

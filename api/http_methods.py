@@ -60,4 +60,10 @@ class HeadAndOptionsMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send_without_body)
+        finally:
+            if "route" in asked:
+                # By which the metrics count it.
+                scope["route"] = asked["route"]

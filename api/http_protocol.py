@@ -15,6 +15,8 @@ from api.request_gate import RequestGate
 __all__ = ["GuardedHttpProtocol", "is_whole_prediction"]
 
 _LAST_REQUEST_SEC: Final = 1.0
+_MAX_HEADER_BYTES: Final = 64 * 1024
+_MAX_HEADERS: Final = 100
 _PREDICTION: Final = re.compile(
     rb"POST /v[12]/models/[!-~]+ HTTP/1\.1\r\n(?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n"
 )
@@ -52,6 +54,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._held: RequestResponseCycle | None = None
         self._is_last = False
+        self._n_unfinished_bytes = 0
+        self._n_header_bytes = 0
+        self._n_headers = 0
+        self._is_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """Begin to wait for the first request, unless there are too many connections."""
@@ -67,7 +73,13 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Pass bytes on, and wait no longer than the deadline for what they began."""
         if self._refuses_unparsed(data):
             return
+        was_in_headers = self._is_in_headers and not self._is_between_requests
         super().data_received(data)
+        if was_in_headers and self._is_in_headers:
+            # A header that is not complete yet is not seen by `on_header`.
+            self._n_unfinished_bytes += len(data)
+        if self._has_too_many_headers():
+            self._refuse_headers()
         if self._deadline is not None:
             return
         if self._is_in_headers:
@@ -77,24 +89,41 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Note that a request's first byte has come."""
+        if self._is_over:
+            return
         self._is_in_headers = True
         self._is_between_requests = False
+        self._n_unfinished_bytes = self._n_header_bytes = self._n_headers = 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, while there are not too many."""
+        self._n_headers += 1
+        self._n_header_bytes += len(name) + len(value)
+        if not self._has_too_many_headers():
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that a request's headers are complete."""
         self._is_in_headers = False
         self._drop_deadline()
-        super().on_headers_complete()
+        if self._has_too_many_headers():
+            self._refuse_headers()
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, and let the application see to a large one."""
+        if self._is_over:
+            return
         super().on_body(body)
         if self._held is not None and len(self._held.body) > HIGH_WATER_LIMIT:
             self._begin(self._held)
 
     def on_message_complete(self) -> None:
         """Let the application see a request that is there as a whole."""
+        if self._is_over:
+            return
         self._is_between_requests = True
         super().on_message_complete()
         if self._held is not None:
@@ -123,6 +152,21 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.loop.call_later(_LAST_REQUEST_SEC, self._close_if_idle)
         elif self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def _has_too_many_headers(self) -> bool:
+        n_bytes = max(self._n_header_bytes, self._n_unfinished_bytes)
+        return n_bytes > _MAX_HEADER_BYTES or self._n_headers > _MAX_HEADERS
+
+    def _refuse_headers(self) -> None:
+        """Answer that there are too many headers, and read no more of this connection."""
+        if self._is_over or self.transport.is_closing():
+            return
+        self._is_over = True
+        self._drop_deadline()
+        if self._is_idle():
+            # Else an earlier request is still owed its answer, and the client will miss this one.
+            self.transport.write(_TOO_MANY_HEADERS)
+        self.transport.close()
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # it is None at first
@@ -227,4 +271,9 @@ def _write_refusal(*, keep_alive: bool) -> bytes:
     return b"HTTP/1.1 429 Too Many Requests\r\n%b\r\n%b" % (lines, bytes(response.body))
 
 
+_TOO_MANY_HEADERS: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 79\r\nconnection: close\r\n\r\n"
+    b"Got too many headers, but expected at most 100, and at most 65,536 bytes of it."
+)
 _REFUSALS: Final = {keep: _write_refusal(keep_alive=keep) for keep in (True, False)}

@@ -21,7 +21,8 @@ from api.tracing import RequestSpan, request_span
 __all__ = ["RequestContextMiddleware"]
 
 _HEADER: Final = b"x-request-id"
-_ACCEPTED: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ACCEPTED: Final = re.compile(rb"(?!zsk_)[A-Za-z0-9._-]{1,128}")
+_KEY: Final = re.compile(r"zsk_\w{12,}")
 _LOGGED_PATH: Final = 256
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _log: Final = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ def _finish(
     _log.info(
         "request_finished",
         method=scope["method"],
-        path=scope["path"][:_LOGGED_PATH],
+        path=_clean(scope["path"][:_LOGGED_PATH]),
         status=status,
         duration_ms=round(seconds * 1000, 3),
     )
@@ -110,6 +111,13 @@ def _finish(
     metrics.request_seconds.observe(seconds, (route,))
     if span is not None:
         span.finish(method=method, route=route, status=status)
+
+
+def _clean(path: str) -> str:
+    """Return a path without what a terminal would act on, and without a key that strayed there."""
+    if not path.isprintable():
+        path = path.encode("unicode_escape").decode()
+    return _KEY.sub("zsk_***", path)
 
 
 def _request_id(scope: Scope) -> str:

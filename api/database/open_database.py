@@ -56,14 +56,16 @@ def open_database(
             parsed = parsed.set(drivername="postgresql+psycopg")
         is_postgres = parsed.get_backend_name() == "postgresql"
         lost = _LOST_AFTER if is_postgres else {}
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args=lost)
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args=lost, hide_parameters=True)
         if is_postgres:
             # Before SQLAlchemy asks anything, and cannot read the answer.
             event.listen(engine, "connect", _check_encoding, insert=True)
     else:
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": busy_timeout_sec})
+        engine = create_engine(
+            url, connect_args={"timeout": busy_timeout_sec}, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     if not check_tables:

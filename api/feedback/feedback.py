@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access.caller import Caller
 from api.contract.arm_choice import encode_json
 from api.contract.manifest import Output
+from api.contract.utc_moment import UtcMoment
 from api.errors import (
     FeedbackUnavailableError,
     FieldError,
@@ -33,6 +35,7 @@ from api.registry.registry_executor import RegistryExecutor
 
 __all__ = ["PREDICTION_ID", "Feedback", "GivenLabel", "LabelOutcome"]
 
+_KNOWN_MODEL: Final = "a model that is there and has a champion"
 _MAX_AHEAD: Final = timedelta(minutes=5)
 _Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
 _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
@@ -61,11 +64,11 @@ class GivenLabel(BaseModel):
     entity_key: dict[_Text, _Text | int | bool | None] | None = Field(
         default=None, max_length=16, min_length=1
     )
-    time: AwareDatetime | None = Field(default=None, strict=False)
+    time: UtcMoment | None = Field(default=None, strict=False)
     value: bool | float | _Text = Field(
         description="True or false for a probability, a number for a value, a class for classes."
     )
-    observed_at: AwareDatetime = Field(strict=False, description="When it was known.")
+    observed_at: UtcMoment = Field(strict=False, description="When it was known.")
 
 
 class LabelOutcome(BaseModel):
@@ -147,26 +150,31 @@ class Feedback:
             if target.model is not None and not caller.sees(target.model):
                 # As where there is no such model, or prediction.
                 at = "prediction_id" if label.prediction_id is not None else "model"
+                expected = "one that is there" if at == "prediction_id" else _KNOWN_MODEL
                 got = describe(getattr(label, at))
-                found.append(FieldError(f"/labels/{number}/{at}", got, "one that is there"))
+                found.append(FieldError(f"/labels/{number}/{at}", got, expected))
                 target = replace(target, model=None)
             found += await self._check_value(label, f"/labels/{number}", target.model)
             refused += found
             if not found:
-                rows.append(_to_row(label, target.model, request_id))
+                rows.append(_to_row(label, target.model, request_id, caller.tenant))
                 targets.append(target)
         if refused:
             raise InvalidRequestError(refused[0].message, tuple(refused[:20]))
+        given = {
+            row.idempotency_key: label.idempotency_key or row.idempotency_key
+            for row, label in zip(rows, labels, strict=True)
+        }
         outcome = await self._writer.write(rows)
         if isinstance(outcome, LabelConflict):
             raise LabelConflictError(
-                f"Got idempotency_key {outcome.key!r}, which stands for another label, but "
+                f"Got idempotency_key {given[outcome.key]!r}, which stands for another label, but "
                 "expected the same label or another key."
             )
         return [
             LabelOutcome(
                 status="created" if is_new else "known",
-                idempotency_key=row.idempotency_key,
+                idempotency_key=given[row.idempotency_key],
                 matched=target.is_logged,
             )
             for row, target, is_new in zip(rows, targets, outcome, strict=True)
@@ -209,7 +217,7 @@ class Feedback:
         try:
             active = await self._models.by_alias(model, "champion")
         except NotFoundError:
-            return [FieldError(f"{pointer}/model", describe(model), "a model with a champion")]
+            return [FieldError(f"{pointer}/model", describe(model), _KNOWN_MODEL)]
         expected = _expect(active.manifest.output, label.value)
         if expected is None:
             return []
@@ -245,7 +253,7 @@ def _check(label: GivenLabel, pointer: str, now: datetime) -> list[FieldError]:
     return found
 
 
-def _to_row(label: GivenLabel, model: str | None, request_id: str) -> LabelRow:
+def _to_row(label: GivenLabel, model: str | None, request_id: str, tenant: str | None) -> LabelRow:
     kind = "class" if isinstance(label.value, str) else "number"
     if isinstance(label.value, bool):
         kind = "boolean"
@@ -267,4 +275,8 @@ def _to_row(label: GivenLabel, model: str | None, request_id: str) -> LabelRow:
     )
     # The model of a prediction may become known between two tries of one label.
     digest = hash_label(row if by_entity else row._replace(model=None))
-    return row._replace(idempotency_key=label.idempotency_key or digest, body_sha256=digest)
+    key = label.idempotency_key or digest
+    if label.idempotency_key is not None and tenant is not None:
+        # Tenants choose their keys without knowing of one another.
+        key = hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest()
+    return row._replace(idempotency_key=key, body_sha256=digest)

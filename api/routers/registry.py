@@ -12,13 +12,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.access.caller import CALLER
 from api.access.route_access import needs, with_key
 from api.contract.rollout import Rollout
 from api.contract.scope import Scope
+from api.contract.utc_moment import UtcMoment
 from api.dependencies import JsonBody, Resources, ServiceResources
 from api.direct_route import GuardedRoute
 from api.errors import ChangesForbiddenError, InvalidRequestError
@@ -76,7 +77,7 @@ class RolloutChange(Change):
 class Deprecation(Change):
     """When a version is to be retired, if that is known: a moment to come, with its UTC offset."""
 
-    sunset_at: AwareDatetime | None = Field(default=None, strict=False)
+    sunset_at: UtcMoment | None = Field(default=None, strict=False)
 
 
 class History(BaseModel):

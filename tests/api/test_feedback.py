@@ -122,6 +122,17 @@ def test_labels_are_of_the_models_kind(client: AppClient) -> None:
         (label("nonsense"), "/labels/0/prediction_id"),
         (label(UNKNOWN, observed_at="2013-10-01T11:00:00"), "/labels/0/observed_at"),
         (label(UNKNOWN, observed_at="2013-10-01T12:06:00Z"), "/labels/0/observed_at"),
+        (label(UNKNOWN, observed_at="0001-01-01T00:00:00+14:00"), "/labels/0/observed_at"),
+        (
+            {
+                "model": "is_late",
+                "entity_key": {"a": 1},
+                "time": "9999-12-31T23:59:59-23:00",
+                "value": True,
+                "observed_at": SEEN,
+            },
+            "/labels/0/time",
+        ),
         (label(UNKNOWN, None), "/labels/0/value"),
         (label(UNKNOWN, [1]), "/labels/0/value"),
         (label(UNKNOWN, row=-1), "/labels/0/row"),

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
+from tests.support.service_log import json_log
 
 PREDICT = "/v1/models/arrival_delay:predict"
 
@@ -266,6 +267,8 @@ def test_another_method_is_refused_with_the_right_one(
         {"content_type": "application/x-www-form-urlencoded"},
         {"content_type": "application/json; charset=utf-16"},
         {"content_encoding": "gzip"},
+        {"content_type": 'application/json;a="' + '\\";' * 1000},
+        {"content_type": f"application/json; charset*{'1' * 5000}*=utf-8"},
     ],
 )
 def test_another_media_type_is_refused(client: AppClient, headers: dict[str, str]) -> None:
@@ -306,6 +309,19 @@ def test_a_chunked_body_over_the_limit_is_refused(client: AppClient) -> None:
     response = client.post(PREDICT, content=drip(), headers=headers)
     assert "content-length" not in response.request.headers
     check_problem(response, 413, "body_too_large")
+
+
+def test_what_a_path_says_reaches_the_log_as_plain_text(
+    client: AppClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = f"zsk_0123456789ab_{'k' * 43}"
+    with json_log("info"):
+        client.get("/%1b[31mred%00")
+        told = client.get(f"/v1/models/{key}", headers={"X-Request-ID": key})
+    assert told.headers["x-request-id"] != key
+    logged = capfd.readouterr().err
+    assert key not in logged
+    assert '"path":"/\\\\x1b[31mred\\\\x00"' in logged
 
 
 def test_the_callers_request_id_is_kept_where_it_is_harmless(client: AppClient) -> None:

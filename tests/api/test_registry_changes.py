@@ -128,6 +128,13 @@ def test_the_callers_of_a_deprecated_version_are_told(client: AppClient) -> None
         ("PUT", f"{MODEL}/rollout", {"rollout": {**ROLLOUT, "arms": []}}, {}, 422),
         ("PUT", f"{MODEL}/rollout", {"rollout": {**ROLLOUT, "kind": "magic"}}, {}, 422),
         ("POST", f"{MODEL}/versions/2:deprecate", {"sunset_at": "2100-01-01T00:00:00"}, {}, 422),
+        (
+            "POST",
+            f"{MODEL}/versions/2:deprecate",
+            {"sunset_at": "9999-12-31T23:59:59-14:00"},
+            {},
+            422,
+        ),
         ("POST", f"{MODEL}/versions/9:retire", {}, {}, 404),
         ("GET", f"{MODEL}/history?limit=0", None, {}, 422),
         ("GET", f"{MODEL}/history?before=x", None, {}, 422),

@@ -209,3 +209,37 @@ def test_headers_in_pieces_are_answered(server: Server) -> None:
                 connection.sendall(piece)
                 time.sleep(0.05)
             assert connection.recv(2000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"X-Long: " + b"a" * 70_000,
+        b"".join(b"X-%d: a\r\n" % number for number in range(101))[:-2],
+        b"".join(b"X-%d: %b\r\n" % (number, b"a" * 10_000) for number in range(7))[:-2],
+    ],
+    ids=["one", "many", "together"],
+)
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b""], ids=["whole", "unfinished"])
+def test_too_many_headers_are_refused(server: Server, head: bytes, end: bytes) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        request = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head + end
+        with suppress(OSError):
+            for start in range(0, len(request), 9_000):
+                connection.sendall(request[start : start + 9_000])
+                time.sleep(0.005)
+            if not end:
+                connection.sendall(b"b" * 70_000)
+        answer = b""
+        with suppress(ConnectionResetError):
+            while data := connection.recv(10_000):
+                answer += data
+    assert answer.startswith(b"HTTP/1.1 431 ") or (not answer and not end)
+    assert httpx.get(f"{server.url}/livez").status_code == 200
+
+
+def test_headers_of_a_usual_size_are_read(server: Server) -> None:
+    headers = {f"X-{number}": "a" * 600 for number in range(80)}
+    for _ in range(2):
+        assert httpx.get(f"{server.url}/livez", headers=headers).status_code == 200

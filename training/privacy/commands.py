@@ -131,8 +131,8 @@ def erase(
         _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
     if not made.is_complete:
         _console.print(
-            f"[yellow]![/] services hold {spooled.n_in_use} files of the spool here, and what others "
-            "hold elsewhere is not known; run this again with --drained when all have drained",
+            f"[yellow]![/] services hold {spooled.n_in_use} files of the spool here, and what "
+            "others hold elsewhere is not known; run this again with --drained when it is nothing",
             highlight=False,
         )
         raise typer.Exit(_NOT_COMPLETE)

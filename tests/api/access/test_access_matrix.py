@@ -202,19 +202,47 @@ def test_what_a_tenant_was_told_and_labels_stay_its_own(service: Service) -> Non
         refused = client.request(method, address, headers=theirs)
         assert (refused.status_code, refused.json()["code"]) == (404, "unknown_prediction")
     label = {"value": 1.0, "observed_at": "2013-10-01T11:00:00Z"}
-    for about in (
-        {"prediction_id": answer["id"]},
-        {"model": MODEL, "entity_key": {"carrier": "UA"}, "time": "2013-10-01T11:00:00Z"},
+    entity = {"entity_key": {"carrier": "UA"}, "time": "2013-10-01T11:00:00Z"}
+    unknown = client.post(
+        "/v1/feedback",
+        json={"labels": [label | entity | {"model": "nobody_has_it"}]},
+        headers=headers(Scope.FEEDBACK, "theirs"),
+    )
+    for about, expected in (
+        ({"prediction_id": answer["id"]}, "one that is there"),
+        (entity | {"model": MODEL}, unknown.json()["errors"][0]["expected"]),
     ):
         body = {"labels": [label | about]}
         refused = client.post("/v1/feedback", json=body, headers=headers(Scope.FEEDBACK, "theirs"))
         assert refused.status_code == 422
-        assert refused.json()["errors"][0]["expected"] == "one that is there"
+        assert refused.json()["errors"][0]["expected"] == expected
         kept = client.post("/v1/feedback", json=body, headers=headers(Scope.FEEDBACK, "ours"))
         assert kept.status_code == 200
     address = f"/v1/feedback?prediction_id={answer['id']}"
     assert len(client.get(address, headers=headers(Scope.FEEDBACK, "ours")).json()["labels"]) == 1
     assert client.get(address, headers=headers(Scope.FEEDBACK, "theirs")).json()["labels"] == []
+
+
+def test_tenants_choose_idempotency_keys_without_knowing_of_one_another(service: Service) -> None:
+    given = {
+        tenant: {
+            "prediction_id": f"01a2286b-bc98-7a12-aa91-52325b35a93{number}",
+            "value": 1.0,
+            "observed_at": "2013-10-01T11:00:00Z",
+            "idempotency_key": "order-1001",
+        }
+        for number, tenant in enumerate(("ours", "theirs"))
+    }
+    for tenant, label in given.items():
+        for value, status in ((1.0, 200), (1.0, 200), (2.0, 409)):
+            answer = service.client.post(
+                "/v1/feedback",
+                json={"labels": [label | {"value": value}]},
+                headers={"X-API-Key": service.keys[Scope.FEEDBACK, tenant]},
+            )
+            assert answer.status_code == status
+            told = answer.json()
+            assert "order-1001" in (told["detail"] if status == 409 else str(told))
 
 
 def test_a_route_without_a_scope_stops_the_start() -> None:
