@@ -91,6 +91,14 @@ def test_requests_predictions_stages_scores_and_features_are_counted(fresh: AppC
     assert find(text, "zeroskew_resident_bytes") > 1e7
 
 
+def test_head_counts_under_its_route(fresh: AppClient) -> None:
+    fresh.request("HEAD", "/v1/models")
+    text = fresh.get("/metrics").text
+    assert (
+        find(text, "zeroskew_requests_total", method="HEAD", route="/v1/models", status="200") == 1
+    )
+
+
 def test_what_a_client_makes_up_becomes_no_label(fresh: AppClient) -> None:
     for number in range(50):
         fresh.get(f"/made/up/{number}")
