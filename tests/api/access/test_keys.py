@@ -63,6 +63,14 @@ def test_a_rotated_key_hands_its_rights_on_and_ends(access: AccessRegistry) -> N
     assert [act.action for act in access.list_acts()] == ["create_key", "rotate_key", "create_key"]
 
 
+def test_a_key_is_rotated_once(access: AccessRegistry) -> None:
+    old = access.create_key("ci", [Scope.PREDICT]).key
+    new = access.rotate_key(old.id, overlap=timedelta(hours=1)).key
+    with pytest.raises(RegistryConflictError, match="rotated already"):
+        access.rotate_key(old.id, overlap=timedelta(hours=1))
+    assert access.rotate_key(new.id, overlap=timedelta(hours=1)).key.expires_at is None
+
+
 def test_what_has_ended_is_not_rotated_and_what_is_not_there_is_said(
     access: AccessRegistry,
 ) -> None:

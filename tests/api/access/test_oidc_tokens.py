@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,20 @@ def test_keys_go_on_while_the_provider_is_away(
 ) -> None:
     monkeypatch.setattr("api.access.oidc_tokens._UNKNOWN_KEY_SEC", 0.0)
     provider.says_issuer = "https://another.example"
+    assert ask(client, make_token(provider, key_id="unknown")) == 401
+    assert ask(client, make_token(provider)) == 200
+
+
+@pytest.mark.parametrize("error", [HTTPException("garbage"), AttributeError("odd"), OSError()])
+def test_keys_go_on_whatever_the_provider_answers(
+    client: AppClient, provider: Provider, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("api.access.oidc_tokens._UNKNOWN_KEY_SEC", 0.0)
+
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("api.access.oidc_tokens.OidcTokens._read_keys", fail)
     assert ask(client, make_token(provider, key_id="unknown")) == 401
     assert ask(client, make_token(provider)) == 200
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.access.allowances import Allowances, AllowanceStore, LocalAllowances
+from api.access.allowances import Allowances, AllowanceStore, Grant, LocalAllowances
 from api.access.caller import Caller
 from api.access.redis_allowances import RedisAllowances
 from api.access.request_limits import RequestLimits
@@ -115,6 +115,58 @@ def test_a_share_is_a_part_of_both_limits() -> None:
     store = LocalAllowances(share=0.25, now=lambda: 0.0)
     assert store.take_now("a", Allowances(20.0, None), 99).n_granted == 5
     assert store.take_now("b", Allowances(None, 20), 99).n_granted == 5
+    assert store.take_now("c", Allowances(None, 1), 99).n_granted == 1
+
+
+class ScriptedStore:
+    """Is away until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.n_taken = 0
+
+    async def take(self, caller_id: str, allowances: Allowances, n_wanted: int) -> Grant:  # noqa: ARG002 - as the others have it
+        if self.is_away:
+            raise LimitsUnavailableError("away") from OSError()
+        self.n_taken += n_wanted
+        return Grant(n_wanted, None, 1000)
+
+    async def close(self) -> None:
+        """Close nothing."""
+
+
+def open_limits(store: AllowanceStore, share: float = 1.0) -> RequestLimits:
+    return RequestLimits(store, default=Allowances(None, None), when_down="local", share=share)
+
+
+def test_what_one_process_refuses_is_asked_again_when_the_store_is_back() -> None:
+    async def use(store: ScriptedStore) -> None:
+        limits, one = open_limits(store, share=0.25), caller("a", per_day=8)
+        for _ in range(2):
+            await limits.admit(one)
+        with pytest.raises(RateLimitedError) as refused:
+            await limits.admit(one)
+        assert refused.value.headers["Retry-After"] == "1"
+        store.is_away = False
+        await asyncio.sleep(1.2)
+        await limits.admit(one)
+
+    asyncio.run(use(ScriptedStore()))
+
+
+def test_of_a_day_nothing_is_thrown_away() -> None:
+    async def use(store: ScriptedStore) -> None:
+        store.is_away = False
+        limits, one = open_limits(store), caller("a", per_day=1000)
+        for _ in range(2):
+            await asyncio.gather(*[limits.admit(one) for _ in range(7)])
+            await asyncio.sleep(1.1)
+        n_left = store.n_taken - 14
+        for _ in range(n_left):
+            await limits.admit(one)
+        assert store.n_taken == 14 + n_left
+
+    asyncio.run(use(ScriptedStore()))
 
 
 def test_the_answer_says_what_is_left_and_a_refusal_when_to_come_again(
