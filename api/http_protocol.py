@@ -55,8 +55,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._held: RequestResponseCycle | None = None
         self._is_last = False
         self._n_unfinished_bytes = 0
-        self._n_header_bytes = 0
-        self._n_headers = 0
         self._is_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
@@ -76,10 +74,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         was_in_headers = self._is_in_headers and not self._is_between_requests
         super().data_received(data)
         if was_in_headers and self._is_in_headers:
-            # A header that is not complete yet is not seen by `on_header`.
             self._n_unfinished_bytes += len(data)
-        if self._has_too_many_headers():
-            self._refuse_headers()
+            if self._n_unfinished_bytes > _MAX_HEADER_BYTES:
+                self._refuse_headers()
         if self._deadline is not None:
             return
         if self._is_in_headers:
@@ -93,15 +90,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             return
         self._is_in_headers = True
         self._is_between_requests = False
-        self._n_unfinished_bytes = self._n_header_bytes = self._n_headers = 0
+        self._n_unfinished_bytes = 0
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, while there are not too many."""
-        self._n_headers += 1
-        self._n_header_bytes += len(name) + len(value)
-        if not self._has_too_many_headers():
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that a request's headers are complete."""
@@ -154,16 +144,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _has_too_many_headers(self) -> bool:
-        n_bytes = max(self._n_header_bytes, self._n_unfinished_bytes)
-        return n_bytes > _MAX_HEADER_BYTES or self._n_headers > _MAX_HEADERS
+        n_bytes = sum(len(name) + len(value) for name, value in self.headers)
+        return n_bytes > _MAX_HEADER_BYTES or len(self.headers) > _MAX_HEADERS
 
     def _refuse_headers(self) -> None:
         """Answer that there are too many headers, and read no more of this connection."""
-        if self._is_over or self.transport.is_closing():
+        if self._is_over:
             return
         self._is_over = True
         self._drop_deadline()
-        if self._is_idle():
+        if self._is_idle() and not self.transport.is_closing():
             # Else an earlier request is still owed its answer, and the client will miss this one.
             self.transport.write(_TOO_MANY_HEADERS)
         self.transport.close()
@@ -271,9 +261,17 @@ def _write_refusal(*, keep_alive: bool) -> bytes:
     return b"HTTP/1.1 429 Too Many Requests\r\n%b\r\n%b" % (lines, bytes(response.body))
 
 
-_TOO_MANY_HEADERS: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 79\r\nconnection: close\r\n\r\n"
-    b"Got too many headers, but expected at most 100, and at most 65,536 bytes of it."
-)
+def _write_header_refusal() -> bytes:
+    said = (
+        f"Got too many headers, but expected at most {_MAX_HEADERS}, and at most "
+        f"{_MAX_HEADER_BYTES:,} bytes of it."
+    ).encode()
+    return (
+        b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+        b"content-type: text/plain; charset=utf-8\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(said), said)
+    )
+
+
+_TOO_MANY_HEADERS: Final = _write_header_refusal()
 _REFUSALS: Final = {keep: _write_refusal(keep_alive=keep) for keep in (True, False)}

@@ -41,21 +41,21 @@ class Workspace(BaseSettings):
     signing_key_file: Path | None = None
     log_hash_key: str | None = Field(default=None, repr=False)
 
+    @field_validator("lake", "artifacts_dir")
+    @classmethod
+    def _read_place(cls, given: Path | str) -> Path | str:
+        return given if "://" in str(given) else Path(given)
+
     @field_validator("lake")
     @classmethod
     def _check_lake(cls, given: Path | str, info: ValidationInfo) -> Path | str:
-        is_default = Path(given) == info.data["home"] / "lake"
-        if "://" in str(given) or Path(given).is_absolute() or is_default:
+        is_default = given == info.data["home"] / "lake"
+        if isinstance(given, str) or given.is_absolute() or is_default:
             return given
         raise StepError(
             f"Got ZEROSKEW_LAKE={given}, but expected an absolute path or an address such as "
             "s3://bucket/lake: the feature repo looks from another folder"
         )
-
-    @field_validator("lake", "artifacts_dir")
-    @classmethod
-    def _read_place(cls, given: Path | str) -> Path | str:
-        return given if "://" in str(given) else Path(given)
 
     def open_artifacts(self) -> ArtifactStore:
         """Open the folder or the object store of model files."""

@@ -21,7 +21,15 @@ from api.prediction_log.log_mask import HASHED
 from api.prediction_log.tables import LoggedPrediction
 from training.live.open_log import LiveLog
 
-__all__ = ["LoggedRows", "Span", "count_by_arm", "count_logged", "read_logged", "where_logged"]
+__all__ = [
+    "LoggedRows",
+    "Span",
+    "count_by_arm",
+    "count_logged",
+    "list_numbers",
+    "read_logged",
+    "where_logged",
+]
 
 _GROUP: Final = 2_000
 _DTYPES: Final[dict[FieldType, Any]] = {
@@ -31,6 +39,11 @@ _DTYPES: Final[dict[FieldType, Any]] = {
     FieldType.BOOLEAN: pl.Boolean,
     FieldType.TIMESTAMP: pl.Datetime("us", "UTC"),
 }
+
+
+def list_numbers(n_rows: int, numbers: str | None) -> Sequence[int]:
+    """Return the numbers that a row's instances have in their request, as the log keeps them."""
+    return range(n_rows) if numbers is None else json.loads(numbers)
 
 
 @dataclass(frozen=True)
@@ -96,11 +109,7 @@ class LoggedRows:
     @cached_property
     def numbers(self) -> list[int]:
         """The number of each instance in its request."""
-        return [
-            number
-            for part in self.parts
-            for number in (range(part.n_rows) if part.numbers is None else json.loads(part.numbers))
-        ]
+        return [number for part in self.parts for number in list_numbers(part.n_rows, part.numbers)]
 
     @cached_property
     def arms(self) -> list[str | None]:

@@ -14,10 +14,18 @@ from api.contract.manifest import Manifest
 from api.database.open_database import writing
 from api.feedback.tables import StoredLabel
 from api.prediction_log.tables import LoggedPrediction
+from training.live.logged_predictions import list_numbers
 from training.live.open_log import LiveLog
 from training.privacy.subject import Subject
 
-__all__ = ["LoggedSubject", "find_logged", "forget_labels", "forget_logged", "take_out"]
+__all__ = [
+    "LoggedSubject",
+    "find_logged",
+    "find_places",
+    "forget_labels",
+    "forget_logged",
+    "take_out",
+]
 
 _ARRAYS: Final = {
     "features": "<f4",
@@ -114,6 +122,15 @@ def forget_labels(log: LiveLog, about: Iterable[tuple[str, tuple[int, ...]]]) ->
         )
 
 
+def find_places(subject: Subject, fields: Sequence[str], request: str) -> tuple[int, ...]:
+    """Return the places in a logged request that are the subject's."""
+    return tuple(
+        place
+        for place, values in enumerate(json.loads(request))
+        if subject.matches(dict(zip(fields, values, strict=True)))
+    )
+
+
 def take_out(row: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any] | None:
     """Return the columns of a row of the log without some of its instances.
 
@@ -123,7 +140,7 @@ def take_out(row: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any] | 
     kept = [place for place in range(n_rows) if place not in set(places)]
     if not kept:
         return None
-    numbers = range(n_rows) if row["numbers"] is None else json.loads(row["numbers"])
+    numbers = list_numbers(n_rows, row["numbers"])
     changed: dict[str, Any] = {
         "n_rows": len(kept),
         "numbers": json.dumps([numbers[place] for place in kept], separators=(",", ":")),
@@ -151,13 +168,9 @@ def _find_rows(
         if row.version not in manifests:
             manifests[row.version] = log.read_manifest(model, row.version)
         fields = [field.name for field in manifests[row.version].request]
-        places = tuple(
-            place
-            for place, values in enumerate(json.loads(row.request))
-            if subject.matches(dict(zip(fields, values, strict=True)))
-        )
+        places = find_places(subject, fields, row.request)
         if places:
-            numbers = range(row.n_rows) if row.numbers is None else json.loads(row.numbers)
+            numbers = list_numbers(row.n_rows, row.numbers)
             yield (
                 row,
                 _Found(
@@ -176,8 +189,9 @@ def _take_out_of_row(connection: Connection, one: _Found) -> int:
     if row is None:
         return 0
     # Another erasure may have taken others out of it since it was looked at.
-    numbers = range(row["n_rows"]) if row["numbers"] is None else json.loads(row["numbers"])
-    places = [place for place, number in enumerate(numbers) if number in set(one.numbers)]
+    taken = set(one.numbers)
+    numbers = list_numbers(row["n_rows"], row["numbers"])
+    places = [place for place, number in enumerate(numbers) if number in taken]
     changed = take_out(dict(row), places)
     if changed is None:
         connection.execute(delete(_PREDICTIONS).where(where))

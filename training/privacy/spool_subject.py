@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from api.prediction_log.spool import Spool
+from training.live.logged_predictions import list_numbers
 from training.live.open_log import LiveLog
-from training.privacy.logged_subject import forget_labels, take_out
+from training.privacy.logged_subject import find_places, forget_labels, take_out
 from training.privacy.subject import Subject
 
 __all__ = ["SpoolFindings", "forget_spooled"]
@@ -29,24 +29,14 @@ def forget_spooled(log: LiveLog, folder: Path, subject: Subject) -> SpoolFinding
     """
     about: list[tuple[str, tuple[int, ...]]] = []
 
-    def change(row: dict[str, object]) -> dict[str, object] | None:
-        manifest = log.read_manifest(str(row["model"]), int(str(row["version"])))
+    def change(row: dict[str, Any]) -> dict[str, Any] | None:
+        manifest = log.read_manifest(row["model"], row["version"])
         fields = [field.name for field in manifest.request]
-        places = [
-            place
-            for place, values in enumerate(json.loads(str(row["request"])))
-            if subject.matches(dict(zip(fields, values, strict=True)))
-        ]
+        places = find_places(subject, fields, row["request"])
         if not places:
             return row
-        numbers = (
-            range(int(str(row["n_rows"])))
-            if row["numbers"] is None
-            else json.loads(str(row["numbers"]))
-        )
-        about.append(
-            (str(row["answer_id"] or row["id"]), tuple(numbers[place] for place in places))
-        )
+        numbers = list_numbers(row["n_rows"], row["numbers"])
+        about.append((row["answer_id"] or row["id"], tuple(numbers[place] for place in places)))
         changed = take_out(row, places)
         return None if changed is None else row | changed
 
