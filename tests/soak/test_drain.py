@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.feast_service import ROOT, settings_of, watch
 from tests.support.manifests import EXAMPLE
+from tests.support.redis_servers import wait_until
 from tests.support.whole_service import set_up_whole_service
 
 pytestmark = pytest.mark.soak
@@ -121,6 +122,8 @@ def test_killed_workers_are_replaced_and_harm_only_their_own_callers(tmp_path: P
         callers = Callers(url)
         for _ in range(10):
             time.sleep(1.5)
+            # On a busy machine the one before may not be replaced yet.
+            wait_until(lambda: len(list_workers(process.pid)) == 2, what="two workers")
             os.kill(_RANDOM.choice(list_workers(process.pid)), signal.SIGKILL)
         time.sleep(2)
         n_before = callers.outcomes["200"]
