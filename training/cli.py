@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.contract.utc_process import live_in_utc
 from api.registry import ServiceError
 from training.access_commands import add_access_commands
 from training.errors import SpecError, StepError, TrainingError
@@ -61,6 +62,7 @@ ModelArgument = Annotated[
 
 def main() -> None:
     """Run the command line; an expected failure is one clear line and exit status 1."""
+    live_in_utc()
     try:
         app()
     except (TrainingError, ServiceError, OSError) as error:
