@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -136,7 +137,14 @@ def test_several_workers_count_together_exactly(published: Path, online_store: P
     def press(url: str) -> None:
         # A connection each, so that all workers get some.
         for _ in range(n_each):
-            httpx.post(f"{url}/v1/models/is_late:predict", json={"instances": [EXAMPLE]})
+            httpx.post(
+                f"{url}/v1/models/is_late:predict",
+                json={"instances": [EXAMPLE]},
+                timeout=PATIENCE_SEC,
+            )
+
+    def count(text: str) -> float:
+        return find(text, "zeroskew_requests_total", method="POST", route=PREDICT, status="200")
 
     store = f"sqlite:///{online_store}"
     with run_service(published, store, ZEROSKEW_WORKERS="2") as url:
@@ -146,15 +154,10 @@ def test_several_workers_count_together_exactly(published: Path, online_store: P
             thread.start()
         for thread in threads:
             thread.join()
-
-        def count() -> float:
-            nonlocal text
-            text = httpx.get(f"{url}/metrics", timeout=PATIENCE_SEC).text
-            return find(text, "zeroskew_requests_total", method="POST", route=PREDICT, status="200")
-
-        text = ""
-        wait_until(lambda: count() >= n_each * n_threads)
-        counted = count()
+        read = partial(httpx.get, f"{url}/metrics", timeout=PATIENCE_SEC)
+        wait_until(lambda: count(read().text) >= n_each * n_threads)
+        text = read().text
+    counted = count(text)
     assert counted == n_each * n_threads
     assert find(text, "zeroskew_request_seconds_count", route=PREDICT) == counted
     assert find(text, "zeroskew_processes") == 2

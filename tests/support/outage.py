@@ -91,11 +91,7 @@ def running_service(folder: Path, server: RedisServer) -> Iterator[int]:
         )
         try:
             path = folder / "service.log"
-            wait_until(
-                lambda: b"running on" in path.read_bytes(),
-                what="the service to start",
-                timeout_sec=60,
-            )
+            wait_until(lambda: b"running on" in path.read_bytes(), what="the service to start")
             yield port
         finally:
             process.terminate()
