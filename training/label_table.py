@@ -15,7 +15,7 @@ import polars as pl
 from api.contract.manifest import FieldType, RequestField
 from training.errors import DatasetError
 from training.model_spec import ModelSpec
-from training.offline_store.column_types import EXACT_FLOAT, TEXT, conform
+from training.offline_store.column_types import TEXT, beyond_exact_float, conform
 from training.offline_store.errors import SourceError
 from training.offline_store.parquet_source import INSTANT_OF_DAY
 from training.offline_store.part_schemas import UNREADABLE, PartFiles, open_parts
@@ -223,9 +223,9 @@ def _read_field(values: pl.Series, field: RequestField, table: str) -> pl.Series
     if dtype.is_float():
         values = values.fill_nan(None)
     if dtype.is_integer() and field.type is FieldType.NUMBER:
-        beyond = values.filter((values > EXACT_FLOAT) | (values < -EXACT_FLOAT))
+        beyond = beyond_exact_float(values)
         _refuse_values(beyond, field, table, "numbers that float64 holds: declare it an integer")
-    if dtype.is_unsigned_integer() and field.type is FieldType.INTEGER:
+    if dtype == pl.UInt64 and field.type is FieldType.INTEGER:
         beyond = values.filter(values > 2**63 - 1)
         _refuse_values(beyond, field, table, "whole numbers of 64 bits, sign included")
     values = conform(values, _KINDS[field.type][2], column=field.name)
@@ -254,7 +254,7 @@ def _read_label(values: pl.Series, table: str) -> pl.Series:
             "booleans"
         )
     if dtype.is_integer():
-        beyond = values.filter((values > EXACT_FLOAT) | (values < -EXACT_FLOAT))
+        beyond = beyond_exact_float(values)
         if len(beyond):
             raise DatasetError(
                 f"Got label {beyond[0]} in {table!r}, but expected numbers that float64 holds"

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from training.errors import StepError
-from training.offline_store.column_types import epoch_microseconds, whole_numbers_for_feast
+from training.offline_store.column_types import epoch_microseconds, numbers_for_feast
 from training.offline_store.parquet_source import between, open_parquet_table
 from training.offline_store.time_slices import to_epoch_microseconds
 
@@ -61,7 +61,7 @@ class ArrivingRows:
                 continue
             rows = self._rows[name][first:last]
             # Feast takes a frame of pandas; Arrow's types keep a null from becoming a float.
-            frame = whole_numbers_for_feast(rows).to_pandas(use_pyarrow_extension_array=True)
+            frame = numbers_for_feast(rows).to_pandas(use_pyarrow_extension_array=True)
             self._store.write_to_online_store(name, frame, allow_registry_cache=True)
             self._done[name] = last
             n_rows += last - first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 from feast.types import FeastType, from_feast_to_pyarrow_type
 from polars.exceptions import InvalidOperationError
@@ -15,11 +16,12 @@ __all__ = [
     "EXACT_FLOAT",
     "TEXT",
     "align_keys",
+    "beyond_exact_float",
     "conform",
     "conform_key",
     "declared_type",
     "epoch_microseconds",
-    "whole_numbers_for_feast",
+    "numbers_for_feast",
 ]
 
 TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
@@ -100,7 +102,7 @@ def conform_key(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Ser
     """
     if values.dtype != dtype or dtype.is_float():
         by_float = values.dtype.is_float() or (dtype.is_float() and values.dtype.is_integer())
-        beyond = values.filter(_beyond_exact_float(values)) if by_float else values.clear()
+        beyond = beyond_exact_float(values) if by_float else values.clear()
         if len(beyond):
             raise SourceError(
                 f"Got {beyond[0]} among {values.dtype} in join key {column!r}, but expected whole "
@@ -109,9 +111,13 @@ def conform_key(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Ser
     return conform(values, dtype, column=column)
 
 
-def _beyond_exact_float(values: pl.Series) -> pl.Series:
-    # Int64's least number has no absolute value of its own.
-    return (values > EXACT_FLOAT) | (values < -EXACT_FLOAT)
+def beyond_exact_float(values: pl.Series) -> pl.Series:
+    """Return those of a number column that a float64 does not tell from their neighbours."""
+    if values.dtype == pl.UInt64:
+        return values.filter(values > EXACT_FLOAT)
+    if values.dtype.is_float() or values.dtype == pl.Int64:
+        return values.filter((values > EXACT_FLOAT) | (values < -EXACT_FLOAT))
+    return values.clear()
 
 
 def _common_key_type(label: pl.DataType, source: pl.DataType) -> pl.DataType | None:
@@ -216,20 +222,26 @@ def _to_nearest_float(values: pl.Series, dtype: pl.DataType, column: str) -> pl.
     return nearest
 
 
-def whole_numbers_for_feast(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows from which Feast makes the same whole numbers, also beside a null.
+def numbers_for_feast(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows from which Feast makes the same numbers, in types that it takes.
 
     Feast 0.67 writes a column to the online store by way of numpy, where integers beside a null
-    are float64: beyond 2^53 other numbers. It makes integers of decimals without a loss.
+    are float64: beyond 2^53 other numbers. It makes integers of decimals without a loss. Narrow
+    numbers it refuses where a double is declared.
     """
+    narrow = [pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32]
     wide = [
         name
         for name, dtype in rows.schema.items()
         if dtype in (pl.Int64, pl.UInt64)
         and rows[name].null_count()
-        and _beyond_exact_float(rows[name]).any()
+        and len(beyond_exact_float(rows[name]))
     ]
-    return rows.with_columns(pl.col(wide).cast(pl.Decimal(20, 0))) if wide else rows
+    return rows.with_columns(
+        cs.by_dtype(narrow).cast(pl.Int64),
+        cs.by_dtype(pl.Float32).cast(pl.Float64),
+        cs.by_name(wide).cast(pl.Decimal(20, 0)),
+    )
 
 
 def _convertible(values: pl.Series, dtype: pl.DataType) -> bool:
