@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +24,28 @@ _MOST_KEYS: Final = 256
 _MOST_SCANNED: Final = 20_000
 """How many of a Redis server's keys are looked at where none of those has one."""
 _MOST_NAMED: Final = 3
+_CHANCE: Final = 1e-6
+"""How unlikely it must be that so many entities are all null by chance."""
 
-Find = Callable[[ViewPlan, Sequence[str]], set[str]]
-"""Returns those of a view's features that some entity has a value of."""
+
+@dataclass
+class Seen:
+    """What the online store has of a feature: entities with a null written, and any value."""
+
+    n_null: int = 0
+    has_value: bool = False
+
+    def is_absent(self, share: float) -> bool:
+        """Tell whether values are missing that ``share`` of the training rows had.
+
+        Where nothing is written, they are. Where only nulls are, they are unless that many
+        entities may well be null at one moment.
+        """
+        return not self.has_value and (self.n_null == 0 or (1 - share) ** self.n_null < _CHANCE)
+
+
+Find = Callable[[ViewPlan, Sequence[str]], dict[str, Seen]]
+"""Returns what is online of each of a view's features."""
 
 
 def refuse_absent_online(
@@ -40,7 +60,8 @@ def refuse_absent_online(
     """Raise if a feature has values in training and none online, where it is to be served from.
 
     A SQLite store is looked through. A server is asked for the latest entities of the label table
-    that had a value, then Redis for some of whatever it has.
+    that had a value, then Redis for some of whatever it has. Nulls that were written are not
+    absence, as long as so many may be null at one moment by the share of nulls in training.
 
     Parameters
     ----------
@@ -78,8 +99,14 @@ def refuse_absent_online(
             else _server_finder(open_store(), plan, rows, inputs)
         )
         for view in plan.views:
-            found = find(view, wanted[view.name]) if wanted[view.name] else set()
-            absent += [f"{view.name}:{name}" for name in wanted[view.name] if name not in found]
+            seen = find(view, wanted[view.name]) if wanted[view.name] else {}
+            absent += [
+                reference
+                for name in wanted[view.name]
+                if seen[name].is_absent(
+                    1 - (inputs[reference := f"{view.name}:{name}"].is_nan().mean() or 0.0)
+                )
+            ]
     except Exception as error:  # Of whatever client the store has.
         raise StepError(
             f"Got {type(error).__name__} ({error}) from the online store, but expected to see "
@@ -95,16 +122,23 @@ def refuse_absent_online(
 
 
 def _sqlite_finder(path: Path) -> Find:
-    def find(view: ViewPlan, features: Sequence[str]) -> set[str]:
+    def find(view: ViewPlan, features: Sequence[str]) -> dict[str, Seen]:
+        seen = {name: Seen() for name in features}
         if not path.exists():
-            return set()
+            return seen
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as online:
             tables = {name for (name,) in online.execute("SELECT name FROM sqlite_master")}
             if view.table not in tables:
-                return set()
+                return seen
             quoted = view.table.replace('"', '""')
-            query = f'SELECT 1 FROM "{quoted}" WHERE feature_name = ? AND length(value) LIMIT 1'  # noqa: S608 - quoted
-            return {name for name in features if online.execute(query, (name,)).fetchone()}
+            entries = f'FROM "{quoted}" WHERE feature_name = ?'
+            for name, one in seen.items():
+                a_value = f"SELECT 1 {entries} AND length(value) LIMIT 1"
+                one.has_value = online.execute(a_value, (name,)).fetchone() is not None
+                if not one.has_value:
+                    nulls = f"SELECT count(*) {entries}"
+                    (one.n_null,) = online.execute(nulls, (name,)).fetchone()
+        return seen
 
     return find
 
@@ -112,7 +146,7 @@ def _sqlite_finder(path: Path) -> Find:
 def _server_finder(
     store: Any, plan: FeaturePlan, rows: pl.DataFrame, inputs: Mapping[str, pl.Series]
 ) -> Find:
-    def find(view: ViewPlan, features: Sequence[str]) -> set[str]:
+    def find(view: ViewPlan, features: Sequence[str]) -> dict[str, Seen]:
         keys = _latest_keys(plan, view, rows, [inputs[f"{view.name}:{one}"] for one in features])
         if hasattr(store.config.online_store, "connection_string"):
             return _find_in_redis(store, view, features, keys)
@@ -139,34 +173,34 @@ def _latest_keys(
 
 def _find_in_redis(
     store: Any, view: ViewPlan, features: Sequence[str], keys: Sequence[bytes]
-) -> set[str]:
+) -> dict[str, Seen]:
     client = store._get_provider().online_store._get_client(store.config.online_store)
     project = store.project.encode()
     prefix = bytes.fromhex(view.key_prefix)
     fields = {one.name: bytes.fromhex(one.redis_field) for one in view.features}
-    wanted = list(features)
-    found = _read_hashes(client, [key + project for key in keys], wanted, fields)
-    missing = [name for name in wanted if name not in found]
-    if missing:
+    seen = {name: Seen() for name in features}
+    _read_hashes(client, [key + project for key in keys], seen, fields)
+    if not all(one.has_value for one in seen.values()):
         scanned = islice(client.scan_iter(count=1000, _type="hash"), _MOST_SCANNED)
+        asked = {key + project for key in keys}
         others = [k for k in scanned if k.startswith(prefix) and k.endswith(project)]
-        found |= _read_hashes(client, others, missing, fields)
-    return found
+        _read_hashes(client, [key for key in others if key not in asked], seen, fields)
+    return seen
 
 
 def _read_hashes(
-    client: Any, keys: Sequence[bytes], features: Sequence[str], fields: Mapping[str, bytes]
-) -> set[str]:
-    found: set[str] = set()
+    client: Any, keys: Sequence[bytes], seen: dict[str, Seen], fields: Mapping[str, bytes]
+) -> None:
     for some in _batches(keys):
         with client.pipeline(transaction=False) as pipeline:
             for key in some:
-                pipeline.hmget(key, [fields[name] for name in features])
+                pipeline.hmget(key, [fields[name] for name in seen])
             for values in pipeline.execute():
-                found |= {name for name, value in zip(features, values, strict=True) if value}
-        if len(found) == len(features):
+                for one, value in zip(seen.values(), values, strict=True):
+                    one.has_value |= bool(value)
+                    one.n_null += value == b""
+        if all(one.has_value for one in seen.values()):
             break
-    return found
 
 
 def _batches(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -176,7 +210,7 @@ def _batches(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 def _find_by_feast(
     store: Any, plan: FeaturePlan, view: ViewPlan, features: Sequence[str], keys: Sequence[bytes]
-) -> set[str]:
+) -> dict[str, Seen]:
     from feast.infra.key_encoding_utils import deserialize_entity_key
 
     service = store.get_feature_service(plan.feature_service)
@@ -185,9 +219,9 @@ def _find_by_feast(
     answers = store._get_provider().online_store.online_read(
         store.config, table, [deserialize_entity_key(key, 3) for key in keys], list(features)
     )
-    return {
-        name
-        for _, values in answers
-        for name, value in (values or {}).items()
-        if value.WhichOneof("val") is not None
-    }
+    seen = {name: Seen() for name in features}
+    for _, values in answers:
+        for name, value in (values or {}).items():
+            seen[name].has_value |= value.WhichOneof("val") is not None
+            seen[name].n_null += value.WhichOneof("val") is None
+    return seen

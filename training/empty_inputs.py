@@ -17,7 +17,7 @@ from training.stored_features import join_view_as_of
 
 __all__ = ["list_inputs", "refuse_empty_inputs"]
 
-_MOST_NAMED = 3
+_MOST_NAMED = 2
 
 
 def list_inputs(
@@ -71,8 +71,7 @@ def refuse_empty_inputs(
     more = f" and {len(empty) - _MOST_NAMED} more" if len(empty) > _MOST_NAMED else ""
     raise DatasetError(
         f"Got no value of {named}{more} in {rows.height:,} training rows, but expected some: "
-        f"{_explain(store, plan, views, rows, empty[0])}. If it is wanted, name it in "
-        "may_be_empty"
+        f"{_explain(store, plan, views, rows, empty[0])}. Mend it, or name it in may_be_empty"
     )
 
 
@@ -96,7 +95,11 @@ def _explain(
     eventual = joined(cutoff=False, forever=True)
     if eventual[EVENT].is_null().all():
         return f"no row of view {view_name!r} has the key of a label and an event before it"
-    if eventual[column].is_null().all():
+    if (
+        eventual[column].is_null().all()
+        or (eventual[column].dtype.is_float()
+        and (eventual[column].is_nan().all()))
+    ):
         return "the column is null in all rows of the labels' keys"
     if joined(cutoff=True, forever=True)[column].is_null().all():
         return f"{view.created_column!r} is later than every label, so it was not known yet"
