@@ -95,10 +95,8 @@ def _explain(
     eventual = joined(cutoff=False, forever=True)
     if eventual[EVENT].is_null().all():
         return f"no row of view {view_name!r} has the key of a label and an event before it"
-    if (
-        eventual[column].is_null().all()
-        or (eventual[column].dtype.is_float()
-        and (eventual[column].is_nan().all()))
+    if eventual[column].is_null().all() or (
+        eventual[column].dtype.is_float() and (eventual[column].is_nan().all())
     ):
         return "the column is null in all rows of the labels' keys"
     if joined(cutoff=True, forever=True)[column].is_null().all():
