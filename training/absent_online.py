@@ -100,13 +100,10 @@ def refuse_absent_online(
         )
         for view in plan.views:
             seen = find(view, wanted[view.name]) if wanted[view.name] else {}
-            absent += [
-                reference
-                for name in wanted[view.name]
-                if seen[name].is_absent(
-                    1 - (inputs[reference := f"{view.name}:{name}"].is_nan().mean() or 0.0)
-                )
-            ]
+            for name in wanted[view.name]:
+                values = inputs[f"{view.name}:{name}"]
+                if seen[name].is_absent(int(values.is_not_nan().sum()) / len(values)):
+                    absent.append(f"{view.name}:{name}")
     except Exception as error:  # Of whatever client the store has.
         raise StepError(
             f"Got {type(error).__name__} ({error}) from the online store, but expected to see "

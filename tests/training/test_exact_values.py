@@ -96,7 +96,7 @@ INPUTS = {
     "rate": Stored(Float32, pl.Float32, cut_to_float32(FINITE)),
     "height": Stored(Float64, pl.Float64, FINITE),
 }
-REQUEST = {
+REQUEST: dict[str, tuple[FieldType, Any, Any]] = {
     "number": (FieldType.INTEGER, pl.Int64, INT64),
     "amount": (FieldType.NUMBER, pl.Float64, FINITE),
     "of_decimals": (FieldType.NUMBER, pl.Decimal(38, 12), DECIMAL),
