@@ -119,15 +119,15 @@ def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int
         }
     )
     plan, features = encode_columns(joined, plan, train=train)
-    return Dataset(rows=dataset.rows, features=features, plan=plan)
+    return Dataset(rows=dataset.rows, labels=dataset.labels, features=features, plan=plan)
 
 
 def _as_lightgbm(dataset: Dataset, *spans: str) -> lgb.Dataset:
     features, labels = dataset.matrix(*spans)
+    # By number alone: LightGBM refuses some names, and takes two of them for one.
     return lgb.Dataset(
         features,
         labels,
-        feature_name=dataset.columns,
         categorical_feature=dataset.categorical,
         free_raw_data=False,
     )
