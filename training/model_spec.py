@@ -6,13 +6,14 @@ import importlib.util
 import itertools
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.contract.manifest import FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
+from training.parameters import find_problems
 
 __all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "load_model_spec"]
 
@@ -114,9 +115,10 @@ class ModelSpec(_Declared):
     columns
         Request fields that are columns of the model themselves; text becomes a category.
     parameters
-        LightGBM's parameters, ``objective`` included.
-    n_rounds
-        The most boosting rounds; validation stops earlier.
+        LightGBM's parameters, ``objective`` included; docs/parameters.md says which there are.
+        Those of single columns take a mapping by the column's name.
+    n_rounds, early_stopping_rounds
+        The most boosting rounds; validation stops earlier, that many rounds after the best.
     output
         What a score means. A probability without a ``threshold`` gets the one with the best
         F1 on the validation span.
@@ -137,7 +139,7 @@ class ModelSpec(_Declared):
     columns: tuple[str, ...] = ()
     labels: LabelTable
     split: TimeSplit
-    parameters: dict[str, Scalar]
+    parameters: dict[str, Any]
     n_rounds: Annotated[int, Field(gt=0)] = 500
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
     output: Output
@@ -167,8 +169,8 @@ class ModelSpec(_Declared):
                     f"Got the timestamp {name!r} as a column, but expected a request-time feature "
                     "made from it: seconds since 1970 do not fit a float32"
                 )
-        if "objective" not in self.parameters:
-            raise ValueError("Got parameters without an objective, but expected LightGBM's name")
+        if problems := find_problems(self.parameters):
+            raise ValueError("; ".join(problems))
         if self.output.kind == "probabilities":
             raise ValueError("Got output kind 'probabilities', but expected probability or value")
         return self

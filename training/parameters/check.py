@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from training.errors import SpecError
 from training.parameters.conditions import CONDITIONS, RANKING, Given, metrics_of, split_metrics
@@ -150,9 +152,8 @@ def _without_effect(given: Given) -> Iterator[str]:
             continue
         for need in settable.needs:
             if not CONDITIONS[need].holds(given):
-                yield (
-                    f"Got {name}={shown(value)}, but expected {CONDITIONS[need].expected}: "
-                    "it has no effect"
+                yield f"Got {name}={shown(value)} without effect, but expected " + (
+                    CONDITIONS[need].expected
                 )
                 break
 
@@ -168,8 +169,6 @@ def _contradictions(given: Given) -> Iterator[str]:
             yield f"Got metric {metric!r} with objective {objective!r}, but expected one of " + (
                 ", ".join(fitting)
             )
-    if objective in ("multiclass", "multiclassova") and given.number("num_class", 1) < 2:
-        yield f"Got objective {objective!r} without num_class, but expected the number of classes"
     if objective == "quantile" and given.number("alpha", 0.9) >= 1:
         yield f"Got alpha={values['alpha']!r} as a quantile, but expected a number below 1"
     if values.get("is_unbalance") is True and given.number("scale_pos_weight", 1) != 1:
@@ -178,7 +177,9 @@ def _contradictions(given: Given) -> Iterator[str]:
 
 
 def _contradictions_of_drawing(given: Given) -> Iterator[str]:
-    if given.boosting == "rf" and not (given.draws_rows or given.draws_columns):
+    if given.boosting == "rf" and given.is_goss:
+        yield "Got boosting='rf' with goss, but expected bagging: all its trees have one gradient"
+    elif given.boosting == "rf" and not (given.draws_rows or given.draws_columns):
         yield (
             "Got boosting='rf' without bagging_freq and a bagging_fraction below 1, but expected "
             "them, or feature_fraction below 1: all trees would be one"
@@ -193,20 +194,30 @@ def _contradictions_of_drawing(given: Given) -> Iterator[str]:
         yield f"Got top_rate and other_rate of {rates:g} together, but expected at most 1"
 
 
-def _problem_of_columns(name: str, value: object, columns: Sequence[str]) -> str | None:
+def _problem_of_columns(name: str, value: Any, columns: Sequence[str]) -> str | None:
     kind = SETTABLE[name].values
-    if isinstance(kind, PerColumn) and not isinstance(value, Mapping):
-        assert isinstance(value, list | tuple)
+    if isinstance(kind, PerColumn):
+        if isinstance(value, Mapping):
+            return _problem_of_unknown_column(name, value, columns)
         if len(value) != len(columns):
             return f"Got {len(value)} entries of {name}, but expected {len(columns)}, one a column"
-    named: list[object] = []
-    if isinstance(kind, PerColumn) and isinstance(value, Mapping):
-        named = list(value)
-    elif isinstance(kind, Groups):
-        assert isinstance(value, list | tuple)
-        named = [one for group in value for one in group]
-    for one in named:
-        if one not in columns and not (isinstance(one, int) and one < len(columns)):
+    if isinstance(kind, Groups):
+        listed = [columns[one] if one in range(len(columns)) else one for one in chain(*value)]
+        unused = [column for column in columns if column not in listed]
+        if unused and not set(listed) - set(columns):
+            return (
+                f"Got {name} without column {unused[0]!r}, but expected all: LightGBM never uses "
+                f"one that stands in no group; add {unused[:1]} as a group of its own"
+            )
+        return _problem_of_unknown_column(name, listed, columns)
+    return None
+
+
+def _problem_of_unknown_column(
+    name: str, given: Iterable[object], columns: Sequence[str]
+) -> str | None:
+    for one in given:
+        if one not in columns:
             nearest = nearest_name(str(one), columns)
             return f"Got {name} of column {shown(one)}, but expected one of the model's" + (
                 f": {nearest!r}?" if nearest else f" {len(columns)}"
@@ -215,12 +226,11 @@ def _problem_of_columns(name: str, value: object, columns: Sequence[str]) -> str
 
 
 def _problem_of_directions(
-    value: object, columns: Sequence[str], categorical: Collection[str]
+    value: Any, columns: Sequence[str], categorical: Collection[str]
 ) -> str | None:
     if isinstance(value, Mapping):
         bound = [name for name, direction in value.items() if direction]
     else:
-        assert isinstance(value, list | tuple)
         bound = [name for name, direction in zip(columns, value, strict=True) if direction]
     if wrong := [name for name in bound if name in categorical]:
         return f"Got monotone_constraints of {wrong[0]!r}, but expected a column of numbers"

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from training.parameters.conditions import split_metrics
 from training.parameters.names import resolve_alias, resolve_metric, resolve_objective
-from training.parameters.table import SETTABLE
-from training.parameters.values import PerColumn
+from training.parameters.table import CATEGORICAL, SETTABLE
+from training.parameters.values import Groups, PerColumn
 
-__all__ = ["DEFAULTS", "complete_parameters"]
+__all__ = ["DEFAULTS", "complete_parameters", "drop_columns", "read_objective"]
 
 # Same rows and parameters give the same model to the byte, whatever the number of threads.
 # Half of the logical cores, because LightGBM's threads wait for each other at every split and
@@ -38,12 +38,41 @@ def complete_parameters(parameters: Mapping[str, Any], columns: Sequence[str]) -
     for name, value in parameters.items():
         own = str(resolve_alias(name))
         completed[own] = _by_number(own, value, parameters, columns)
-    completed["objective"] = resolve_objective(completed["objective"])
+    completed["objective"] = read_objective(parameters)
+    if completed.get("boosting") == "goss":
+        completed |= {"boosting": "gbdt", "data_sample_strategy": "goss"}
+    if completed.get("data_sample_strategy") == "goss":
+        completed["num_threads"] = 1  # Each thread draws from its own part of the rows.
     if "metric" in completed:
         # Twice the same is one for LightGBM too; a dictionary keeps the order.
         metrics = map(resolve_metric, split_metrics(completed["metric"]))
         completed["metric"] = list(dict.fromkeys(metrics))
     return completed
+
+
+def read_objective(parameters: Mapping[str, Any]) -> str:
+    """Return LightGBM's own name of the objective of parameters that were checked.
+
+    >>> read_objective({"application": "mse"})
+    'regression'
+    """
+    own = {resolve_alias(name): value for name, value in parameters.items()}
+    return str(resolve_objective(own["objective"]))
+
+
+def drop_columns(parameters: Mapping[str, Any], *, has_text: bool) -> dict[str, Any]:
+    """Return the parameters for the same learner on other columns.
+
+    Those of single columns are left out, and those of text where there is none.
+    """
+
+    def stays(name: str) -> bool:
+        own = str(resolve_alias(name))
+        settable = SETTABLE[own]
+        of_columns = isinstance(settable.values, PerColumn | Groups) or "monotone" in settable.needs
+        return not of_columns and (has_text or own not in CATEGORICAL)
+
+    return {name: value for name, value in parameters.items() if stays(name)}
 
 
 def _by_number(

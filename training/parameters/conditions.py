@@ -145,6 +145,9 @@ CONDITIONS: Final[dict[str, Condition]] = {
     ),
     "columns drawn": Condition(lambda given: given.draws_columns, "feature_fraction below 1"),
     "goss": Condition(lambda given: given.is_goss, "data_sample_strategy='goss' beside it"),
+    "no goss": Condition(
+        lambda given: not given.is_goss, "1 with goss, which draws other rows on each number"
+    ),
     "dart": Condition(lambda given: given.boosting == "dart", "boosting='dart' beside it"),
     "monotone": Condition(lambda given: given.is_monotone, "monotone_constraints beside it"),
     "splits alone": Condition(

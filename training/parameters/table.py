@@ -126,7 +126,7 @@ SETTABLE: Final[dict[str, Settable]] = {
     "num_class": Settable(Whole(2, 10_000, also=1), off=1, needs=("classes",)),
     "multi_error_top_k": Settable(Whole(1), off=1, needs=("multi_error",)),
     # How fast it goes.
-    "num_threads": Settable(Whole(1, 256)),
+    "num_threads": Settable(Whole(1, 256), off=1, needs=("no goss",)),
     "histogram_pool_size": Settable(_POSITIVE),
     "device_type": Settable(Choice(("cpu",))),
     "tree_learner": Settable(Choice(("serial",))),
@@ -141,7 +141,6 @@ CATEGORICAL: Final = frozenset(
 
 SPEED_ONLY: Final = frozenset(
     {
-        "data_random_seed",  # Unless there are more rows than bin_construct_sample_cnt.
         "deterministic",
         "device_type",
         "enable_bundle",

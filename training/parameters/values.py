@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeGuard
 
-__all__ = ["Choice", "Flag", "FRACTION", "Groups", "PerColumn", "Real", "Values", "Whole", "shown"]
+__all__ = ["FRACTION", "Choice", "Flag", "Groups", "PerColumn", "Real", "Values", "Whole", "shown"]
 
 MAX_INT32: Final = 2**31 - 1
 _MOST_SHOWN: Final = 40
