@@ -20,6 +20,7 @@ __all__ = ["Boosted", "NoSplitError", "Progress", "RefusedError", "Rows", "boost
 Progress = Callable[[int, int], None]
 
 _MOST_WARNINGS: Final = 5
+_MOST_WORDS: Final = 150
 _SAME: Final = 1e-10
 """Relative difference up to which metrics count as equal: threads add them up in any order."""
 
@@ -251,8 +252,9 @@ class _Warnings:
 
 
 def _without_place(message: str) -> str:
-    """Return a message of LightGBM's without the file of its own that it names."""
-    return message.partition(" at /")[0].strip().replace("\n", " ")
+    """Return a message of LightGBM's, cut, without the file of its own that it names."""
+    said = message.partition(" at /")[0].strip().replace("\n", " ")
+    return said if len(said) <= _MOST_WORDS else f"{said[: _MOST_WORDS - 1]}…"
 
 
 def _report_to(progress: Progress | None, n_rounds: int) -> list[Any]:

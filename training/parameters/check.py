@@ -68,9 +68,7 @@ def check_columns(
     problems = []
     for name, value in _by_own_name(parameters).items():
         if name in CATEGORICAL and not categorical:
-            problems.append(
-                f"Got {name}, but expected a column of text beside it: it has no effect"
-            )
+            problems.append(f"Got {name} without effect, but expected a column of text beside it")
         problem = _problem_of_columns(name, value, columns)
         if problem is None and name == "monotone_constraints":
             problem = _problem_of_directions(value, columns, categorical)
@@ -90,7 +88,7 @@ def _problem_of_name(name: object) -> str | None:
         return None
     if own in OWNED:
         alias = "" if own == name else f" ({own})"
-        return f"Got parameter {shown(name)}{alias}, but expected {OWNED[own]}"
+        return f"Got parameter {name!r}{alias}, but expected {OWNED[own]}"
     nearest = nearest_name(str(name), [one for one in ALIASES if ALIASES[one] in SETTABLE])
     return f"Got parameter {shown(name)}, but expected " + (
         f"one that LightGBM knows: {ALIASES[nearest]!r}?" if nearest else "one that LightGBM knows"
