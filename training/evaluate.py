@@ -83,6 +83,8 @@ def evaluate_model(
 
 def _fit_request_only(spec: ModelSpec, dataset: Dataset) -> FittedModel | None:
     """Return the baseline, or ``None`` where its columns give nothing to learn."""
+    if not dataset.columns:
+        return None
     parameters = drop_columns(spec.parameters, has_text=bool(dataset.categorical))
     try:
         return fit_model(spec.model_copy(update={"parameters": parameters}), dataset)

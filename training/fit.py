@@ -23,7 +23,7 @@ __all__ = ["FittedModel", "NothingLearntError", "Progress", "fit_model", "reques
 
 
 class NothingLearntError(SpecError):
-    """There is no column that a model could learn from."""
+    """There is nothing that a model could learn from."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     SpecError
         If the parameters do not fit the columns, or LightGBM refuses them or the rows.
     NothingLearntError
-        If there is no column, or a random forest's tree finds no split.
+        If a random forest's tree finds no split.
     FitError
         If LightGBM's process does not end of its own.
     """

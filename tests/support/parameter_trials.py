@@ -153,7 +153,7 @@ TRIALS = (
     Trial("tree_learner", "serial"),
     Trial("deterministic", True),
     Trial("force_row_wise", True),
-    Trial("num_class", 4, {"objective": "multiclass"}),
+    Trial("num_class", 4, CLASSES),
 )  # fmt: skip
 
 

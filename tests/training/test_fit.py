@@ -82,11 +82,11 @@ def fit_by_hand(declared: ModelSpec, rows: Dataset, spans: list[str], n_rounds: 
 @pytest.mark.parametrize(
     "parameters",
     [
-        {},
+        {"learning_rate": 0.3},
         {"boosting": "dart", "drop_rate": 0.5, "skip_drop": 0.2},
         {"boosting": "rf", **BAGGED},
         {"data_sample_strategy": "goss", "learning_rate": 0.3},
-        {"metric": "l1"},
+        {"metric": "l1", "learning_rate": 0.3},
     ],
 )
 def test_refit_has_the_rounds_of_the_best_validation_metric(parameters: dict[str, Any]) -> None:
