@@ -23,7 +23,7 @@ from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
 
 COLUMNS = ("cust__spent", "cust__visits", "shop")
-BAGGED = {"bagging_freq": 1, "bagging_fraction": 0.7}
+BAGGED: dict[str, Any] = {"bagging_freq": 1, "bagging_fraction": 0.7}
 
 
 def spec(kind: str = "value", **parameters: Any) -> ModelSpec:
