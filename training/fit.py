@@ -42,7 +42,10 @@ class FittedModel:
     threshold: float | None
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return scores float64 ``(n_rows,)`` of float32 ``(n_rows, n_columns)``."""
+        """Return scores of float32 ``(n_rows, n_columns)``.
+
+        They are float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` of a multiclass model.
+        """
         return np.asarray(self.booster.predict(features), dtype=np.float64)
 
 
@@ -69,7 +72,7 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
 
 
 def _fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None) -> FittedModel:
-    parameters = {**DEFAULTS, **spec.parameters}
+    parameters = {**DEFAULTS, **spec.parameters, **_count_classes(spec)}
     validation = _as_lightgbm(dataset, "validation")
     stopped = lgb.train(
         parameters,
@@ -94,6 +97,11 @@ def _fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None) -> 
         callbacks=_report_to(progress, stopped.best_iteration),
     )
     return FittedModel(booster=booster, threshold=threshold)
+
+
+def _count_classes(spec: ModelSpec) -> dict[str, int]:
+    n_classes = len(spec.objective.classes)
+    return {"num_class": n_classes} if n_classes else {}
 
 
 def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int = 256) -> Dataset:

@@ -53,7 +53,7 @@ def build_manifest(
     return Manifest(
         model=spec.name,
         description=spec.description,
-        objective=str(spec.parameters["objective"]),
+        objective=spec.objective.name,
         output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
         request=spec.request,
         plan=dataset.plan,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access.caller import Caller
 from api.contract.arm_choice import encode_json
-from api.contract.manifest import Output
+from api.contract.manifest import Manifest
 from api.contract.utc_moment import UtcMoment
 from api.errors import (
     FeedbackUnavailableError,
@@ -218,18 +218,22 @@ class Feedback:
             active = await self._models.by_alias(model, "champion")
         except NotFoundError:
             return [FieldError(f"{pointer}/model", describe(model), _KNOWN_MODEL)]
-        expected = _expect(active.manifest.output, label.value)
+        expected = _expect(active.manifest, label.value)
         if expected is None:
             return []
         return [FieldError(f"{pointer}/value", describe(label.value), expected)]
 
 
-def _expect(output: Output, value: bool | float | str) -> str | None:
-    """Return what was expected where `value` is no label for such an output."""
+def _expect(manifest: Manifest, value: bool | float | str) -> str | None:
+    """Return what was expected where `value` is no label of such a model."""
+    output = manifest.output
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
     if output.kind == "probability":
+        if manifest.objective == "cross_entropy":  # Its labels may be shares.
+            is_share = is_number and 0 <= float(value) <= 1
+            return None if is_share or isinstance(value, bool) else "true, false, or a share"
         return None if isinstance(value, bool) else "true or false"
     if output.kind == "value":
-        is_number = isinstance(value, float | int) and not isinstance(value, bool)
         return None if is_number else "a number"
     return None if value in (output.classes or ()) else f"one of {list(output.classes or ())}"
 

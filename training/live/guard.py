@@ -33,7 +33,7 @@ _SMALLEST_PROBABILITY: Final = 1e-15
 LOSSES: Final = {
     "probability": ("log_loss", "brier", "error"),
     "value": ("mae", "mse"),
-    "probabilities": ("error",),
+    "probabilities": ("log_loss", "error"),
 }
 """By the output's kind, what a rollout can be judged by: means over rows, less is better."""
 
@@ -128,7 +128,13 @@ _JUDGED: Final = (
 )
 
 
-def losses_of(metric: str, labels: Floats, scores: Floats, thresholds: Floats | None) -> Floats:
+def losses_of(
+    metric: str,
+    labels: Floats,
+    scores: Floats,
+    thresholds: Floats | None,
+    probabilities: Floats | None = None,
+) -> Floats:
     """Return each row's loss, of which the metric is the mean.
 
     Parameters
@@ -136,7 +142,9 @@ def losses_of(metric: str, labels: Floats, scores: Floats, thresholds: Floats | 
     metric
         One of `LOSSES`; ``error`` is 1 where the label is another than the predicted one.
     thresholds
-        Of probabilities, from which on a row counts as 1.
+        Of a probability, from which on a row counts as 1.
+    probabilities
+        Of classes, what each row's own class was given.
 
     Raises
     ------
@@ -148,11 +156,15 @@ def losses_of(metric: str, labels: Floats, scores: Floats, thresholds: Floats | 
     if metric in ("mse", "brier"):
         return (scores - labels) ** 2
     if metric == "log_loss":
+        if probabilities is not None:
+            labels, scores = np.ones_like(probabilities), probabilities
         clipped = np.clip(scores, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
         return -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
     if metric == "error":
-        predicted = scores if thresholds is None else (scores >= thresholds).astype(np.float64)
-        return (predicted != labels).astype(np.float64)
+        if thresholds is None:
+            return (scores != labels).astype(np.float64)
+        # A label between 0 and 1 is that share of a positive row.
+        return np.abs((scores >= thresholds).astype(np.float64) - labels)
     known = sorted({name for names in LOSSES.values() for name in names})
     raise ValueError(f"Got metric {metric!r}, but expected one of {', '.join(known)}.")
 

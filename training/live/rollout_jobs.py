@@ -173,7 +173,7 @@ def _to_evidence(
     metric = None if rollout.limits is None else rollout.limits.metric
     losses: Any = np.empty(0)
     if metric is not None and mature.height:
-        losses = losses_of(metric.name, *_columns(mature))
+        losses = losses_of(metric.name, *_columns(mature), _probabilities_of_labels(mature))
     return ArmEvidence(
         name=name,
         n_asked=counts[0],
@@ -224,6 +224,18 @@ def _columns(rows: pl.DataFrame) -> tuple[Any, Any, Any]:
         rows["score"].to_numpy(),
         None if has_none else thresholds.to_numpy(),
     )
+
+
+def _probabilities_of_labels(rows: pl.DataFrame) -> Any:
+    """Return what each row's own class was given, float64 ``(n_rows,)``; ``None`` but for classes.
+
+    A class that the version does not know was given nothing.
+    """
+    if rows["probabilities"].null_count() == rows.height:
+        return None
+    place = pl.col("label").cast(pl.Int64)
+    given = pl.col("probabilities").list.get(place.clip(lower_bound=0), null_on_oob=True)
+    return rows.select(pl.when(place >= 0).then(given).otherwise(0.0)).to_series().to_numpy()
 
 
 def _join_keys(rows: pl.DataFrame, keys: Sequence[str]) -> list[str]:
