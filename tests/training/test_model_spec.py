@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.contract.manifest import FieldType, Output, RequestField
+from api.contract.manifest import FieldType, RequestField
 from tests.support.flights_project import ROOT
 from tests.support.model_specs import tiny_spec
 from training.errors import SpecError
@@ -48,10 +48,6 @@ def test_unknown_name_is_refused(tmp_path: Path, name: str) -> None:
         ({"columns": ("city",)}, "Got column 'city', but expected one of"),
         ({"columns": ("at",)}, "seconds since 1970 do not fit a float32"),
         ({"parameters": {}}, "Got parameters without an objective"),
-        (
-            {"output": Output(kind="probabilities", description="", classes=("a", "b"))},
-            "Got output kind 'probabilities'",
-        ),
         ({"name": "Tiny"}, "String should match pattern"),
         ({"when_stale": {"sales": "guess"}}, "Input should be 'null', 'reject' or 'serve'"),
         ({"when_store_down": "guess"}, "Input should be 'fail' or 'defaults'"),
