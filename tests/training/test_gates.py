@@ -113,7 +113,7 @@ def test_a_model_no_better_than_its_base_rate_is_published_only_if_wanted(
     over_base_rate: tuple[float, float, float],
 ) -> None:
     judged = evaluation((0.6, 0.7, 0.8), (0.5, 0.5, 0.5), over_base_rate=over_base_rate)
-    with pytest.raises(GateError, match="got log_loss less that of base_rate .* expected it all"):
+    with pytest.raises(GateError, match=r"got log_loss less that of base_rate .* expected it all"):
         check_gates(gated_spec(), judged)
     check_gates(gated_spec(must_beat_base_rate=False), judged)
 

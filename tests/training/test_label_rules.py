@@ -80,7 +80,7 @@ def test_labels_of_an_objective_are_taken(
         (spec_of("cross_entropy", CHANCE), [0.3, 1.1], "Got label 1.1 in 1 of 2"),
         (spec_of("cross_entropy", CHANCE), [-0.1, 1.0], "but expected numbers from 0 to 1"),
         (spec_of("regression"), [1.0, float("inf")], "a null says that the label is not known"),
-        (spec_of("regression"), [1.0, 1e39], "Got label 1e39 in 1 of 2"),
+        (spec_of("regression"), [1.0, 1e39], "Got label 1e+39 in 1 of 2"),
         (spec_of("regression"), ["1.5"], 'such as `pl.col("sold").cast(pl.Float64)`'),
         (spec_of("regression"), [True, False], 'such as `pl.col("sold").cast(pl.Int8)`'),
         (spec_of("regression"), [timedelta(1)], 'such as `pl.col("sold").dt.total_seconds()`'),
