@@ -24,6 +24,7 @@ __all__ = [
     "compare_losses",
     "measure_scores",
     "multiclass_metrics",
+    "pinball_losses",
     "regression_metrics",
     "row_losses",
     "weighted_auc",
@@ -215,7 +216,7 @@ def row_losses(objective: Objective, labels: Floats, scores: Floats) -> Floats:
         case "mape":
             return np.abs(errors / labels)
         case "pinball":
-            return np.maximum(objective.level * errors, (objective.level - 1.0) * errors)
+            return pinball_losses(labels, scores, objective.level)
         case "poisson_deviance":
             return _tweedie_losses(labels, means, 1.0)
         case "tweedie_deviance":
@@ -223,6 +224,16 @@ def row_losses(objective: Objective, labels: Floats, scores: Floats) -> Floats:
         case "gamma_deviance":
             return 2.0 * (labels / means - 1.0 - np.log(labels / means))
     return errors**2
+
+
+def pinball_losses(labels: Floats, predictions: Floats, level: float) -> Floats:
+    """Return what each row loses by a predicted quantile, ``(n_rows,)``.
+
+    ``level`` for each unit that the label lies above it, ``1 - level`` for each below.
+    """
+    errors = labels - predictions
+    losses: Floats = np.maximum(level * errors, (level - 1.0) * errors)
+    return losses
 
 
 def best_constant(objective: Objective, labels: Floats) -> Floats:

@@ -13,7 +13,15 @@ from typing import Final
 
 from api.contract.manifest import Manifest, Output, Scalar
 
-__all__ = ["LabelRule", "Objective", "objective_of_manifest", "read_objective"]
+__all__ = [
+    "ALIASES",
+    "OBJECTIVES",
+    "REFUSED",
+    "LabelRule",
+    "Objective",
+    "objective_of_manifest",
+    "read_objective",
+]
 
 Parameters = Mapping[str, Scalar]
 
@@ -108,13 +116,14 @@ ALIASES: Final = {
 }
 """LightGBM's other names of objectives."""
 
-_REFUSED: Final = {
+REFUSED: Final = {
     "lambdarank": "it ranks within queries, which a label table does not have",
     "rank_xendcg": "it ranks within queries, which a label table does not have",
     "multiclassova": "its scores are no probabilities, they do not add up to 1: use 'multiclass'",
     "cross_entropy_lambda": "its scores are not on the labels' scale: use 'cross_entropy'",
     "custom": "a function of one's own cannot be exported",
 }
+"""By LightGBM's first name, why a model cannot be declared with it."""
 
 
 def read_objective(parameters: Parameters, output: Output) -> Objective:
@@ -178,7 +187,7 @@ def _find_objective(parameters: Parameters) -> Objective:
     if given is None:
         raise ValueError("Got parameters without an objective, but expected LightGBM's name")
     name = ALIASES.get(str(given), str(given))
-    if (reason := _REFUSED.get(name)) is not None:
+    if (reason := REFUSED.get(name)) is not None:
         raise ValueError(f"Got objective {given!r}, but expected another: {reason}")
     if name not in OBJECTIVES:
         raise ValueError(

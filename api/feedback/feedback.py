@@ -71,7 +71,8 @@ class GivenLabel(BaseModel):
     )
     time: UtcMoment | None = Field(default=None, strict=False)
     value: bool | float | _Text = Field(
-        description="True or false for a probability, a number for a value, a class for classes."
+        description="True or false for a probability, or a share from 0 to 1 where it learned "
+        "shares; a number for a value, a class for classes."
     )
     observed_at: UtcMoment = Field(strict=False, description="When it was known.")
 

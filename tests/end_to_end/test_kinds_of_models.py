@@ -29,6 +29,7 @@ from training.live.logged_predictions import Span
 from training.live.open_log import open_log
 from training.live.outcomes import read_outcomes
 from training.live.replay import replay
+from training.live.simulate import prepare_simulation, simulate
 from training.live.skew import find_skew
 from training.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
 from training.objectives import objective_of_manifest
@@ -315,6 +316,22 @@ def test_what_was_served_is_measured_replayed_and_compared(
     assert report.n_differing == 0
     assert skew.n_rows >= 60
     assert skew.n_faults == 0
+
+
+def test_classes_are_simulated_with_their_labels(service: Service, tmp_path: Path) -> None:
+    workspace, spec = service.workspace, SPECS["size_by_number"]
+    simulation = prepare_simulation(workspace, tmp_path / "simulation", is_fresh=True)
+    start, end = NOW - timedelta(days=3), NOW - timedelta(days=2)
+    report = simulate(workspace, simulation, [spec], start, end, speed=0, progress=ignore_progress)
+    orders = pl.read_parquet(workspace.lake_folder / "orders/part-0.parquet")
+    asked = orders.filter(pl.col("event_timestamp").is_between(start, end, closed="left"))
+    assert report.n_predictions == {spec.name: asked.height}
+    with open_log(f"sqlite:///{simulation.database}", workspace) as log:
+        outcomes = read_outcomes(log, spec.name, Span(), end)
+    known = outcomes.drop_nulls("label").sort("time")
+    expected = asked.filter(pl.col("known_at") < end).sort("event_timestamp")
+    assert known["label"].to_list() == expected["size_number"].cast(pl.Float64).to_list()
+    assert report.n_labels == expected.height > 10
 
 
 def test_a_label_that_is_no_class_is_refused(service: Service) -> None:

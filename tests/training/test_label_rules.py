@@ -6,6 +6,7 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 from pydantic import ValidationError
@@ -241,12 +242,12 @@ def test_names_of_objectives_are_those_of_lightgbm(given: str) -> None:
     name = ALIASES.get(given, given)
     if "rank" in name:  # It wants queries, and no label tells what it means by them.
         return
-    labels = np.linspace(0.1, 0.9, 60)
+    labels: npt.NDArray[np.float64] = np.linspace(0.1, 0.9, 60)
     parameters: dict[str, Scalar] = {"objective": given, "verbosity": -1}
     if name.startswith("multiclass"):
-        labels, parameters["num_class"] = np.arange(60) % 3, 3
+        labels, parameters["num_class"] = np.arange(60.0) % 3, 3
     elif name == "binary":
-        labels = np.arange(60) % 2
+        labels = np.arange(60.0) % 2
     booster = lgb.train(parameters, lgb.Dataset(np.arange(60.0)[:, None], labels), 1)
     said = next(line for line in booster.model_to_string().splitlines() if "objective=" in line)
     assert said.removeprefix("objective=").split()[0] == name

@@ -21,6 +21,7 @@ from training.live.statistics import (
     population_stability,
     spend_error_rate,
 )
+from training.metrics import pinball_losses
 
 __all__ = ["LOSSES", "ArmEvidence", "Finding", "Judgement", "judge_arm", "losses_of"]
 
@@ -32,7 +33,7 @@ _SMALLEST_PROBABILITY: Final = 1e-15
 
 LOSSES: Final = {
     "probability": ("log_loss", "brier", "error"),
-    "value": ("mae", "mse"),
+    "value": ("mae", "mse", "pinball"),
     "probabilities": ("log_loss", "error"),
 }
 """By the output's kind, what a rollout can be judged by: means over rows, less is better."""
@@ -134,6 +135,7 @@ def losses_of(
     scores: Floats,
     thresholds: Floats | None,
     probabilities: Floats | None = None,
+    level: float = 0.5,
 ) -> Floats:
     """Return each row's loss, of which the metric is the mean.
 
@@ -145,6 +147,8 @@ def losses_of(
         Of a probability, from which on a row counts as 1.
     probabilities
         Of classes, what each row's own class was given.
+    level
+        Of ``pinball``, the quantile that was to be predicted.
 
     Raises
     ------
@@ -153,6 +157,8 @@ def losses_of(
     """
     if metric == "mae":
         return np.abs(scores - labels)
+    if metric == "pinball":
+        return pinball_losses(labels, scores, level)
     if metric in ("mse", "brier"):
         return (scores - labels) ** 2
     if metric == "log_loss":
