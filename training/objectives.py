@@ -83,6 +83,7 @@ class Objective:
 
 
 _VALUE: Final = ("value",)
+_LONGEST_CLASS: Final = 100
 OBJECTIVES: Final = {
     one.name: one
     for one in (
@@ -215,10 +216,14 @@ def _check_output(objective: Objective, output: Output, parameters: Parameters) 
 
 def _check_classes(classes: tuple[str, ...], parameters: Parameters) -> None:
     repeated = sorted({name for name in classes if classes.count(name) > 1})
-    if len(classes) < 2 or repeated or not all(name.strip() for name in classes):
-        got = f"{repeated} twice" if repeated else str(list(classes)[:5])
+    # Feedback, JSON and the databases take them as they are.
+    odd = [name for name in classes if not name.strip() or not name.isprintable()]
+    long = [name for name in classes if len(name) > _LONGEST_CLASS]
+    if len(classes) < 2 or repeated or odd or long:
+        got = f"{repeated[:3]} twice" if repeated else repr([*odd, *long, *classes][:3])
         raise ValueError(
-            f"Got output.classes {got}, but expected the names of two classes or more, each once"
+            f"Got output.classes {got[:60]}, but expected two names or more, each once, printable "
+            f"and of at most {_LONGEST_CLASS} letters"
         )
     for name in ("num_class", "num_classes"):
         if name in parameters and parameters[name] != len(classes):

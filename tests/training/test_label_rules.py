@@ -196,7 +196,7 @@ def test_a_data_set_of_another_declaration_is_not_fitted() -> None:
         (
             {"objective": "multiclass"},
             Output(kind="probabilities", description=""),
-            "Got output.classes [], but expected the names of two classes or more",
+            "Got output.classes [], but expected two names or more, each once",
         ),
         (
             {"objective": "multiclass"},
@@ -206,7 +206,17 @@ def test_a_data_set_of_another_declaration_is_not_fitted() -> None:
         (
             {"objective": "multiclass"},
             SIZES.model_copy(update={"classes": ("a", " ")}),
-            "Got output.classes ['a', ' ']",
+            "Got output.classes [' ', 'a'",
+        ),
+        (
+            {"objective": "multiclass"},
+            SIZES.model_copy(update={"classes": ("a", "b\0")}),
+            r"Got output.classes ['b\x00', 'a'",
+        ),
+        (
+            {"objective": "multiclass"},
+            SIZES.model_copy(update={"classes": ("a", "b" * 101)}),
+            "and of at most 100 letters",
         ),
         (
             {"objective": "binary"},
