@@ -99,7 +99,9 @@ def find_label_problem(spec: ModelSpec, labels: pl.Series) -> str | None:
         As the table has them, of any type; a null is no label and no problem.
     """
     labels = labels.drop_nulls()
-    example = str(labels.max()) if _is_text(labels.dtype) else ""
+    if labels.is_empty():
+        return find_label_type_problem(spec, labels.dtype)
+    example = max(labels.unique().cast(pl.String)) if _is_text(labels.dtype) else ""
     problem = find_label_type_problem(spec, labels.dtype, example=example)
     if problem is not None:
         return problem
@@ -111,11 +113,6 @@ def find_label_problem(spec: ModelSpec, labels: pl.Series) -> str | None:
     obeys = _OBEYS[spec.objective.labels](numbers) & numbers.is_finite()
     if not obeys.all():
         return _say_bad(spec, labels, labels.filter(~obeys), spec.objective.labels.value)
-    if spec.objective.labels is not LabelRule.TRUTH and _is_too_coarse(numbers):
-        return (
-            f"Got labels such as {labels[0]} that lie closer together than a float32, which "
-            "LightGBM keeps of them, can tell; but expected numbers near 0: subtract a constant"
-        )
     return None
 
 
@@ -157,6 +154,11 @@ def find_span_problem(spec: ModelSpec, labels: pl.Series, spans: pl.Series) -> s
         return (
             f"Got the same label {train[0]:g} in all {len(train):,} rows of the train span, but "
             "expected labels that differ: there is nothing to learn"
+        )
+    if _is_too_coarse(train):
+        return (
+            f"Got labels such as {train[0]} that lie closer together than a float32, which "
+            "LightGBM keeps of them, can tell; but expected numbers near 0: subtract a constant"
         )
     return None
 
@@ -222,8 +224,6 @@ def _is_text(dtype: pl.DataType) -> bool:
 
 def _is_too_coarse(numbers: pl.Series) -> bool:
     values = numbers.to_numpy()
-    if values.size < 2:
-        return False
     moved = float(np.abs(values.astype(np.float32).astype(np.float64) - values).max())
     return moved > _COARSE * float(values.std())
 
