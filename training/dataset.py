@@ -19,6 +19,7 @@ import pyarrow as pa
 from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType, RequestInput
 from training.compile_plan import CompiledPlan
 from training.errors import DatasetError, StepError
+from training.label_rules import check_labelled_spans, encode_labels
 from training.model_spec import SPANS, ModelSpec, TimeSplit
 from training.offline_store.table_files import Place, scan_table
 from training.split import assign_spans
@@ -175,7 +176,7 @@ def load_labels(lake: Place, spec: ModelSpec) -> pl.DataFrame:
             *names,
             EVENT_TIMESTAMP,
             pl.col(spec.labels.known_at).alias("label_known_at"),
-            spec.labels.label.cast(pl.Float64).alias(LABEL),
+            spec.labels.label.alias(LABEL),
         )
         .filter(pl.col(LABEL).is_not_null())
         .sort(EVENT_TIMESTAMP, *names)
@@ -183,9 +184,10 @@ def load_labels(lake: Place, spec: ModelSpec) -> pl.DataFrame:
     try:
         labels = query.collect()
     except pl.exceptions.PolarsError as error:
-        raise DatasetError(f"Got labels that are no numbers: {error}") from error
+        raise DatasetError(f"Got a label that cannot be computed: {error}") from error
     if labels.is_empty():
         raise DatasetError(f"Got no labelled row in {spec.labels.table!r}, but expected some")
+    labels = labels.with_columns(encode_labels(spec, labels[LABEL]))
     for field in spec.request:
         if not field.nullable and (n_null := labels[field.name].null_count()):
             raise DatasetError(
@@ -243,6 +245,7 @@ def build_dataset(
     becomes the index of its category among those of the training span, all else is NaN.
     """
     spanned = assign_spans(labels, spec.split)
+    check_labelled_spans(spec, spanned[LABEL], spanned[SPAN])
     joined = _join_features(store, spec, spanned)
     plan, features = encode_columns(joined, compiled.plan, train=spanned[SPAN] == "train")
     return Dataset(

@@ -13,7 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from api.contract.manifest import FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
-from training.parameters import find_problems
+from training.objectives import Objective, read_objective
+from training.parameters import find_problems, resolve_names
 
 __all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "load_model_spec"]
 
@@ -91,7 +92,9 @@ class TimeSplit(_Declared):
 class Gate(_Declared):
     """A condition on the test span that a model must meet to be published.
 
-    ``beats`` names baselines whose interval for ``metric`` must not overlap the model's.
+    ``beats`` names baselines whose interval for ``metric`` must not overlap the model's. That
+    the base rate is beaten on the objective's own metric needs no gate: see
+    `ModelSpec.must_beat_base_rate`.
     """
 
     metric: str
@@ -104,6 +107,11 @@ class Gate(_Declared):
         unknown = sorted(set(self.beats) - set(BASELINES))
         if unknown:
             raise ValueError(f"Got baselines {unknown}, but expected some of {list(BASELINES)}")
+        if self.at_least is None and self.at_most is None and not self.beats:
+            raise ValueError(
+                f"Got a gate for {self.metric!r} without a condition, but expected at_least, "
+                "at_most or beats"
+            )
         return self
 
 
@@ -121,7 +129,13 @@ class ModelSpec(_Declared):
         The most boosting rounds; validation stops earlier, that many rounds after the best.
     output
         What a score means. A probability without a ``threshold`` gets the one with the best
-        F1 on the validation span.
+        F1 on the validation span. The names of ``probabilities`` are its ``classes``: the label
+        is one of them, or its place from 0.
+    gates
+        What the model must reach beside its base rate.
+    must_beat_base_rate
+        Whether a model is refused that is not better than what answers the labels' own rate,
+        beyond what resampling its days explains. ``False`` says that such a model is wanted.
     when_stale
         For a view, what becomes of a value older than its ttl: ``null``, as in training, where
         a view is not named; ``reject``, which fails the instance; or ``serve``.
@@ -144,6 +158,7 @@ class ModelSpec(_Declared):
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
     output: Output
     gates: tuple[Gate, ...] = ()
+    must_beat_base_rate: bool = True
     when_stale: dict[str, Literal["null", "reject", "serve"]] = Field(default_factory=dict)
     when_store_down: Literal["fail", "defaults"] = "fail"
     defaults: dict[str, Scalar] = Field(default_factory=dict)
@@ -171,9 +186,27 @@ class ModelSpec(_Declared):
                 )
         if problems := find_problems(self.parameters):
             raise ValueError("; ".join(problems))
-        if self.output.kind == "probabilities":
-            raise ValueError("Got output kind 'probabilities', but expected probability or value")
         return self
+
+    @model_validator(mode="after")
+    def _check_judgement(self) -> Self:
+        known = self.objective.metrics
+        for gate in self.gates:
+            if gate.metric not in known:
+                raise ValueError(
+                    f"Got a gate for {gate.metric!r}, but expected one of {', '.join(known)}"
+                )
+            if gate.beats and gate.metric == "coverage":
+                raise ValueError(
+                    "Got a gate by which 'coverage' beats another's, but expected at_least and "
+                    "at_most: it should be the objective's alpha, neither more nor less"
+                )
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """What the model learns, and by what it is judged."""
+        return read_objective(resolve_names(self.parameters), self.output)
 
     @property
     def example(self) -> dict[str, Scalar | None]:

@@ -25,11 +25,12 @@ from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import Dataset, build_dataset, load_labels
+from training.dataset import LABEL, SPAN, Dataset, build_dataset, load_labels
 from training.errors import StepError
 from training.evaluate import Evaluation, check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
+from training.label_rules import check_labelled_spans
 from training.model_spec import ModelSpec
 from training.publish import Published, build_manifest, publish_model
 from training.report import write_report
@@ -79,6 +80,7 @@ def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Fit the model and save the booster's text."""
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
+    check_labelled_spans(spec, dataset.rows[LABEL], dataset.rows[SPAN])
     model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
     fitted = {

@@ -23,7 +23,6 @@ from training.errors import TrainingError
 from training.evaluate import Evaluation
 from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
-from training.parameters import read_objective
 
 __all__ = ["Published", "build_manifest", "make_golden_rows", "publish_model"]
 
@@ -55,7 +54,7 @@ def build_manifest(
     return Manifest(
         model=spec.name,
         description=spec.description,
-        objective=str(read_objective(spec.parameters)),
+        objective=spec.objective.name,
         output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
         request=spec.request,
         plan=dataset.plan,

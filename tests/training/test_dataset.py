@@ -195,7 +195,7 @@ def test_repeated_labels_are_refused(tmp_path: Path) -> None:
         ),
         ({"known_at": pl.Series(["soon", "later"])}, "Got column 'known_at' of type String"),
         ({"shop": pl.Series([1, 2])}, "Got column 'shop' of type Int64.*but expected text"),
-        ({"sold": pl.Series(["yes", "no"])}, "Got labels that are no numbers"),
+        ({"sold": pl.Series(["yes", "no"])}, "Got labels of type String for 'binary'"),
     ],
 )
 def test_label_table_of_other_types_is_refused(

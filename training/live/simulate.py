@@ -24,6 +24,7 @@ from api.contract.moved_clock import ClockMover
 from training import pipeline
 from training.dataset import EVENT_TIMESTAMP
 from training.errors import StepError
+from training.label_rules import encode_labels
 from training.live.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulated_service import SimulatedService
 from training.model_spec import ModelSpec
@@ -71,7 +72,7 @@ class _Traffic:
     spec: ModelSpec
     rows: pl.DataFrame
     instances: list[dict[str, Any]]
-    labels: list[bool | float | None]
+    labels: list[bool | float | str | None]
 
 
 def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) -> Simulation:
@@ -264,11 +265,14 @@ def _read_traffic(
         rows.select(names)
         .with_columns(pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z") for name in stamps)
         .to_dicts(),
-        [_to_label(spec, value) for value in rows[LABEL]],
+        [_to_label(spec, value) for value in encode_labels(spec, rows[LABEL])],
     )
 
 
-def _to_label(spec: ModelSpec, value: Any) -> bool | float | None:
+def _to_label(spec: ModelSpec, value: float | None) -> bool | float | str | None:
+    """Return a label as feedback takes it."""
     if value is None:
         return None
-    return bool(value) if spec.output.kind == "probability" else float(value)
+    if spec.output.kind == "probabilities":
+        return spec.objective.classes[int(value)]
+    return bool(value) if spec.output.kind == "probability" and value in (0, 1) else value
