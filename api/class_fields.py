@@ -15,7 +15,7 @@ def name_classes(classes: Sequence[str]) -> dict[str, Any]:
     if not classes:
         return {}
     share = {"type": "number", "minimum": 0, "maximum": 1}
-    by_class = {
+    by_class: dict[str, Any] = {
         "properties": dict.fromkeys(classes, share),
         "required": list(classes),
         "additionalProperties": False,
