@@ -67,7 +67,8 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     FitError
         If LightGBM's process does not end of its own.
     """
-    check_columns(spec.parameters, dataset.columns, dataset.categorical)
+    texts = [dataset.columns[place] for place in dataset.categorical]
+    check_columns(spec.parameters, dataset.columns, texts)
     given = Given(
         parameters=complete_parameters(spec.parameters, dataset.columns) | _count_classes(spec),
         rows=_learnt_rows(dataset),
@@ -96,7 +97,7 @@ def _learnt_rows(dataset: Dataset) -> Rows:
         features=np.concatenate([train, validation]),
         labels=np.concatenate([train_labels, validation_labels]),
         n_train=len(train),
-        categorical=tuple(dataset.columns.index(name) for name in dataset.categorical),
+        categorical=tuple(dataset.categorical),
     )
 
 
@@ -136,4 +137,4 @@ def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int
         }
     )
     plan, features = encode_columns(joined, plan, train=train)
-    return Dataset(rows=dataset.rows, features=features, plan=plan)
+    return Dataset(rows=dataset.rows, labels=dataset.labels, features=features, plan=plan)

@@ -16,6 +16,7 @@ import polars as pl
 from training.errors import DatasetError
 from training.model_spec import SPANS, ModelSpec
 from training.objectives import LabelRule
+from training.offline_store.column_types import beyond_exact_float
 
 __all__ = [
     "check_labelled_spans",
@@ -109,6 +110,8 @@ def find_label_problem(spec: ModelSpec, labels: pl.Series) -> str | None:
         numbers = _to_class_numbers(spec.objective.classes, labels)
         bad = labels.filter(numbers.is_null())
         return _say_bad(spec, labels, bad, f"one of {_say_classes(spec)}") if len(bad) else None
+    if len(beyond := beyond_exact_float(labels) if labels.dtype.is_integer() else labels.clear()):
+        return _say_bad(spec, labels, beyond, "numbers that float64 holds")
     numbers = labels.cast(pl.Float64)
     obeys = _OBEYS[spec.objective.labels](numbers) & numbers.is_finite()
     if not obeys.all():

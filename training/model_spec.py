@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -20,8 +21,12 @@ __all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "
 
 SPANS = ("train", "validation", "test")
 BASELINES = ("base_rate", "request_only")
-RESERVED_FIELDS: Final = frozenset({"overrides"})
-"""What an instance may hold beside the request fields."""
+RESERVED_FIELDS: Final = {
+    "overrides": "in an instance it holds what the caller gives instead of stored features",
+    "event_timestamp": "in the label table it is the moment of the prediction, which a service "
+    "knows by itself",
+}
+"""Names that no request field can have, and why."""
 
 
 class _Declared(BaseModel):
@@ -144,6 +149,10 @@ class ModelSpec(_Declared):
         from ``defaults``.
     defaults
         For ``view:feature``, the value that stands for it then; null where it is not named.
+    may_be_empty
+        Inputs, as ``view:feature`` or the name of a request field, that may be without a single
+        value in the training span, or, where they have some there, in the online store at the
+        moment of ``publish``. Any other is refused: a model learns nothing from it.
     """
 
     name: ModelName
@@ -162,15 +171,12 @@ class ModelSpec(_Declared):
     when_stale: dict[str, Literal["null", "reject", "serve"]] = Field(default_factory=dict)
     when_store_down: Literal["fail", "defaults"] = "fail"
     defaults: dict[str, Scalar] = Field(default_factory=dict)
+    may_be_empty: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
         fields = {field.name: field for field in self.request}
-        if reserved := sorted(RESERVED_FIELDS & set(fields)):
-            raise ValueError(
-                f"Got request fields {reserved}, but expected other names: in an instance they "
-                "hold what the caller gives instead of stored features"
-            )
+        _check_field_names([field.name for field in self.request])
         if self.defaults and self.when_store_down == "fail":
             raise ValueError(
                 f"Got defaults of {sorted(self.defaults)}, but expected none where "
@@ -217,6 +223,23 @@ class ModelSpec(_Declared):
     def is_classifier(self) -> bool:
         """Whether the score is a probability."""
         return self.output.kind == "probability"
+
+
+def _check_field_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name in RESERVED_FIELDS:
+            raise ValueError(
+                f"Got request field {name!r}, but expected another name: {RESERVED_FIELDS[name]}"
+            )
+        # Polars takes such names for patterns of others.
+        is_pattern = name == "*" or (name.startswith("^") and name.endswith("$"))
+        if not name.isprintable() or not name.strip() or is_pattern:
+            raise ValueError(
+                f"Got request field {name!r}, but expected a name of printable characters that is "
+                "neither * nor ^...$"
+            )
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Got request fields {repeated} twice, but expected distinct names")
 
 
 def list_model_names(models: Path) -> list[str]:

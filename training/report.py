@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,18 @@ COLORS = {MODEL: "#1f6feb", "request_only": "#bf8700", "base_rate": "#6e7781"}
 
 
 def write_report(
-    folder: Path, spec: ModelSpec, evaluation: Evaluation, scored: Scored, model: FittedModel
+    folder: Path,
+    spec: ModelSpec,
+    evaluation: Evaluation,
+    scored: Scored,
+    model: FittedModel,
+    columns: Sequence[str],
 ) -> Path:
-    """Write ``report.md`` and ``report.svg`` into ``folder`` and return the former's path."""
-    _draw(folder / "report.svg", spec, scored, model)
+    """Write ``report.md`` and ``report.svg`` into ``folder`` and return the former's path.
+
+    ``columns`` are the names of the model's columns; the booster knows their numbers alone.
+    """
+    _draw(folder / "report.svg", spec, scored, model, columns)
     path = folder / "report.md"
     path.write_text(_as_markdown(spec, evaluation))
     return path
@@ -63,7 +72,9 @@ def _as_markdown(spec: ModelSpec, evaluation: Evaluation) -> str:
     return "\n".join([*lines, "", "![The model on the test span](report.svg)", ""])
 
 
-def _draw(path: Path, spec: ModelSpec, scored: Scored, model: FittedModel) -> None:
+def _draw(
+    path: Path, spec: ModelSpec, scored: Scored, model: FittedModel, columns: Sequence[str]
+) -> None:
     import matplotlib as mpl  # Takes half a second; only reports need it.
     from matplotlib.figure import Figure
 
@@ -80,7 +91,7 @@ def _draw(path: Path, spec: ModelSpec, scored: Scored, model: FittedModel) -> No
             _draw_coverage(middle, spec, scored)
         else:
             _draw_calibration(middle, spec, scored)
-        _draw_importance(right, model)
+        _draw_importance(right, model, columns)
         figure.savefig(path, metadata={"Date": None})
 
 
@@ -165,10 +176,12 @@ def _binned(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
     )
 
 
-def _draw_importance(axes: Axes, model: FittedModel) -> None:
+def _draw_importance(axes: Axes, model: FittedModel, columns: Sequence[str]) -> None:
     gains: Any = model.booster.feature_importance("gain")
     top = np.argsort(gains)[-N_FEATURES:]
-    names = model.booster.feature_name()
-    axes.barh([names[i] for i in top], gains[top] / gains.sum(), color=COLORS[MODEL])
+    shares = gains[top] / max(gains.sum(), np.finfo(np.float64).tiny)  # A lone leaf has no gain.
+    # A dollar sign would begin a formula.
+    names = [columns[i].replace("$", r"\$") for i in top]
+    axes.barh(range(len(top)), shares, color=COLORS[MODEL], tick_label=names)
     axes.tick_params(axis="y", labelsize=7)
     axes.set(title="Share of the gain", xlabel="share")

@@ -82,6 +82,7 @@ def test_labels_of_an_objective_are_taken(
         (spec_of("cross_entropy", CHANCE), [-0.1, 1.0], "but expected numbers from 0 to 1"),
         (spec_of("regression"), [1.0, float("inf")], "a null says that the label is not known"),
         (spec_of("regression"), [1.0, 1e39], "Got label 1e+39 in 1 of 2"),
+        (spec_of("regression"), [2**53 + 1, 5], "but expected numbers that float64 holds"),
         (spec_of("regression"), ["1.5"], 'such as `pl.col("sold").cast(pl.Float64)`'),
         (spec_of("regression"), [True, False], 'such as `pl.col("sold").cast(pl.Int8)`'),
         (spec_of("regression"), [timedelta(1)], 'such as `pl.col("sold").dt.total_seconds()`'),

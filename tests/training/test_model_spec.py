@@ -78,7 +78,7 @@ def test_unknown_name_is_refused(tmp_path: Path, name: str) -> None:
                 ),
                 "columns": (),
             },
-            r"Got request fields \['overrides'\], but expected other names",
+            "Got request field 'overrides', but expected another name: in an instance it holds",
         ),
     ],
 )
@@ -109,3 +109,23 @@ def test_example_of_another_type_is_refused(kind: FieldType, example: object) ->
         RequestField.model_validate(
             {"name": "x", "type": kind, "description": "", "example": example}
         )
+
+
+def request_of(*names: str) -> tuple[RequestField, ...]:
+    return tuple(
+        RequestField(name=name, type=FieldType.STRING, description="", example="a")
+        for name in names
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["event_timestamp", "", " ", "a\nb", "a\0", "\ud800", "*", "^a.*$", "overrides"]
+)
+def test_a_field_name_that_no_table_or_request_can_carry_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"Got request field .* but expected a"):
+        tiny_spec(request=request_of(name), columns=())
+
+
+def test_a_field_stands_once() -> None:
+    with pytest.raises(ValidationError, match=r"Got request fields \['shop'\] twice"):
+        tiny_spec(request=request_of("shop", "shop"))
