@@ -311,9 +311,10 @@ def _print_evaluation(spec: ModelSpec) -> None:
     evaluation = load_evaluation(Workspace(), spec)
     table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
     for name, measured in evaluation.metrics.items():
-        others = [metrics[name] for metrics in evaluation.baselines.values()]
+        others = [metrics.get(name) for metrics in evaluation.baselines.values()]
         table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
     console.print(table)
+    console.print(f"  {evaluation.say_advantage()}", highlight=False)
     if evaluation.threshold is not None:
         console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)
 

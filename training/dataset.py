@@ -19,6 +19,7 @@ from api.contract.manifest import Column, DataSnapshot, FeaturePlan, RequestInpu
 from training.compile_plan import CompiledPlan, request_feature_names
 from training.empty_inputs import list_inputs, refuse_empty_inputs
 from training.errors import DatasetError, StepError
+from training.label_rules import check_labelled_spans
 from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, LabelRows
 from training.model_spec import SPANS, ModelSpec, TimeSplit
 from training.offline_store.column_types import EXACT_FLOAT, epoch_microseconds
@@ -171,6 +172,7 @@ def build_dataset(
         If a view's table is not what the view declares.
     """
     spanned = assign_spans(labels.labels.with_row_index(_ROW), spec.split)
+    check_labelled_spans(spec, spanned[LABEL], spanned[SPAN])
     rows = labels.request[spanned[_ROW]].with_columns(spanned[EVENT_TIMESTAMP])
     plan = compiled.plan
     views = find_views(store, plan)

@@ -14,6 +14,7 @@ import polars as pl
 
 from api.contract.manifest import FieldType, RequestField
 from training.errors import DatasetError
+from training.label_rules import encode_labels
 from training.model_spec import ModelSpec
 from training.offline_store.column_types import TEXT, beyond_exact_float, conform
 from training.offline_store.errors import SourceError
@@ -157,7 +158,7 @@ def read_label_rows(lake: Place, spec: ModelSpec) -> LabelRows:
         for name, column in ((EVENT_TIMESTAMP, EVENT_TIMESTAMP), (KNOWN_AT, spec.labels.known_at))
     ]
     request = [_read_field(rows[f"field:{field.name}"], field, table) for field in spec.request]
-    rows = pl.DataFrame([*request, *instants, _read_label(rows[LABEL], table)])
+    rows = pl.DataFrame([*request, *instants, encode_labels(spec, rows[LABEL])])
     n_untimed = rows[EVENT_TIMESTAMP].null_count()
     names = [field.name for field in spec.request]
     rows = rows.drop_nulls(EVENT_TIMESTAMP).sort(
@@ -197,7 +198,6 @@ def load_labels(lake: Place, spec: ModelSpec) -> LabelRows:
         raise DatasetError(
             f"Got no labelled row in {table!r}, but expected some" + (lacking and f"; {lacking}")
         )
-    _check_labels(labels, table)
     for field in spec.request:
         if not field.nullable and (n_null := request[field.name].null_count()):
             raise DatasetError(
@@ -243,32 +243,4 @@ def _refuse_values(values: pl.Series, field: RequestField, table: str, expected:
         raise DatasetError(
             f"Got {values[0]!r} in column {field.name!r} of {table!r} ({len(values):,} such rows), "
             f"but expected {expected}"
-        )
-
-
-def _read_label(values: pl.Series, table: str) -> pl.Series:
-    dtype = values.dtype
-    if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
-        raise DatasetError(
-            f"Got labels that are no numbers but {dtype} in {table!r}, but expected numbers or "
-            "booleans"
-        )
-    if dtype.is_integer():
-        beyond = beyond_exact_float(values)
-        if len(beyond):
-            raise DatasetError(
-                f"Got label {beyond[0]} in {table!r}, but expected numbers that float64 holds"
-            )
-    if dtype == pl.Boolean:
-        return values.cast(pl.Float64)
-    return conform(values, pl.Float64(), column=LABEL)
-
-
-def _check_labels(labels: pl.DataFrame, table: str) -> None:
-    broken = labels.filter(~pl.col(LABEL).is_finite() | (pl.col(LABEL).abs() > _LARGEST_FLOAT32))
-    if broken.height:
-        moment, value = broken[EVENT_TIMESTAMP][0], broken[LABEL][0]
-        raise DatasetError(
-            f"Got {broken.height:,} labels such as {value} at {moment:%Y-%m-%d %H:%M:%S}Z in "
-            f"{table!r}, but expected finite numbers within float32, or null where there is none"
         )

@@ -26,13 +26,14 @@ from api.registry.model_registry import ModelRegistry
 from training.absent_online import refuse_absent_online
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import Dataset, build_dataset
+from training.dataset import SPAN, Dataset, build_dataset
 from training.empty_inputs import list_inputs
 from training.errors import StepError
 from training.evaluate import Evaluation, check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
-from training.label_table import load_labels
+from training.label_rules import check_labelled_spans
+from training.label_table import LABEL, load_labels
 from training.model_spec import ModelSpec
 from training.publish import Published, build_manifest, publish_model
 from training.report import write_report
@@ -84,11 +85,29 @@ def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Fit the model and save the booster's text."""
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
+    check_labelled_spans(spec, dataset.labels[LABEL], dataset.labels[SPAN])
     model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
-    fitted = {"threshold": model.threshold, "data_sha256": dataset.snapshot(spec.split).sha256}
+    fitted = {
+        "threshold": model.threshold,
+        "data_sha256": dataset.snapshot(spec.split).sha256,
+        "booster_sha256": _sha256(folder / BOOSTER),
+    }
     (folder / FITTED).write_text(json.dumps(fitted))
-    return f"{model.booster.num_trees()} trees"
+    return _describe_fit(model)
+
+
+def _describe_fit(model: FittedModel) -> str:
+    """Say what was fitted, which metric chose the rounds, and what LightGBM had to say."""
+    (chosen_by, value), *others = model.metrics.items()
+    beside = "".join(f", {name} {other:.6g}" for name, other in others)
+    return "\n  ".join(
+        [
+            f"{model.booster.num_trees()} trees; validation {chosen_by} {value:.6g} chose the "
+            f"rounds{beside}",
+            *(f"LightGBM: {warning}" for warning in model.warnings),
+        ]
+    )
 
 
 def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
@@ -282,13 +301,16 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
     Raises
     ------
     StepError
-        If it has not been run, or not on this data set.
+        If it has not been run, or not on this data set, or its file is another one: LightGBM
+        ends the whole process on a model text that is cut short.
     """
-    text = read_step_file(folder, BOOSTER, "fit").decode()
+    text = read_step_file(folder, BOOSTER, "fit")
     fitted = json.loads(read_step_file(folder, FITTED, "fit"))
+    if fitted.get("booster_sha256") != hashlib.sha256(text).hexdigest():
+        raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
-    return FittedModel(booster=lgb.Booster(model_str=text), threshold=fitted["threshold"])
+    return FittedModel(booster=lgb.Booster(model_str=text.decode()), threshold=fitted["threshold"])
 
 
 def read_step_file(folder: Path, name: str, step: str) -> bytes:

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 N_BINS = 10
 N_FEATURES = 15
+N_CLASSES = 8
 COLORS = {MODEL: "#1f6feb", "request_only": "#bf8700", "base_rate": "#6e7781"}
 
 
@@ -58,10 +59,11 @@ def _as_markdown(spec: ModelSpec, evaluation: Evaluation) -> str:
     ]
     lines += [
         f"| {name} | "
-        + " | ".join(format_metric(metrics[name]) for metrics in columns.values())
+        + " | ".join(format_metric(metrics.get(name)) for metrics in columns.values())
         + " |"
         for name in evaluation.metrics
     ]
+    lines += ["", f"{evaluation.say_advantage()}."]
     if evaluation.threshold is not None:
         lines += [
             "",
@@ -79,26 +81,44 @@ def _draw(
     with mpl.rc_context({"svg.hashsalt": spec.name, "font.size": 9, "axes.spines.top": False}):
         figure = Figure(figsize=(13, 4), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
-        if spec.is_classifier:
+        if spec.output.kind == "probability":
             _draw_roc(left, scored)
+        elif spec.output.kind == "probabilities":
+            _draw_class_rocs(left, spec, scored)
         else:
             _draw_errors(left, spec, scored)
-        _draw_calibration(middle, spec, scored)
+        if spec.objective.name == "quantile":
+            _draw_coverage(middle, spec, scored)
+        else:
+            _draw_calibration(middle, spec, scored)
         _draw_importance(right, model, columns)
         figure.savefig(path, metadata={"Date": None})
 
 
 def _draw_roc(axes: Axes, scored: Scored) -> None:
     for name in (MODEL, "request_only"):
-        order = np.argsort(-scored.scores[name], kind="stable")
-        hits = np.cumsum(scored.labels[order])
-        misses = np.cumsum(1.0 - scored.labels[order])
-        step = max(1, hits.size // 500)
-        axes.plot(
-            (misses / misses[-1])[::step], (hits / hits[-1])[::step], color=COLORS[name], label=name
-        )
+        axes.plot(*_roc(scored.labels, scored.scores[name]), color=COLORS[name], label=name)
+    _finish_roc(axes, "ROC")
+
+
+def _draw_class_rocs(axes: Axes, spec: ModelSpec, scored: Scored) -> None:
+    for number, name in list(enumerate(spec.objective.classes))[:N_CLASSES]:
+        is_class = (scored.labels == number).astype(np.float64)
+        axes.plot(*_roc(is_class, scored.scores[MODEL][:, number]), label=name)
+    _finish_roc(axes, "ROC of a class against the others")
+
+
+def _roc(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """Return false and true positive rates, at most some 500 points of the curve."""
+    order = np.argsort(-scores, kind="stable")
+    hits, misses = np.cumsum(labels[order]), np.cumsum(1.0 - labels[order])
+    step = max(1, hits.size // 500)
+    return (misses / misses[-1])[::step], (hits / hits[-1])[::step]
+
+
+def _finish_roc(axes: Axes, title: str) -> None:
     axes.plot([0, 1], [0, 1], color=COLORS["base_rate"], linestyle=":", label="base_rate")
-    axes.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+    axes.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
     axes.legend(frameon=False)
 
 
@@ -118,15 +138,32 @@ def _draw_errors(axes: Axes, spec: ModelSpec, scored: Scored) -> None:
 
 
 def _draw_calibration(axes: Axes, spec: ModelSpec, scored: Scored) -> None:
-    predicted, observed = _binned(scored.scores[MODEL], scored.labels)
+    scores, labels = scored.scores[MODEL], scored.labels
+    if scores.ndim == 2:
+        labels = (labels[:, None] == np.arange(scores.shape[1])).astype(np.float64).ravel()
+        scores = scores.ravel()
+    predicted, observed = _binned(scores, labels)
     low, high = min(predicted.min(), observed.min()), max(predicted.max(), observed.max())
     axes.plot([low, high], [low, high], color=COLORS["base_rate"], linestyle=":")
     axes.plot(predicted, observed, color=COLORS[MODEL], marker="o")
-    unit = "share" if spec.is_classifier else (spec.output.unit or "units")
+    unit = (spec.output.unit or "units") if spec.output.kind == "value" else "share"
     axes.set(
         title="Calibration, ten bins of equal size",
         xlabel=f"mean prediction ({unit})",
         ylabel=f"mean outcome ({unit})",
+    )
+
+
+def _draw_coverage(axes: Axes, spec: ModelSpec, scored: Scored) -> None:
+    scores = scored.scores[MODEL]
+    predicted, covered = _binned(scores, (scored.labels <= scores).astype(np.float64))
+    axes.axhline(spec.objective.level, color=COLORS["base_rate"], linestyle=":")
+    axes.plot(predicted, covered, color=COLORS[MODEL], marker="o")
+    axes.set(
+        title="Coverage, ten bins of equal size",
+        xlabel=f"mean prediction ({spec.output.unit or 'units'})",
+        ylabel="share of outcomes at or below it",
+        ylim=(0, 1),
     )
 
 

@@ -68,7 +68,7 @@ class _Traffic:
     spec: ModelSpec
     rows: pl.DataFrame
     instances: list[dict[str, Any]]
-    labels: list[bool | float | None]
+    labels: list[bool | float | str | None]
 
 
 def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) -> Simulation:
@@ -250,11 +250,14 @@ def _read_traffic(
         request.with_columns(
             pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z") for name in stamps
         ).to_dicts(),
-        [_to_label(spec, value) for value in rows[LABEL].fill_nan(None)],
+        [_to_label(spec, value) for value in rows[LABEL]],
     )
 
 
-def _to_label(spec: ModelSpec, value: Any) -> bool | float | None:
+def _to_label(spec: ModelSpec, value: float | None) -> bool | float | str | None:
+    """Return a label as feedback takes it."""
     if value is None:
         return None
-    return bool(value) if spec.output.kind == "probability" else float(value)
+    if spec.output.kind == "probabilities":
+        return spec.objective.classes[int(value)]
+    return bool(value) if spec.output.kind == "probability" and value in (0, 1) else value
