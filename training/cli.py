@@ -28,7 +28,7 @@ from training.live.rollout_commands import add_rollout_commands
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
-from training.registry_commands import add_registry_commands, migrate
+from training.registry_commands import AllowRequestChange, add_registry_commands, migrate
 from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
@@ -187,13 +187,20 @@ def publish(
     models: ModelArgument = None,
     alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = "champion",
     reason: Annotated[str, typer.Option(help="Why, for the registry.")] = "",
+    allow_request_change: AllowRequestChange = False,
 ) -> None:
-    """Register trained models that pass their gates."""
+    """Register trained models that pass their gates, and that the service loads."""
     from training import pipeline
 
     for spec in _load_specs(models):
         with reporter.task(f"publish {spec.name}"):
-            published = pipeline.publish(Workspace(), spec, alias=alias, reason=reason)
+            published = pipeline.publish(
+                Workspace(),
+                spec,
+                alias=alias,
+                reason=reason,
+                allow_request_change=allow_request_change,
+            )
         console.print(f"  {published.model} version {published.version} is {alias}")
 
 

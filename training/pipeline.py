@@ -159,14 +159,30 @@ TRAINING_STEPS = (
 
 
 def publish(
-    workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champion", reason: str = ""
+    workspace: Workspace,
+    spec: ModelSpec,
+    *,
+    alias: str | None = "champion",
+    reason: str = "",
+    allow_request_change: bool = False,
 ) -> Published:
     """Check the gates and register what the training steps left.
+
+    Parameters
+    ----------
+    workspace, spec
+        Where things are, and the model.
+    alias, reason
+        What is to point to the new version, and why.
+    allow_request_change
+        Whether the alias's callers may be refused, or answered otherwise, from then on.
 
     Raises
     ------
     GateError
-        If the model is not good enough. Nothing is registered then.
+        If the model is not good enough, or the service would not load it.
+    SpecError
+        If the callers of ``alias`` could not go on. Nothing is registered then.
     StepError
         If a training step has not been run, or one before it was run again since.
     """
@@ -190,6 +206,7 @@ def publish(
             created_by=getuser(),
             reason=reason,
             signing_key=workspace.signing_key_file,
+            allow_request_change=allow_request_change,
         )
     finally:
         registry.close()
