@@ -32,6 +32,7 @@ from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
 from training.model_spec import ModelSpec
 from training.publish import Published, build_manifest, publish_model
+from training.registry_folder import RegistryFolder
 from training.report import write_report
 from training.workspace import Workspace
 
@@ -64,6 +65,7 @@ class Step:
 
 def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Join labels and features as of each prediction time, split by time, and save them."""
+    RegistryFolder(workspace).require_own()
     store = workspace.open_feature_store()
     compiled = compile_plan(store, spec)
     progress(1, 3)
@@ -226,6 +228,7 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
     StepError
         If no view is applied.
     """
+    RegistryFolder(workspace).require_own()
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
     path = workspace.online_store_path
