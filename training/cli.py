@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.contract.utc_process import live_in_utc
 from api.registry import ServiceError
 from training import standing
 from training.access_commands import add_access_commands
@@ -29,6 +30,7 @@ from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
 from training.registry_commands import AllowRequestChange, add_registry_commands, migrate
 from training.service_address import ServiceAddress
+from training.service_clock import as_utc, clock_text, read_clock
 from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
@@ -68,6 +70,7 @@ BreakLive = Annotated[
 
 def main() -> None:
     """Run the command line; an expected failure is one clear line and exit status 1."""
+    live_in_utc()
     try:
         app()
     except (TrainingError, ServiceError, OSError) as error:
@@ -133,7 +136,7 @@ def materialize(
     """Write the latest feature values to the online store."""
     from training import pipeline
 
-    moment = _read_clock() if until is None else _as_utc(until)
+    moment = read_clock() if until is None else as_utc(until)
     with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, quiet():
         rows = pipeline.materialize(Workspace(), moment, task)
     counts = ", ".join(view if n is None else f"{view} {n:,}" for view, n in rows.items())
@@ -270,7 +273,7 @@ def up(
         specs = _load_specs(None)
         if _stands(workspace, specs):
             console.print("[green]✓[/] tables, online store and models stand")
-            if _clock_text() == "system" or workspace.online_store_path is None:
+            if clock_text() == "system" or workspace.online_store_path is None:
                 materialize()
         else:
             _make_all(workspace, break_live, allow_request_change)
@@ -284,7 +287,7 @@ def _stands(workspace: Workspace, specs: list[ModelSpec]) -> bool:
     stamp = standing.Stamp.read(workspace)
     if (
         stamp is None
-        or stamp.code != standing.digest_code(workspace, _clock_text())
+        or stamp.code != standing.digest_code(workspace, clock_text())
         or stamp.tables != standing.digest_tables(workspace)
     ):
         return False
@@ -297,7 +300,7 @@ def _stands(workspace: Workspace, specs: list[ModelSpec]) -> bool:
 def _make_all(workspace: Workspace, break_live: bool, allow_request_change: bool) -> None:
     """Run all steps; the stamp is of what was there before each was first read."""
     standing.Stamp.remove(workspace)
-    code = standing.digest_code(workspace, _clock_text())
+    code = standing.digest_code(workspace, clock_text())
     migrate()
     if isinstance(workspace.lake, Path):
         prepare()
@@ -310,7 +313,7 @@ def _make_all(workspace: Workspace, break_live: bool, allow_request_change: bool
     publish(allow_request_change=allow_request_change)
     standing.stamp_of(workspace, code, tables).write(workspace)
     if (code, tables) != (
-        standing.digest_code(workspace, _clock_text()),
+        standing.digest_code(workspace, clock_text()),
         standing.digest_tables(workspace),
     ):
         console.print(
@@ -375,25 +378,6 @@ def _print_first_request(spec: ModelSpec, address: ServiceAddress) -> None:
         f"curl -s {url}/v1/models/{spec.name}:predict "
         f"-H 'Content-Type: application/json' -d '{body}'\n\n"
     )
-
-
-def _clock_text() -> str:
-    return os.environ.get("ZEROSKEW_CLOCK", "system")
-
-
-def _read_clock() -> datetime:
-    text = _clock_text()
-    try:
-        return datetime.now(UTC) if text == "system" else _as_utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise SpecError(
-            f"Got ZEROSKEW_CLOCK={text}, but expected 'system' or an instant such as "
-            "2013-10-01T12:17:00Z"
-        ) from error
-
-
-def _as_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @contextlib.contextmanager

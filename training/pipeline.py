@@ -31,6 +31,7 @@ from training.evaluate import Evaluation, check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
 from training.model_spec import ModelSpec
+from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model
 from training.registry_folder import RegistryFolder
 from training.report import write_report
@@ -249,7 +250,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
     Raises
     ------
     StepError
-        If no view is applied.
+        If no view is applied, or the online store cannot be written.
+    SourceError
+        If a value is not what its view declares.
     """
     views = sorted(
         (view for view in store.list_feature_views() if view.online), key=lambda view: view.name
@@ -259,7 +262,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
     for done, view in enumerate(views):
         progress(done, len(views))
         start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
-        store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
+        with say_write_errors(view.name):
+            check_online_values(store, view, start, until)
+            store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
     return [view.name for view in views]
 
