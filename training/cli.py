@@ -21,6 +21,7 @@ from rich.table import Table
 
 from api.registry import ServiceError
 from training.access_commands import add_access_commands
+from training.checks.command import add_check_command
 from training.errors import SpecError, StepError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
@@ -270,6 +271,7 @@ def up(
         serve()
 
 
+add_check_command(app)
 add_registry_commands(app)
 add_access_commands(app)
 add_privacy_commands(app)

@@ -25,7 +25,16 @@ from training.stored_views import plan_stored_view
 if TYPE_CHECKING:
     from training.request_function import RequestFunction
 
-__all__ = ["CompiledPlan", "compile_plan", "make_golden_keys"]
+__all__ = [
+    "COLUMN_TYPES",
+    "INPUT_TYPES",
+    "CompiledPlan",
+    "check_feature_type",
+    "check_join_key",
+    "compile_plan",
+    "compile_request_function",
+    "make_golden_keys",
+]
 
 KEY_FIELDS = {
     "STRING": FieldType.STRING,
@@ -90,7 +99,7 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
     for projection in service.feature_view_projections:
         view = store.registry.get_any_feature_view(projection.name, store.project)
         if isinstance(view, OnDemandFeatureView):
-            function = _compile_request_function(view, projection, fields)
+            function = compile_request_function(view, projection, fields)
             functions.append(function)
             sources += [(function, one) for one in view.source_feature_view_projections.values()]
         else:
@@ -207,9 +216,9 @@ def _compile_view(
 ) -> ViewPlan:
     plan = plan_stored_view(store, view, projection)
     for key in plan.join_keys:
-        _check_join_key(plan.name, key, fields)
+        check_join_key(plan.name, key, fields)
     for feature in plan.features:
-        _check_feature_type(plan.name, feature, types)
+        check_feature_type(plan.name, feature, types)
     return plan
 
 
@@ -233,7 +242,8 @@ def _merge_features(view: ViewPlan, other: ViewPlan) -> ViewPlan:
     return view.model_copy(update={"features": (*view.features, *more)})
 
 
-def _check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> None:
+def check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> None:
+    """Raise `PlanError` unless a request field carries the key."""
     field = fields.get(key.field)
     if field is None:
         raise PlanError(
@@ -247,7 +257,8 @@ def _check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) ->
         )
 
 
-def _check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str]) -> None:
+def check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str]) -> None:
+    """Raise `PlanError` unless a feature's type is one of ``types``."""
     if feature.type not in types:
         what = "a model column" if types is COLUMN_TYPES else "an input of a function"
         raise PlanError(
@@ -256,9 +267,16 @@ def _check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str])
         )
 
 
-def _compile_request_function(
+def compile_request_function(
     view: Any, projection: Any, fields: dict[str, RequestField]
 ) -> RequestFunction:
+    """Return the function of an on-demand view, its outputs those of the projection.
+
+    Raises
+    ------
+    PlanError, RequestFunctionError
+        If it was made in another way, or asks for what no request field gives.
+    """
     from training.request_time import request_function_of
 
     function = request_function_of(view).select([feature.name for feature in projection.features])

@@ -9,7 +9,7 @@ from typing import Any, Final
 from api.contract.manifest import JoinKey, OnlineFeature, ViewPlan
 from training.errors import PlanError
 
-__all__ = ["plan_stored_view"]
+__all__ = ["KEY_TYPES", "plan_stored_view"]
 
 KEY_TYPES: Final = ("STRING", "INT64", "INT32", "BYTES")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,65 @@ class Workspace(BaseSettings):
     @property
     def online_store_path(self) -> Path | None:
         """The SQLite online store that ``feature_store_file`` names, ``None`` for a server."""
-        settings = yaml.safe_load(self._feature_store_yaml.read_text())
-        path = settings["online_store"].get("path")
-        return None if path is None else (self.feature_repo / path).resolve()
+        section = self._read_feature_store_yaml().get("online_store")
+        path = section.get("path") if isinstance(section, dict) else None
+        return None if path is None else (self.feature_repo / str(path)).resolve()
+
+    def _read_feature_store_yaml(self) -> dict[str, Any]:
+        path = self._feature_store_yaml
+        if not path.is_file():
+            raise StepError(
+                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
+                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
+            )
+        try:
+            settings = yaml.safe_load(os.path.expandvars(path.read_text()))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            raise StepError(
+                f"Got {path.name}{line} that is no YAML "
+                f"({getattr(error, 'problem', None) or error}), but expected Feast's settings"
+            ) from error
+        if not isinstance(settings, dict):
+            raise StepError(
+                f"Got {path.name} with a {type(settings).__name__}, but expected Feast's settings: "
+                "project, provider, registry, online_store, offline_store"
+            )
+        return settings
+
+    def load_repo_config(self) -> Any:
+        """Read ``feature_store_file`` into Feast's ``RepoConfig``; nothing is opened or made.
+
+        Raises
+        ------
+        StepError
+            If there is no such file, or Feast refuses what stands in it.
+        """
+        settings = self._read_feature_store_yaml()
+        from feast import RepoConfig  # Feast takes seconds to import.
+        from feast.errors import FeastError
+        from pydantic import ValidationError
+
+        try:
+            config = RepoConfig(**settings)
+            # They are made when they are first asked for.
+            _ = config.registry, config.online_store, config.offline_store
+        except ValidationError as error:
+            one = error.errors(include_url=False)[0]
+            where = ".".join(map(str, one["loc"])) or "settings"
+            message = str(one["msg"]).removeprefix("Value error, ")
+            raise StepError(
+                f"Got {where} in {self.feature_store_file} that Feast refuses ({message}), but "
+                "expected what Feast documents"
+            ) from error
+        except (FeastError, ImportError, TypeError, ValueError) as error:
+            raise StepError(
+                f"Got {self.feature_store_file} that Feast refuses ({error}), but expected what "
+                "Feast documents"
+            ) from error
+        config.repo_path = self.feature_repo.resolve()
+        return config
 
     def service_environment(self) -> dict[str, str]:
         """Return the settings by which the service finds what was made here.
@@ -112,13 +169,9 @@ class Workspace(BaseSettings):
         Raises
         ------
         StepError
-            If the folder is no Feast repo.
+            If the folder is no Feast repo, or Feast refuses its settings.
         """
-        if not self._feature_store_yaml.exists():
-            raise StepError(
-                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
-                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
-            )
+        self.load_repo_config()
         from feast import FeatureStore  # Feast takes seconds to import.
 
         # Feast makes the registry's folder there, but none above it.

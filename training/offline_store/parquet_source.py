@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -16,7 +16,14 @@ from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.table_files import Place, parquet_files, partition_columns
 
-__all__ = ["DAY_US", "ParquetTable", "between", "local_path", "open_parquet_table"]
+__all__ = [
+    "DAY_US",
+    "ParquetTable",
+    "between",
+    "differing_files",
+    "local_path",
+    "open_parquet_table",
+]
 
 DAY_US: Final = 86_400_000_000
 _INT64: Final = (-(2**63), 2**63 - 1)
@@ -158,6 +165,59 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     except _UNREADABLE as error:
         raise _unreadable_file(files[0], source.name, error) from error
     return ParquetTable(source.name, frame, schema, tuple(files))
+
+
+def differing_files(table: ParquetTable, most: int = 3) -> Iterator[tuple[str, str]]:
+    """Compare the footers of a table's files with the first one's.
+
+    Yields
+    ------
+    file, said
+        The name of a file that reading would refuse, and what is wrong with it; the first
+        ``most`` of them. In an object store, where each footer is a request, the first 20 files
+        are looked at.
+    """
+    stored = dict(pl.read_parquet_schema(str(table.files[0])))
+    files = table.files[1:20] if isinstance(table.files[0], str) else table.files[1:]
+    found = 0
+    for file in files:
+        name = PurePosixPath(file).name
+        try:
+            schema = pl.read_parquet_schema(str(file))
+        except _UNREADABLE as error:
+            said: str | None = f"what is no Parquet ({error})"
+        else:
+            said = _difference(stored, schema)
+        if said is not None:
+            yield name, said
+            found += 1
+            if found == most:
+                return
+
+
+def _difference(first: Mapping[str, pl.DataType], other: Mapping[str, pl.DataType]) -> str | None:
+    if missing := [name for name in first if name not in other]:
+        return f"no column {missing[0]!r}"
+    for name, dtype in first.items():
+        if not _is_widened(other[name], dtype):
+            return f"column {name!r} of type {other[name]} where the first has {dtype}"
+    return None
+
+
+def _is_widened(source: pl.DataType, target: pl.DataType) -> bool:
+    """Whether `_CASTS` bring a part's column to the type of the first file's."""
+    if source == target:
+        return True
+    if isinstance(source, pl.Datetime) and isinstance(target, pl.Datetime):
+        return source.time_unit in (target.time_unit, "ns")
+    if source.is_integer() and target.is_integer():
+        narrow, wide = (
+            pl.select(low=dtype.min(), high=dtype.max()).row(0) for dtype in (source, target)
+        )
+        return bool(wide[0] <= narrow[0] and narrow[1] <= wide[1])
+    if source.is_float() and target.is_float():
+        return source == pl.Float32
+    return isinstance(source, pl.Categorical) and target == pl.String
 
 
 def _scan(files: Sequence[Place], *, partitioned: bool = False) -> pl.LazyFrame:
