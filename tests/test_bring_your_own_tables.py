@@ -1,82 +1,25 @@
 """A stranger's path: the README's own code, a second table, and a score over HTTP."""
 
 import os
-import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
 from api.main import create_app
 from api.settings import Settings
 from tests.support.app_client import AppClient
-
-ROOT = Path(__file__).parents[1]
-CLOCK = "2024-06-15T00:00:00Z"
-N_CUSTOMERS = 200
-
-
-def readme_code() -> dict[str, str]:
-    """Return the code blocks of "Bring your own tables" by the file the text names."""
-    section = (
-        (ROOT / "README.md").read_text().split("## Bring your own tables")[1].split("\n## ")[0]
-    )
-    return dict(re.findall(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", section, re.DOTALL))
-
-
-def write_tables(lake: Path) -> None:
-    random = np.random.default_rng(3)
-    days = pl.datetime_range(
-        datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 6, 30, tzinfo=UTC), "1d", eager=True
-    )
-    events = pl.DataFrame({"customer_id": range(N_CUSTOMERS)}).join(
-        pl.DataFrame({"event_timestamp": days[::5]}), how="cross"
-    )
-    history = events.with_columns(
-        created=pl.col("event_timestamp") + pl.duration(minutes=5),
-        orders_30d=pl.Series(random.integers(0, 20, events.height)),
-        spent_30d=pl.Series(random.gamma(2.0, 50.0, events.height), dtype=pl.Float32),
-    )
-    n_orders = 6_000
-    orders = pl.DataFrame(
-        {
-            "customer_id": random.integers(0, N_CUSTOMERS, n_orders),
-            "amount": random.gamma(2.0, 30.0, n_orders).round(2),
-            "event_timestamp": pl.Series(random.choice(days.to_numpy(), n_orders))
-            .cast(pl.Datetime("us"))
-            .dt.replace_time_zone("UTC")
-            .dt.offset_by("1h"),
-        }
-    ).sort("event_timestamp")
-    known = orders.join_asof(
-        history.sort("event_timestamp"), on="event_timestamp", by="customer_id"
-    )
-    chance = 1 / (1 + np.exp(-(known["orders_30d"].fill_null(5).to_numpy() - 10) / 3))
-    orders = orders.with_columns(
-        returned=pl.Series(random.random(n_orders) < chance),
-        decided_at=pl.col("event_timestamp") + pl.duration(days=3),
-    )
-    for name, table in {"customer_orders": history, "orders": orders}.items():
-        (lake / name).mkdir(parents=True)
-        table.write_parquet(lake / name / "part-0.parquet")
+from tests.support.shop_project import CLOCK, ROOT, readme_code, write_definitions, write_tables
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project of the README's two files, brought up by the command line."""
     folder = tmp_path_factory.mktemp("project")
-    for name, code in readme_code().items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(code)
-    store = (ROOT / "feature_repo" / "feature_store.yaml").read_text()
-    (folder / "feature_repo" / "feature_store.yaml").write_text(
-        store.replace("project: flights", "project: returns")
-    )
+    write_definitions(folder)
     write_tables(folder / "var" / "lake")
     done = subprocess.run(
         [Path(sys.executable).with_name("zeroskew"), "up", "--no-serve"],

@@ -163,10 +163,9 @@ def _explain(sentence: str, error: BaseException) -> str:
             frame = frame.tb_next
         module = str(frame.tb_frame.f_globals.get("__name__", ""))
         if module.startswith("feast.infra"):
-            kind = module.removeprefix("feast.infra.").split(".")[-1]
             return (
-                f"Got a source of a kind that is not read ({kind}: {error}), but expected a "
-                "FileSource of Parquet; write the table to the lake"
+                f"Got a source of a kind that is not read ({error}), but expected a FileSource of "
+                "Parquet; write the table to the lake"
             )
     return sentence
 

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from training.checks.finding import Finding
@@ -18,6 +18,8 @@ from training.errors import TrainingError
 from training.workspace import Workspace
 
 if TYPE_CHECKING:
+    import redis
+
     from api.settings import Settings
 
 __all__ = [
@@ -138,39 +140,20 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
 
 def check_online_store(project: ProjectView) -> Iterator[Finding]:
     """Ping the Redis that Feast writes to, and the one that the service reads."""
-    from redis.exceptions import RedisError
-
     store = getattr(project.config, "online_store", None)
     connection = getattr(store, "connection_string", None)
     given = project.environment.get("ZEROSKEW_ONLINE_STORE", "")
     file = project.workspace.feature_store_file
-    if connection is None:
-        if store is not None and getattr(store, "path", None) is None and not given:
-            yield Finding(
-                file,
-                "Got an online store that is a server, but expected ZEROSKEW_ONLINE_STORE to say "
-                "where the service finds it",
-            )
-    else:
-        if not given:
-            yield Finding(
-                file, "Got Redis as online store, but expected ZEROSKEW_ONLINE_STORE to name it too"
-            )
-        try:
-            _ping_feast_redis(connection)
-        except (RedisError, OSError, ValueError, KeyError, TypeError) as error:
-            yield Finding(f"{file}: online_store", _unreachable("Redis", error))
-    if given.startswith(("redis://", "rediss://", "unix://")):
-        import redis
-
-        try:
-            with redis.Redis.from_url(given, **_QUICKLY) as client:
-                client.ping()
-        except (RedisError, OSError, ValueError) as error:
-            yield Finding("ZEROSKEW_ONLINE_STORE", _unreachable("Redis", error))
-
-
-_QUICKLY: Final = {"socket_connect_timeout": _TIMEOUT_SEC, "socket_timeout": _TIMEOUT_SEC}
+    if store is not None and getattr(store, "path", None) is None and not given:
+        yield Finding(
+            f"{file}: online_store",
+            "Got a store that is a server, but expected ZEROSKEW_ONLINE_STORE to say where the "
+            "service finds it",
+        )
+    if isinstance(connection, str) and (said := _ping_feast_redis(connection)):
+        yield Finding(f"{file}: online_store", said)
+    if given.startswith(("redis://", "rediss://", "unix://")) and (said := _ping_redis_url(given)):
+        yield Finding("ZEROSKEW_ONLINE_STORE", said)
 
 
 def read_settings(project: ProjectView) -> Settings:
@@ -231,26 +214,52 @@ def _check_writable(variable: str, folder: Path) -> Iterator[Finding]:
         )
 
 
-def _ping_feast_redis(connection: str) -> None:
-    import redis
+def _ping_feast_redis(connection: str) -> str | None:
+    import redis  # A quarter of a second, which a project on SQLite need not take.
     from feast.infra.online_stores.redis import RedisOnlineStore
 
-    nodes, options = RedisOnlineStore._parse_connection_string(connection)
-    options = {key: value for key, value in options.items() if key != "retry"}
-    last: Exception | None = None
-    for node in nodes:
-        try:
-            with redis.Redis(
-                host=node["host"], port=int(node["port"]), **(options | _QUICKLY)
-            ) as client:
-                client.ping()
-        except (redis.RedisError, OSError) as error:
-            last = error
-        else:
-            return
-    if last is not None:
-        raise last
+    try:
+        nodes, options = RedisOnlineStore._parse_connection_string(connection)
+        options = {key: value for key, value in options.items() if key != "retry"}
+        clients = [
+            redis.Redis(host=node["host"], port=int(node["port"]), **(options | _quickly()))
+            for node in nodes
+        ]
+    except (KeyError, TypeError, ValueError):
+        return "Got no address, but expected host:port,name=value,... as Feast documents it"
+    said = None
+    for client in clients:
+        if (said := _ping(client)) is None:
+            return None
+    return said
 
 
-def _unreachable(what: str, error: Exception) -> str:
-    return f"Got no answer ({error}), but expected a {what} that can be reached; start it first"
+def _ping_redis_url(url: str) -> str | None:
+    import redis
+
+    try:
+        return _ping(redis.Redis.from_url(url, **_quickly()))
+    except ValueError as error:
+        return f"Got an address that is none ({error}), but expected redis://host:port/database"
+
+
+def _quickly() -> dict[str, Any]:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {
+        "socket_connect_timeout": _TIMEOUT_SEC,
+        "socket_timeout": _TIMEOUT_SEC,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _ping(client: redis.Redis) -> str | None:
+    from redis.exceptions import RedisError
+
+    try:
+        with client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        return f"Got no answer ({error}), but expected a Redis that can be reached; start it first"
+    return None

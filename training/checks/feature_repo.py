@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +13,10 @@ import pyarrow as pa
 
 from training.checks.finding import Finding, join_names
 from training.checks.project import ProjectView
-from training.errors import TrainingError
+from training.errors import PlanError, TrainingError
 from training.offline_store.column_types import declared_type, fits_declared
 from training.offline_store.parquet_source import ParquetTable, differing_files
-from training.stored_views import KEY_TYPES
+from training.stored_views import KEY_TYPES, check_ttl
 
 __all__ = [
     "check_configuration",
@@ -29,7 +28,6 @@ __all__ = [
 ]
 
 _KEY_SERIALIZATION: Final = 3
-_EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 def check_configuration(project: ProjectView) -> Iterator[Finding]:
@@ -105,21 +103,10 @@ def _refused_keys(project: ProjectView, view: Any) -> Iterator[str]:
 
 
 def _refused_ttl(view: Any) -> Iterator[str]:
-    ttl: timedelta | None = view.ttl
-    if not ttl:
-        return
-    if ttl < timedelta(0):
-        yield f"Got a ttl of {ttl.days} days, but expected none or a positive one"
-        return
     try:
-        reaches = datetime.now(UTC) - ttl
-    except OverflowError:
-        reaches = datetime.min.replace(tzinfo=UTC)
-    if reaches < _EARLIEST:
-        yield (
-            f"Got a ttl of {ttl.days:,} days, which reaches back before 1970, but expected a "
-            "shorter one; for values that never expire write timedelta(0)"
-        )
+        check_ttl(view)
+    except PlanError as error:
+        yield str(error)
 
 
 def infer_views(project: ProjectView) -> Iterator[Finding]:

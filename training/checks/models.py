@@ -78,8 +78,9 @@ def check_features(project: ProjectView) -> Iterator[Finding]:
         return
     for name, spec in project.models.items():
         found = [Finding(place, said, name) for place, said in _find_in_service(project, spec)]
+        is_defined = any(one.name == spec.feature_service for one in project.definitions.services)
         # What the pieces above do not see: names that mean two things, policies, defaults.
-        if not found and (said := _error_of(compile_plan, project.store, spec)):
+        if is_defined and not found and (said := _error_of(compile_plan, project.store, spec)):
             found.append(Finding(f"{name}.py: feature_service", said, name))
         yield from found
 
