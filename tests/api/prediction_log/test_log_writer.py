@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ class ScriptedStore:
 
     def read(self, prediction_id: str) -> list[LoggedRow]:
         return [row for (found, _), row in self.rows.items() if found == prediction_id]
+
+    def read_requests(self, model: str, until: datetime, limit: int) -> list[tuple[int, str]]:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass
