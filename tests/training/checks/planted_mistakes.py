@@ -276,7 +276,7 @@ DEFINED = [
         "source whose library is not there",
         other_source("trino_offline_store.trino_source", "TrinoSource"),
         "definitions.py:3",
-        "Got a source of a kind that is not read (trino_source: No module named 'trino')",
+        "Got a source of a kind that is not read (No module named 'trino')",
     ),
     Mistake(
         "source of PostgreSQL",
@@ -315,7 +315,8 @@ DEFINED = [
         append(
             DEFINITIONS,
             'b = FeatureView(name="Customer_Orders", entities=[customer], '
-            'schema=[Field(name="orders_30d", dtype=Int64)], source=customer_orders.batch_source)\n',
+            'schema=[Field(name="orders_30d", dtype=Int64)], '
+            "source=customer_orders.batch_source)\n",
         ),
         "definitions.py:19: view 'Customer_Orders'",
         "Got the name of another view",
