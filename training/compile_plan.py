@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from api.contract.manifest import (
+    AS_OF,
     Column,
     FeaturePlan,
     FieldType,
@@ -193,7 +194,12 @@ def _request_inputs(functions: Sequence[RequestFunction]) -> tuple[RequestInput,
     """Return each argument once; functions that share a name must mean the same by it."""
     inputs: dict[str, RequestInput] = {}
     for function in functions:
-        wanted = [RequestInput(name=name, field=name) for name in function.request_names]
+        wanted = [
+            RequestInput(name=AS_OF, is_moment=True)
+            if name == AS_OF
+            else RequestInput(name=name, field=name)
+            for name in function.request_names
+        ]
         wanted += [
             RequestInput(name=one.feature, view=one.view, feature=one.feature)
             for one in function.stored_inputs
@@ -285,13 +291,14 @@ def compile_request_function(
             f"Got on-demand view {view.name!r} under the name {projection.name_alias!r}, but "
             "expected its own: Feast computes no aliased one for training"
         )
-    missing = sorted(set(function.request_names) - set(fields))
+    given = set(function.request_names) - {AS_OF}
+    missing = sorted(given - set(fields))
     if missing:
         raise PlanError(
             f"Got on-demand view {view.name!r} with inputs {missing}, but expected request "
             f"fields; the model declares {sorted(fields)}"
         )
-    text = sorted(name for name in function.request_names if fields[name].type is FieldType.STRING)
+    text = sorted(name for name in given if fields[name].type is FieldType.STRING)
     if text:
         raise PlanError(
             f"Got text inputs {text} of on-demand view {view.name!r}, but expected numbers, "

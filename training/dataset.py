@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType, RequestInput
+from api.contract.manifest import AS_OF, Column, DataSnapshot, FeaturePlan, FieldType, RequestInput
 from training.compile_plan import CompiledPlan
 from training.errors import DatasetError, StepError
 from training.model_spec import SPANS, ModelSpec, TimeSplit
@@ -243,23 +243,30 @@ def build_dataset(
     becomes the index of its category among those of the training span, all else is NaN.
     """
     spanned = assign_spans(labels, spec.split)
-    joined = _join_features(store, spec, spanned)
+    moment = pl.col(EVENT_TIMESTAMP).alias(AS_OF)
+    given = spanned.select(*(field.name for field in spec.request), moment)
+    joined = _join_features(store, spec, spanned, compiled.plan)
     plan, features = encode_columns(joined, compiled.plan, train=spanned[SPAN] == "train")
     return Dataset(
         rows=spanned,
         features=features,
         plan=plan,
         request=extract_request(
-            joined.with_columns(spanned.select(field.name for field in spec.request)),
+            joined.with_columns(given),
             plan.request_inputs,
         ),
         request_only=compiled.request_only_features,
     )
 
 
-def _join_features(store: Any, spec: ModelSpec, labels: pl.DataFrame) -> pl.DataFrame:
-    names = [field.name for field in spec.request]
-    entity_rows = labels.select(*names, EVENT_TIMESTAMP).to_pandas()
+def _join_features(
+    store: Any, spec: ModelSpec, labels: pl.DataFrame, plan: FeaturePlan
+) -> pl.DataFrame:
+    wanted: list[str | pl.Expr] = [*(field.name for field in spec.request), EVENT_TIMESTAMP]
+    if any(one.is_moment for one in plan.request_inputs):
+        # Feast takes what its on-demand views ask for from the rows of the request.
+        wanted.append(pl.col(EVENT_TIMESTAMP).alias(AS_OF))
+    entity_rows = labels.select(wanted).to_pandas()
     job = store.get_historical_features(
         entity_df=entity_rows,
         features=store.get_feature_service(spec.feature_service),
@@ -329,7 +336,8 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
     Parameters
     ----------
     joined
-        Request fields by name, and stored features as ``view__feature``.
+        Request fields by name, stored features as ``view__feature``, and the moment of each
+        prediction as ``as_of``, where it is asked for.
     inputs
         ``plan.request_inputs``.
 
@@ -341,12 +349,18 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
     """
     return pl.DataFrame(
         [
-            to_request_input(
-                joined[one.field or f"{one.view}__{one.feature}"], is_stored=one.field is None
-            ).alias(one.name)
+            to_request_input(joined[_column_of(one)], is_stored=one.view is not None).alias(
+                one.name
+            )
             for one in inputs
         ]
     )
+
+
+def _column_of(one: RequestInput) -> str:
+    if one.is_moment:
+        return AS_OF
+    return one.field or f"{one.view}__{one.feature}"
 
 
 def to_request_input(values: pl.Series, *, is_stored: bool) -> pl.Series:

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.contract.manifest import FieldType, ModelName, Output, RequestField, Scalar
+from api.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
 from training.located_error import describe_error, locate_error
 
@@ -27,8 +27,8 @@ __all__ = [
 
 SPANS = ("train", "validation", "test")
 BASELINES = ("base_rate", "request_only")
-RESERVED_FIELDS: Final = frozenset({"overrides"})
-"""What an instance may hold beside the request fields."""
+RESERVED_FIELDS: Final = frozenset({"overrides", AS_OF})
+"""What an instance may hold beside the request fields, and the moment of the prediction."""
 
 
 class _Declared(BaseModel):
@@ -160,8 +160,8 @@ class ModelSpec(_Declared):
         fields = {field.name: field for field in self.request}
         if reserved := sorted(RESERVED_FIELDS & set(fields)):
             raise ValueError(
-                f"Got request fields {reserved}, but expected other names: in an instance they "
-                "hold what the caller gives instead of stored features"
+                f"Got request fields {reserved}, but expected other names: Zeroskew means "
+                "something else by them"
             )
         if self.defaults and self.when_store_down == "fail":
             raise ValueError(

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-__all__ = ["CLOCK", "ROOT", "readme_code", "write_definitions", "write_tables"]
+__all__ = [
+    "CLOCK",
+    "ROOT",
+    "readme_code",
+    "request_time_code",
+    "write_definitions",
+    "write_second_model",
+    "write_tables",
+]
 
 ROOT = Path(__file__).parents[2]
 CLOCK = "2024-06-15T00:00:00Z"
@@ -35,6 +43,10 @@ def write_tables(lake: Path) -> None:
         created=pl.col("event_timestamp") + pl.duration(minutes=5),
         orders_30d=pl.Series(random.integers(0, 20, events.height)),
         spent_30d=pl.Series(random.gamma(2.0, 50.0, events.height), dtype=pl.Float32),
+    ).with_columns(
+        # Draws nothing, so that the other columns stay as they were before it came.
+        last_ordered_at=pl.col("event_timestamp")
+        - pl.duration(microseconds=(pl.col("customer_id") * 7_919_000_003) % 20_000_000_000)
     )
     n_orders = 6_000
     orders = pl.DataFrame(
@@ -58,6 +70,24 @@ def write_tables(lake: Path) -> None:
     for name, table in {"customer_orders": history, "orders": orders}.items():
         (lake / name).mkdir(parents=True)
         table.write_parquet(lake / name / "part-0.parquet")
+
+
+def request_time_code() -> str:
+    """Return the request-time feature of `docs/own_features.md`."""
+    text = (ROOT / "docs" / "own_features.md").read_text()
+    (code,) = re.findall(r"`feature_repo/order_age.py`:\n\n```python\n(.*?)```", text, re.DOTALL)
+    return str(code)
+
+
+def write_second_model(folder: Path) -> None:
+    """Add that feature, and a model that reads it."""
+    (folder / "feature_repo" / "order_age.py").write_text(request_time_code())
+    models = folder / "training" / "models"
+    text = (models / "will_return.py").read_text()
+    for old, new in (('"will_return"', '"will_return_by_age"'), ("returns_v1", "returns_v2")):
+        assert old in text
+        text = text.replace(old, new)
+    (models / "will_return_by_age.py").write_text(text)
 
 
 def write_definitions(folder: Path) -> None:
