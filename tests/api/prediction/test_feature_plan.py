@@ -185,7 +185,8 @@ def test_the_moment_of_prediction_reaches_the_graph_to_the_microsecond(n_rows: i
     )
     now_us = NOW_US + 123_457
     expected = [[now_us / 1e6, 100.0]] * n_rows
-    assert plan.assemble([ROW] * n_rows, stored(plan), now_us).request.tolist() == expected
+    cells = stored(plan, *[{}] * n_rows)
+    assert plan.assemble([ROW] * n_rows, cells, now_us).request.tolist() == expected
     assert plan.assemble_defaults([ROW] * n_rows, now_us).request.tolist() == expected
 
 

@@ -103,7 +103,10 @@ SHORT = ROW.model_copy(update={"features": ROW.features[8:]})
         ({"golden_rows": (ROW, FLIPPED)}, "another score than published for golden row 1"),
         ({"golden_rows": (SHORT,)}, "Got 20 bytes in golden row 0, but expected 24"),
         (
-            moments(RequestInput(name="as_of", is_moment=True, field="seats")),
+            moments(
+                RequestInput(name="as_of", is_moment=True, field="seats"),
+                RequestInput(name="seats", field="seats"),
+            ),
             "Got 'as_of' with none or several sources",
         ),
         (
