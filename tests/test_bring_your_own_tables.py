@@ -14,7 +14,7 @@ import pytest
 from api.main import create_app
 from api.settings import Settings
 from tests.support.app_client import AppClient
-from tests.support.shop_project import (
+from tests.support.readme_project import (
     CLOCK,
     ROOT,
     readme_code,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,21 +19,30 @@ from rich.table import Table
 
 from api.contract.utc_process import live_in_utc
 from api.registry import ServiceError
+from training import standing
 from training.access_commands import add_access_commands
-from training.checks.command import add_check_command
-from training.errors import SpecError, StepError, TrainingError
+from training.checks.command import add_check_command, refuse_mistakes
+from training.errors import SpecError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
 from training.live.rollout_commands import add_rollout_commands
-from training.model_spec import ModelSpec, list_model_names, load_model_spec
+from training.located_error import describe_error, locate_error
+from training.model_spec import ModelSpec, load_model_spec
 from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
-from training.registry_commands import add_registry_commands, migrate
+from training.registry_commands import AllowRequestChange, add_registry_commands, migrate
+from training.service_address import ServiceAddress
 from training.service_clock import as_utc, clock_text, read_clock
 from training.signing_commands import add_signing_commands
+from training.training_commands import (
+    add_training_commands,
+    declared_models,
+    publish_models,
+    train_models,
+)
 from training.workspace import Workspace
 
-__all__ = ["app", "digest_state", "main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zeroskew",
@@ -57,8 +64,12 @@ reporter = Reporter(console)
 
 DATA, TRAINING, SERVING = "Data", "Training", "Serving"
 
-ModelArgument = Annotated[
-    list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")
+BreakLive = Annotated[
+    bool,
+    typer.Option(
+        "--break-live",
+        help="Apply definitions even if versions that serve do not find what they read then.",
+    ),
 ]
 
 
@@ -85,7 +96,12 @@ def prepare() -> None:
         console.print("[green]✓[/] no pipelines: the tables come as they are")
         return
     with _feature_repo_importable(workspace), reporter.task("prepare tables"):
-        from pipelines.prepare import prepare as prepare_tables
+        try:
+            from pipelines.prepare import prepare as prepare_tables
+        except Exception as error:  # Whatever a user's file may raise.
+            repo = workspace.feature_repo
+            place = locate_error(error, repo, repo / "pipelines" / "prepare.py")
+            raise SpecError(f"{place}: {describe_error(error)[0]}") from error
 
         report = prepare_tables(
             workspace.lake_folder, progress=lambda line: console.print(f"  {line}", highlight=False)
@@ -97,20 +113,19 @@ def prepare() -> None:
 
 
 @app.command(rich_help_panel=DATA)
-def apply() -> None:
-    """Register the feature repo's definitions with Feast, and what the service knows of them."""
-    from feast.repo_operations import apply_total
+def apply(break_live: BreakLive = False) -> None:
+    """Register the feature repo's definitions with Feast, and what the service knows of them.
 
+    Definitions by which a version that serves would not find what it reads are refused. What is
+    removed stays online until no version that serves reads it.
+    """
+    from training.apply_definitions import apply_definitions
     from training.compile_catalog import publish_catalog
 
     workspace = Workspace()
-    # Feast changes the working directory to the repo, and leaves it there.
-    with reporter.task("apply feature definitions"), quiet(), contextlib.chdir(Path.cwd()):
-        store = workspace.open_feature_store()
-        try:
-            apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
-        except Exception as error:
-            raise StepError(f"Got {type(error).__name__} from the feature repo: {error}") from error
+    refuse_mistakes(workspace, "apply")
+    with reporter.task("apply feature definitions"), quiet():
+        applied = apply_definitions(workspace, break_live=break_live)
     with reporter.task("publish the feature catalog"), quiet():
         catalog = publish_catalog(workspace)
     console.print(
@@ -118,6 +133,8 @@ def apply() -> None:
         f"{len(catalog.push_sources)} push sources",
         highlight=False,
     )
+    for told in applied.describe():
+        console.print(f"[yellow]![/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel=DATA)
@@ -141,64 +158,6 @@ def materialize(
             f"{moment:%Y-%m-%d %H:%M} UTC; for data of the past set ZEROSKEW_CLOCK",
             highlight=False,
         )
-
-
-@app.command(rich_help_panel=TRAINING)
-def train(models: ModelArgument = None) -> None:
-    """Run all training steps: dataset, fit, evaluate, export, parity."""
-    from training.pipeline import TRAINING_STEPS
-
-    for spec in _load_specs(models):
-        for step in TRAINING_STEPS:
-            _run_step(step.name, spec)
-        _print_evaluation(spec)
-
-
-@app.command(rich_help_panel=TRAINING)
-def dataset(models: ModelArgument = None) -> None:
-    """Join labels with features as of each prediction time, and split by time."""
-    _run_step_for("dataset", models)
-
-
-@app.command(rich_help_panel=TRAINING)
-def fit(models: ModelArgument = None) -> None:
-    """Fit LightGBM on the data set."""
-    _run_step_for("fit", models)
-
-
-@app.command(rich_help_panel=TRAINING)
-def evaluate(models: ModelArgument = None) -> None:
-    """Judge the fitted model on the test span against both baselines."""
-    _run_step_for("evaluate", models)
-    for spec in _load_specs(models):
-        _print_evaluation(spec)
-
-
-@app.command(rich_help_panel=TRAINING)
-def export(models: ModelArgument = None) -> None:
-    """Export the fitted model and its request-time features to ONNX."""
-    _run_step_for("export", models)
-
-
-@app.command(rich_help_panel=TRAINING)
-def parity(models: ModelArgument = None) -> None:
-    """Compare the ONNX file with LightGBM, leaf by leaf."""
-    _run_step_for("parity", models)
-
-
-@app.command(rich_help_panel=SERVING)
-def publish(
-    models: ModelArgument = None,
-    alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = "champion",
-    reason: Annotated[str, typer.Option(help="Why, for the registry.")] = "",
-) -> None:
-    """Register trained models that pass their gates."""
-    from training import pipeline
-
-    for spec in _load_specs(models):
-        with reporter.task(f"publish {spec.name}"):
-            published = pipeline.publish(Workspace(), spec, alias=alias, reason=reason)
-        console.print(f"  {published.model} version {published.version} is {alias}")
 
 
 @app.command("models", rich_help_panel=SERVING)
@@ -242,39 +201,98 @@ def up(
     serve_after: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Start the service at the end.")
     ] = True,
+    break_live: BreakLive = False,
+    allow_request_change: AllowRequestChange = False,
 ) -> None:
     """Do all that is needed to serve every declared model, and serve.
 
     What stands is reused: the steps run again only after a change to the tables, the feature
-    repo, the models, the clock or Zeroskew itself, or when a file of theirs is gone. On the
-    system clock the latest values are written every time.
+    repo, the models, the clock or Zeroskew itself, or when something of theirs is gone. On the
+    system clock, and for an online store that is a server, the latest values are written every
+    time.
     """
     workspace = Workspace()
+    address = ServiceAddress.read()
+    if serve_after:
+        address.require_free()
     with _alone_in(workspace.home):
-        specs = _load_specs(None)
-        stamp = workspace.home / "up.sha256"
-        if stamp.exists() and stamp.read_text() == digest_state(workspace):
+        names = declared_models()
+        failed: list[str] = []
+        if _stands(workspace, names):
             console.print("[green]✓[/] tables, online store and models stand")
-            if clock_text() == "system":
+            if clock_text() == "system" or workspace.online_store_path is None:
                 materialize()
         else:
-            stamp.unlink(missing_ok=True)
-            migrate()
-            if isinstance(workspace.lake, Path):
-                prepare()
-            apply()
-            materialize()
-            train()
-            publish()
-            stamp.write_text(digest_state(workspace))
+            failed = _make_all(workspace, names, break_live, allow_request_change)
+    made = [name for name in names if name not in failed]
+    if failed:
+        console.print(
+            f"[red]✗[/] {len(failed)} of {len(names)} models did not get through: "
+            f"{', '.join(failed)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if not made or (failed and not serve_after):
+        raise typer.Exit(1)
+    _print_first_request(load_model_spec(workspace.models, made[0]), address, serve_after)
     if serve_after:
-        _check_port_is_free()
-    _print_first_request(specs[0])
-    if serve_after:
+        address.require_free()
         serve()
 
 
+def _stands(workspace: Workspace, names: list[str]) -> bool:
+    stamp = standing.Stamp.read(workspace)
+    if (
+        stamp is None
+        or stamp.code != standing.digest_code(workspace, clock_text())
+        or stamp.tables != standing.digest_tables(workspace)
+    ):
+        return False
+    missing = standing.find_missing(workspace, stamp, names)
+    if missing is not None:
+        console.print(f"[yellow]![/] {escape(missing)}", highlight=False, soft_wrap=True)
+    return missing is None
+
+
+def _make_all(
+    workspace: Workspace, names: list[str], break_live: bool, allow_request_change: bool
+) -> list[str]:
+    """Run all steps and return the models that failed, which stops none of the others.
+
+    The stamp is of what was there before each was first read.
+    """
+    refused = refuse_mistakes(workspace, "up", names)
+    standing.Stamp.remove(workspace)
+    code = standing.digest_code(workspace, clock_text())
+    migrate()
+    if isinstance(workspace.lake, Path):
+        prepare()
+    tables = standing.digest_tables(workspace)
+    apply(break_live=break_live)
+    able = [name for name in names if name not in refused]
+    failed = train_models(able)
+    # Where a feature changed its type the plan that serves cannot read what is written now, so
+    # it is written as late as can be.
+    materialize()
+    failed += publish_models(
+        [name for name in able if name not in failed], allow_request_change=allow_request_change
+    )
+    standing.stamp_of(workspace, code, tables).write(workspace)
+    if (code, tables) != (
+        standing.digest_code(workspace, clock_text()),
+        standing.digest_tables(workspace),
+    ):
+        console.print(
+            "[yellow]![/] something was changed while this ran: what stands is of before, and the "
+            "next `zeroskew up` works again",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return [name for name in names if name in {*refused, *failed}]
+
+
 add_check_command(app)
+add_training_commands(app)
 add_registry_commands(app)
 add_access_commands(app)
 add_privacy_commands(app)
@@ -284,86 +302,18 @@ add_rollout_commands(app)
 add_log_commands(app)
 
 
-def _load_specs(names: list[str] | None) -> list[ModelSpec]:
-    folder = Workspace().models
-    names = names or list_model_names(folder)
-    if not names:
-        raise SpecError(f"Got no model in {folder}, but expected at least one file there")
-    return [load_model_spec(folder, name) for name in names]
-
-
-def _run_step_for(name: str, models: list[str] | None) -> None:
-    for spec in _load_specs(models):
-        _run_step(name, spec)
-
-
-def _run_step(name: str, spec: ModelSpec) -> None:
-    from training.pipeline import TRAINING_STEPS
-
-    step = next(step for step in TRAINING_STEPS if step.name == name)
-    with reporter.task(f"{spec.name}: {name}") as task:
-        outcome = step.run(Workspace(), spec, task)
-    console.print(f"  {outcome}", highlight=False)
-
-
-def _print_evaluation(spec: ModelSpec) -> None:
-    from training.evaluate import format_metric
-    from training.pipeline import load_evaluation
-
-    evaluation = load_evaluation(Workspace(), spec)
-    table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
-    for name, measured in evaluation.metrics.items():
-        others = [metrics[name] for metrics in evaluation.baselines.values()]
-        table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
-    console.print(table)
-    if evaluation.threshold is not None:
-        console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)
-
-
-def _print_first_request(spec: ModelSpec) -> None:
-    url = "http://{}:{}".format(*_read_address())
+def _print_first_request(spec: ModelSpec, address: ServiceAddress, serve_after: bool) -> None:
+    url = address.url
     body = json.dumps({"instances": [spec.example]})
-    console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
+    if serve_after:
+        console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
+    else:
+        console.print(f"\nAll is ready: `zeroskew serve` will answer at {url}. Then ask it:\n")
     # Written without Rich, so that a narrow terminal does not break the line.
     sys.stdout.write(
         f"curl -s {url}/v1/models/{spec.name}:predict "
         f"-H 'Content-Type: application/json' -d '{body}'\n\n"
     )
-
-
-def digest_state(workspace: Workspace) -> str:
-    """Hash what the steps read, and which of the files they made are there."""
-    digest = hashlib.sha256(clock_text().encode())
-    package = Path(__file__).parent
-    code = (workspace.feature_repo, workspace.models, package, package.parent / "api" / "contract")
-    for folder in code:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".py", ".yaml") or path.name == ".feastignore":
-                digest.update(str(path.relative_to(folder)).encode())
-                digest.update(path.read_bytes())
-    from training.offline_store.table_files import parquet_files
-
-    for file in parquet_files(workspace.lake):
-        digest.update(str(file).encode())
-        if isinstance(file, Path):
-            status = file.stat()
-            digest.update(f":{status.st_size}:{status.st_mtime_ns}".encode())
-    made = (workspace.online_store_path, Path(workspace.database_url.removeprefix("sqlite:///")))
-    digest.update(str([path is None or path.exists() for path in made]).encode())
-    return digest.hexdigest()
-
-
-def _check_port_is_free() -> None:
-    host, port = _read_address()
-    with socket.socket() as probe:
-        if port.isdigit() and probe.connect_ex((host, int(port))) == 0:
-            raise StepError(
-                f"Got ZEROSKEW_PORT={port}, but expected a free port: something answers there"
-            )
-
-
-def _read_address() -> tuple[str, str]:
-    return os.environ.get("ZEROSKEW_HOST", "127.0.0.1"), os.environ.get("ZEROSKEW_PORT", "8000")
 
 
 @contextlib.contextmanager

@@ -31,7 +31,9 @@ from training.evaluate import Evaluation, check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
 from training.model_spec import ModelSpec
+from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model
+from training.registry_folder import RegistryFolder
 from training.report import write_report
 from training.workspace import Workspace
 
@@ -64,6 +66,7 @@ class Step:
 
 def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Join labels and features as of each prediction time, split by time, and save them."""
+    RegistryFolder(workspace).require_own()
     store = workspace.open_feature_store()
     compiled = compile_plan(store, spec)
     progress(1, 3)
@@ -159,14 +162,30 @@ TRAINING_STEPS = (
 
 
 def publish(
-    workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champion", reason: str = ""
+    workspace: Workspace,
+    spec: ModelSpec,
+    *,
+    alias: str | None = "champion",
+    reason: str = "",
+    allow_request_change: bool = False,
 ) -> Published:
     """Check the gates and register what the training steps left.
+
+    Parameters
+    ----------
+    workspace, spec
+        Where things are, and the model.
+    alias, reason
+        What is to point to the new version, and why.
+    allow_request_change
+        Whether the alias's callers may be refused, or answered otherwise, from then on.
 
     Raises
     ------
     GateError
-        If the model is not good enough. Nothing is registered then.
+        If the model is not good enough, or the service would not load it.
+    SpecError
+        If the callers of ``alias`` could not go on. Nothing is registered then.
     StepError
         If a training step has not been run, or one before it was run again since.
     """
@@ -190,6 +209,7 @@ def publish(
             created_by=getuser(),
             reason=reason,
             signing_key=workspace.signing_key_file,
+            allow_request_change=allow_request_change,
         )
     finally:
         registry.close()
@@ -209,6 +229,7 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
     StepError
         If no view is applied.
     """
+    RegistryFolder(workspace).require_own()
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
     path = workspace.online_store_path
@@ -229,7 +250,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
     Raises
     ------
     StepError
-        If no view is applied.
+        If no view is applied, or the online store cannot be written.
+    SourceError
+        If a value is not what its view declares.
     """
     views = sorted(
         (view for view in store.list_feature_views() if view.online), key=lambda view: view.name
@@ -239,7 +262,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
     for done, view in enumerate(views):
         progress(done, len(views))
         start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
-        store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
+        with say_write_errors(view.name):
+            check_online_values(store, view, start, until)
+            store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
     return [view.name for view in views]
 

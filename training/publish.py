@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from api.contract.manifest import GoldenRow, Manifest, ModelFile
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
+from training.alias_moves import check_alias_move
 from training.compile_plan import make_golden_keys
 from training.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluate import Evaluation
+from training.load_gate import check_service_takes
 from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
 
@@ -86,13 +88,32 @@ def publish_model(
     created_by: str = "",
     reason: str = "",
     signing_key: Path | None = None,
+    allow_request_change: bool = False,
 ) -> Published:
     """Store both files, register the version and point ``alias`` to it.
 
     Files come first: a version in the registry always has its files. Publishing the same
     manifest again gives the version it already has. With the file of a ``signing_key`` the
     registry keeps a signature over the manifest's bytes.
+
+    Raises
+    ------
+    GateError
+        If the service would not load the model.
+    SpecError
+        If the callers of ``alias`` could not go on, unless ``allow_request_change``.
+
+    Nothing is stored then.
     """
+    check_service_takes(manifest, model_file)
+    if alias is not None:
+        check_alias_move(
+            manifest,
+            alias,
+            registry=registry,
+            artifacts=artifacts,
+            allow_request_change=allow_request_change,
+        )
     model_sha256 = artifacts.put(model_file)
     content = manifest.model_dump_json(indent=2).encode()
     manifest_sha256 = artifacts.put(content)

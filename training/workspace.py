@@ -78,18 +78,26 @@ class Workspace(BaseSettings):
         return self.lake
 
     @property
-    def _feature_store_yaml(self) -> Path:
+    def feature_store_yaml(self) -> Path:
+        """Feast's settings of the feature repo."""
         return self.feature_repo / self.feature_store_file
 
     @property
     def online_store_path(self) -> Path | None:
         """The SQLite online store that ``feature_store_file`` names, ``None`` for a server."""
-        section = self._read_feature_store_yaml().get("online_store")
+        section = self.read_feature_store_yaml().get("online_store")
         path = section.get("path") if isinstance(section, dict) else None
         return None if path is None else (self.feature_repo / str(path)).resolve()
 
-    def _read_feature_store_yaml(self) -> dict[str, Any]:
-        path = self._feature_store_yaml
+    def read_feature_store_yaml(self) -> dict[str, Any]:
+        """Read Feast's settings of the feature repo, without Feast.
+
+        Raises
+        ------
+        StepError
+            If there are none, or they are no YAML: the folder is no Feast repo.
+        """
+        path = self.feature_store_yaml
         if not path.is_file():
             raise StepError(
                 f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
@@ -119,7 +127,7 @@ class Workspace(BaseSettings):
         StepError
             If there is no such file, or Feast refuses what stands in it.
         """
-        settings = self._read_feature_store_yaml()
+        settings = self.read_feature_store_yaml()
         from feast import RepoConfig  # Feast takes seconds to import.
         from feast.errors import FeastError
         from pydantic import ValidationError
@@ -180,4 +188,4 @@ class Workspace(BaseSettings):
         repo = str(self.feature_repo.resolve())
         if repo not in sys.path:
             sys.path.insert(0, repo)
-        return FeatureStore(repo_path=repo, fs_yaml_file=self._feature_store_yaml.resolve())
+        return FeatureStore(repo_path=repo, fs_yaml_file=self.feature_store_yaml.resolve())

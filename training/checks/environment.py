@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
@@ -26,7 +24,6 @@ __all__ = [
     "check_address",
     "check_database",
     "check_folders",
-    "check_host_zone",
     "check_online_store",
     "check_settings",
 ]
@@ -34,7 +31,6 @@ __all__ = [
 _PREFIX: Final = "ZEROSKEW_"
 # Read by what ships with Zeroskew, but a setting of neither the service nor the workspace.
 _OTHER_VARIABLES: Final = {"CODE_REVISION", "ROOT", "BENCHMARK_RUN", "URL", "API_KEY"}
-_POSIX_ZONE: Final = re.compile(r"^:?[A-Za-z]{3,}([+-]?\d{1,2}(:\d{2}){0,2}.*)?$|^<.+>[+-]?\d")
 _TIMEOUT_SEC: Final = 2.0
 _ADVICE: Final = {
     errno.EADDRINUSE: "a free port: something listens there; stop it or set ZEROSKEW_PORT",
@@ -87,18 +83,6 @@ def check_address(project: ProjectView) -> Iterator[Finding]:
         except OSError as error:
             expected = _ADVICE.get(error.errno or 0, "an address that can be bound")
             yield Finding(place, f"Got {error.strerror}, but expected {expected}")
-
-
-def check_host_zone(project: ProjectView) -> Iterator[Finding]:
-    """Refuse a host's zone that the C library would take for UTC without a word."""
-    zone = project.environment.get("TZ", "").removeprefix(":")
-    if not zone or zone.startswith("/"):
-        return
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        if "/" in zone or not _POSIX_ZONE.match(zone):
-            yield Finding("TZ", f"Got {zone!r}, but expected a zone such as UTC or Europe/Berlin")
 
 
 def check_folders(project: ProjectView) -> Iterator[Finding]:

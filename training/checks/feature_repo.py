@@ -177,7 +177,7 @@ def check_view_tables(project: ProjectView) -> Iterator[Finding]:
         try:
             table = project.open_table(view.batch_source)
         except TrainingError as error:
-            if not (project.has_pipelines and _is_missing(project, view.batch_source)):
+            if not (project.awaits_tables and _is_missing(project, view.batch_source)):
                 yield Finding(place, str(error))
             continue
         for message in chain(_differing_parts(table), _refused_columns(view, table)):

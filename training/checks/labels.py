@@ -38,7 +38,7 @@ def _find_in_table(project: ProjectView, spec: ModelSpec) -> Iterator[str]:
         yield str(error)
         return
     if not files:
-        if not project.has_pipelines:
+        if not project.awaits_tables:
             yield f"Got no Parquet file in {lake}/{name}, but expected the label table"
         return
     frame = pl.scan_parquet([str(file) for file in files], hive_partitioning=False, glob=False)

@@ -36,6 +36,8 @@ class ProjectView:
         What the feature repo defines.
     config
         Feast's ``RepoConfig``; ``None`` where it cannot be read.
+    tables_may_come
+        Whether the tables may be made yet, where `zeroskew prepare` makes them.
     findings
         What went wrong while reading.
     """
@@ -45,13 +47,17 @@ class ProjectView:
     models: dict[str, ModelSpec] = field(default_factory=dict)
     definitions: Definitions = field(default_factory=Definitions)
     config: Any = None
+    tables_may_come: bool = False
     findings: list[Finding] = field(default_factory=list)
     _tables: dict[str, ParquetTable | TrainingError] = field(default_factory=dict)
 
     @property
-    def has_pipelines(self) -> bool:
-        """Whether `zeroskew prepare` makes the tables."""
-        return (self.workspace.feature_repo / "pipelines" / "prepare.py").exists()
+    def awaits_tables(self) -> bool:
+        """Whether a table that is not there is no mistake yet."""
+        return (
+            self.tables_may_come
+            and (self.workspace.feature_repo / "pipelines" / "prepare.py").exists()
+        )
 
     @cached_property
     def store(self) -> DeclaredStore:
@@ -85,20 +91,21 @@ def open_project(
     workspace: Workspace,
     *,
     models: Sequence[str] | None = None,
+    tables_may_come: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[ProjectView]:
     """Read the declared models and the feature repo; what cannot be read is a finding.
 
     Parameters
     ----------
-    workspace, environment
+    workspace, environment, tables_may_come
         As in `ProjectView`.
     models
         Names of the models to look at; all declared ones where it is ``None``, none where it
         is empty.
     """
     absolute = _absolute(workspace)
-    project = ProjectView(absolute, environment)
+    project = ProjectView(absolute, environment, tables_may_come=tables_may_come)
     project.findings += _read_models(project, models)
     with contextlib.ExitStack() as stack:
         if absolute.feature_repo.is_dir():

@@ -11,7 +11,6 @@ from training.checks.environment import (
     check_address,
     check_database,
     check_folders,
-    check_host_zone,
     check_online_store,
     check_settings,
 )
@@ -45,7 +44,6 @@ class Scope(StrEnum):
 
 _ENVIRONMENT: Final[tuple[Check, ...]] = (
     check_settings,
-    check_host_zone,
     check_folders,
     check_database,
     check_online_store,
@@ -91,7 +89,10 @@ def find_mistakes(
         Which checks are run.
     """
     named = () if scope is Scope.APPLY else models
-    with open_project(workspace, models=named, environment=environment) as project:
+    may_come = scope in (Scope.ALL, Scope.PREPARE_SERVICE)
+    with open_project(
+        workspace, models=named, tables_may_come=may_come, environment=environment
+    ) as project:
         found = [*project.findings]
         for check in CHECKS[scope]:
             found += check(project)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shop_project import CLOCK, write_definitions, write_tables
+from tests.support.readme_project import CLOCK, write_definitions, write_tables
 from tests.training.checks.planted_mistakes import MISTAKES, Mistake, Shop
 from training.checks.finding import LONGEST_SENTENCE, Finding
 from training.checks.run import Scope, find_mistakes
