@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.errors import TrainingError
+from training.errors import StepError, TrainingError
+from training.service_address import ServiceAddress
 from training.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,11 +31,6 @@ _PREFIX: Final = "ZEROSKEW_"
 # Read by what ships with Zeroskew, but a setting of neither the service nor the workspace.
 _OTHER_VARIABLES: Final = {"CODE_REVISION", "ROOT", "BENCHMARK_RUN", "URL", "API_KEY"}
 _TIMEOUT_SEC: Final = 2.0
-_ADVICE: Final = {
-    errno.EADDRINUSE: "a free port: something listens there; stop it or set ZEROSKEW_PORT",
-    errno.EADDRNOTAVAIL: "an address of this machine, such as 127.0.0.1 or ::1",
-    errno.EACCES: "a port that this user may take, from 1024 on",
-}
 
 
 def check_settings(project: ProjectView) -> Iterator[Finding]:
@@ -58,31 +52,15 @@ def check_settings(project: ProjectView) -> Iterator[Finding]:
 
 
 def check_address(project: ProjectView) -> Iterator[Finding]:
-    """Bind the host and port, as the service will, and let go of them."""
+    """Listen where the service will, for a moment."""
     host = project.environment.get("ZEROSKEW_HOST", "127.0.0.1")
     port = project.environment.get("ZEROSKEW_PORT", "8000")
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
         return  # The settings say so.
-    place = f"ZEROSKEW_HOST={host} ZEROSKEW_PORT={port}"
     try:
-        found = socket.getaddrinfo(
-            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no host name"
-        yield Finding(
-            place, f"Got a host that is not known ({reason}), but expected an address or a name"
-        )
-        return
-    family, kind, protocol, _, address = found[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-            probe.listen(1)
-        except OSError as error:
-            expected = _ADVICE.get(error.errno or 0, "an address that can be bound")
-            yield Finding(place, f"Got {error.strerror}, but expected {expected}")
+        ServiceAddress(host, int(port)).require_free()
+    except StepError as error:
+        yield Finding("ZEROSKEW_HOST, ZEROSKEW_PORT", str(error))
 
 
 def check_folders(project: ProjectView) -> Iterator[Finding]:
