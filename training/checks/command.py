@@ -52,7 +52,7 @@ def print_findings(found: Sequence[Finding]) -> None:
 
 
 def refuse_mistakes(
-    workspace: Workspace, scope_name: str, models: Sequence[str] | None
+    workspace: Workspace, scope_name: str, models: Sequence[str] | None = None
 ) -> set[str]:
     """Begin a step: print what would fail later, and stop if that concerns more than one model.
 
