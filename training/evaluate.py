@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from api.contract.manifest import Metric
 from training.dataset import EVENT_TIMESTAMP, Dataset
 from training.errors import GateError
-from training.fit import FittedModel, fit_model, request_only_dataset
+from training.fit import FittedModel, NothingLearntError, fit_model, request_only_dataset
 from training.metrics import classification_metrics, regression_metrics
 from training.model_spec import Gate, ModelSpec
+from training.parameters import drop_columns
 
 __all__ = ["Evaluation", "Scored", "check_gates", "evaluate_model", "format_metric"]
 
@@ -47,22 +48,27 @@ def evaluate_model(
 
     ``base_rate`` answers the mean label of the rows before the test span, which for a
     probability is the share of positives. ``request_only`` is the same learner on the
-    request's own columns, as it would be without a feature store.
+    request's own columns, as it would be without a feature store; where there is nothing to
+    learn from them, it is the base rate again.
     """
     request_only = request_only_dataset(spec, dataset)
-    request_model = fit_model(spec, request_only)
+    request_model = _fit_request_only(spec, request_only)
     features, labels = dataset.matrix("test")
     _, seen = dataset.matrix("train", "validation")
     constant = float(np.mean(seen))
     scores = {
         MODEL: model.predict(features),
         "base_rate": np.full(labels.size, constant),
-        "request_only": request_model.predict(request_only.matrix("test")[0]),
     }
+    scores["request_only"] = (
+        request_model.predict(request_only.matrix("test")[0])
+        if request_model
+        else scores["base_rate"]
+    )
     thresholds = {
         MODEL: model.threshold,
         "base_rate": model.threshold,
-        "request_only": request_model.threshold,
+        "request_only": request_model.threshold if request_model else model.threshold,
     }
     days = dataset.rows.filter(dataset.span("test"))[EVENT_TIMESTAMP].dt.epoch("d")
     measured = {
@@ -73,6 +79,17 @@ def evaluate_model(
         metrics=measured.pop(MODEL), baselines=measured, threshold=model.threshold
     )
     return evaluation, Scored(labels=labels, scores=scores)
+
+
+def _fit_request_only(spec: ModelSpec, dataset: Dataset) -> FittedModel | None:
+    """Return the baseline, or ``None`` where its columns give nothing to learn."""
+    if not dataset.columns:
+        return None
+    parameters = drop_columns(spec.parameters, has_text=bool(dataset.categorical))
+    try:
+        return fit_model(spec.model_copy(update={"parameters": parameters}), dataset)
+    except NothingLearntError:
+        return None
 
 
 def check_gates(spec: ModelSpec, evaluation: Evaluation) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from api.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
 from training.located_error import describe_error, locate_error
+from training.parameters import find_problems
 
 __all__ = [
     "Gate",
@@ -123,9 +124,10 @@ class ModelSpec(_Declared):
     columns
         Request fields that are columns of the model themselves; text becomes a category.
     parameters
-        LightGBM's parameters, ``objective`` included.
-    n_rounds
-        The most boosting rounds; validation stops earlier.
+        LightGBM's parameters, ``objective`` included; docs/parameters.md says which there are.
+        Those of single columns take a mapping by the column's name.
+    n_rounds, early_stopping_rounds
+        The most boosting rounds; validation stops earlier, that many rounds after the best.
     output
         What a score means. A probability without a ``threshold`` gets the one with the best
         F1 on the validation span.
@@ -146,7 +148,7 @@ class ModelSpec(_Declared):
     columns: tuple[str, ...] = ()
     labels: LabelTable
     split: TimeSplit
-    parameters: dict[str, Scalar]
+    parameters: dict[str, Any]
     n_rounds: Annotated[int, Field(gt=0)] = 500
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
     output: Output
@@ -176,8 +178,8 @@ class ModelSpec(_Declared):
                     f"Got the timestamp {name!r} as a column, but expected a request-time feature "
                     "made from it: seconds since 1970 do not fit a float32"
                 )
-        if "objective" not in self.parameters:
-            raise ValueError("Got parameters without an objective, but expected LightGBM's name")
+        if problems := find_problems(self.parameters):
+            raise ValueError("; ".join(problems))
         if self.output.kind == "probabilities":
             raise ValueError("Got output kind 'probabilities', but expected probability or value")
         return self

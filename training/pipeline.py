@@ -84,9 +84,26 @@ def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     dataset = Dataset.load(folder)
     model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
-    fitted = {"threshold": model.threshold, "data_sha256": dataset.snapshot(spec.split).sha256}
+    fitted = {
+        "threshold": model.threshold,
+        "data_sha256": dataset.snapshot(spec.split).sha256,
+        "booster_sha256": _sha256(folder / BOOSTER),
+    }
     (folder / FITTED).write_text(json.dumps(fitted))
-    return f"{model.booster.num_trees()} trees"
+    return _describe_fit(model)
+
+
+def _describe_fit(model: FittedModel) -> str:
+    """Say what was fitted, which metric chose the rounds, and what LightGBM had to say."""
+    (chosen_by, value), *others = model.metrics.items()
+    beside = "".join(f", {name} {other:.6g}" for name, other in others)
+    return "\n  ".join(
+        [
+            f"{model.booster.num_trees()} trees; validation {chosen_by} {value:.6g} chose the "
+            f"rounds{beside}",
+            *(f"LightGBM: {warning}" for warning in model.warnings),
+        ]
+    )
 
 
 def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
@@ -293,13 +310,16 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
     Raises
     ------
     StepError
-        If it has not been run, or not on this data set.
+        If it has not been run, or not on this data set, or its file is another one: LightGBM
+        ends the whole process on a model text that is cut short.
     """
-    text = read_step_file(folder, BOOSTER, "fit").decode()
+    text = read_step_file(folder, BOOSTER, "fit")
     fitted = json.loads(read_step_file(folder, FITTED, "fit"))
+    if fitted.get("booster_sha256") != hashlib.sha256(text).hexdigest():
+        raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
-    return FittedModel(booster=lgb.Booster(model_str=text), threshold=fitted["threshold"])
+    return FittedModel(booster=lgb.Booster(model_str=text.decode()), threshold=fitted["threshold"])
 
 
 def read_step_file(folder: Path, name: str, step: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from training.evaluate import Evaluation
 from training.load_gate import check_service_takes
 from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
+from training.parameters import read_objective
 
 __all__ = ["Published", "build_manifest", "make_golden_rows", "publish_model"]
 
@@ -55,7 +57,7 @@ def build_manifest(
     return Manifest(
         model=spec.name,
         description=spec.description,
-        objective=str(spec.parameters["objective"]),
+        objective=str(read_objective(spec.parameters)),
         output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
         request=spec.request,
         plan=dataset.plan,
@@ -72,7 +74,10 @@ def build_manifest(
         label_matures_after_sec=(
             spec.labels.matures_after.total_seconds() if spec.labels.matures_after else None
         ),
-        parameters=spec.parameters,
+        parameters={
+            name: value if isinstance(value, str | int | float) else json.dumps(value)
+            for name, value in spec.parameters.items()
+        },
         libraries={name: version(name) for name in LIBRARIES},
         code_revision=read_code_revision(),
     )
