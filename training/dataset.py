@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ __all__ = [
     "to_request_input",
 ]
 
+Value = TypeVar("Value")
 EVENT_TIMESTAMP = "event_timestamp"
 LABEL = "label"
 SPAN = "span"
@@ -145,17 +146,35 @@ class Dataset:
         Raises
         ------
         StepError
-            If there is nothing to read.
+            If there is nothing to read, or a file of it is gone or cut short.
         """
         if not (folder / "plan.json").exists():
             raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
         return cls(
-            rows=pl.read_parquet(folder / "rows.parquet"),
-            features=pl.read_parquet(folder / "features.parquet"),
-            plan=FeaturePlan.model_validate_json((folder / "plan.json").read_bytes()),
-            request=pl.read_parquet(folder / "request.parquet"),
-            request_only=tuple(json.loads((folder / "request_only.json").read_bytes())),
+            rows=_read_file(folder / "rows.parquet", pl.read_parquet),
+            features=_read_file(folder / "features.parquet", pl.read_parquet),
+            plan=_read_file(folder / "plan.json", _read_plan),
+            request=_read_file(folder / "request.parquet", pl.read_parquet),
+            request_only=_read_file(folder / "request_only.json", _read_names),
         )
+
+
+def _read_file(path: Path, read: Callable[[Path], Value]) -> Value:
+    try:
+        return read(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise StepError(
+            f"Got {path.name} gone, cut short or of another release, but expected what the step "
+            "left; run `zeroskew dataset` again"
+        ) from error
+
+
+def _read_plan(path: Path) -> FeaturePlan:
+    return FeaturePlan.model_validate_json(path.read_bytes())
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    return tuple(json.loads(path.read_bytes()))
 
 
 def load_labels(lake: Place, spec: ModelSpec) -> pl.DataFrame:

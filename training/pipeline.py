@@ -20,6 +20,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
@@ -208,7 +209,7 @@ def publish(
     """
     folder = workspace.work(spec.name)
     evaluation = load_evaluation(workspace, spec)
-    parity = json.loads(read_step_file(folder, PARITY, "parity"))
+    parity = read_step_document(folder, PARITY, "parity")
     model_file = read_step_file(folder, MODEL_FILE, "export")
     dataset = Dataset.load(folder)
     load_fitted(folder, spec, dataset)
@@ -301,7 +302,10 @@ def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
         If it has not been run.
     """
     content = read_step_file(workspace.work(spec.name), EVALUATION, "evaluate")
-    return Evaluation.model_validate_json(content)
+    try:
+        return Evaluation.model_validate_json(content)
+    except ValidationError as error:
+        raise _unreadable(EVALUATION, "evaluate") from error
 
 
 def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
@@ -314,8 +318,8 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
         ends the whole process on a model text that is cut short.
     """
     text = read_step_file(folder, BOOSTER, "fit")
-    fitted = json.loads(read_step_file(folder, FITTED, "fit"))
-    if fitted.get("booster_sha256") != hashlib.sha256(text).hexdigest():
+    fitted = read_step_document(folder, FITTED, "fit")
+    if fitted["booster_sha256"] != hashlib.sha256(text).hexdigest():
         raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
@@ -334,6 +338,41 @@ def read_step_file(folder: Path, name: str, step: str) -> bytes:
     if not path.exists():
         raise StepError(f"Got no {name} in {folder}, but expected one; run `zeroskew {step}` first")
     return path.read_bytes()
+
+
+class _StepDocument(dict[str, Any]):
+    """What a step noted; what it did not note was another release's."""
+
+    def __init__(self, content: dict[str, Any], name: str, step: str) -> None:
+        super().__init__(content)
+        self._origin = name, step
+
+    def __missing__(self, key: str) -> Any:
+        raise _unreadable(*self._origin)
+
+
+def read_step_document(folder: Path, name: str, step: str) -> dict[str, Any]:
+    """Return what ``step`` left as JSON; asked for what is not in it, it raises as well.
+
+    Raises
+    ------
+    StepError
+        If there is no such file, or it is cut short.
+    """
+    try:
+        content = json.loads(read_step_file(folder, name, step))
+    except ValueError as error:
+        raise _unreadable(name, step) from error
+    if not isinstance(content, dict):
+        raise _unreadable(name, step)
+    return _StepDocument(content, name, step)
+
+
+def _unreadable(name: str, step: str) -> StepError:
+    return StepError(
+        f"Got {name} cut short or of another release, but expected what the step left; run "
+        f"`zeroskew {step}` again"
+    )
 
 
 def _check_request_features(
@@ -358,7 +397,7 @@ def _check_request_features(
 
 def _check_same_model(folder: Path, parity: dict[str, Any]) -> None:
     """Raise unless evaluation, export and parity are of the booster that stands."""
-    if (folder / EVALUATED).read_text() != _sha256(folder / BOOSTER):
+    if read_step_file(folder, EVALUATED, "evaluate").decode() != _sha256(folder / BOOSTER):
         raise StepError("Got an evaluation of another fit; run `zeroskew evaluate` again")
     if parity["booster_sha256"] != _sha256(folder / BOOSTER):
         raise StepError("Got an export of another fit; run `zeroskew export` and `parity` again")
