@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from api.registry import ServiceError
 from training import standing
 from training.access_commands import add_access_commands
 from training.checks.command import add_check_command, refuse_mistakes
+from training.database_errors import describe_database_error
 from training.errors import SpecError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
@@ -31,6 +32,7 @@ from training.model_spec import ModelSpec, load_model_spec
 from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
 from training.registry_commands import AllowRequestChange, add_registry_commands, migrate
+from training.repo_modules import repo_modules
 from training.service_address import ServiceAddress
 from training.service_clock import as_utc, clock_text, read_clock
 from training.signing_commands import add_signing_commands
@@ -79,8 +81,16 @@ def main() -> None:
     try:
         app()
     except (TrainingError, ServiceError, OSError) as error:
-        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _leave(str(error))
+    except Exception as error:
+        if (said := describe_database_error(error)) is None:
+            raise
+        _leave(said)
+
+
+def _leave(sentence: str) -> NoReturn:
+    console.print(f"[red]✗[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @app.command(rich_help_panel=DATA)
@@ -95,7 +105,7 @@ def prepare() -> None:
     if not (workspace.feature_repo / "pipelines" / "prepare.py").exists():
         console.print("[green]✓[/] no pipelines: the tables come as they are")
         return
-    with _feature_repo_importable(workspace), reporter.task("prepare tables"):
+    with repo_modules(workspace.feature_repo), reporter.task("prepare tables"):
         try:
             from pipelines.prepare import prepare as prepare_tables
         except Exception as error:  # Whatever a user's file may raise.
@@ -327,13 +337,3 @@ def _alone_in(home: Path) -> Iterator[None]:
             console.print("another `zeroskew up` is at work here; waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _feature_repo_importable(workspace: Workspace) -> Iterator[None]:
-    repo = str(workspace.feature_repo.resolve())
-    sys.path.insert(0, repo)
-    try:
-        yield
-    finally:
-        sys.path.remove(repo)

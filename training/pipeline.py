@@ -54,7 +54,10 @@ __all__ = [
 
 BOOSTER, FITTED = "booster.txt", "fitted.json"
 EVALUATION, EVALUATED = "evaluation.json", "evaluated.sha256"
-MODEL_FILE, PARITY = "model.onnx", "parity.json"
+MODEL_FILE, EXPORTED, PARITY = "model.onnx", "exported.sha256", "parity.json"
+
+
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     )
     content = serialize_model(model)
     (folder / MODEL_FILE).write_bytes(content)
+    (folder / EXPORTED).write_text(_sha256(folder / MODEL_FILE))
     return f"{len(content):,} bytes"
 
 
@@ -143,6 +147,11 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
     model_file = read_step_file(folder, MODEL_FILE, "export")
+    if (
+        hashlib.sha256(model_file).hexdigest()
+        != read_step_file(folder, EXPORTED, "export").decode()
+    ):
+        raise _unreadable(MODEL_FILE, "export")
     compiled = compile_plan(workspace.open_feature_store(), spec)
     progress(0, 1)
     features, _ = dataset.matrix("test")
@@ -248,6 +257,8 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
         If no view is applied.
     """
     RegistryFolder(workspace).require_own()
+    if until < _EARLIEST:
+        raise StepError(f"Got {until:%Y-%m-%d}, but expected a moment after {_EARLIEST:%Y-%m-%d}")
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
     path = workspace.online_store_path
@@ -279,7 +290,7 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
         raise StepError("Got no feature view, but expected some; run `zeroskew apply` first")
     for done, view in enumerate(views):
         progress(done, len(views))
-        start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
+        start = until - view.ttl if view.ttl else _EARLIEST
         with say_write_errors(view.name):
             check_online_values(store, view, start, until)
             store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
@@ -16,6 +17,9 @@ from api.registry.open_artifacts import open_artifacts
 from training.errors import StepError
 
 __all__ = ["Workspace"]
+
+
+_DATABASE_URL: Final = re.compile(r"^(sqlite|postgresql)(\+\w+)?://")
 
 
 class Workspace(BaseSettings):
@@ -41,6 +45,16 @@ class Workspace(BaseSettings):
 
     signing_key_file: Path | None = None
     log_hash_key: str | None = Field(default=None, repr=False)
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, given: str) -> str:
+        if _DATABASE_URL.match(given):
+            return given
+        raise StepError(
+            f"Got ZEROSKEW_DATABASE_URL={given.partition('@')[0].partition(':')[0]}…, but expected "
+            "sqlite:///<path> or postgresql://<user>@<host>/<database>"
+        )
 
     @field_validator("lake", "artifacts_dir")
     @classmethod
@@ -188,4 +202,14 @@ class Workspace(BaseSettings):
         repo = str(self.feature_repo.resolve())
         if repo not in sys.path:
             sys.path.insert(0, repo)
-        return FeatureStore(repo_path=repo, fs_yaml_file=self.feature_store_yaml.resolve())
+        store = FeatureStore(repo_path=repo, fs_yaml_file=self.feature_store_yaml.resolve())
+        from google.protobuf.message import DecodeError
+
+        try:
+            _ = store.registry  # Opened when it is first asked for.
+        except DecodeError as error:
+            raise StepError(
+                f"Got a Feast registry that is none ({error}), but expected what `zeroskew apply` "
+                f"left; delete the file that {self.feature_store_file} names and apply again"
+            ) from error
+        return store

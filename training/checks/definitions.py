@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +13,7 @@ from training.checks.finding import Finding
 from training.located_error import describe_error, locate_error
 from training.progress import quiet
 
-__all__ = ["DeclaredStore", "Definitions", "load_definitions", "repo_modules"]
+__all__ = ["DeclaredStore", "Definitions", "load_definitions"]
 
 
 @dataclass
@@ -77,41 +74,8 @@ class DeclaredStore:
         return self._views[name]
 
 
-@contextlib.contextmanager
-def repo_modules(repo: Path) -> Iterator[None]:
-    """Let the repo's modules be imported by their bare names, and forget them afterwards.
-
-    Others of the same name, from another repo that this process works on, come back.
-    """
-    root = str(repo.resolve())
-    names = {path.stem for path in repo.iterdir()} if repo.is_dir() else set()
-    names -= sys.stdlib_module_names
-    kept = {
-        name: module
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] in names and not _is_installed(module)
-    }
-    for name in kept:
-        del sys.modules[name]
-    written = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # As Feast does: a file may change within one second.
-    sys.path.insert(0, root)
-    importlib.invalidate_caches()
-    try:
-        # Definitions may read files beside them: Feast runs them from there.
-        with contextlib.chdir(root):
-            yield
-    finally:
-        sys.path.remove(root)
-        sys.dont_write_bytecode = written
-        for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] in names and _lies_in(module, root):
-                del sys.modules[name]
-        sys.modules.update(kept)
-
-
 def load_definitions(repo: Path) -> Definitions:
-    """Run the repo's files as ``feast apply`` does, within `repo_modules`.
+    """Run the repo's files as ``feast apply`` does, within `training.repo_modules`.
 
     A file that does not run is a finding; the others are read all the same.
     """
@@ -168,11 +132,3 @@ def _explain(sentence: str, error: BaseException) -> str:
                 "Parquet; write the table to the lake"
             )
     return sentence
-
-
-def _lies_in(module: ModuleType, root: str) -> bool:
-    return str(getattr(module, "__file__", None) or "").startswith(f"{root}/")
-
-
-def _is_installed(module: ModuleType) -> bool:
-    return "site-packages" in str(getattr(module, "__file__", None) or "site-packages")

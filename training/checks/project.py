@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from training.checks.definitions import DeclaredStore, Definitions, load_definitions, repo_modules
+from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
 from training.errors import TrainingError
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.offline_store.parquet_source import ParquetTable, open_parquet_table
+from training.repo_modules import repo_modules
 from training.workspace import Workspace
 
 __all__ = ["ProjectView", "open_project"]
@@ -110,6 +111,8 @@ def open_project(
     with contextlib.ExitStack() as stack:
         if absolute.feature_repo.is_dir():
             stack.enter_context(repo_modules(absolute.feature_repo))
+            # Definitions may read files beside them: Feast runs them from there.
+            stack.enter_context(contextlib.chdir(absolute.feature_repo))
             project.findings += _read_definitions(project)
         else:
             project.findings.append(
