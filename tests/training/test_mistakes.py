@@ -1,7 +1,6 @@
 """Every command fed with mistakes: one sentence and exit code 1 or 2, never a traceback."""
 
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -136,7 +135,17 @@ def database(statement: str) -> Plant:
     return plant
 
 
-ROLLOUT = {"kind": "fixed", "arms": [{"name": "a", "alias": "champion", "weight": 1.0}]}
+def pipeline(text: str) -> Plant:
+    def plant(project: Project) -> None:
+        folder = project.folder / "feature_repo" / "pipelines"
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        (folder / "prepare.py").write_text(text)
+
+    return plant
+
+
+ROLLOUT = {"kind": "ab", "arms": [{"name": "a", "alias": "champion", "weight": 1.0}]}
 PART = "var/lake/customer_orders/part-0.parquet"
 ORDERS = "var/lake/orders/part-0.parquet"
 SETTINGS = "feature_repo/feature_store.yaml"
@@ -232,22 +241,8 @@ CASES: list[Case] = [
     ("train", edit(DEFINITIONS, '"returns_v1"', '"returns_v9"'), "Got 'returns_v1', but expected"),
     ("dataset", edit(DECLARED, '"returns_v1"', '"returns_v9"'), "run `zeroskew apply` after"),
     ("materialize", write("var/feast/registry.db", "no registry"), "registry"),
-    (
-        "prepare",
-        lambda p: (
-            (p.folder / "feature_repo/pipelines").mkdir()
-            or write("feature_repo/pipelines/prepare.py", "x = (")(p)
-        ),
-        "prepare.py:1: Got SyntaxError",
-    ),
-    (
-        "prepare",
-        lambda p: (
-            (p.folder / "feature_repo/pipelines").mkdir()
-            or write("feature_repo/pipelines/prepare.py", "x = 1")(p)
-        ),
-        "prepare",
-    ),
+    ("prepare", pipeline("x = ("), "prepare.py:1: Got SyntaxError"),
+    ("prepare", pipeline("x = 1"), "prepare.py: Got ImportError"),
     # The environment.
     *(
         (f"{command}", variable("ZEROSKEW_LAKE", "lake"), "ZEROSKEW_LAKE=lake")
@@ -275,7 +270,11 @@ CASES: list[Case] = [
     ("publish", in_folder("ZEROSKEW_ARTIFACTS_DIR", DECLARED), "will_return.py"),
     ("publish", in_folder("ZEROSKEW_SIGNING_KEY_FILE", "no.pem"), "no.pem"),
     ("publish", in_folder("ZEROSKEW_SIGNING_KEY_FILE", DECLARED), "Got"),
-    ("publish", variable("ZEROSKEW_ARTIFACTS_DIR", "nothing://bucket"), "nothing"),
+    (
+        "publish",
+        variable("ZEROSKEW_ARTIFACTS_DIR", "nothing://bucket"),
+        "object store of the artefacts",
+    ),
     # The database.
     *(
         (f"{command}", database(OLDER), "zeroskew migrate")
@@ -307,15 +306,14 @@ CASES: list[Case] = [
     (f"alias {MODEL} champion 99", nothing, "99"),
     (f"alias {MODEL} best", nothing, "best"),
     ("alias nobody champion 1", nothing, "nobody"),
-    (f"alias {MODEL} champion 0", nothing, "0"),
+    (f"alias {MODEL} champion 0", nothing, "x>=1"),
     (f"alias {MODEL} champion 1 --if-match 99", nothing, "99"),
     (f"alias {MODEL} CHAMPION! 1", nothing, "Got"),
     (f"alias {MODEL} best --delete", nothing, "best"),
     (f"retire {MODEL} 99", nothing, "99"),
     (f"reactivate {MODEL} 99", nothing, "99"),
     (f"deprecate {MODEL} 99", nothing, "99"),
-    (f"deprecate {MODEL} 1 --sunset someday", nothing, "someday"),
-    (f"deprecate {MODEL} 1 --sunset 9999-12-31T23:59:59", nothing, ""),
+    (f"deprecate {MODEL} 1 --sunset someday", nothing, "--sunset"),
     ("history nobody", nothing, "nobody"),
     (f"rollout {MODEL}", nothing, "rollout"),
     (f"rollout {MODEL} {{folder}}/no.json", nothing, "no.json"),
@@ -331,30 +329,27 @@ CASES: list[Case] = [
     (f"rollout {MODEL} --delete", nothing, "rollout"),
     (f"publish {MODEL} --alias CHAMPION!", nothing, "CHAMPION!"),
     # What was served.
-    ("metrics --by colour", nothing, ""),
     ("metrics nobody", nothing, "nobody"),
     ("replay nobody", nothing, "nobody"),
     ("skew nobody", nothing, "nobody"),
-    (f"skew {MODEL} --from x", nothing, "x"),
+    (f"skew {MODEL} --from x", nothing, "--from"),
     (f"skew {MODEL} --from 2024-01-01 --days 1", nothing, "expected one of them"),
-    (f"skew {MODEL} --tolerance 2", nothing, "2"),
-    (f"metrics {MODEL} --as-of 2024-13-01", nothing, "2024-13-01"),
+    (f"skew {MODEL} --tolerance 2", nothing, "--tolerance"),
+    (f"metrics {MODEL} --as-of 2024-13-01", nothing, "--as-of"),
     ("guard nobody", nothing, "nobody"),
     ("bandit nobody", nothing, "nobody"),
     (f"deal {MODEL} {{folder}}/no.json", nothing, "no.json"),
     (f"deal {MODEL} {{folder}}/r.json", write("r.json", "[]"), "r.json"),
     (f"simulate {MODEL} --from 2024-06-01 --until 2024-05-01", nothing, "Got"),
     (f"simulate {MODEL} --folder {{folder}}/{DECLARED}", nothing, "will_return.py"),
-    ("log upkeep --days 0", nothing, "0"),
+    ("log upkeep --days 0", nothing, "--days"),
     # People.
     ("keys create x --scope fly", nothing, "fly"),
     ("keys create x --scope predict --days -1", nothing, "Got"),
-    ("keys revoke zsk_none", nothing, "zsk_none"),
-    ("keys rotate zsk_none", nothing, "zsk_none"),
+    ("keys revoke zsk_none", nothing, "an id that no key has"),
+    ("keys rotate zsk_none", nothing, "an id that no key has"),
     ("tenant nobody acme", nothing, "nobody"),
     ("subject export customer_id", nothing, "customer_id"),
-    ("subject export nothing=1", nothing, "nothing"),
-    ("subject export customer_id=x", nothing, "customer_id"),
     ("subject export customer_id=1 --to {folder}/no/where/x.json", nothing, "where"),
     ("subject erase customer_id=1 --receipt {folder}/r.json", nothing, "Got"),
     ("subject verify {folder}/no.json --key 00", nothing, "no.json"),
@@ -364,9 +359,9 @@ CASES: list[Case] = [
     # The command line itself.
     ("nothing", nothing, "nothing"),
     ("train --fast", nothing, "--fast"),
-    ("materialize --until noon", nothing, "noon"),
+    ("materialize --until noon", nothing, "--until"),
     ("materialize --until 0001-01-01", nothing, ""),
-    ("alias", nothing, "MODEL"),
+    ("alias", nothing, "argument"),
 ]
 
 
@@ -385,6 +380,3 @@ def test_a_mistake_is_one_sentence(case: Case, project: Project) -> None:
     marked = [line for line in printed.splitlines() if line.startswith("✗")]
     assert code == 2 or marked, printed
     assert all(len(line) < 400 for line in marked), printed
-
-
-_ = os
