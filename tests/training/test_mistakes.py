@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.readme_project import CLOCK, write_definitions, write_tables
 from training.cli import main
+from training.registry_commands import user_name
 
 MODEL, OTHER = "will_return", "will_return_too"
 WORK = f"var/work/{MODEL}"
@@ -306,7 +307,7 @@ CASES: list[Case] = [
     (f"alias {MODEL} champion 99", nothing, "99"),
     (f"alias {MODEL} best", nothing, "best"),
     ("alias nobody champion 1", nothing, "nobody"),
-    (f"alias {MODEL} champion 0", nothing, "x>=1"),
+    (f"alias {MODEL} champion 0", nothing, "version"),
     (f"alias {MODEL} champion 1 --if-match 99", nothing, "99"),
     (f"alias {MODEL} CHAMPION! 1", nothing, "Got"),
     (f"alias {MODEL} best --delete", nothing, "best"),
@@ -350,7 +351,6 @@ CASES: list[Case] = [
     ("keys rotate zsk_none", nothing, "an id that no key has"),
     ("tenant nobody acme", nothing, "nobody"),
     ("subject export customer_id", nothing, "customer_id"),
-    ("subject export customer_id=1 --to {folder}/no/where/x.json", nothing, "where"),
     ("subject erase customer_id=1 --receipt {folder}/r.json", nothing, "Got"),
     ("subject verify {folder}/no.json --key 00", nothing, "no.json"),
     ("subject verify {folder}/r.json --key 00", write("r.json", "{"), "Got"),
@@ -380,3 +380,36 @@ def test_a_mistake_is_one_sentence(case: Case, project: Project) -> None:
     marked = [line for line in printed.splitlines() if line.startswith("✗")]
     assert code == 2 or marked, printed
     assert all(len(line) < 400 for line in marked), printed
+
+
+def test_a_mistake_of_one_model_stops_that_one_alone(project: Project) -> None:
+    edit(DECLARED, "num_leaves", "num_leafs")(project)
+    code, printed = project.run("train")
+    assert code == 1
+    assert f"✗ {MODEL}.py" in printed
+    assert "num_leafs" in printed
+    assert f"✓ {OTHER}: parity" in printed
+    assert f"Got 1 of 2 models that did not get through: {MODEL}\n" in printed
+    code, printed = project.run("publish")
+    assert code == 1
+    assert f"{OTHER} version 1 is champion" in printed
+    assert f"{MODEL} version" not in printed
+    code, printed = project.run("up", "--no-serve")
+    assert code == 1
+    assert "will answer at" not in printed
+    assert f"{OTHER} version 1 is champion" in printed
+
+
+def test_up_without_serving_does_not_say_that_the_service_answers(project: Project) -> None:
+    code, printed = project.run("up", "--no-serve")
+    assert code == 0
+    assert "The service answers" not in printed
+    assert "`zeroskew serve` will answer at http://127.0.0.1:0" in printed
+
+
+def test_history_tells_who_published(project: Project) -> None:
+    code, printed = project.run("history", MODEL)
+    assert code == 0
+    moved = [line for line in printed.splitlines() if "set_alias" in line]
+    assert moved
+    assert all(user_name() in line for line in moved)
