@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from training.fit import FittedModel, Progress, fit_model
 from training.model_spec import ModelSpec
 from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model
+from training.registry_commands import user_name
 from training.registry_folder import RegistryFolder
 from training.report import write_report
 from training.workspace import Workspace
@@ -233,7 +233,7 @@ def publish(
             artifacts=workspace.open_artifacts(),
             registry=registry,
             alias=alias,
-            created_by=getuser(),
+            created_by=user_name(),
             reason=reason,
             signing_key=workspace.signing_key_file,
             allow_request_change=allow_request_change,
