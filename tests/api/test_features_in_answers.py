@@ -35,7 +35,7 @@ def score(response: Any, instance: int = 0) -> float:
 
 
 def test_an_entity_of_which_nothing_is_stored_is_said_so(client: AppClient) -> None:
-    nobody = {"carrier": "ZZ", "dest": None}
+    nobody = {"carrier": "DL", "dest": None}
     told = post(client, {}, nobody, {"dest": None}, query="?with_features=true").json()
     assert told["warnings"] == [
         "Instance 1: nothing is stored for its carrier, dest, origin; all of its 4 stored features "

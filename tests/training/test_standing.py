@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.registry.model_registry import ModelRegistry
-from tests.support.readme_project import CLOCK, ShopProject
+from tests.support.shop_project import CLOCK, ShopProject
 from training.cli import app
 from training.errors import StepError
 from training.service_address import ServiceAddress

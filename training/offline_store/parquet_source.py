@@ -211,13 +211,23 @@ def _is_widened(source: pl.DataType, target: pl.DataType) -> bool:
     if isinstance(source, pl.Datetime) and isinstance(target, pl.Datetime):
         return source.time_unit in (target.time_unit, "ns")
     if source.is_integer() and target.is_integer():
-        narrow, wide = (
-            pl.select(low=dtype.min(), high=dtype.max()).row(0) for dtype in (source, target)
-        )
-        return bool(wide[0] <= narrow[0] and narrow[1] <= wide[1])
+        narrow, wide = _bounds(source), _bounds(target)
+        return wide[0] <= narrow[0] and narrow[1] <= wide[1]
     if source.is_float() and target.is_float():
         return source == pl.Float32
     return isinstance(source, pl.Categorical) and target == pl.String
+
+
+def _bounds(dtype: pl.DataType) -> tuple[int, int]:
+    """Return the least and the greatest number of an integer type.
+
+    >>> _bounds(pl.Int8()), _bounds(pl.UInt8())
+    ((-128, 127), (0, 255))
+    """
+    bits = int(str(dtype).lstrip("UInt"))
+    if dtype.is_unsigned_integer():
+        return 0, 2**bits - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
 def _scan(files: Sequence[Place], *, partitioned: bool = False) -> pl.LazyFrame:
