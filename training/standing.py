@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from api.registry import ServiceError
+from api.registry import RegistrySchemaError, ServiceError
 from training.workspace import Workspace
 
 __all__ = ["Stamp", "digest_code", "digest_tables", "find_missing", "stamp_of"]
@@ -97,7 +97,11 @@ def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> 
     if path != workspace.database_url and not Path(path).exists():
         yield "the model registry is gone"
         return
-    registry = ModelRegistry.open(workspace.database_url)
+    try:
+        registry = ModelRegistry.open(workspace.database_url)
+    except RegistrySchemaError as error:  # The steps begin with a migration.
+        yield str(error)
+        return
     artifacts = workspace.open_artifacts()
     try:
         for model in models:

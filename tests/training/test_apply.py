@@ -14,8 +14,9 @@ from api.main import create_app
 from api.registry.model_registry import ModelRegistry
 from api.settings import Settings
 from tests.support.app_client import AppClient
-from tests.support.redis_servers import RedisServer, wait_until
+from tests.support.redis_servers import RedisServer
 from tests.support.shop_project import CLOCK, ShopProject, shop_view
+from tests.support.waiting import wait_until
 from training.errors import StepError
 
 BY_TEXT = (
@@ -232,7 +233,7 @@ def count_fields(server: RedisServer) -> dict[bytes, int]:
     """Return how many fields each entity has; notes of removed views are none."""
     client = Redis(port=server.port)
     names = {name for name in client.scan_iter() if not name.startswith(b"zeroskew:")}
-    return {name: client.hlen(name) for name in names}
+    return {name: int(client.hlen(name)) for name in names}  # type: ignore[arg-type]
 
 
 def test_on_redis_a_removed_view_stays_until_no_plan_needs_it(

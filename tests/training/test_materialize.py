@@ -1,7 +1,7 @@
 """What cannot be written online as it is declared ends in one sentence that names it."""
 
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -43,7 +43,7 @@ def declared(kind: str) -> str:
     ],
 )
 def test_a_value_that_does_not_fit_is_named(
-    tmp_path: Path, changed: Mapping[str, Any], kind: str, told: str
+    tmp_path: Path, changed: dict[str, Any], kind: str, told: str
 ) -> None:
     shop = ShopProject(tmp_path / "shop")
     shop.declare(declared(kind))
@@ -65,7 +65,7 @@ def test_a_value_that_does_not_fit_is_named(
     ],
 )
 def test_a_value_that_loses_nothing_is_written(
-    tmp_path: Path, changed: Mapping[str, Any], kind: str
+    tmp_path: Path, changed: dict[str, Any], kind: str
 ) -> None:
     shop = ShopProject(tmp_path / "shop")
     shop.declare(declared(kind))
