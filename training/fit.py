@@ -40,7 +40,10 @@ class FittedModel:
     warnings: tuple[str, ...] = ()
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return scores float64 ``(n_rows,)`` of float32 ``(n_rows, n_columns)``."""
+        """Return scores of float32 ``(n_rows, n_columns)``.
+
+        They are float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` of a multiclass model.
+        """
         return np.asarray(self.booster.predict(features), dtype=np.float64)
 
 
@@ -64,9 +67,10 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     FitError
         If LightGBM's process does not end of its own.
     """
-    check_columns(spec.parameters, dataset.columns, dataset.categorical)
+    texts = [dataset.columns[place] for place in dataset.categorical]
+    check_columns(spec.parameters, dataset.columns, texts)
     given = Given(
-        parameters=complete_parameters(spec.parameters, dataset.columns),
+        parameters=complete_parameters(spec.parameters, dataset.columns) | _count_classes(spec),
         rows=_learnt_rows(dataset),
         n_rounds=spec.n_rounds,
         early_stopping_rounds=spec.early_stopping_rounds,
@@ -93,7 +97,7 @@ def _learnt_rows(dataset: Dataset) -> Rows:
         features=np.concatenate([train, validation]),
         labels=np.concatenate([train_labels, validation_labels]),
         n_train=len(train),
-        categorical=tuple(dataset.columns.index(name) for name in dataset.categorical),
+        categorical=tuple(dataset.categorical),
     )
 
 
@@ -103,6 +107,11 @@ def _choose_threshold(spec: ModelSpec, dataset: Dataset, boosted: Boosted) -> fl
     if spec.output.threshold is not None:
         return spec.output.threshold
     return best_f1_threshold(dataset.matrix("validation")[1], boosted.validation_scores)
+
+
+def _count_classes(spec: ModelSpec) -> dict[str, int]:
+    n_classes = len(spec.objective.classes)
+    return {"num_class": n_classes} if n_classes else {}
 
 
 def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int = 256) -> Dataset:
@@ -128,4 +137,4 @@ def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int
         }
     )
     plan, features = encode_columns(joined, plan, train=train)
-    return Dataset(rows=dataset.rows, features=features, plan=plan)
+    return Dataset(rows=dataset.rows, labels=dataset.labels, features=features, plan=plan)

@@ -23,13 +23,17 @@ from pydantic import ValidationError
 
 from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
+from training.absent_online import refuse_absent_online
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import Dataset, build_dataset, load_labels
+from training.dataset import SPAN, Dataset, build_dataset
+from training.empty_inputs import list_inputs
 from training.errors import StepError
 from training.evaluate import Evaluation, check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
+from training.label_rules import check_labelled_spans
+from training.label_table import LABEL, load_labels
 from training.model_spec import ModelSpec
 from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model
@@ -79,13 +83,16 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
     dataset = build_dataset(store, spec, compiled, labels)
     dataset.save(workspace.work(spec.name))
     counts = ", ".join(f"{n:,} {span}" for span, n in dataset.count_rows().items())
-    return f"{len(dataset.columns)} columns; rows: {counts}"
+    lacking = ", ".join(f"{n:,} without {name}" for name, n in labels.left_out.items())
+    more = f"; left out: {lacking}" if lacking else ""
+    return f"{len(dataset.columns)} columns; rows: {counts}{more}"
 
 
 def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Fit the model and save the booster's text."""
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
+    check_labelled_spans(spec, dataset.labels[LABEL], dataset.labels[SPAN])
     model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
     fitted = {
@@ -119,7 +126,7 @@ def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -
     evaluation, scored = evaluate_model(spec, dataset, model)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
     (folder / EVALUATED).write_text(_sha256(folder / BOOSTER))
-    report = write_report(folder, spec, evaluation, scored, model)
+    report = write_report(folder, spec, evaluation, scored, model, dataset.columns)
     return f"report in {report}"
 
 
@@ -214,7 +221,8 @@ def publish(
     SpecError
         If the callers of ``alias`` could not go on. Nothing is registered then.
     StepError
-        If a training step has not been run, or one before it was run again since.
+        If a training step has not been run, or one before it was run again since, or a feature
+        with values in training has none online.
     """
     folder = workspace.work(spec.name)
     evaluation = load_evaluation(workspace, spec)
@@ -224,6 +232,14 @@ def publish(
     load_fitted(folder, spec, dataset)
     _check_same_model(folder, parity)
     check_gates(spec, evaluation)
+    refuse_absent_online(
+        spec,
+        dataset.plan,
+        dataset.rows,
+        list_inputs(dataset.plan, dataset.features, dataset.request),
+        sqlite_path=workspace.online_store_path,
+        open_store=workspace.open_feature_store,
+    )
     manifest: Manifest = build_manifest(spec, dataset, evaluation, model_file, parity)
     registry = ModelRegistry.open(workspace.database_url)
     try:

@@ -25,7 +25,6 @@ from training.evaluate import Evaluation
 from training.load_gate import check_service_takes
 from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
-from training.parameters import read_objective
 
 __all__ = ["Published", "build_manifest", "make_golden_rows", "publish_model"]
 
@@ -57,7 +56,7 @@ def build_manifest(
     return Manifest(
         model=spec.name,
         description=spec.description,
-        objective=str(read_objective(spec.parameters)),
+        objective=spec.objective.name,
         output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
         request=spec.request,
         plan=dataset.plan,

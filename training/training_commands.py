@@ -184,8 +184,9 @@ def _print_evaluation(spec: ModelSpec) -> None:
     evaluation = load_evaluation(Workspace(), spec)
     table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
     for name, measured in evaluation.metrics.items():
-        others = [metrics[name] for metrics in evaluation.baselines.values()]
+        others = [metrics.get(name) for metrics in evaluation.baselines.values()]
         table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
     _console.print(table)
+    _console.print(f"  {evaluation.say_advantage()}", highlight=False)
     if evaluation.threshold is not None:
         _console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)

@@ -29,6 +29,7 @@ CLASSES: dict[str, Any] = {"objective": "multiclass", "num_class": 3}
 BAGGED: dict[str, Any] = {"bagging_freq": 1, "bagging_fraction": 0.6}
 DART: dict[str, Any] = {"boosting": "dart", "drop_rate": 0.5, "skip_drop": 0.1}
 GOSS: dict[str, Any] = {"data_sample_strategy": "goss", "learning_rate": 0.5}
+GROUPED: dict[str, Any] = {"min_data_per_group": 5}
 MONOTONE: dict[str, Any] = {"monotone_constraints": {"size": 1, "weight": -1}}
 
 
@@ -89,11 +90,11 @@ TRIALS = (
     Trial("feature_fraction_seed", 9, {"feature_fraction_bynode": 0.5}),
     Trial("top_rate", 0.4, GOSS),
     Trial("other_rate", 0.4, GOSS),
-    Trial("drop_rate", 0.9, DART),
+    Trial("drop_rate", 0.05, DART),
     Trial("max_drop", 1, DART | {"drop_rate": 0.9}),
     Trial("skip_drop", 0.9, DART),
     Trial("xgboost_dart_mode", True, DART),
-    Trial("uniform_drop", True, DART),
+    Trial("uniform_drop", True, DART | {"drop_rate": 0.2, "skip_drop": 0.0}),
     Trial("drop_seed", 9, DART),
     Trial("monotone_constraints", {"size": 1, "weight": -1}),
     Trial("monotone_constraints", [0, 1, -1, 0, 0, 0], {"objective": "poisson"}),
@@ -108,9 +109,9 @@ TRIALS = (
     Trial("cegb_penalty_feature_coupled", {"size": 50.0}),
     Trial("cegb_penalty_feature_lazy", {"size": 1.0}),
     Trial("min_data_per_group", 5),
-    Trial("max_cat_threshold", 1),
-    Trial("cat_l2", 100.0),
-    Trial("cat_smooth", 100.0),
+    Trial("max_cat_threshold", 1, GROUPED),
+    Trial("cat_l2", 100.0, GROUPED),
+    Trial("cat_smooth", 100.0, GROUPED),
     Trial("max_cat_to_onehot", 30),
     Trial("max_bin", 7),
     Trial("min_data_in_bin", 40),

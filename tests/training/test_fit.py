@@ -23,7 +23,7 @@ from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
 
 COLUMNS = ("cust__spent", "cust__visits", "shop")
-BAGGED = {"bagging_freq": 1, "bagging_fraction": 0.7}
+BAGGED: dict[str, Any] = {"bagging_freq": 1, "bagging_fraction": 0.7}
 
 
 def spec(kind: str = "value", **parameters: Any) -> ModelSpec:
@@ -51,6 +51,10 @@ def dataset(kind: str = "value", n_rows: int = 600) -> Dataset:
                 "event_timestamp": pl.Series(
                     [datetime(2024, 1, 1 + number % 28, tzinfo=UTC) for number in range(n_rows)]
                 ),
+            }
+        ),
+        labels=pl.DataFrame(
+            {
                 "label": (value > 0.5).astype(np.float64) if kind == "probability" else value,
                 "span": span,
             }
@@ -144,7 +148,7 @@ def test_first_metric_chooses_and_the_others_are_told() -> None:
 def test_forest_without_a_split_is_refused() -> None:
     # LightGBM 4.7 would answer about 0 for labels about 100.
     rows = dataset()
-    rows = replace(rows, rows=rows.rows.with_columns(label=pl.col("label") + 100.0))
+    rows = replace(rows, labels=rows.labels.with_columns(label=pl.col("label") + 100.0))
     with pytest.raises(SpecError, match="trees without a split from boosting='rf'"):
         fit_model(spec(boosting="rf", min_data_in_leaf=300, **BAGGED), rows)
 

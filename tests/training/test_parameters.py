@@ -169,13 +169,6 @@ def test_value_without_effect_beside_the_others_is_refused(
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({}, "Got parameters without an objective"),
-        ({"objective": "focal"}, "Got objective='focal', but expected one of regression, "),
-        ({"objective": "regresion"}, "but expected LightGBM's 'regression'?"),
-        ({"objective": "none"}, "Got objective='none'"),
-        ({"objective": ["binary"]}, "Got objective=['binary']"),
-        ({"objective": "lambdarank"}, "rows here have no groups"),
-        ({"application": "rank_xendcg"}, "rows here have no groups"),
         (REGRESSION | {"loss": "mse"}, "Got objective and loss, but expected one of them"),
         (REGRESSION | {"max_leaves": 7, "num_leaves": 7}, "both are num_leaves"),
         (REGRESSION | {"metric": None}, "Got metric=None, but expected a metric of LightGBM's"),
@@ -191,7 +184,6 @@ def test_value_without_effect_beside_the_others_is_refused(
         (REGRESSION | {"boosting": "rf", "data_sample_strategy": "goss"}, "rf' with goss"),
         (REGRESSION | {"boosting": "goss", "top_rate": 0.8, "other_rate": 0.4}, "at most 1"),
         (REGRESSION | {"boosting": "goss", "data_sample_strategy": "bagging"}, "one of them"),
-        ({"objective": "quantile", "alpha": 1.5}, "as a quantile"),
         (BINARY | {"is_unbalance": True, "scale_pos_weight": 2.0}, "both weigh classes"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from training.checks.finding import Finding, join_names
 from training.checks.project import ProjectView
 from training.errors import PlanError, TrainingError
 from training.offline_store.column_types import declared_type, fits_declared
-from training.offline_store.parquet_source import ParquetTable, differing_files
+from training.offline_store.parquet_source import ParquetTable
 from training.stored_views import KEY_TYPES, check_ttl
 
 __all__ = [
@@ -180,7 +179,7 @@ def check_view_tables(project: ProjectView) -> Iterator[Finding]:
             if not (project.awaits_tables and _is_missing(project, view.batch_source)):
                 yield Finding(place, str(error))
             continue
-        for message in chain(_differing_parts(table), _refused_columns(view, table)):
+        for message in _refused_columns(view, table):
             yield Finding(place, message)
 
 
@@ -191,47 +190,46 @@ def _is_missing(project: ProjectView, source: Any) -> bool:
     return "://" not in path and bool(path) and not (repo / Path(path)).exists()
 
 
-def _differing_parts(table: ParquetTable) -> Iterator[str]:
-    for file, said in differing_files(table):
-        yield f"Got part file {file!r} with {said}, but expected the columns of the table's first"
-
-
 def _refused_columns(view: Any, table: ParquetTable) -> Iterator[str]:
     source = view.batch_source
     mapping = {new: old for old, new in (source.field_mapping or {}).items()}
-    instants = {
-        "event timestamp": source.timestamp_field,
-        "created timestamp": source.created_timestamp_column,
-    }
+    instants = {"event timestamp": source.timestamp_field}
+    if source.created_timestamp_column:
+        instants["created timestamp"] = source.created_timestamp_column
     for role, name in instants.items():
         column = mapping.get(name, name)
-        if not column and role == "created timestamp":
-            continue
-        if column not in table.schema:
-            yield (
-                f"Got a table without {role} {column!r}, but expected one of "
-                f"{join_names(table.schema)}"
-            )
-        elif not isinstance(table.schema[column], pl.Datetime):
-            yield f"Got {role} {column!r} of type {table.schema[column]}, but expected a timestamp"
-    keys = {column.name for column in view.entity_columns}
+        said = _say_missing(table, column, role)
+        if said is None and not isinstance(table.schema[column], pl.Datetime):
+            said = f"Got {role} {column!r} of type {table.schema[column]}, but expected a timestamp"
+        if said is not None:
+            yield said
+    keys = {column.name for column in view.entity_columns} - {"__dummy_id"}
     for declared in (*view.entity_columns, *view.features):
         column = mapping.get(declared.name, declared.name)
         role = "join key" if declared.name in keys else "feature"
-        if column == "__dummy_id":
-            continue
-        if column not in table.schema:
-            yield (
-                f"Got a table without {role} {column!r}, but expected it among "
-                f"{join_names(table.schema)}"
-            )
-            continue
-        arrow = declared_type(declared.dtype)
-        if arrow is not None and not fits_declared(table.schema[column], _as_polars(arrow)):
-            yield (
-                f"Got {role} {column!r} of type {table.schema[column]} in the table, but expected "
-                f"{declared.dtype}, as declared"
-            )
+        if column != "__dummy_id" and (said := _refuse_type(table, column, role, declared.dtype)):
+            yield said
+
+
+def _refuse_type(table: ParquetTable, column: str, role: str, declared: Any) -> str | None:
+    if (said := _say_missing(table, column, role)) is not None:
+        return said
+    arrow, stored = declared_type(declared), table.schema[column]
+    if arrow is None or fits_declared(stored, _as_polars(arrow)):
+        return None
+    return (
+        f"Got {role} {column!r} of type {stored} in the table, but expected {declared}, as declared"
+    )
+
+
+def _say_missing(table: ParquetTable, column: str, role: str) -> str | None:
+    if column in table.refused:
+        return table.refused[column]
+    if column in table.schema:
+        return None
+    return (
+        f"Got a table without {role} {column!r}, but expected it among {join_names(table.schema)}"
+    )
 
 
 def _as_polars(arrow: pa.DataType) -> pl.DataType:

@@ -1,4 +1,4 @@
-"""What the label tables lack; one column is read, the rest is told by the files' footers."""
+"""What the label tables lack; two columns are read, the rest is told by the files' footers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Any, Final
 
 import polars as pl
 
-from api.contract.manifest import FieldType
-from training.checks.finding import Finding, join_names
+from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.dataset import COLUMN_TYPES, EVENT_TIMESTAMP
-from training.errors import TrainingError
+from training.dataset import SPAN
+from training.errors import DatasetError, TrainingError
+from training.label_rules import encode_labels, find_span_problem
+from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, find_schema_faults
 from training.model_spec import ModelSpec
-from training.offline_store.parquet_source import ParquetTable, differing_files
+from training.offline_store.column_types import epoch_microseconds
+from training.offline_store.part_schemas import PartFiles, open_parts
 from training.offline_store.table_files import parquet_files
+from training.split import assign_spans
 
 __all__ = ["check_labels"]
 
@@ -31,77 +34,79 @@ def check_labels(project: ProjectView) -> Iterator[Finding]:
 
 def _find_in_table(project: ProjectView, spec: ModelSpec) -> Iterator[str]:
     lake, name = project.workspace.lake, spec.labels.table
+    root = f"{lake.rstrip('/')}/{name}" if isinstance(lake, str) else lake / name
     try:
-        root = f"{lake.rstrip('/')}/{name}" if isinstance(lake, str) else lake / name
         files = parquet_files(root)
+        parts = open_parts(files, f"label table {name!r}") if files else None
     except TrainingError as error:
         yield str(error)
         return
-    if not files:
+    if parts is None:
         if not project.awaits_tables:
             yield f"Got no Parquet file in {lake}/{name}, but expected the label table"
         return
-    frame = pl.scan_parquet([str(file) for file in files], hive_partitioning=False, glob=False)
-    try:
-        schema = frame.collect_schema()
-    except _UNREADABLE as error:
-        yield f"Got {_first_line(error)} from table {name!r}, but expected Parquet files"
-        return
-    table = ParquetTable(name, frame, schema, tuple(files))
-    parts = [
-        f"Got part file {file!r} of {name!r} with {said}, but expected the first one's columns"
-        for file, said in differing_files(table)
-    ]
-    yield from parts
-    types = list(_find_in_columns(spec, schema))
-    yield from types
-    if not types and not parts:
-        yield from _find_in_values(spec, frame)
+    wanted = {
+        EVENT_TIMESTAMP,
+        spec.labels.known_at,
+        *(field.name for field in spec.request),
+        *spec.labels.label.meta.root_names(),
+    }
+    refused = [parts.refused[column] for column in sorted(wanted & set(parts.refused))]
+    faults = refused or find_schema_faults(spec, parts.schema)
+    yield from faults
+    if not faults:
+        yield from _find_in_values(spec, parts)
 
 
-def _find_in_columns(spec: ModelSpec, schema: pl.Schema) -> Iterator[str]:
-    instants = (EVENT_TIMESTAMP, spec.labels.known_at)
-    expected = {field.name: COLUMN_TYPES[field.type] for field in spec.request}
-    expected |= dict.fromkeys(instants, COLUMN_TYPES[FieldType.TIMESTAMP])
+def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
+    """Read the label and the two times, and nothing else."""
     table = spec.labels.table
-    for column in dict.fromkeys((*expected, *spec.labels.label.meta.root_names())):
-        if column not in schema:
-            yield (
-                f"Got table {table!r} without column {column!r}, but expected it among "
-                f"{join_names(schema)}"
-            )
-        elif column in expected and not expected[column][1](schema[column]):
-            yield (
-                f"Got column {column!r} of type {schema[column]} in {table!r}, but expected "
-                f"{expected[column][0]}"
-            )
-
-
-def _find_in_values(spec: ModelSpec, frame: pl.LazyFrame) -> Iterator[str]:
-    """Read the label and the prediction times of the split's spans, and nothing else."""
-    spans = spec.split.spans()
-    moment = pl.col(EVENT_TIMESTAMP)
     try:
-        rows = frame.select(label=spec.labels.label, moment=moment).collect()
+        rows = parts.frame.select(
+            pl.col(EVENT_TIMESTAMP),
+            pl.col(spec.labels.known_at).alias(KNOWN_AT),
+            spec.labels.label.alias(LABEL),
+        ).collect()
     except _UNREADABLE as error:
-        yield (
-            f"Got {type(error).__name__} ({_first_line(error)}) from the label's expression, but "
-            f"expected one over {spec.labels.table!r}"
-        )
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        yield f"Got {first} from the label's expression, but expected one over {table!r}"
         return
-    labelled = rows.filter(pl.col("label").is_not_null())
-    if labelled.is_empty():
-        yield f"Got no labelled row in {spec.labels.table!r}, but expected some"
+    rows = rows.filter(pl.all_horizontal(pl.all().is_not_null()))
+    if rows.is_empty():
+        yield f"Got no labelled row in {table!r}, but expected some"
         return
-    for span, (begin, end) in spans.items():
-        if labelled.filter(pl.col("moment").is_between(begin, end, closed="left")).is_empty():
-            times: Any = labelled["moment"]
-            yield (
-                f"Got no labelled row in the split's {span} span from {begin:%Y-%m-%d} to "
-                f"{end:%Y-%m-%d}, but expected some; the table has {times.min():%Y-%m-%d} to "
-                f"{times.max():%Y-%m-%d}"
-            )
+    try:
+        rows = rows.with_columns(encode_labels(spec, rows[LABEL]).alias(LABEL))
+    except DatasetError as error:
+        yield str(error)
+        return
+    if empty := [_say_empty(rows, *one) for one in spec.split.spans().items()]:
+        yield from (said for said in empty if said)
+    if not any(empty):
+        try:
+            spanned = assign_spans(_in_utc(rows), spec.split)
+        except DatasetError as error:
+            yield str(error)
+            return
+        if (problem := find_span_problem(spec, spanned[LABEL], spanned[SPAN])) is not None:
+            yield problem
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _say_empty(rows: pl.DataFrame, span: str, bounds: tuple[Any, Any]) -> str | None:
+    begin, end = bounds
+    times: Any = _in_utc(rows)[EVENT_TIMESTAMP]
+    if times.is_between(begin, end, closed="left").any():
+        return None
+    return (
+        f"Got no labelled row in the split's {span} span from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, "
+        f"but expected some; the table has {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+    )
+
+
+def _in_utc(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return both times as the trainer has them; naive ones are UTC."""
+    instant = pl.Datetime("us", "UTC")
+    return rows.with_columns(
+        epoch_microseconds(rows[name]).cast(instant).alias(name)
+        for name in (EVENT_TIMESTAMP, KNOWN_AT)
+    )

@@ -14,6 +14,7 @@ from training.compile_plan import (
     COLUMN_TYPES,
     INPUT_TYPES,
     check_feature_type,
+    check_is_served,
     check_join_key,
     compile_plan,
     compile_request_function,
@@ -129,11 +130,8 @@ def _find_in_view(
     fields: dict[str, RequestField],
     types: tuple[str, ...],
 ) -> Iterator[str]:
-    if not view.online:
-        yield (
-            f"Got view {view.name!r} with online=False, but expected True: it would be trained on "
-            "values and served nulls"
-        )
+    if said := _error_of(check_is_served, view):
+        yield said
     try:
         plan = plan_stored_view(project.store, view, projection)
     except TrainingError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,32 +11,24 @@ import polars as pl
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
-from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
 from training.offline_store.errors import SourceError, UnsupportedRequestError
+from training.offline_store.part_schemas import UNREADABLE, open_parts, scan
 from training.offline_store.table_files import Place, parquet_files, partition_columns
 
 __all__ = [
     "DAY_US",
+    "INSTANT_OF_DAY",
     "ParquetTable",
     "between",
-    "differing_files",
     "local_path",
     "open_parquet_table",
 ]
 
 DAY_US: Final = 86_400_000_000
 _INT64: Final = (-(2**63), 2**63 - 1)
+INSTANT_OF_DAY: Final = "; a date does not say from which moment of the day it holds"
 _PER_MICROSECOND: Final = {"ns": 1000, "us": 1}
-
-# Part files of one table may differ in the width of a type, never in its meaning.
-_CASTS: Final = pl.ScanCastOptions(
-    integer_cast="upcast",
-    float_cast="upcast",
-    datetime_cast=["nanosecond-downcast", "convert-timezone"],
-    categorical_to_string="allow",
-)
-_UNREADABLE: Final = (ColumnNotFoundError, ComputeError, SchemaError, FileNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +44,16 @@ class ParquetTable:
     schema : pl.Schema
         Names and types of the columns.
     files : tuple of Path or str
-        The files, the one whose footer gave the schema first.
+        The files.
+    refused : mapping of str to str
+        Columns that some files lack or have in a type of another meaning, each with a sentence.
     """
 
     name: str
     frame: pl.LazyFrame
     schema: pl.Schema
     files: tuple[Place, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Run a query on ``frame``.
@@ -71,16 +66,18 @@ class ParquetTable:
         """
         try:
             return rows.collect()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> SourceError:
         for file in self.files:
             try:
-                _scan([self.files[0], file]).tail(1).collect()
-            except _UNREADABLE as alone:
-                if str(alone) == str(error):
-                    return _unreadable_file(file, self.name, error)
+                scan([file]).tail(1).collect()
+            except UNREADABLE as alone:
+                return SourceError(
+                    f"Got file {PurePosixPath(file).name!r} of source {self.name!r} that cannot "
+                    f"be read ({alone}), but expected Parquet with the table's columns."
+                )
         return SourceError(
             f"Got {error} from source {self.name!r}, but expected whole Parquet files with the "
             f"columns {dict(self.schema)}."
@@ -92,8 +89,10 @@ class ParquetTable:
         Raises
         ------
         SourceError
-            If the table has no such column.
+            If the table has no such column, or not in all of its files.
         """
+        if column in self.refused:
+            raise SourceError(self.refused[column])
         if column not in self.schema:
             raise SourceError(
                 f"Got source {self.name!r} with columns {self.schema.names()}, "
@@ -112,8 +111,8 @@ class ParquetTable:
         dtype = self.require(column, role=role)
         if not isinstance(dtype, pl.Datetime):
             raise SourceError(
-                f"Got {dtype} in column {column!r} of source {self.name!r}, "
-                f"but expected a timestamp as its {role}."
+                f"Got {dtype} in column {column!r} of source {self.name!r}, but expected a "
+                f"timestamp as its {role}{INSTANT_OF_DAY if dtype == pl.Date else ''}."
             )
         return dtype
 
@@ -143,110 +142,23 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     Returns
     -------
     ParquetTable
-        Lazy; only the first file's footer has been read, and its columns are the table's.
-        A file that lacks one that is asked for is refused when it is read, so a column added
-        to a table has to be added to its older files too.
+        Lazy; only the files' footers have been read. A column that a file lacks is refused when
+        it is asked for, so one added to a table has to be added to its older files too.
 
     Raises
     ------
     UnsupportedRequestError
         If the source is not a Parquet file source.
     SourceError
-        If there is no file, the first one is not Parquet, or the object store cannot be read.
+        If there is no file, one is not Parquet, or the object store cannot be read.
     """
     root = _find(source, repo_path)
     assert source is not None
     files = parquet_files(root)
     if not files:
         raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
-    frame = _scan(files, partitioned=bool(partition_columns(root, files)))
-    try:
-        schema = frame.collect_schema()
-    except _UNREADABLE as error:
-        raise _unreadable_file(files[0], source.name, error) from error
-    return ParquetTable(source.name, frame, schema, tuple(files))
-
-
-def differing_files(table: ParquetTable, most: int = 3) -> Iterator[tuple[str, str]]:
-    """Compare the footers of a table's files with the first one's.
-
-    Yields
-    ------
-    file, said
-        The name of a file that reading would refuse, and what is wrong with it; the first
-        ``most`` of them. In an object store, where each footer is a request, the first 20 files
-        are looked at.
-    """
-    stored = dict(pl.read_parquet_schema(str(table.files[0])))
-    files = table.files[1:20] if isinstance(table.files[0], str) else table.files[1:]
-    found = 0
-    for file in files:
-        name = PurePosixPath(file).name
-        try:
-            schema = pl.read_parquet_schema(str(file))
-        except _UNREADABLE as error:
-            said: str | None = f"what is no Parquet ({error})"
-        else:
-            said = _difference(stored, schema)
-        if said is not None:
-            yield name, said
-            found += 1
-            if found == most:
-                return
-
-
-def _difference(first: Mapping[str, pl.DataType], other: Mapping[str, pl.DataType]) -> str | None:
-    if missing := [name for name in first if name not in other]:
-        return f"no column {missing[0]!r}"
-    for name, dtype in first.items():
-        if not _is_widened(other[name], dtype):
-            return f"column {name!r} of type {other[name]} where the first has {dtype}"
-    return None
-
-
-def _is_widened(source: pl.DataType, target: pl.DataType) -> bool:
-    """Whether `_CASTS` bring a part's column to the type of the first file's."""
-    if source == target:
-        return True
-    if isinstance(source, pl.Datetime) and isinstance(target, pl.Datetime):
-        return source.time_unit in (target.time_unit, "ns")
-    if source.is_integer() and target.is_integer():
-        narrow, wide = _bounds(source), _bounds(target)
-        return wide[0] <= narrow[0] and narrow[1] <= wide[1]
-    if source.is_float() and target.is_float():
-        return source == pl.Float32
-    return isinstance(source, pl.Categorical) and target == pl.String
-
-
-def _bounds(dtype: pl.DataType) -> tuple[int, int]:
-    """Return the least and the greatest number of an integer type.
-
-    >>> _bounds(pl.Int8()), _bounds(pl.UInt8())
-    ((-128, 127), (0, 255))
-    """
-    bits = int(str(dtype).lstrip("UInt"))
-    if dtype.is_unsigned_integer():
-        return 0, 2**bits - 1
-    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-
-
-def _scan(files: Sequence[Place], *, partitioned: bool = False) -> pl.LazyFrame:
-    """Scan files under the first one's schema; one that lacks a column is an error."""
-    return pl.scan_parquet(
-        [str(file) for file in files],
-        hive_partitioning=partitioned,
-        missing_columns="raise",
-        extra_columns="ignore",
-        cast_options=_CASTS,
-    )
-
-
-def _unreadable_file(file: Place, source: str, error: Exception) -> SourceError:
-    name = PurePosixPath(file).name
-    return SourceError(
-        f"Got file {name!r} of source {source!r} that cannot be read ({error}), "
-        "but expected Parquet with the columns of the table's first file."
-    )
+    parts = open_parts(files, f"source {source.name!r}", partitions=partition_columns(root, files))
+    return ParquetTable(source.name, parts.frame, parts.schema, tuple(files), parts.refused)
 
 
 def local_path(source: DataSource | None, repo_path: Path | None) -> Path:

@@ -4,8 +4,13 @@ Nothing here imports LightGBM, so that a model file is checked at once.
 """
 
 from training.parameters.check import check_columns, check_parameters, find_problems
-from training.parameters.complete import complete_parameters, drop_columns, read_objective
-from training.parameters.names import resolve_alias, resolve_metric, resolve_objective
+from training.parameters.complete import complete_parameters, drop_columns
+from training.parameters.names import (
+    resolve_alias,
+    resolve_metric,
+    resolve_names,
+    resolve_objective,
+)
 
 __all__ = [
     "check_columns",
@@ -13,8 +18,8 @@ __all__ = [
     "complete_parameters",
     "drop_columns",
     "find_problems",
-    "read_objective",
     "resolve_alias",
     "resolve_metric",
+    "resolve_names",
     "resolve_objective",
 ]

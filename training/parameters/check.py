@@ -8,14 +8,13 @@ from itertools import chain
 from typing import Any
 
 from training.errors import SpecError
-from training.parameters.conditions import CONDITIONS, RANKING, Given, metrics_of, split_metrics
+from training.parameters.conditions import CONDITIONS, Given, metrics_of, split_metrics
 from training.parameters.names import (
     ALIASES,
-    OBJECTIVES,
     nearest_name,
     resolve_alias,
     resolve_metric,
-    resolve_objective,
+    resolve_names,
 )
 from training.parameters.table import CATEGORICAL, OWNED, SETTABLE
 from training.parameters.values import Groups, PerColumn, shown
@@ -37,8 +36,11 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
 
 
 def find_problems(parameters: Mapping[str, object]) -> list[str]:
-    """Return a sentence for each parameter that `check_parameters` refuses."""
-    problems, given = [], Given(_by_own_name(parameters))
+    """Return a sentence for each parameter that `check_parameters` refuses.
+
+    The objective itself is judged by `training.objectives`, which knows the output as well.
+    """
+    problems, given = [], Given(resolve_names(parameters))
     for name, value in parameters.items():
         problem = _problem_of_name(name) or _problem_of_value(str(resolve_alias(name)), name, value)
         if problem:
@@ -66,7 +68,7 @@ def check_columns(
         With a sentence for each parameter that does not.
     """
     problems = []
-    for name, value in _by_own_name(parameters).items():
+    for name, value in resolve_names(parameters).items():
         if name in CATEGORICAL and not categorical:
             problems.append(f"Got {name} without effect, but expected a column of text beside it")
         problem = _problem_of_columns(name, value, columns)
@@ -76,10 +78,6 @@ def check_columns(
             problems.append(problem)
     if problems:
         raise SpecError("; ".join(problems))
-
-
-def _by_own_name(parameters: Mapping[str, object]) -> dict[str, object]:
-    return {resolve_alias(name) or name: value for name, value in parameters.items()}
 
 
 def _problem_of_name(name: object) -> str | None:
@@ -97,30 +95,13 @@ def _problem_of_name(name: object) -> str | None:
 
 def _problem_of_value(own: str, name: str, value: object) -> str | None:
     if own == "objective":
-        return _problem_of_objective(name, value)
+        return None  # Which there are, and for what output, `training.objectives` says.
     if own == "metric":
         return next(_problems_of_metric(name, value), None)
     values = SETTABLE[own].values
     if values.accepts(value):
         return None
     return f"Got {name}={shown(value)}, but expected {values.expected}"
-
-
-def _problem_of_objective(name: str, value: object) -> str | None:
-    own = resolve_objective(value)
-    if own in RANKING:
-        return (
-            f"Got {name}={value!r}, but expected an objective for single rows: rows here have no "
-            "groups to be ranked within"
-        )
-    if own is not None:
-        return None
-    known = [*OBJECTIVES, *(alias for aliases in OBJECTIVES.values() for alias in aliases)]
-    nearest = nearest_name(str(value), known)
-    others = [one for one in OBJECTIVES if one not in RANKING]
-    return f"Got {name}={shown(value)}, but expected " + (
-        f"LightGBM's {nearest!r}?" if nearest else f"one of {', '.join(others)}"
-    )
 
 
 def _problems_of_metric(name: str, value: object) -> Iterator[str]:
@@ -159,7 +140,6 @@ def _without_effect(given: Given) -> Iterator[str]:
 def _contradictions(given: Given) -> Iterator[str]:
     values, objective = given.values, given.objective
     if not objective:
-        yield "Got parameters without an objective, but expected LightGBM's name of one"
         return
     fitting = metrics_of(objective)
     for metric in given.metrics:
@@ -167,8 +147,6 @@ def _contradictions(given: Given) -> Iterator[str]:
             yield f"Got metric {metric!r} with objective {objective!r}, but expected one of " + (
                 ", ".join(fitting)
             )
-    if objective == "quantile" and given.number("alpha", 0.9) >= 1:
-        yield f"Got alpha={values['alpha']!r} as a quantile, but expected a number below 1"
     if values.get("is_unbalance") is True and given.number("scale_pos_weight", 1) != 1:
         yield "Got is_unbalance and scale_pos_weight, but expected one of them: both weigh classes"
     yield from _contradictions_of_drawing(given)

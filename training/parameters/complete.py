@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from training.parameters.conditions import split_metrics
-from training.parameters.names import resolve_alias, resolve_metric, resolve_objective
+from training.parameters.names import (
+    resolve_alias,
+    resolve_metric,
+    resolve_names,
+    resolve_objective,
+)
 from training.parameters.table import CATEGORICAL, SETTABLE
 from training.parameters.values import Groups, PerColumn
 
-__all__ = ["DEFAULTS", "complete_parameters", "drop_columns", "read_objective"]
+__all__ = ["DEFAULTS", "complete_parameters", "drop_columns"]
 
 # Same rows and parameters give the same model to the byte, whatever the number of threads.
 # Half of the logical cores, because LightGBM's threads wait for each other at every split and
@@ -35,10 +40,10 @@ def complete_parameters(parameters: Mapping[str, Any], columns: Sequence[str]) -
         The model's columns, in order: LightGBM is told of them by number alone.
     """
     completed: dict[str, Any] = dict(DEFAULTS)
-    for name, value in parameters.items():
-        own = str(resolve_alias(name))
-        completed[own] = _by_number(own, value, parameters, columns)
-    completed["objective"] = read_objective(parameters)
+    given = resolve_names(parameters)
+    for name, value in given.items():
+        completed[name] = _by_number(name, value, given, columns)
+    completed["objective"] = resolve_objective(given["objective"])
     if completed.get("boosting") == "goss":
         completed |= {"boosting": "gbdt", "data_sample_strategy": "goss"}
     if completed.get("data_sample_strategy") == "goss":
@@ -48,16 +53,6 @@ def complete_parameters(parameters: Mapping[str, Any], columns: Sequence[str]) -
         metrics = map(resolve_metric, split_metrics(completed["metric"]))
         completed["metric"] = list(dict.fromkeys(metrics))
     return completed
-
-
-def read_objective(parameters: Mapping[str, Any]) -> str:
-    """Return LightGBM's own name of the objective of parameters that were checked.
-
-    >>> read_objective({"application": "mse"})
-    'regression'
-    """
-    own = {resolve_alias(name): value for name, value in parameters.items()}
-    return str(resolve_objective(own["objective"]))
 
 
 def drop_columns(parameters: Mapping[str, Any], *, has_text: bool) -> dict[str, Any]:
@@ -75,17 +70,12 @@ def drop_columns(parameters: Mapping[str, Any], *, has_text: bool) -> dict[str, 
     return {name: value for name, value in parameters.items() if stays(name)}
 
 
-def _by_number(
-    own: str, value: Any, parameters: Mapping[str, Any], columns: Sequence[str]
-) -> object:
+def _by_number(own: str, value: Any, given: Mapping[str, Any], columns: Sequence[str]) -> object:
     kind = SETTABLE[own].values
     if isinstance(kind, PerColumn) and isinstance(value, Mapping):
         other = kind.other
         if own == "max_bin_by_feature":
-            other = next(
-                (bins for name, bins in parameters.items() if resolve_alias(name) == "max_bin"),
-                kind.other,
-            )
+            other = given.get("max_bin", kind.other)
         return [value.get(column, other) for column in columns]
     if own == "interaction_constraints":
         return [

@@ -8,9 +8,8 @@ from typing import Final
 
 from training.parameters.names import resolve_metric, resolve_objective
 
-__all__ = ["CONDITIONS", "RANKING", "Condition", "Given", "metrics_of", "split_metrics"]
+__all__ = ["CONDITIONS", "Condition", "Given", "metrics_of", "split_metrics"]
 
-RANKING: Final = frozenset({"lambdarank", "rank_xendcg"})
 _MULTICLASS: Final = frozenset({"multiclass", "multiclassova"})
 _BINARY: Final = frozenset({"binary", "cross_entropy", "cross_entropy_lambda"})
 _ON_LOG_SCALE: Final = frozenset({"poisson", "gamma", "tweedie"})

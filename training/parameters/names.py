@@ -7,8 +7,8 @@ parameters against ``LGBM_DumpParamAliases`` of the installed one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 __all__ = [
     "ALIASES",
@@ -18,6 +18,7 @@ __all__ = [
     "nearest_name",
     "resolve_alias",
     "resolve_metric",
+    "resolve_names",
     "resolve_objective",
 ]
 
@@ -231,6 +232,15 @@ def resolve_alias(name: str) -> str | None:
     ('num_iterations', None)
     """
     return ALIASES.get(name)
+
+
+def resolve_names(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters by LightGBM's own names; one that it does not know keeps its own.
+
+    >>> resolve_names({"eta": 0.1, "num_leafs": 3})
+    {'learning_rate': 0.1, 'num_leafs': 3}
+    """
+    return {ALIASES.get(name, name): value for name, value in parameters.items()}
 
 
 def resolve_objective(value: object) -> str | None:

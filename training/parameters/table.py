@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from training.parameters.names import OBJECTIVES
 from training.parameters.values import (
     FRACTION,
     Choice,
@@ -46,7 +45,7 @@ class Settable:
 
 SETTABLE: Final[dict[str, Settable]] = {
     # What is learned and how.
-    "objective": Settable(Choice(tuple(OBJECTIVES))),
+    "objective": Settable(Choice(())),  # `training.objectives` reads it.
     "boosting": Settable(
         Choice(("gbdt", "dart", "rf", "goss", "gbrt", "random_forest")),
     ),

@@ -214,12 +214,6 @@ ENVIRONMENT = [
         "ZEROSKEW_DATABASE_URL",
         "but expected a database that can be reached",
     ),
-    Mistake(
-        "database unknown",
-        setting(ZEROSKEW_DATABASE_URL="oracle9://a"),
-        "ZEROSKEW_DATABASE_URL",
-        "but expected sqlite:/// or postgresql://",
-    ),
     Mistake("database foreign", foreign_database, "ZEROSKEW_DATABASE_URL", "something else (inv"),
     Mistake("database newer", newer_database, "ZEROSKEW_DATABASE_URL", "step '0999_later'"),
     Mistake("database broken", broken_database, "ZEROSKEW_DATABASE_URL", "file is not a database"),
@@ -374,13 +368,18 @@ DEFINED = [
         "parts differ in type",
         second_part(orders_30d=pl.lit("many")),
         VIEW,
-        "part file 'part-1.parquet' with column 'orders_30d' of type String",
+        "Got column 'orders_30d' of type String in file 'part-1.parquet'",
     ),
     Mistake(
-        "parts differ in width",
-        second_part(customer_id=pl.col("customer_id").cast(pl.Int128)),
+        "part without a feature",
+        lambda shop: (
+            pl.read_parquet(shop.table(HISTORY))
+            .head(5)
+            .drop("spent_30d")
+            .write_parquet(shop.table(HISTORY).with_name("part-1.parquet"))
+        ),
         VIEW,
-        "part file 'part-1.parquet' with column 'customer_id' of type Int128",
+        "Got file 'part-1.parquet'",
     ),
 ]
 MODELS = [
@@ -496,18 +495,21 @@ MODELS = [
         LABELS,
         "Got no Parquet file",
     ),
-    Mistake("label table no Parquet", garbage(ORDERS), LABELS, "but expected Parquet files"),
+    Mistake("label table no Parquet", garbage(ORDERS), LABELS, "part-0.parquet"),
     Mistake(
-        "label table without a field", drop(ORDERS, "amount"), LABELS, "without column 'amount'"
+        "label table without a field", drop(ORDERS, "amount"), LABELS, "without columns ['amount']"
     ),
     Mistake(
-        "label that is no column", edit(MODEL, '"returned"', '"sent"'), LABELS, "column 'sent'"
+        "label that is no column",
+        edit(MODEL, '"returned"', '"sent"'),
+        LABELS,
+        "without columns ['sent']",
     ),
     Mistake(
         "known_at that is no column",
         edit(MODEL, 'known_at="decided_at"', 'known_at="decided"'),
         LABELS,
-        "column 'decided'",
+        "without columns ['decided']",
     ),
     Mistake(
         "field of another type",
@@ -516,10 +518,56 @@ MODELS = [
         "Got column 'amount' of type String",
     ),
     Mistake(
-        "known_at without zone",
-        rewrite(ORDERS, pl.col("decided_at").dt.replace_time_zone(None)),
+        "known_at is text",
+        rewrite(ORDERS, pl.col("decided_at").cast(pl.String)),
         LABELS,
-        "Got column 'decided_at' of type Datetime",
+        "Got column 'decided_at' of type String",
+    ),
+    *(
+        Mistake(
+            f"labels {name}",
+            rewrite(ORDERS, label.alias("returned")),
+            LABELS,
+            says,
+        )
+        for name, label, says in (
+            ("are -1 and 1", pl.col("returned").cast(pl.Int8) * 2 - 1, "Got label -1"),
+            ("are 1 and 2", pl.col("returned").cast(pl.Int8) + 1, "Got label 2"),
+            ("are dollars", pl.col("amount"), "but expected true or false, or 0 and 1"),
+            ("have NaN", pl.when("returned").then(1.0).otherwise(float("nan")), "Got label nan"),
+            ("are of one class", pl.lit(value=True), "but expected positives and negatives"),
+            ("are text", pl.lit("yes"), "Got labels of type String"),
+        )
+    ),
+    Mistake(
+        "objective against output",
+        edit(MODEL, '"objective": "binary"', '"objective": "regression"'),
+        OWN,
+        "Got output kind 'probability' for objective 'regression'",
+    ),
+    Mistake(
+        "unknown parameter",
+        edit(MODEL, "num_leaves", "num_leafs"),
+        OWN,
+        "num_leafs",
+    ),
+    Mistake(
+        "parameter of another type",
+        edit(MODEL, '"num_leaves": 15', '"num_leaves": "many"'),
+        OWN,
+        "num_leaves",
+    ),
+    Mistake(
+        "gate on an unknown metric",
+        edit(MODEL, "columns=", 'gates=[{"metric": "rmse", "at_most": 1.0}], columns='),
+        OWN,
+        "Got a gate for 'rmse'",
+    ),
+    Mistake(
+        "reserved field",
+        edit(MODEL, 'name="amount"', 'name="as_of"'),
+        OWN,
+        "Got request field 'as_of'",
     ),
     Mistake(
         "no label at all",
