@@ -214,9 +214,11 @@ def _check_column_names(plan: FeaturePlan, spec: ModelSpec) -> None:
             f"Got two features whose column would be {repeated[0]!r}, but expected distinct names "
             "of view and feature together; rename one"
         )
-    if taken := sorted({field.name for field in spec.request} & set(names)):
+    # An answer tells features by their reference, and overrides are given by it.
+    references = [f"{view.name}:{one.name}" for view in plan.views for one in view.features]
+    if taken := sorted({field.name for field in spec.request} & {*names, *references}):
         raise PlanError(
-            f"Got request field {taken[0]!r}, which is the name of a feature's column, but "
+            f"Got request field {taken[0]!r}, which is the name of a feature or its column, but "
             "expected another; rename the field"
         )
 

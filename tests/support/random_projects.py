@@ -50,7 +50,7 @@ VALUES: Final[dict[str, tuple[list[Any], Any]]] = {
 }
 FIELD_VALUES: Final[dict[str, tuple[list[Any], Any]]] = {
     "INTEGER": ([2**53 + 1, 2**63 - 1, -(2**63), 16_777_217, 0, 7], pl.Int64),
-    "NUMBER": ([0.1, 1e300, -1e-320, 16_777_217.0, -0.0, 2.5], pl.Float64),
+    "NUMBER": ([0.1, 1e30, -1e-320, 16_777_217.0, -0.0, 2.5], pl.Float64),
     "STRING": (["red", "green", "Red", "ü", "a b"], pl.String),
     "BOOLEAN": ([True, False], pl.Boolean),
 }
@@ -247,14 +247,14 @@ def _draw_view(rng: np.random.Generator, number: int, key_types: dict[str, str])
     keys = sorted(rng.choice(list(key_types), int(rng.integers(1, len(key_types) + 1)), False))
     rows: list[dict[str, Any]] = []
     pools = [KEYS[key_types[key]] for key in keys]
-    entities = list(zip(*[rng.permutation(np.array(pool, object)) for pool in pools], strict=True))
-    for values in entities:
+    entities = list(zip(*[rng.permutation(np.array(one, object)) for one in pools], strict=True))
+    for entity in entities:
         days = rng.choice(170, size=int(rng.integers(3, 9)), replace=False)
         for day in sorted(days):
             at = START + timedelta(days=int(day), seconds=int(rng.integers(86_400)))
             late = timedelta(seconds=int(rng.choice([0, 60, 86_400 * 3])))
             rows.append(
-                dict(zip(keys, values, strict=True)) | {"event_timestamp": at, "created": at + late}
+                dict(zip(keys, entity, strict=True)) | {"event_timestamp": at, "created": at + late}
             )
     instants = {name: pl.Datetime("us", "UTC") for name in ("event_timestamp", "created")}
     dtypes = {key: KEY_DTYPES[key_types[key]][0] for key in keys}

@@ -352,7 +352,7 @@ def test_a_view_that_is_not_online_is_refused_by_name(tmp_path: Path) -> None:
         compile_plan(store, tiny_spec(request=REQUEST))
 
 
-@pytest.mark.parametrize("taken", ["sales__sales", "clock__hour"])
+@pytest.mark.parametrize("taken", ["sales__sales", "clock__hour", "sales:sales"])
 def test_a_field_with_the_name_of_a_features_column_is_refused(tmp_path: Path, taken: str) -> None:
     store = store_of(tmp_path, sales_view(tmp_path), clock_view())
     with pytest.raises(PlanError, match=f"Got request field '{taken}', which is the name of a"):
