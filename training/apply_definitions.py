@@ -78,7 +78,7 @@ def apply_definitions(
     RegistrySchemaError
         If the model registry's tables are of another release.
     """
-    workspace.require_feature_repo()
+    workspace.load_repo_config()
     live = _read_live(workspace)
     folder = RegistryFolder(workspace)
     taken_from = folder.take_over()

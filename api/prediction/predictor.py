@@ -179,7 +179,9 @@ class Predictor:
         with stage("features"):
             stored, is_degraded = await self._read(model, instances)
             if stored is None:
-                features = plan.assemble_defaults(instances.rows, instances.overrides)
+                features = plan.assemble_defaults(
+                    instances.rows, to_epoch_us(now), instances.overrides
+                )
             else:
                 features = plan.assemble(
                     instances.rows, stored, to_epoch_us(now), overrides=instances.overrides

@@ -21,6 +21,7 @@ __all__ = [
     "conform_key",
     "declared_type",
     "epoch_microseconds",
+    "fits_declared",
     "numbers_for_feast",
 ]
 
@@ -142,6 +143,15 @@ def declared_type(feast_type: FeastType) -> pa.DataType | None:
         return None
     inner = arrow.value_type if pa.types.is_list(arrow) else arrow
     return None if pa.types.is_nested(inner) or pa.types.is_null(inner) else arrow
+
+
+def fits_declared(source: pl.DataType, declared: pl.DataType) -> bool:
+    """Whether values of a column's type may become the declared one, whatever they are.
+
+    >>> fits_declared(pl.Float64(), pl.Int64()), fits_declared(pl.String(), pl.Int64())
+    (True, False)
+    """
+    return source == declared or _convertible(pl.Series(dtype=source), declared)
 
 
 def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
