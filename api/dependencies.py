@@ -73,7 +73,8 @@ _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 class JsonBody:
     """Reads a request's body within the service's limits of type, size and time.
 
-    With `takes_binary` the body may be declared as bytes of any kind, too.
+    With `takes_binary` the body may be declared as bytes of any kind, too, or not at all: Triton's
+    client declares nothing.
     """
 
     def __init__(self, request: Request, settings: Settings, *, takes_binary: bool = False) -> None:
@@ -89,8 +90,8 @@ class JsonBody:
         Raises
         ------
         UnsupportedMediaTypeError
-            If the body is declared as something other than JSON in UTF-8, or as compressed.
-            A request that declares nothing is taken for JSON.
+            If the body is declared as something other than JSON in UTF-8, as compressed, or as
+            nothing: that is what a page can send without the browser asking first.
         BodyTooLargeError
             If it is larger than the limit, whether its length is declared or not.
         BodyTimeoutError
@@ -100,7 +101,7 @@ class JsonBody:
         """
         length, is_plain_json = self._look_at_headers()
         if not is_plain_json:
-            self._check_media_type()
+            self._check_media_type(has_body=length not in (b"", b"0"))
         if length.isdigit() and (len(length) > 18 or int(length) > self._max_bytes):
             raise self._too_large()
         state = body_state(self._request.scope)
@@ -149,7 +150,7 @@ class JsonBody:
 
     def _look_at_headers(self) -> tuple[bytes, bool]:
         """Return the declared length, and whether the body is what nearly every client sends."""
-        length, kind, is_encoded = b"", b"", False
+        length, kind, is_encoded = b"", b"", False  # The length is `?` for a body in chunks.
         for name, value in self._request.scope["headers"]:
             if name == b"content-length":
                 length = value
@@ -157,12 +158,20 @@ class JsonBody:
                 kind = value
             elif name == b"content-encoding":
                 is_encoded = True
+            elif name == b"transfer-encoding":
+                length = b"?"
         return length, kind == _JSON_BYTES and not is_encoded
 
-    def _check_media_type(self) -> None:
+    def _check_media_type(self, *, has_body: bool) -> None:
         if self._request.headers.get("content-encoding", "identity").lower() != "identity":
             raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
-        given = self._request.headers.get("content-type", _JSON)
+        given = self._request.headers.get("content-type")
+        if given is None:
+            if has_body and not self._takes_binary:
+                raise UnsupportedMediaTypeError(
+                    "Got a body without a content-type, but expected application/json."
+                )
+            return
         if len(given) > _MAX_MEDIA_TYPE:
             # The standard library takes time by the square of its length.
             raise UnsupportedMediaTypeError(

@@ -162,8 +162,11 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
 def answer_service_error(request: Request, error: errors.ServiceError) -> Response:
     """Return the answer to an error of the service's own, and log it if it is the service's."""
     status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", code=error.code, reason=str(error), exc_info=error)
+    elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Something else is away: a probe asks every few seconds, and no line of ours is to blame.
+        request.scope["state"]["failure"] = _describe_failure(error)
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
@@ -180,6 +183,13 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
             else _HEADERS.get(error.code)
         ),
     )
+
+
+def _describe_failure(error: errors.ServiceError) -> dict[str, str]:
+    told = {"code": error.code, "reason": str(error)}
+    if error.__cause__ is not None:
+        told["cause"] = f"{type(error.__cause__).__name__}: {error.__cause__}"
+    return told
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from api.access.open_access_guard import open_access_guard
 from api.access.route_access import require_declared
 from api.contract.moved_clock import MovedClock
-from api.cross_origin import allow_origins
+from api.cross_origin import guard_sites
 from api.dependencies import Resources
 from api.direct_route import DirectWay, GuardedRoute
 from api.documentation import ASSETS, install_documentation
@@ -123,14 +123,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_documentation(app)
     require_declared(app.routes, GuardedRoute, open_mounts=frozenset({f"/{ASSETS}"}))
     app.add_middleware(HeadAndOptionsMiddleware)
-    app.add_middleware(allow_origins, origins=settings.cors_origins)
+    app.add_middleware(guard_sites, settings=settings, answer_error=answer_service_error)
     app.add_middleware(RequestContextMiddleware)
     build_usual_way = app.build_middleware_stack
     app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # FastAPI's own way
         build_usual_way(),
         routes=app.routes,
         add_context=lambda answer: RequestContextMiddleware(
-            allow_origins(answer, settings.cors_origins)
+            guard_sites(answer, settings, answer_service_error)
         ),
         answer_error=answer_service_error,
     )

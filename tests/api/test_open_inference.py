@@ -225,7 +225,7 @@ def test_a_body_is_taken_under_the_types_that_clients_send(
     client: AppClient, content_type: str | None
 ) -> None:
     body = json.dumps({"inputs": tensor_inputs()}).encode()
-    headers = {} if content_type is None else {"content-type": content_type}
+    headers = {"content-type": content_type or ""}
     response = client.post("/v2/models/arrival_delay/infer", content=body, headers=headers)
     assert outputs(response)["scores"] == [4.25, 0.125]
     assert response.headers["content-type"] == "application/json"
