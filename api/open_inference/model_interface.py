@@ -46,6 +46,7 @@ class TensorSpec:
 
     ``width`` is the number of columns of a matrix, ``None`` for a tensor of one element a
     row. ``is_optional`` is for inputs: where it is left out, every row of it is null.
+    ``is_instant`` says that its text is a moment.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TensorSpec:
     interface: Interface
     width: int | None = None
     is_optional: bool = False
+    is_instant: bool = False
 
     def describe(self) -> TensorMetadata:
         """Return what the model's metadata say about it."""
@@ -147,7 +149,11 @@ def _join(names: Iterable[str]) -> str:
 def _entity_inputs(manifest: Manifest) -> dict[str, TensorSpec]:
     return {
         field.name: TensorSpec(
-            field.name, _DATATYPES[field.type], Interface.ENTITY, is_optional=field.nullable
+            field.name,
+            _DATATYPES[field.type],
+            Interface.ENTITY,
+            is_optional=field.nullable,
+            is_instant=field.type is FieldType.TIMESTAMP,
         )
         for field in manifest.request
     }

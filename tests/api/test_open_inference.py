@@ -1,5 +1,7 @@
 """The Open Inference Protocol: documents, and scores equal to `:predict` and to the graph's own."""
 
+import base64
+import copy
 import json
 import math
 import struct
@@ -404,3 +406,22 @@ def test_the_documentation_describes_the_tensors(client: AppClient) -> None:
     response = document["components"]["responses"][name]
     error = response["content"]["application/json"]["schema"]
     assert error == {"$ref": "#/components/schemas/InferenceError"}
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_content_type_is_honoured(client: AppClient, is_binary: bool) -> None:
+    plain = {"inputs": entity_inputs([one for one in INSTANCES if one["dest"] is not None])}
+    expected = outputs(client.post("/v2/models/arrival_delay/infer", json=plain))
+    types = {"carrier": "base64", "scheduled_departure": "datetime", "distance": "np"}
+    given = copy.deepcopy(plain) | {"parameters": {"content_type": "pd"}}
+    for one in given["inputs"]:
+        if (content_type := types.get(one["name"])) is not None:
+            one["parameters"] = {"content_type": content_type}
+        if content_type == "base64":
+            one["data"] = [base64.b64encode(text.encode()).decode() for text in one["data"]]
+    if is_binary:
+        body, headers = to_binary(given)
+        answer = client.post("/v2/models/arrival_delay/infer", content=body, headers=headers)
+    else:
+        answer = client.post("/v2/models/arrival_delay/infer", json=given)
+    assert outputs(answer) == expected

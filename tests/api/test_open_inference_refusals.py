@@ -420,3 +420,35 @@ def test_a_crash_is_told_in_the_protocols_own_way(published: Path, online_store:
 
     with AppClient(app) as client:
         assert "secret" not in check_error(client.get("/v2/crash"), 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "expected"),
+    [
+        ("carrier", "json", "np or pd or str or base64."),
+        ("carrier", "datetime", "np or pd or str or base64."),
+        ("carrier", "BASE64", "np or pd or str or base64."),
+        ("carrier", "", "np or pd or str or base64."),
+        ("carrier", 1, "np or pd or str or base64."),
+        ("scheduled_departure", "pd_json", "np or pd or str or base64 or datetime."),
+        ("distance", "base64", "np or pd."),
+        ("distance", "str", "np or pd."),
+        ("features", "base64", "np or pd."),
+    ],
+)
+def test_a_content_type_that_means_something_else_is_refused(
+    client: AppClient, name: str, content_type: Any, expected: str
+) -> None:
+    request = change(name, parameters={"content_type": content_type})
+    refuse(client, request, f"content_type {json.dumps(content_type)}", f"input {name}", expected)
+    for place in ("request", "output"):
+        given = copy.deepcopy(ENTITY)
+        parameters = {"parameters": {"content_type": "base64"}}
+        given |= parameters if place == "request" else {"outputs": [{"name": "value"} | parameters]}
+        refuse(client, given, 'content_type "base64"', place, "np or pd or str.")
+
+
+@pytest.mark.parametrize("element", ["UA", "VUE", "VUE=!", "/w==", "ÅÖ", "V UE="])
+def test_what_is_not_the_base64_of_a_text_is_refused(client: AppClient, element: str) -> None:
+    request = change("carrier", data=["VUE=", element], parameters={"content_type": "base64"})
+    refuse(client, request, "element 1 of input carrier", "base64")
