@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
+from api.body_coding import CODINGS, inflate
 from api.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -73,14 +74,15 @@ _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 class JsonBody:
     """Reads a request's body within the service's limits of type, size and time.
 
-    With `takes_binary` the body may be declared as bytes of any kind, too, or not at all: Triton's
-    client declares nothing.
+    With `takes_binary` the body may be declared as bytes of any kind, too, or not at all, and be
+    compressed: Triton's client declares nothing, and can compress.
     """
 
     def __init__(self, request: Request, settings: Settings, *, takes_binary: bool = False) -> None:
         self._request = request
         self._gate: RequestGate = request.app.state.gate
         self._takes_binary = takes_binary
+        self._coding: str | None = None
         self._max_bytes = settings.max_body_bytes
         self._timeout_sec = settings.body_timeout_sec
 
@@ -90,10 +92,14 @@ class JsonBody:
         Raises
         ------
         UnsupportedMediaTypeError
-            If the body is declared as something other than JSON in UTF-8, as compressed, or as
-            nothing: that is what a page can send without the browser asking first.
+            If the body is declared as something other than JSON in UTF-8, as compressed in a way
+            that is not taken, or as nothing: that is what a page can send without the browser
+            asking first.
+        InvalidTensorsError
+            If it is not compressed as it says.
         BodyTooLargeError
-            If it is larger than the limit, whether its length is declared or not.
+            If it is larger than the limit, whether its length is declared or not, as it comes or
+            inflated.
         BodyTimeoutError
             If it does not arrive in time.
         OverloadedError
@@ -107,7 +113,7 @@ class JsonBody:
         state = body_state(self._request.scope)
         try:
             if state == "whole":
-                return await self._read_chunks()
+                return self._decode(await self._read_chunks())
             # What is late has had all of its time; what is there of it may be refused by its size.
             timeout_sec = 0 if state == "late" else self._timeout_sec
             async with asyncio.timeout(timeout_sec):
@@ -119,7 +125,7 @@ class JsonBody:
         except ClientDisconnect as error:
             raise InvalidRequestError("The client went away.") from error
         self._gate.enter_late(self._request.scope)
-        return body
+        return self._decode(body)
 
     def flag(self, name: str) -> bool:
         """Return the query parameter `name`, which is ``true`` or ``false`` and false by default.
@@ -137,6 +143,9 @@ class JsonBody:
         raise InvalidRequestError(
             f"Got {name}={value[:32]!r} in the query, but expected true or false."
         )
+
+    def _decode(self, body: bytes) -> bytes:
+        return body if self._coding is None else inflate(body, self._coding, self._max_bytes)
 
     async def _read_chunks(self) -> bytes:
         chunks: list[bytes] = []
@@ -163,8 +172,15 @@ class JsonBody:
         return length, kind == _JSON_BYTES and not is_encoded
 
     def _check_media_type(self, *, has_body: bool) -> None:
-        if self._request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
+        coding = self._request.headers.get("content-encoding", "identity").lower()
+        if coding != "identity":
+            taken = CODINGS if self._takes_binary else ()
+            if coding not in taken:
+                expected = " or ".join(("a plain one", *taken))
+                raise UnsupportedMediaTypeError(
+                    f"Got a body compressed by {coding[:32]!r}, but expected {expected}."
+                )
+            self._coding = coding
         given = self._request.headers.get("content-type")
         if given is None:
             if has_body and not self._takes_binary:

@@ -50,7 +50,7 @@ from api.rollouts.answering import Answering
 from api.rollouts.shadow_runner import ShadowRunner
 from api.routers import feast as feast_routes
 from api.routers import feedback as feedback_routes
-from api.routers import health, metrics, models, predict, predictions, v2
+from api.routers import health, metrics, models, predict, predictions, v2, v2_models
 from api.routers import registry as registry_routes
 from api.settings import Settings
 from api.tracing import open_tracer
@@ -116,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         predictions.router,
         feedback_routes.router,
         metrics.router,
+        v2_models.router,
         v2.router,
         feast_routes.router,
     ):

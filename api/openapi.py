@@ -32,6 +32,7 @@ from api.prediction.registry_follower import CHAMPION
 from api.routers.feedback import FEEDBACK_DOCUMENTS
 from api.routers.predict import PARAMETERS
 from api.routers.registry import DOCUMENTS
+from api.routers.v2_models import INDEX_DOCUMENTS
 from api.schemas import Problem
 from api.v1_documents import SIGNATURE
 
@@ -135,6 +136,7 @@ def _describe_types(models: Sequence[ActiveModel]) -> dict[str, Any]:
         InferenceError,
         *DOCUMENTS,
         *FEEDBACK_DOCUMENTS,
+        *INDEX_DOCUMENTS,
     ]
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]

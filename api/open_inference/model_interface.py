@@ -14,7 +14,7 @@ from typing import Final
 from api.contract.manifest import FieldType, Manifest
 from api.errors import InvalidTensorsError
 from api.field_errors import describe
-from api.open_inference.documents import TensorMetadata
+from api.open_inference.documents import TensorConfiguration, TensorMetadata
 from api.open_inference.tensors import BYTES
 
 __all__ = ["FEATURES", "LABEL", "REQUEST", "SCORES", "Interface", "ModelInterface", "TensorSpec"]
@@ -66,6 +66,14 @@ class TensorSpec:
             name=self.name, datatype=self.datatype, shape=shape, parameters=parameters
         )
 
+    def configure(self) -> TensorConfiguration:
+        """Return what the model's configuration says about it."""
+        data_type = "TYPE_STRING" if self.datatype == BYTES else f"TYPE_{self.datatype}"
+        dims = [1 if self.width is None else self.width]
+        return TensorConfiguration(
+            name=self.name, data_type=data_type, dims=dims, optional=self.is_optional
+        )
+
     def fits(self, shape: Sequence[int]) -> bool:
         """Return whether a tensor of `shape` is one, whatever its number of rows."""
         if self.width is None:
@@ -97,13 +105,27 @@ class ModelInterface:
         }
         """By interface and name, in the order of the answers."""
 
-    def list_inputs(self) -> list[TensorMetadata]:
-        """Describe the inputs of both interfaces."""
-        return [spec.describe() for specs in self.inputs.values() for spec in specs.values()]
+    def require(self, interface: Interface) -> None:
+        """Check that the model has an interface.
 
-    def list_outputs(self) -> list[TensorMetadata]:
-        """Describe the outputs of both interfaces."""
-        return [spec.describe() for specs in self.outputs.values() for spec in specs.values()]
+        Raises
+        ------
+        InvalidTensorsError
+            If it has not.
+        """
+        if not self.inputs[interface]:
+            raise InvalidTensorsError(
+                f"Got the interface {interface.value}, but this model has none: one of its request "
+                "fields has the name of an input of the graph."
+            )
+
+    def list_inputs(self, interface: Interface) -> list[TensorMetadata]:
+        """Describe the inputs of an interface: who fills them all is answered."""
+        return [spec.describe() for spec in self.inputs[interface].values()]
+
+    def list_outputs(self, interface: Interface) -> list[TensorMetadata]:
+        """Describe the outputs of an interface."""
+        return [spec.describe() for spec in self.outputs[interface].values()]
 
     def choose(self, names: Sequence[str]) -> Interface:
         """Return the interface whose inputs a request has.

@@ -1,8 +1,10 @@
 """Bad inference requests: 400 and an `error` that says which tensor, what came, what was due."""
 
 import copy
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -452,3 +454,43 @@ def test_a_content_type_that_means_something_else_is_refused(
 def test_what_is_not_the_base64_of_a_text_is_refused(client: AppClient, element: str) -> None:
     request = change("carrier", data=["VUE=", element], parameters={"content_type": "base64"})
     refuse(client, request, "element 1 of input carrier", "base64")
+
+
+GZIPPED = gzip.compress(json.dumps(ENTITY).encode())
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status", "said"),
+    [
+        ("gzip", GZIPPED[:-1], 400, "no end"),
+        ("gzip", GZIPPED + b"x", 400, "bytes behind the end"),
+        ("gzip", GZIPPED * 2, 400, "bytes behind the end"),
+        ("gzip", json.dumps(ENTITY).encode(), 400, "not compressed by gzip"),
+        ("gzip", b"", 400, "no end"),
+        ("deflate", GZIPPED, 400, "not compressed by deflate"),
+        ("deflate", zlib.compress(b"{}")[:-1], 400, "no end"),
+        ("br", GZIPPED, 415, "a plain one or gzip or deflate"),
+        ("gzip, gzip", gzip.compress(GZIPPED), 415, "a plain one or gzip or deflate"),
+        ("gzip", gzip.compress(b" " * (1024 * 1024 + 1)), 413, "more than 1048576 bytes"),
+        # A bomb of a thousand to one, and no more of it is inflated than a body may have.
+        ("gzip", gzip.compress(b" " * 60_000_000, 1), 413, "more than 1048576 bytes"),
+        ("deflate", zlib.compress(b" " * 60_000_000, 9), 413, "more than 1048576 bytes"),
+    ],
+)
+def test_what_is_not_compressed_as_it_says_is_refused(
+    client: AppClient, coding: str, body: bytes, status: int, said: str
+) -> None:
+    headers = {"content-encoding": coding}
+    assert said in check_error(client.post(INFER, content=body, headers=headers), status)
+
+
+def test_a_raw_binary_request_is_told_what_is_missing(client: AppClient) -> None:
+    headers = {HEADER: "0", "content-type": "application/octet-stream"}
+    error = check_error(client.post(INFER, content=bytes(8), headers=headers))
+    assert error.startswith("Got a raw binary request")
+    assert "expected JSON that names the tensors" in error
+
+
+def test_an_unknown_interface_is_refused(client: AppClient) -> None:
+    error = check_error(client.get("/v2/models/arrival_delay?interface=row"))
+    assert error == "Got interface='row' in the query, but expected entity or tensor."
