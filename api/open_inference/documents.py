@@ -24,12 +24,12 @@ __all__ = [
     "RepositoryEntry",
     "RequestedOutput",
     "ResponseOutput",
-    "ServedVersion",
     "ServerLive",
     "ServerMetadata",
     "ServerReady",
     "TensorConfiguration",
     "TensorMetadata",
+    "VersionStatistics",
 ]
 
 
@@ -208,7 +208,7 @@ class RepositoryEntry(BaseModel):
     reason: str
 
 
-class ServedVersion(BaseModel):
+class VersionStatistics(BaseModel):
     """What a version has scored."""
 
     name: str
@@ -220,7 +220,7 @@ class ServedVersion(BaseModel):
 class ModelStatistics(BaseModel):
     """What each version has scored; one that has scored nothing is not there."""
 
-    model_stats: list[ServedVersion]
+    model_stats: list[VersionStatistics]
 
 
 class TensorConfiguration(BaseModel):

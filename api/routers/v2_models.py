@@ -18,7 +18,7 @@ from api.open_inference.documents import (
     ModelNames,
     ModelStatistics,
     RepositoryEntry,
-    ServedVersion,
+    VersionStatistics,
 )
 from api.open_inference.model_interface import Interface, ModelInterface
 from api.prediction.active_model import ActiveModel
@@ -132,7 +132,7 @@ def _count(request: Request, model: str | None, version: str | None) -> ModelSta
     caller = caller_of(request.scope)
     return ModelStatistics(
         model_stats=[
-            ServedVersion(
+            VersionStatistics(
                 name=key[0],
                 version=key[1],
                 inference_count=found[_ROWS],

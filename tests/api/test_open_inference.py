@@ -95,7 +95,7 @@ def test_the_server_says_what_it_is(client: AppClient) -> None:
         answer = client.get(path).json()
         assert answer["name"] == "zeroskew"
         assert answer["version"] == client.app.version
-        assert answer["extensions"] == ["binary_tensor_data"]
+        assert answer["extensions"] == ["binary_tensor_data", "model_configuration", "statistics"]
 
 
 def test_the_server_is_live_and_ready(client: AppClient) -> None:
@@ -170,8 +170,8 @@ def test_who_fills_all_that_is_listed_is_answered(
     for one in found["inputs"]:
         shape = [3 if size == -1 else size for size in one["shape"]]
         value = values[one["datatype"]]
-        if one["name"] == "scheduled_departure":
-            value = EXAMPLE["scheduled_departure"]
+        if one["datatype"] == "BYTES":
+            value = EXAMPLE[one["name"]]
         data = [value] * math.prod(shape)
         inputs.append({**one, "shape": shape, "data": data, "parameters": {}})
     answer = infer(client, model, {"inputs": inputs}, binary=binary)
@@ -192,7 +192,7 @@ def test_models_are_listed(client: AppClient) -> None:
         assert [(one["name"], one["version"]) for one in answer.json()] == expected
         assert {(one["state"], one["reason"]) for one in answer.json()} == {("READY", "")}
     answer = client.post("/v2/repository/index", json={"raedy": True})
-    assert answer.status_code == 422
+    assert answer.status_code == 400
     assert "raedy" in answer.json()["error"]
 
 
@@ -214,7 +214,7 @@ def test_a_retired_version_is_listed_as_away(tmp_path: Path, online_store: Path)
 def test_what_was_scored_is_counted(published: Path, online_store: Path) -> None:
     with AppClient(create_app(make_settings(published, online_store))) as client:
         assert client.get("/v2/models/stats").json() == {"model_stats": []}
-        infer(client, "arrival_delay", {"inputs": entity_inputs(INSTANCES)}, binary=True)
+        infer(client, "arrival_delay", {"inputs": entity_inputs(INSTANCES)}, binary=False)
         infer(client, "is_late", {"inputs": entity_inputs([EXAMPLE])}, binary=False)
         client.post("/v1/models/is_late:predict", json={"instances": [EXAMPLE]})
 
@@ -448,8 +448,8 @@ def test_a_graph_without_request_inputs_takes_features_alone(
     plan = PLAN.model_copy(update={"request_inputs": (), "request_features": ()})
     publish(tmp_path, make_manifest(graph, plan=plan), graph)
     with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
-        described = client.get("/v2/models/arrival_delay").json()
-        assert [one["name"] for one in described["inputs"]][-1] == "features"
+        described = client.get("/v2/models/arrival_delay?interface=tensor").json()
+        assert [one["name"] for one in described["inputs"]] == ["features"]
         answer = infer(client, "arrival_delay", {"inputs": tensor_inputs()[:1]}, binary=False)
         assert outputs(answer)["scores"] == [2.75, -0.875]
 
@@ -462,6 +462,9 @@ def test_a_field_with_the_name_of_a_graphs_input_leaves_the_entity_interface(
     manifest = make_manifest(graph, request=fields, example={**EXAMPLE, "features": 1.0})
     publish(tmp_path, manifest, graph)
     with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        none = client.get("/v2/models/arrival_delay?interface=tensor")
+        assert none.status_code == 400
+        assert none.json()["error"].startswith("Got the interface tensor, but this model has none")
         described = client.get("/v2/models/arrival_delay").json()
         assert [one["name"] for one in described["inputs"]][-1] == "features"
         assert [one["name"] for one in described["outputs"]] == ["value"]

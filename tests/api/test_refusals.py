@@ -296,6 +296,19 @@ def test_a_body_without_a_type_is_refused(client: AppClient) -> None:
         check_problem(response, 415, "unsupported_media_type")
 
 
+def test_kserves_client_reads_why(client: AppClient) -> None:
+    # It takes `error` out of `application/json` alone, and accepts anything.
+    for path in (PREDICT, "/v1/models/nope:predict", "/v1/models/arrival_delay/versions/9:predict"):
+        plain = client.post(path, json={}, headers={"accept": "*/*"})
+        assert plain.headers["content-type"] == "application/json"
+        problem = client.post(path, json={})
+        assert problem.headers["content-type"] == "application/problem+json"
+        assert plain.json()["error"] == problem.json()["detail"]
+    assert client.get("/v1/models/nope", headers={"accept": "*/*"}).headers["content-type"] == (
+        "application/problem+json"
+    )
+
+
 def test_a_body_over_the_limit_is_refused(client: AppClient) -> None:
     limit = 1024 * 1024
     assert post(client, body("seats", "1").ljust(limit)).status_code == 200
@@ -343,7 +356,6 @@ def test_the_callers_request_id_is_kept_where_it_is_harmless(client: AppClient) 
         ("POST", PREDICT, "%00=1", "\\x00", "with_features"),
         ("POST", "/v1/models/arrival_delay/versions/1:predict", "x=", "x", "with_features"),
         ("POST", "/v1/models/arrival_delay/labels/champion:predict", "x", "x", "with_features"),
-        ("POST", "/v2/models/arrival_delay/infer", "binary=true", "binary", "none"),
         ("POST", "/feast/get-online-features", "full_feature_names=true", "full_feature_names", ""),
         ("POST", "/feast/push", "to=online", "to", "none"),
         ("GET", "/v1/models", "modle=x", "modle", "none"),
@@ -364,6 +376,15 @@ def test_an_unknown_parameter_of_the_query_is_named(
         error = answer.json()["error"]
         assert f"{got}' in the query, but expected {expected}" in error
         assert len(error) < 200
+
+
+def test_the_open_inference_protocol_refuses_with_400(client: AppClient) -> None:
+    for method, path in (("POST", "/v2/models/arrival_delay/infer"), ("GET", "/v2/models")):
+        answer = client.request(method, f"{path}?binary=true")
+        assert answer.status_code == 400
+        assert answer.json() == {
+            "error": "Got the unknown parameter 'binary' in the query, but expected none."
+        }
 
 
 def test_a_parameter_stands_in_a_query_once(client: AppClient) -> None:

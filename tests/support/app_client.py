@@ -33,7 +33,7 @@ class AppClient:
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://localhost",
-            headers=HEADERS,
+            headers={"Accept": "application/problem+json, */*", **HEADERS},
         )
         self._client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))
         return self
