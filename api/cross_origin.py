@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access_errors import CrossSiteError, UnknownHostError
 from api.errors import ServiceError
-from api.settings import Settings
 
 __all__ = ["SiteGuard", "guard_sites"]
 
@@ -53,23 +52,26 @@ _SHOWN: Final = 100
 AnswerError = Callable[[Request, ServiceError], Response]
 
 
-def guard_sites(app: ASGIApp, settings: Settings, answer_error: AnswerError) -> ASGIApp:
-    """Let pages of the origins that are set call `app`, and keep other sites' from writing.
+def guard_sites(
+    app: ASGIApp,
+    *,
+    origins: Collection[str],
+    hosts: Collection[str] | None,
+    is_loopback: bool,
+    answer_error: AnswerError,
+) -> ASGIApp:
+    """Let pages of `origins` call `app`, and keep other sites' from writing; see `SiteGuard`.
 
     Cookies and other credentials are not let through; the service has no use for them.
     """
     guarded = SiteGuard(
-        app,
-        origins=settings.cors_origins,
-        hosts=None if settings.answers_any_host else frozenset(settings.allowed_hosts),
-        is_loopback=not settings.asks_for_keys,
-        answer_error=answer_error,
+        app, origins=origins, hosts=hosts, is_loopback=is_loopback, answer_error=answer_error
     )
-    if not settings.cors_origins:
+    if not origins:
         return guarded
     return CORSMiddleware(
         guarded,
-        allow_origins=settings.cors_origins,
+        allow_origins=tuple(origins),
         allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
         allow_headers=_ASKED,
         expose_headers=_ANSWERED,

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -125,15 +126,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_documentation(app)
     require_declared(app.routes, GuardedRoute, open_mounts=frozenset({f"/{ASSETS}"}))
     app.add_middleware(HeadAndOptionsMiddleware)
-    app.add_middleware(guard_sites, settings=settings, answer_error=answer_service_error)
+    guard = partial(
+        guard_sites,
+        origins=settings.cors_origins,
+        hosts=None if settings.answers_any_host else settings.allowed_hosts,
+        is_loopback=not settings.asks_for_keys,
+        answer_error=answer_service_error,
+    )
+    app.add_middleware(guard)
     app.add_middleware(RequestContextMiddleware)
     build_usual_way = app.build_middleware_stack
     app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # FastAPI's own way
         build_usual_way(),
         routes=app.routes,
-        add_context=lambda answer: RequestContextMiddleware(
-            guard_sites(answer, settings, answer_service_error)
-        ),
+        add_context=lambda answer: RequestContextMiddleware(guard(answer)),
         answer_error=answer_service_error,
     )
     return app

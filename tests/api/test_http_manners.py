@@ -220,4 +220,4 @@ def test_a_failing_probe_is_one_line_in_the_log(tmp_path: Path, online_store: Pa
         ("/v2/health/ready", "warning", 503, "unavailable"),
     ]
     assert all("exception" not in line for line in lines)
-    assert all(line["reason"].startswith("No model is loaded") for line in lines)
+    assert all(str(line["reason"]).startswith("No model is loaded") for line in lines)

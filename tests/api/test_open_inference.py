@@ -507,11 +507,13 @@ def test_the_documentation_describes_the_tensors(client: AppClient) -> None:
 
 @pytest.mark.parametrize("is_binary", [False, True])
 def test_a_content_type_is_honoured(client: AppClient, is_binary: bool) -> None:
-    plain = {"inputs": entity_inputs([one for one in INSTANCES if one["dest"] is not None])}
+    inputs = entity_inputs([one for one in INSTANCES if one["dest"] is not None])
+    plain = {"inputs": inputs}
     expected = outputs(client.post("/v2/models/arrival_delay/infer", json=plain))
     types = {"carrier": "base64", "scheduled_departure": "datetime", "distance": "np"}
-    given = copy.deepcopy(plain) | {"parameters": {"content_type": "pd"}}
-    for one in given["inputs"]:
+    inputs = copy.deepcopy(inputs)
+    given = {"inputs": inputs, "parameters": {"content_type": "pd"}}
+    for one in inputs:
         if (content_type := types.get(one["name"])) is not None:
             one["parameters"] = {"content_type": content_type}
         if content_type == "base64":
@@ -542,7 +544,8 @@ def test_requests_and_answers_may_be_compressed(
         "inputs": entity_inputs([EXAMPLE] * 300),
         "parameters": {"binary_data_output": is_binary},
     }
-    body, headers = json.dumps(request).encode(), {}
+    body = json.dumps(request).encode()
+    headers: dict[str, str] = {}
     if is_binary:
         body, headers = to_binary(request)
     plain = client.post(path, content=body, headers=headers | {"accept-encoding": "identity"})

@@ -444,7 +444,7 @@ def test_a_content_type_that_means_something_else_is_refused(
     request = change(name, parameters={"content_type": content_type})
     refuse(client, request, f"content_type {json.dumps(content_type)}", f"input {name}", expected)
     for place in ("request", "output"):
-        given = copy.deepcopy(ENTITY)
+        given: dict[str, Any] = copy.deepcopy(ENTITY)
         parameters = {"parameters": {"content_type": "base64"}}
         given |= parameters if place == "request" else {"outputs": [{"name": "value"} | parameters]}
         refuse(client, given, 'content_type "base64"', place, "np or pd or str.")
