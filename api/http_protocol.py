@@ -287,7 +287,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._deadline = None
         # What an earlier request of this connection is still owed comes first.
         if self._is_idle():
-            self.transport.close()
+            # It has had its time, and is told nothing that it could read.
+            self._lingering.end()
         else:
             self._set_deadline(self.timeout_keep_alive, self._close)
 

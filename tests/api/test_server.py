@@ -109,7 +109,8 @@ def test_a_server_answers_and_stops_cleanly(server: Server) -> None:
         assert answer.status_code == 200
         assert answer.json()["as_of"] == "2013-10-01T12:00:00Z"
         assert "server" not in answer.headers
-        large = client.post(path, content=(b" " * 1000 for _ in range(3)))
+        json_body = {"content-type": "application/json"}
+        large = client.post(path, content=(b" " * 1000 for _ in range(3)), headers=json_body)
         assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
     _send_half_a_body(server)
     assert server.stop() in (0, -signal.SIGTERM)
