@@ -60,3 +60,5 @@ print(f"online {found}")
 assert found == {"whole": 1, "flag": True, "number": None}
 PYTHON
 venv/bin/python trial.py 2>/dev/null | grep '^online' || { echo "It is not so any more." >&2; exit 1; }
+# Seen on 2026-11-30, Python 3.11.7:
+# online {'whole': 1, 'flag': True, 'number': None}

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Feast 0.67.0: `feast apply` in a copy of a project drops tables of the original's online store.
+# Feast 0.67.0: `feast apply` in a copy of a project drops every table of the original's online store.
 #
 # What one would guess: all paths of feature_store.yaml are relative, so a copied folder is a project
-# of its own. What happens: the registry keeps the absolute path of each SQLite table as it was
-# applied first, and what is removed in the copy is dropped in the file of the original.
+# of its own, and applying the same definitions there changes nothing. What happens: the registry
+# keeps the absolute path of each SQLite table as it was first applied; in the copy the path is
+# another, so that the old tables count as removed and are dropped, in the file of the original.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -38,9 +39,10 @@ apply() { (cd "$1" && ../venv/bin/feast apply --skip-source-validation >/dev/nul
 apply one
 before=$(venv/bin/python tables.py one/online.db)
 cp -r one two
-sed -i '/^visits/d' two/definitions.py
 apply two
 after=$(venv/bin/python tables.py one/online.db)
 echo "original before: $before; original after apply in the copy: $after"
-[ "$before" = "shop_orders shop_visits" ] && [ "$after" = "shop_orders" ] \
+[ "$before" = "shop_orders shop_visits" ] && [ "$after" = "" ] \
   || { echo "It is not so any more." >&2; exit 1; }
+# Seen on 2026-11-30, Python 3.11.7:
+# original before: shop_orders shop_visits; original after apply in the copy:
