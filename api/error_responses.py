@@ -57,6 +57,7 @@ _HEADERS: Final = {
     errors.DeadlineError.code: {"Retry-After": "1"},
     errors.FeedbackUnavailableError.code: {"Retry-After": "1"},
     errors.LogUnavailableError.code: {"Retry-After": "1"},
+    errors.PushUnavailableError.code: {"Retry-After": "1"},
     access_errors.LimitsUnavailableError.code: {"Retry-After": "1"},
 }
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}

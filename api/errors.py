@@ -38,6 +38,7 @@
     │   ├── RegistryUnavailableError
     │   ├── LogUnavailableError
     │   ├── FeedbackUnavailableError
+    │   ├── PushUnavailableError     pushed rows cannot be put on disk
     │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
@@ -79,6 +80,7 @@ __all__ = [
     "OnlineValueError",
     "OverloadedError",
     "PredictionFailedError",
+    "PushUnavailableError",
     "RegistryConflictError",
     "RegistrySchemaError",
     "RegistryUnavailableError",
@@ -350,6 +352,12 @@ class FeedbackUnavailableError(UnavailableError):
     """Labels cannot be stored or read."""
 
     code = "feedback_unavailable"
+
+
+class PushUnavailableError(UnavailableError):
+    """Pushed rows cannot be put on disk, so they are not taken."""
+
+    code = "push_unavailable"
 
 
 class UnknownPredictionError(NotFoundError):

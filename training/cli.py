@@ -102,7 +102,7 @@ def apply() -> None:
     workspace = Workspace()
     # Feast changes the working directory to the repo, and leaves it there.
     with reporter.task("apply feature definitions"), quiet(), contextlib.chdir(Path.cwd()):
-        store = workspace.open_feature_store()
+        store = workspace.open_definitions()
         try:
             apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
         except Exception as error:
@@ -137,6 +137,33 @@ def materialize(
             f"{moment:%Y-%m-%d %H:%M} UTC; for data of the past set ZEROSKEW_CLOCK",
             highlight=False,
         )
+
+
+@app.command(rich_help_panel=DATA)
+def collect() -> None:
+    """Bring the rows that were pushed to the service into the tables of the lake.
+
+    The commands that read tables do so first by themselves. Exits with 1 where rows do not fit
+    into their table: they wait, and are tried again each time.
+    """
+    workspace = Workspace()
+    with reporter.task("collect pushed rows"), quiet():
+        collected = workspace.collect_pushes(workspace.open_definitions())
+    added = collected.added if collected else {}
+    for source, n_rows in added.items():
+        assert collected is not None
+        console.print(
+            f"  {source}: {n_rows:,} rows; {collected.repeated[source]:,} were there already",
+            highlight=False,
+        )
+    if not added:
+        console.print("  no row waited", highlight=False)
+    if collected and collected.refused:
+        waiting = ", ".join(
+            f"{collected.n_refused[source]:,} rows of {source} ({why})"
+            for source, why in collected.refused.items()
+        )
+        raise StepError(f"Got pushed rows that do not fit: {waiting}")
 
 
 @app.command(rich_help_panel=TRAINING)

@@ -16,6 +16,7 @@ from api.contract.feature_catalog import (
 )
 from api.registry.model_registry import ModelRegistry
 from training.errors import PlanError
+from training.lake_tables import LakeTables, find_lake_tables
 from training.stored_views import plan_stored_view
 from training.workspace import Workspace
 
@@ -32,7 +33,7 @@ def publish_catalog(workspace: Workspace) -> FeatureCatalog:
     RegistrySchemaError
         If the registry's tables are of another release.
     """
-    catalog = compile_catalog(workspace.open_feature_store())
+    catalog = compile_catalog(workspace.open_definitions())
     registry = ModelRegistry.open(workspace.database_url)
     try:
         sha256 = workspace.open_artifacts().put(catalog.model_dump_json().encode())
@@ -57,9 +58,10 @@ def compile_catalog(store: Any) -> FeatureCatalog:
     unserved: dict[str, str] = {}
     fed_views: defaultdict[str, list[str]] = defaultdict(list)
     registered = {view.name: view for view in store.list_all_feature_views()}
+    lake = find_lake_tables(store)
     for name, view in sorted(registered.items()):
         try:
-            views[name] = _compile_view(store, view, view.projection)
+            views[name] = _compile_view(store, lake, view, view.projection)
         except PlanError as error:
             unserved[name] = str(error)
         else:
@@ -69,16 +71,17 @@ def compile_catalog(store: Any) -> FeatureCatalog:
     return FeatureCatalog(
         project=store.project,
         views=tuple(views.values()),
-        services=tuple(_compile_service(store, one, registered, views) for one in services),
+        services=tuple(_compile_service(store, lake, one, registered, views) for one in services),
         push_sources=tuple(
             PushSource(name=name, views=tuple(fed)) for name, fed in sorted(fed_views.items())
         ),
+        tables=tuple(table for _, table in sorted(lake.tables.items())),
         unserved=tuple(UnservedView(name=name, reason=why) for name, why in unserved.items()),
         redis_key_ttl_seconds=getattr(store.config.online_store, "key_ttl_seconds", None) or None,
     )
 
 
-def _compile_view(store: Any, view: Any, projection: Any) -> CatalogView:
+def _compile_view(store: Any, lake: LakeTables, view: Any, projection: Any) -> CatalogView:
     from feast import FeatureView
     from feast.feature_view import DUMMY_ENTITY_ID
 
@@ -93,28 +96,34 @@ def _compile_view(store: Any, view: Any, projection: Any) -> CatalogView:
     return CatalogView(
         **dict(plan_stored_view(store, view, projection)),
         version=view.current_version_number or 0,
-        source=_source_columns(view.batch_source),
+        source=_source_columns(view.batch_source, lake),
     )
 
 
-def _source_columns(source: Any) -> SourceColumns | None:
+def _source_columns(source: Any, lake: LakeTables) -> SourceColumns | None:
     if source is None or not source.timestamp_field:
         return None
     return SourceColumns(
         timestamp=source.timestamp_field,
         created=source.created_timestamp_column or None,
         field_mapping=dict(source.field_mapping or {}),
+        table=source.name if source.name in lake.tables else None,
+        no_table=lake.refused.get(source.name),
     )
 
 
 def _compile_service(
-    store: Any, service: Any, registered: dict[str, Any], served: Container[str]
+    store: Any,
+    lake: LakeTables,
+    service: Any,
+    registered: dict[str, Any],
+    served: Container[str],
 ) -> CatalogService:
     views: list[CatalogView] = []
     unserved: list[str] = []
     for projection in service.feature_view_projections:
         if projection.name in served:
-            views.append(_compile_view(store, registered[projection.name], projection))
+            views.append(_compile_view(store, lake, registered[projection.name], projection))
         else:
             name = projection.name_to_use()
             unserved += [f"{name}:{feature.name}" for feature in projection.features]

@@ -18,6 +18,8 @@ __all__ = [
     "CatalogService",
     "CatalogView",
     "FeatureCatalog",
+    "LakeColumn",
+    "LakeTable",
     "PushSource",
     "SourceColumns",
     "UnservedView",
@@ -34,12 +36,15 @@ class SourceColumns(_Frozen):
     """The columns of a view's source besides keys and features.
 
     ``field_mapping`` renames columns of a source to names that the view knows, ``timestamp``
-    and ``created`` among them.
+    and ``created`` among them. ``table`` names the table of the lake that it is, or else
+    ``no_table`` says why rows cannot be added to it.
     """
 
     timestamp: str
     created: str | None = None
     field_mapping: dict[str, str] = {}
+    table: str | None = None
+    no_table: str | None = None
 
 
 class CatalogView(ViewPlan):
@@ -62,6 +67,24 @@ class CatalogService(_Frozen):
     name: str
     views: tuple[CatalogView, ...]
     unserved: tuple[str, ...] = ()
+
+
+class LakeColumn(_Frozen):
+    """A key or a feature of a table of the lake, and Feast's type of it."""
+
+    name: str
+    type: str
+
+
+class LakeTable(_Frozen):
+    """A table of the lake that rows can be added to, by the name of its source.
+
+    ``columns`` are all that views read of it, under the views' names. A row without one of them
+    would hide what stood there before.
+    """
+
+    name: str
+    columns: tuple[LakeColumn, ...]
 
 
 class PushSource(_Frozen):
@@ -90,5 +113,6 @@ class FeatureCatalog(_Frozen):
     views: tuple[CatalogView, ...]
     services: tuple[CatalogService, ...] = ()
     push_sources: tuple[PushSource, ...] = ()
+    tables: tuple[LakeTable, ...] = ()
     unserved: tuple[UnservedView, ...] = ()
     redis_key_ttl_seconds: int | None = Field(default=None, gt=0)

@@ -48,6 +48,8 @@ class CatalogIndex:
         self._views = {view.name: view for view in catalog.views}
         self._services = {service.name: service for service in catalog.services}
         self._push_sources = {source.name: source.views for source in catalog.push_sources}
+        self.tables = {table.name: table for table in catalog.tables}
+        """The tables of the lake that rows can be added to, by name."""
         self._unserved = {view.name: view.reason for view in catalog.unserved}
         self._reads: OrderedDict[_ReadKey, OnlineRead] = OrderedDict()
         for view in (*catalog.views, *(v for s in catalog.services for v in s.views)):

@@ -91,10 +91,14 @@ async def get_online_features(request: Request) -> Response:
 )
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def push(request: Request) -> Response:
-    """Write rows online to every view that the push source feeds; older ones change nothing."""
+    """Write rows online to every view that the push source feeds, and to their tables.
+
+    Rows that are older than what is online change nothing there. Of the lake they are on disk
+    when this answers, and the next command that reads the table finds them in it.
+    """
     resources = resources_of(request)
     pushed = parse_document(PushRequest, await _read_body(request, resources))
-    return _JsonResponse((await resources.feast.pushes.push(pushed)).model_dump_json())
+    return _told(await resources.feast.pushes.push(pushed))
 
 
 @router.post(
@@ -105,10 +109,10 @@ async def push(request: Request) -> Response:
 )
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def write_to_online_store(request: Request) -> Response:
-    """Write rows of one view online; older ones change nothing."""
+    """Write rows of one view online, and to its table; as a push does."""
     resources = resources_of(request)
     given = parse_document(WriteRequest, await _read_body(request, resources))
-    return _JsonResponse((await resources.feast.pushes.write(given)).model_dump_json())
+    return _told(await resources.feast.pushes.write(given))
 
 
 @router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
@@ -125,6 +129,10 @@ async def health(request: Request) -> Response:
 
 class _JsonResponse(Response):
     media_type = "application/json"
+
+
+def _told(result: PushResult) -> Response:
+    return _JsonResponse(result.model_dump_json(exclude_defaults=True))
 
 
 async def _read_body(request: Request, resources: Resources) -> bytes:

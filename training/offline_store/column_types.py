@@ -18,6 +18,8 @@ __all__ = [
     "epoch_microseconds",
 ]
 
+_MAX_NS_US: Final = (2**63 - 1) // 1000
+"""The most microseconds since the Unix epoch that a time in nanoseconds can say."""
 _TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -140,14 +142,30 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     if values.dtype.is_float() and dtype.is_integer():
         values = values.fill_nan(None)
     if isinstance(dtype, pl.Datetime):
-        values = values.cast(pl.Datetime("us", getattr(values.dtype, "time_zone", None)))
-        return values.cast(pl.Int64).cast(dtype)
+        return _conform_instants(values, dtype, column)
     try:
         return values.cast(dtype, strict=True)
     except InvalidOperationError as error:
         raise SourceError(
             f"Got {values.dtype} in column {column!r} that does not fit, but expected {dtype}."
         ) from error
+
+
+def _conform_instants(values: pl.Series, dtype: pl.Datetime, column: str) -> pl.Series:
+    """Cast instants by the microsecond; a naive one is UTC."""
+    values = values.cast(pl.Datetime("us", getattr(values.dtype, "time_zone", None)))
+    microseconds = values.cast(pl.Int64)
+    if dtype.time_unit == "us":
+        return microseconds.cast(dtype)
+    if dtype.time_unit == "ms":
+        is_lost = (microseconds % 1000 != 0).any()
+        ticks = microseconds // 1000
+    else:
+        is_lost = (microseconds.abs() > _MAX_NS_US).any()
+        ticks = microseconds * 1000
+    if is_lost:
+        raise SourceError(f"Got a time in column {column!r} that {dtype} does not hold.")
+    return ticks.cast(dtype)
 
 
 def _convertible(values: pl.Series, dtype: pl.DataType) -> bool:

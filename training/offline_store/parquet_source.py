@@ -16,7 +16,7 @@ from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.table_files import Place, parquet_files, partition_columns
 
-__all__ = ["DAY_US", "ParquetTable", "between", "local_path", "open_parquet_table"]
+__all__ = ["DAY_US", "ParquetTable", "between", "find_place", "local_path", "open_parquet_table"]
 
 DAY_US: Final = 86_400_000_000
 _INT64: Final = (-(2**63), 2**63 - 1)
@@ -121,7 +121,9 @@ class ParquetTable:
         return days.to_series().drop_nulls().sort().to_list()
 
 
-def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> ParquetTable:
+def open_parquet_table(
+    source: DataSource | None, repo_path: Path | None, *, without: str = ""
+) -> ParquetTable:
     """Open a Feast source for reading.
 
     Parameters
@@ -132,6 +134,8 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
         or ``_`` are not read.
     repo_path : Path or None
         What a relative path is relative to.
+    without : str, optional
+        A name of files that are not read.
 
     Returns
     -------
@@ -147,9 +151,9 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     SourceError
         If there is no file, the first one is not Parquet, or the object store cannot be read.
     """
-    root = _find(source, repo_path)
+    root = find_place(source, repo_path)
     assert source is not None
-    files = parquet_files(root)
+    files = [file for file in parquet_files(root) if PurePosixPath(file).name != without]
     if not files:
         raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
     frame = _scan(files, partitioned=bool(partition_columns(root, files)))
@@ -187,7 +191,7 @@ def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
     UnsupportedRequestError
         If the source is of another kind, of another format, or in an object store.
     """
-    place = _find(source, repo_path)
+    place = find_place(source, repo_path)
     if isinstance(place, str):
         raise UnsupportedRequestError(
             f"Got {place} to write to, but expected a file or folder of this machine."
@@ -195,7 +199,14 @@ def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
     return place
 
 
-def _find(source: DataSource | None, repo_path: Path | None) -> Place:
+def find_place(source: DataSource | None, repo_path: Path | None) -> Place:
+    """Return where a Feast file source of Parquet lies, here or in an object store.
+
+    Raises
+    ------
+    UnsupportedRequestError
+        If the source is of another kind or format.
+    """
     if not isinstance(source, FileSource):
         raise UnsupportedRequestError(
             f"Got {type(source).__name__} as a batch source, but expected a FileSource."
