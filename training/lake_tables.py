@@ -42,11 +42,11 @@ def find_lake_tables(store: Any) -> LakeTables:
             continue
         try:
             place = str(find_place(source, store.config.repo_path))
-            if places.setdefault(place, source.name) != source.name:
-                raise OfflineStoreError(
-                    f"its source reads the same files as source {places[place]!r}"
-                )
-            _add_columns(view, columns.setdefault(source.name, {}))
+            other = places.setdefault(place, source.name)
+            if other != source.name:
+                found.refused[source.name] = f"its source reads the same files as source {other!r}"
+            else:
+                _add_columns(view, columns.setdefault(source.name, {}))
         except OfflineStoreError as error:
             found.refused[source.name] = str(error).rstrip(".")
     for name, known in columns.items():

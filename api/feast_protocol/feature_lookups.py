@@ -18,12 +18,14 @@ from api.feast_protocol.feature_catalogs import FeatureCatalogs
 from api.feast_protocol.online_read import AnsweredFeature, OnlineRead
 from api.feast_protocol.request_bodies import FeastLimits, OnlineFeaturesRequest, count_rows
 from api.prediction.clock import Clock, to_epoch_us
+from api.prediction.nested_values import decode_feature
 from api.prediction.online_features import NEVER_US, Cell, OnlineFeatureReader, StoredFeatures
-from api.prediction.value_codec import BYTES_TYPES, Value, decode_value
+from api.prediction.value_codec import BYTES_TYPES, ValueType
 
 __all__ = ["FeatureLookups"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WITHOUT_BYTES: Final = frozenset(ValueType) - BYTES_TYPES
 _PRESENT: Final = "PRESENT"
 _NULL: Final = "NULL_VALUE"
 _NOT_FOUND: Final = "NOT_FOUND"
@@ -152,19 +154,27 @@ def _describe_values(
     event_us: NDArray[np.int64],
     is_live: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    values: list[Value | None] = []
+    values: list[Any] = []
     statuses: list[str] = []
     for row, us, live in zip(rows, event_us.tolist(), is_live.tolist(), strict=True):
         value, status = None, _NOT_FOUND
         if us != NEVER_US:
             cell = row[feature.position]
-            value = decode_value(cell, feature.kind) if live and cell else None
+            value = decode_feature(cell, feature.kind) if live and cell else None
             status = _OUTSIDE if not live else _NULL if value is None else _PRESENT
         values.append(value)
         statuses.append(status)
-    if feature.kind in BYTES_TYPES:
-        values = [base64.b64encode(v).decode() if isinstance(v, bytes) else v for v in values]
+    if feature.kind not in _WITHOUT_BYTES:
+        values = [_bytes_as_text(value) for value in values]
     return {"values": values, "statuses": statuses}
+
+
+def _bytes_as_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        return {key: _bytes_as_text(one) for key, one in value.items()}
+    return [_bytes_as_text(one) for one in value] if isinstance(value, list) else value
 
 
 def _format_instant(event_us: int) -> str:

@@ -14,7 +14,7 @@ from api.feast_protocol.catalog_index import CatalogIndex
 from api.feast_protocol.column_values import Findings, parse_column
 from api.feast_protocol.request_bodies import PushTarget
 from api.field_errors import json_pointer
-from api.prediction.value_codec import ValueType
+from api.prediction.nested_values import find_type
 
 __all__ = ["LakeTarget", "choose_tables", "make_rows"]
 
@@ -101,8 +101,9 @@ def make_rows(
     findings = Findings()
     parsed = {}
     for column in table.columns:
-        kind = ValueType[column.type]
         pointer = json_pointer("/df", column.name)
+        kind = find_type(column.type)
+        assert kind is not None, "the views of all columns were read with their types"
         values = parse_column(columns[column.name], kind, pointer, findings)
         parsed[column.name] = PushedColumn(column.type, [_to_json(value) for value in values])
     findings.raise_any()

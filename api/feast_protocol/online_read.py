@@ -14,8 +14,8 @@ from api.contract.feature_catalog import CatalogView
 from api.contract.manifest import JoinKey, OnlineFeature
 from api.errors import FieldError, InvalidRequestError
 from api.feast_protocol.entity_columns import EntityColumns
+from api.prediction.nested_values import FeatureType, find_type
 from api.prediction.online_features import EntityLookup, ReadLayout, StoredView
-from api.prediction.value_codec import ValueType
 
 __all__ = ["AnsweredFeature", "AskedFeature", "OnlineRead", "store_view", "value_kind"]
 
@@ -37,7 +37,7 @@ class AnsweredFeature:
 
     name: str
     full_name: str
-    kind: ValueType
+    kind: FeatureType
     position: int
 
 
@@ -106,7 +106,7 @@ def store_view(view: CatalogView, features: Sequence[OnlineFeature]) -> StoredVi
     )
 
 
-def value_kind(view: CatalogView, feature: OnlineFeature, pointer: str) -> ValueType:
+def value_kind(view: CatalogView, feature: OnlineFeature, pointer: str) -> FeatureType:
     """Return the type of a feature.
 
     Raises
@@ -114,12 +114,12 @@ def value_kind(view: CatalogView, feature: OnlineFeature, pointer: str) -> Value
     InvalidRequestError
         If it is none that the service reads and writes.
     """
-    try:
-        return ValueType[feature.type]
-    except KeyError:
+    kind = find_type(feature.type)
+    if kind is None:
         got = f"feature {view.name}:{feature.name} of type {feature.type}"
-        field = FieldError(pointer, got, f"one of {', '.join(ValueType.__members__)}")
-        raise InvalidRequestError(field.message, (field,)) from None
+        field = FieldError(pointer, got, "a single value, a list, a map or a struct")
+        raise InvalidRequestError(field.message, (field,))
+    return kind
 
 
 def _group_by_view(asked: Sequence[AskedFeature]) -> dict[str, list[AskedFeature]]:
