@@ -9,7 +9,10 @@ from typing import Any
 from api.contract.feature_catalog import (
     CatalogService,
     CatalogView,
+    Entity,
     FeatureCatalog,
+    OnDemandPick,
+    OnDemandView,
     PushSource,
     SourceColumns,
     UnservedView,
@@ -17,6 +20,7 @@ from api.contract.feature_catalog import (
 from api.registry.model_registry import ModelRegistry
 from training.errors import PlanError
 from training.lake_tables import LakeTables, find_lake_tables
+from training.on_demand.compile_views import compile_on_demand_view
 from training.stored_views import plan_stored_view
 from training.workspace import Workspace
 
@@ -52,6 +56,7 @@ def compile_catalog(store: Any) -> FeatureCatalog:
         Feast's ``FeatureStore``. What the service cannot read, on-demand views above all, is
         named with the reason.
     """
+    from feast import OnDemandFeatureView
     from feast.data_source import PushSource as FeastPushSource
 
     views: dict[str, CatalogView] = {}
@@ -60,6 +65,8 @@ def compile_catalog(store: Any) -> FeatureCatalog:
     registered = {view.name: view for view in store.list_all_feature_views()}
     lake = find_lake_tables(store)
     for name, view in sorted(registered.items()):
+        if isinstance(view, OnDemandFeatureView):
+            continue
         try:
             views[name] = _compile_view(store, lake, view, view.projection)
         except PlanError as error:
@@ -67,18 +74,39 @@ def compile_catalog(store: Any) -> FeatureCatalog:
         else:
             if isinstance(view.stream_source, FeastPushSource):
                 fed_views[view.stream_source.name].append(name)
+    on_demand = _compile_on_demand(store, views, unserved)
     services = sorted(store.list_feature_services(), key=lambda service: service.name)
     return FeatureCatalog(
         project=store.project,
         views=tuple(views.values()),
-        services=tuple(_compile_service(store, lake, one, registered, views) for one in services),
+        services=tuple(
+            _compile_service(store, lake, one, registered, views, on_demand) for one in services
+        ),
         push_sources=tuple(
             PushSource(name=name, views=tuple(fed)) for name, fed in sorted(fed_views.items())
+        ),
+        on_demand=tuple(on_demand.values()),
+        entities=tuple(
+            Entity(name=entity.name, join_key=entity.join_key)
+            for entity in sorted(store.list_entities(), key=lambda entity: str(entity.name))
         ),
         tables=tuple(table for _, table in sorted(lake.tables.items())),
         unserved=tuple(UnservedView(name=name, reason=why) for name, why in unserved.items()),
         redis_key_ttl_seconds=getattr(store.config.online_store, "key_ttl_seconds", None) or None,
     )
+
+
+def _compile_on_demand(
+    store: Any, stored: Container[str], unserved: dict[str, str]
+) -> dict[str, OnDemandView]:
+    """Return the on-demand views that can be computed, and add the others to `unserved`."""
+    compiled: dict[str, OnDemandView] = {}
+    for view in sorted(store.list_on_demand_feature_views(), key=lambda view: str(view.name)):
+        try:
+            compiled[view.name] = compile_on_demand_view(view, stored)
+        except PlanError as error:
+            unserved[view.name] = str(error)
+    return compiled
 
 
 def _compile_view(store: Any, lake: LakeTables, view: Any, projection: Any) -> CatalogView:
@@ -118,13 +146,24 @@ def _compile_service(
     service: Any,
     registered: dict[str, Any],
     served: Container[str],
+    on_demand: Container[str],
 ) -> CatalogService:
     views: list[CatalogView] = []
     unserved: list[str] = []
+    picks: list[OnDemandPick] = []
     for projection in service.feature_view_projections:
         if projection.name in served:
             views.append(_compile_view(store, lake, registered[projection.name], projection))
+        elif projection.name in on_demand:
+            features = tuple(feature.name for feature in projection.features)
+            name = projection.name_to_use()
+            picks.append(OnDemandPick(view=projection.name, name=name, features=features))
         else:
             name = projection.name_to_use()
             unserved += [f"{name}:{feature.name}" for feature in projection.features]
-    return CatalogService(name=service.name, views=tuple(views), unserved=tuple(unserved))
+    return CatalogService(
+        name=service.name,
+        views=tuple(views),
+        on_demand=tuple(picks),
+        unserved=tuple(unserved),
+    )

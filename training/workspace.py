@@ -123,10 +123,10 @@ class Workspace(BaseSettings):
         """
         store = self.open_definitions()
         collected = self.collect_pushes(store)
-        for source, why in collected.refused.items() if collected else ():
-            sys.stderr.write(
-                f"! {collected.n_refused[source]} rows pushed for {source!r} wait: {why}\n"
-            )
+        if collected is not None:
+            for source, why in collected.refused.items():
+                n_rows = collected.n_refused[source]
+                sys.stderr.write(f"! {n_rows} rows pushed for {source!r} wait: {why}\n")
         return store
 
     def collect_pushes(self, store: Any) -> Collected | None:

@@ -255,7 +255,7 @@ def _parse_maps(value: object) -> list[dict[str, Any]]:
     return [_parse_map(one) for one in value]
 
 
-_SCALARS: Final[dict[ValueType, Callable[[object], Value | None]]] = {
+_SCALARS: Final[dict[FeatureType, Callable[[object], Value | None]]] = {
     **dict.fromkeys(BYTES_TYPES, _parse_bytes),
     **dict.fromkeys(TEXT_TYPES, _text),
     ValueType.INT32: lambda value: _whole_number(value, 32),
@@ -276,7 +276,7 @@ _PARSERS: Final[dict[FeatureType, Callable[[object], Any]]] = {
     NestedType.MAP_LIST: _parse_maps,
     NestedType.STRUCT_LIST: _parse_maps,
 }
-_EXPECTED_SCALARS: Final[dict[ValueType, str]] = {
+_EXPECTED_SCALARS: Final[dict[FeatureType, str]] = {
     **dict.fromkeys(BYTES_TYPES, "bytes as base64"),
     ValueType.STRING: "text without NUL",
     ValueType.INT32: "a whole number of 32 bits",

@@ -54,6 +54,11 @@ def open_feast_interface(
         max_cells=settings.feast_max_cells,
         max_text_length=settings.max_text_length,
     )
+    write_limits = FeastLimits(
+        max_rows=settings.feast_max_write_rows,
+        max_cells=settings.feast_max_write_cells,
+        max_text_length=settings.max_text_length,
+    )
     timeout_sec = settings.online_write_timeout_sec
     writer = LazyWriter(lambda: open_writer(settings.online_store, timeout_sec=timeout_sec))
     lake = PushWriter(
@@ -63,7 +68,7 @@ def open_feast_interface(
         catalogs=catalogs,
         lookups=FeatureLookups(catalogs=catalogs, reader=reader, clock=clock, limits=limits),
         pushes=FeaturePushes(
-            catalogs=catalogs, lake=lake, writer=writer, clock=clock, limits=limits
+            catalogs=catalogs, lake=lake, writer=writer, clock=clock, limits=write_limits
         ),
         writer=writer,
         lake=lake,

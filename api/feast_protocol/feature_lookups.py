@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.errors import FieldError, InvalidRequestError
+from api.errors import FeatureNameCollisionError, FieldError, InvalidRequestError
 from api.feast_protocol.catalog_index import CatalogIndex
 from api.feast_protocol.column_values import Findings
 from api.feast_protocol.entity_columns import EntityColumns
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
 from api.feast_protocol.online_read import AnsweredFeature, OnlineRead
 from api.feast_protocol.request_bodies import FeastLimits, OnlineFeaturesRequest, count_rows
+from api.field_errors import json_pointer
 from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.nested_values import decode_feature
-from api.prediction.online_features import NEVER_US, Cell, OnlineFeatureReader, StoredFeatures
+from api.prediction.online_features import NEVER_US, Cell, OnlineFeatureReader
 from api.prediction.value_codec import BYTES_TYPES, ValueType
 
 __all__ = ["FeatureLookups"]
 
+Floats = NDArray[np.float64]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WITHOUT_BYTES: Final = frozenset(ValueType) - BYTES_TYPES
 _PRESENT: Final = "PRESENT"
@@ -72,25 +74,33 @@ class FeatureLookups:
         UnavailableError
             If the catalog or the online store cannot be read, or holds something unexpected.
         """
-        read = _find_read(await self._catalogs.current(), request)
-        count_rows(request.entities, "/entities", len(read.features), self._limits)
+        catalog = await self._catalogs.current()
+        read = _find_read(catalog, request)
+        columns = _name_columns(catalog, read, request.entities)
+        n_rows = count_rows(columns, "/entities", len(read.features), self._limits)
         findings = Findings()
+        given = [graph.parse_request(columns, findings) for graph in read.graphs]
         entities = EntityColumns(
-            request.entities,
+            columns,
             (key for keys in read.lookup_keys for key in keys),
             "/entities",
             self._limits.max_text_length,
             findings,
         )
         findings.raise_any()
-        stored = await self._reader.read(read.layout, read.serialize_keys(entities))
-        echoed = {name: v for name, v in request.entities.items() if name in read.key_fields}
+        keys = read.serialize_keys(entities)
+        event_us: NDArray[np.int64] = np.empty((n_rows, 0), np.int64)
+        cells: list[list[Cell]] = [[]] * n_rows
+        if keys:
+            stored = await self._reader.read(read.layout, keys)
+            event_us, cells = stored.event_us, stored.cells
+        echoed = {name: v for name, v in columns.items() if name in read.key_fields}
         now_us = to_epoch_us(self._clock.now())
         return {
             "metadata": _describe_columns(read, request, list(echoed)),
             "results": [
                 *(_echo(values) for values in echoed.values()),
-                *_describe_features(read, stored, now_us),
+                *_describe_features(read, event_us, cells, given, now_us),
             ],
         }
 
@@ -105,8 +115,31 @@ def _find_read(catalog: CatalogIndex, request: OnlineFeaturesRequest) -> OnlineR
     if read.repeated_name is not None and not request.full_feature_names:
         got = f"two features named {read.repeated_name!r}"
         field = FieldError("/full_feature_names", got, "true, which tells them apart")
-        raise InvalidRequestError(field.message, (field,))
+        raise FeatureNameCollisionError(field.message, (field,))
     return read
+
+
+def _name_columns(
+    catalog: CatalogIndex, read: OnlineRead, entities: Mapping[str, list[Any]]
+) -> dict[str, list[Any]]:
+    """Return the columns of a request, those that have an entity's name under its join key's.
+
+    Raises
+    ------
+    InvalidRequestError
+        If a join key is there by both names.
+    """
+    columns: dict[str, list[Any]] = {}
+    for name, values in entities.items():
+        own_name = name
+        if name not in read.key_fields | read.request_fields:
+            join_key = catalog.join_keys.get(name, name)
+            own_name = join_key if join_key in read.key_fields else name
+        if own_name in columns or (own_name != name and own_name in entities):
+            field = FieldError(json_pointer("/entities", name), f"{own_name!r} once more", "one")
+            raise InvalidRequestError(field.message, (field,))
+        columns[own_name] = values
+    return columns
 
 
 def _describe_columns(
@@ -135,17 +168,62 @@ def _echo(keys: Sequence[Any]) -> dict[str, Any]:
 
 
 def _describe_features(
-    read: OnlineRead, stored: StoredFeatures, now_us: int
+    read: OnlineRead,
+    event_us: NDArray[np.int64],
+    cells: Sequence[Sequence[Cell]],
+    given: Sequence[Mapping[str, Floats]],
+    now_us: int,
 ) -> Iterable[dict[str, Any]]:
-    event_us, cells = stored.event_us, stored.cells
     is_live = (event_us >= now_us - read.ttl_us) & (event_us <= now_us)
     times = {int(us): _format_instant(int(us)) for us in np.unique(event_us)}
+    computed = _compute(read, cells, is_live, given)
     for feature in read.features:
+        if feature.graph is not None:
+            yield _describe_computed(feature, computed[id(feature.graph)][feature.name])
+            continue
         column_us = event_us[:, feature.position]
         yield {
             **_describe_values(feature, cells, column_us, is_live[:, feature.position]),
             "event_timestamps": [times[us] for us in column_us.tolist()],
         }
+
+
+def _compute(
+    read: OnlineRead,
+    rows: Sequence[Sequence[Cell]],
+    is_live: NDArray[np.bool_],
+    given: Sequence[Mapping[str, Floats]],
+) -> dict[int, dict[str, Floats]]:
+    """Return what the graphs give, by graph and feature; a value that is not live is none."""
+    results = {}
+    for graph, of_request in zip(read.graphs, given, strict=True):
+        inputs = dict(of_request)
+        for one in graph.view.inputs:
+            if one.view is None:
+                continue
+            taken = read.graph_inputs[one.view, one.name]
+            values = [
+                decode_feature(cell, taken.kind) if live and cell else None
+                for cell, live in zip(
+                    (row[taken.position] for row in rows),
+                    is_live[:, taken.position].tolist(),
+                    strict=True,
+                )
+            ]
+            inputs[one.name] = graph.to_input(one.name, values)
+        results[id(graph)] = graph.compute(inputs)
+    return results
+
+
+def _describe_computed(feature: AnsweredFeature, values: Floats) -> dict[str, Any]:
+    if feature.kind is ValueType.FLOAT:
+        values = values.astype(np.float32).astype(np.float64)
+    told = [None if np.isnan(value) else value for value in values.tolist()]
+    return {
+        "values": told,
+        "statuses": [_NULL if value is None else _PRESENT for value in told],
+        "event_timestamps": [_format_instant(NEVER_US)] * len(told),
+    }
 
 
 def _describe_values(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -38,6 +38,7 @@ __all__ = ["FeaturePushes", "PushResult"]
 # What Feast's client calls the times of the rows it writes, whatever the source calls them.
 _CLIENT_TIMESTAMP: Final = "event_timestamp"
 _CLIENT_CREATED: Final = "created"
+_BATCH_ROWS: Final = 1000
 _INLINE_CELLS: Final = 2000
 """Up to how many values are parsed in the event loop; to hand them to a thread would cost more."""
 
@@ -138,19 +139,32 @@ class FeaturePushes:
             # As Feast's server does: a client materializes a view that has nothing new.
             return _describe(0, views if is_online else [], [0] * len(views), lake)
         # Many rows take a while, in which others are to be answered.
-        work = _read_rows, views, frame, n_rows, self._limits
-        is_small = n_rows * len(frame) <= _INLINE_CELLS
-        read = work[0](*work[1:]) if is_small else await asyncio.to_thread(*work)
+        if n_rows * len(frame) <= _INLINE_CELLS:
+            read = _read_rows(views, frame, n_rows, self._limits)
+        else:
+            read = await asyncio.to_thread(_read_rows, views, frame, n_rows, self._limits)
         if is_online:
             await self._writer.open()
         # On disk first: what is online and nowhere else is what training never sees.
         await self._keep(catalog, read, lake, received_us)
         written: list[int] = []
         if is_online:
-            rows = tuple(one.rows for one in read)
-            write = OnlineWrite(catalog.project, rows, catalog.redis_key_ttl_seconds)
-            written = await self._writer.write(write)
+            written = await self._write_online(catalog, [one.rows for one in read])
         return _describe(n_rows, views if is_online else [], written, lake)
+
+    async def _write_online(self, catalog: CatalogIndex, views: Sequence[ViewRows]) -> list[int]:
+        """Write rows some at a time, so that nobody waits for the store during all of them."""
+        newest = [list(view.newest().values()) for view in views]
+        written = [0] * len(views)
+        for start in range(0, max(map(len, newest)), _BATCH_ROWS):
+            batch = tuple(
+                replace(view, rows=rows[start : start + _BATCH_ROWS])
+                for view, rows in zip(views, newest, strict=True)
+            )
+            write = OnlineWrite(catalog.project, batch, catalog.redis_key_ttl_seconds)
+            counts = await self._writer.write(write)
+            written = [n + more for n, more in zip(written, counts, strict=True)]
+        return written
 
     async def _keep(
         self, catalog: CatalogIndex, read: Sequence[_ReadView], lake: LakeTarget, received_us: int

@@ -69,14 +69,14 @@ def _find_table(
         if one.source is not None and one.source.table == table.name
         for name in _own_names(one)
     }
-    others = sorted(column.name for column in table.columns if column.name not in written)
+    others = sorted({column.name for column in table.columns} - written)
     if others:
         return f"other views read {others[0]!r} of its table, which these rows lack"
     return table
 
 
 def _own_names(view: CatalogView) -> set[str]:
-    return {one.name for one in (*view.join_keys, *view.features)}
+    return {key.name for key in view.join_keys} | {one.name for one in view.features}
 
 
 def make_rows(

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
 from api.errors import OnlineValueError
-from api.prediction.value_codec import ValueType, decode_value
+from api.prediction.value_codec import TEXT_TYPES, ValueType, decode_value
 
 __all__ = ["ELEMENTS", "MAPS", "FeatureType", "NestedType", "decode_feature", "find_type"]
 
@@ -97,7 +97,7 @@ def decode_feature(data: bytes, kind: FeatureType) -> Any:
         if number != kind:
             raise OnlineValueError(f"Got a stored value of another type, but expected {kind.name}.")
         return _decode(number, content)
-    except (IndexError, struct.error, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (LookupError, struct.error, TypeError, ValueError, RecursionError) as error:
         raise OnlineValueError(
             f"Got a damaged stored value, but expected one {kind.name}."
         ) from error
@@ -105,7 +105,7 @@ def decode_feature(data: bytes, kind: FeatureType) -> Any:
 
 def _decode(number: int, content: bytes | int) -> Any:
     if not isinstance(content, bytes):
-        raise ValueError(number)
+        raise TypeError(number)
     kind = NestedType(number)
     if kind in MAPS:
         return _decode_map(content)
@@ -115,7 +115,7 @@ def _decode(number: int, content: bytes | int) -> Any:
 
 
 def _decode_list(content: bytes, element: ValueType) -> list[Any]:
-    if element in _TEXTS:
+    if element in TEXT_TYPES:
         return [one.decode() for one in _contents(content)]
     if element is ValueType.BYTES:
         return list(_contents(content))
@@ -143,7 +143,7 @@ def _decode_map(content: bytes) -> dict[str, Any]:
         fields = dict(_read_fields(entry))
         key, value = fields.get(1, b""), fields.get(2, b"")
         if not isinstance(key, bytes) or not isinstance(value, bytes):
-            raise ValueError(entry)
+            raise TypeError(entry)
         found[key.decode()] = _decode_any(value)
     return found
 
@@ -164,7 +164,7 @@ def _decode_any(data: bytes) -> Any:
 def _contents(message: bytes) -> Iterator[bytes]:
     for _, content in _read_fields(message):
         if not isinstance(content, bytes):
-            raise ValueError(message)
+            raise TypeError(message)
         yield content
 
 
@@ -173,7 +173,7 @@ def _read_fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
 
     Raises
     ------
-    IndexError, ValueError
+    LookupError, ValueError
         If the message ends too early, or has an unknown wire type.
     """
     position = 0

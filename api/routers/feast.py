@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -23,6 +24,10 @@ from api.feast_protocol.request_bodies import (
 from api.request_documents import parse_document
 
 __all__ = ["router"]
+
+_INLINE_BYTES: Final = 1 << 16
+"""Up to how large a body is parsed in the event loop; others are answered during a longer one."""
+_Write = TypeVar("_Write", PushRequest, WriteRequest)
 
 router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
 
@@ -97,7 +102,7 @@ async def push(request: Request) -> Response:
     when this answers, and the next command that reads the table finds them in it.
     """
     resources = resources_of(request)
-    pushed = parse_document(PushRequest, await _read_body(request, resources))
+    pushed = await _read_write(PushRequest, request, resources)
     return _told(await resources.feast.pushes.push(pushed))
 
 
@@ -111,7 +116,7 @@ async def push(request: Request) -> Response:
 async def write_to_online_store(request: Request) -> Response:
     """Write rows of one view online, and to its table; as a push does."""
     resources = resources_of(request)
-    given = parse_document(WriteRequest, await _read_body(request, resources))
+    given = await _read_write(WriteRequest, request, resources)
     return _told(await resources.feast.pushes.write(given))
 
 
@@ -137,3 +142,12 @@ def _told(result: PushResult) -> Response:
 
 async def _read_body(request: Request, resources: Resources) -> bytes:
     return await JsonBody(request, resources.settings).read()
+
+
+async def _read_write(kind: type[_Write], request: Request, resources: Resources) -> _Write:
+    """Return what a request writes, which may be larger than what others send."""
+    settings = resources.settings
+    body = await JsonBody(request, settings, max_bytes=settings.feast_max_write_bytes).read()
+    if len(body) <= _INLINE_BYTES:
+        return parse_document(kind, body)
+    return await asyncio.to_thread(parse_document, kind, body)

@@ -68,7 +68,7 @@ def keep_new(
             if before.said == _say(row, times):
                 continue
             _follow(row, before, times, kept)
-        created = None if times.created is None else row[times.created]
+        created: Any = None if times.created is None else row[times.created]
         seen.add(_say(row, times, with_created=True))
         if before is None or before.created is None or created >= before.created:
             standing[entity] = _Standing(created, _say(row, times), len(kept))
