@@ -50,9 +50,11 @@ def compile_on_demand_view(view: Any, stored: Container[str]) -> OnDemandView:
             outputs = function.output_names
             content = trace_request_function(function).SerializeToString()
         else:
-            _check_traceable(view, inputs)
+            _check_traceable(view)
+            numbers = {one.name: one.type for one in inputs if one.type in _NUMBERS}
             outputs = tuple(f"output_{feature.name}" for feature in view.features)
-            content = trace_pandas_view(view, {one.name: one.type for one in inputs})
+            content, read = trace_pandas_view(view, numbers)
+            inputs = tuple(one for one in inputs if one.name in read)
     except RequestFunctionError as error:
         raise PlanError(
             f"its features are computed by code, which the service does not run, and {error}; "
@@ -100,13 +102,10 @@ def _inputs_of(view: Any) -> tuple[OnDemandInput, ...]:
     return (*request, *stored)
 
 
-def _check_traceable(view: Any, inputs: tuple[OnDemandInput, ...]) -> None:
+def _check_traceable(view: Any) -> None:
     """Refuse what is not a function of numbers to numbers before it is run."""
     if view.mode != "pandas":
         raise RequestFunctionError(f"its mode is {view.mode!r} and not 'pandas'")
-    for one in inputs:
-        if one.type not in _NUMBERS:
-            raise RequestFunctionError(f"it takes {one.name!r} of type {one.type}")
     for feature in view.features:
         kind = feature.dtype.to_value_type().name
         if kind not in _OUTPUT_TYPES:

@@ -32,21 +32,21 @@ _SPECIAL: Final = (0.0, -0.0, 0.5, -1.5, 1e-300, 1e300, np.inf, -np.inf)
 _FLOATS: Final = ("DOUBLE", "FLOAT")
 
 
-def trace_pandas_view(view: Any, inputs: Mapping[str, str]) -> bytes:
-    """Return the graph of an on-demand view's function.
+def trace_pandas_view(view: Any, inputs: Mapping[str, str]) -> tuple[bytes, tuple[str, ...]]:
+    """Return the graph of an on-demand view's function, and which of its inputs it reads.
 
     Parameters
     ----------
     view
         Feast's ``OnDemandFeatureView`` in pandas mode.
     inputs
-        Name and Feast type of each request field and feature that it takes.
+        Name and Feast type of each request field and feature that is a number.
 
     Returns
     -------
-    bytes
-        An ONNX model with a float64 input ``(n,)`` for each of `inputs` and a float64 output
-        ``(n,)`` for each of the view's features. NaN is null.
+    content, read : bytes, tuple of str
+        An ONNX model with a float64 input ``(n,)`` for each of ``read`` and a float64 output
+        ``(n,)``, ``output_<name>``, for each of the view's features. NaN is null.
 
     Raises
     ------
@@ -57,22 +57,27 @@ def trace_pandas_view(view: Any, inputs: Mapping[str, str]) -> bytes:
     outputs = _run_on_symbols(view, graph, list(inputs))
     for name, symbol in outputs.items():
         graph.add("Identity", symbol.name, output=f"output_{name}")
+    touched = {name for node in graph.nodes for name in node.input}
+    read = {name: kind for name, kind in inputs.items() if name in touched}
     made = onnx.helper.make_model(
         onnx.helper.make_graph(
             graph.nodes,
             view.name,
-            [_value(name) for name in inputs],
+            [_value(name) for name in read],
             [_value(f"output_{name}") for name in outputs],
             graph.initializers,
         ),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
     )
-    onnx.checker.check_model(made, full_check=True)
+    try:
+        onnx.checker.check_model(made, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise RequestFunctionError("its names are not those of a graph") from error
     content: bytes = made.SerializeToString()
     for has_nulls in (False, True):
-        _verify(view, content, inputs, list(outputs), has_nulls=has_nulls)
-    return content
+        _verify(view, content, read, list(outputs), has_nulls=has_nulls)
+    return content, tuple(read)
 
 
 def _run_on_symbols(view: Any, graph: GraphBuilder, inputs: Sequence[str]) -> dict[str, Symbol]:
