@@ -10,7 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from api.errors import FeatureNameCollisionError, FieldError, InvalidRequestError
+from api.errors import (
+    FeatureNameCollisionError,
+    FieldError,
+    InvalidRequestError,
+    OnlineValueError,
+)
 from api.feast_protocol.catalog_index import CatalogIndex
 from api.feast_protocol.column_values import Findings
 from api.feast_protocol.entity_columns import EntityColumns
@@ -19,7 +24,7 @@ from api.feast_protocol.online_read import AnsweredFeature, OnlineRead
 from api.feast_protocol.request_bodies import FeastLimits, OnlineFeaturesRequest, count_rows
 from api.field_errors import json_pointer
 from api.prediction.clock import Clock, to_epoch_us
-from api.prediction.nested_values import decode_feature
+from api.prediction.nested_values import FeatureType, decode_feature
 from api.prediction.online_features import NEVER_US, Cell, OnlineFeatureReader
 from api.prediction.value_codec import BYTES_TYPES, ValueType
 
@@ -27,6 +32,7 @@ __all__ = ["FeatureLookups"]
 
 Floats = NDArray[np.float64]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WHOLE_BITS: Final[dict[FeatureType, int]] = {ValueType.INT32: 32, ValueType.INT64: 64}
 _WITHOUT_BYTES: Final = frozenset(ValueType) - BYTES_TYPES
 _PRESENT: Final = "PRESENT"
 _NULL: Final = "NULL_VALUE"
@@ -218,12 +224,33 @@ def _compute(
 def _describe_computed(feature: AnsweredFeature, values: Floats) -> dict[str, Any]:
     if feature.kind is ValueType.FLOAT:
         values = values.astype(np.float32).astype(np.float64)
-    told = [None if np.isnan(value) else value for value in values.tolist()]
+    told: list[float | int | None] = [None if v != v else v for v in values.tolist()]
+    if feature.kind in _WHOLE_BITS:
+        told = _as_wholes(feature, told)
     return {
         "values": told,
         "statuses": [_NULL if value is None else _PRESENT for value in told],
         "event_timestamps": [_format_instant(NEVER_US)] * len(told),
     }
+
+
+def _as_wholes(
+    feature: AnsweredFeature, values: Sequence[float | None]
+) -> list[float | int | None]:
+    """Return whole numbers.
+
+    Raises
+    ------
+    OnlineValueError
+        If float64, in which graphs calculate, may have rounded one, or it is none.
+    """
+    largest = min(1 << 53, (1 << _WHOLE_BITS[feature.kind] - 1) - 1)
+    if any(value is not None and not abs(value) <= largest for value in values):
+        raise OnlineValueError(
+            f"Got a computed {feature.name!r} beyond {largest}, but expected a whole number that "
+            "can be computed exactly."
+        )
+    return [None if value is None else int(value) for value in values]
 
 
 def _describe_values(

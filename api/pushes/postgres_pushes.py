@@ -14,11 +14,12 @@ __all__ = ["PostgresPushes"]
 
 _INSERT: Final = sql.SQL("""
 INSERT INTO pushed_rows ({})
-SELECT %(project)s, %(source)s, %(rows)s, %(sha256)s, %(received_at)s
+SELECT %(project)s::text, %(source)s::text, %(rows)s::text, %(sha256)s::text,
+    %(received_at)s::timestamptz
 WHERE (
-    SELECT sha256 FROM pushed_rows WHERE project = %(project)s AND source = %(source)s
+    SELECT sha256 FROM pushed_rows WHERE project = %(project)s::text AND source = %(source)s::text
     ORDER BY number DESC LIMIT 1
-) IS DISTINCT FROM %(sha256)s
+) IS DISTINCT FROM %(sha256)s::text
 """).format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)))
 
 

@@ -16,7 +16,7 @@ from training.trace_request_time import trace_request_function
 __all__ = ["compile_on_demand_view"]
 
 _NUMBERS: Final = ("BOOL", "INT32", "INT64", "FLOAT", "DOUBLE")
-_OUTPUT_TYPES: Final = ("DOUBLE", "FLOAT")
+_OUTPUT_TYPES: Final = ("DOUBLE", "FLOAT", "INT32", "INT64")
 _ADVICE: Final = "make it with `request_time_view`, or ask Feast's own server for it"
 
 
@@ -57,7 +57,7 @@ def compile_on_demand_view(view: Any, stored: Container[str]) -> OnDemandView:
             inputs = tuple(one for one in inputs if one.name in read)
     except RequestFunctionError as error:
         raise PlanError(
-            f"its features are computed by code, which the service does not run, and {error}; "
+            f"it is computed on demand by code, which the service does not run, and {error}; "
             f"{_ADVICE}"
         ) from error
     return OnDemandView(

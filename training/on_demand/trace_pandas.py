@@ -121,6 +121,11 @@ def _verify(
     has_nulls: bool,
 ) -> None:
     """Compare with what Feast computes of the same rows when it is asked online."""
+    wholes = {
+        feature.name
+        for feature in view.features
+        if feature.dtype.to_value_type().name in ("INT32", "INT64")
+    }
     rows = {name: _draw(kind, place) for place, (name, kind) in enumerate(inputs.items())}
     if has_nulls:
         for place, column in enumerate(rows.values()):
@@ -134,6 +139,8 @@ def _verify(
         right = np.array(expected.get(name, [None]), np.float64)
         if right.shape != result.shape or not _same_bits(right, result).all():
             raise RequestFunctionError(f"its function computes another {name!r} than its graph")
+        if name in wholes and not (np.isnan(result) | (result == np.floor(result))).all():
+            raise RequestFunctionError(f"its function gives fractions for {name!r}")
 
 
 def _draw(kind: str, seed: int) -> list[Any]:

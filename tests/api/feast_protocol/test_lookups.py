@@ -89,13 +89,14 @@ def test_full_names_tell_views_apart(service: FeastService) -> None:
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        ({"feature_service": "mixed_v1"}, "invalid_request", "doubled:twice"),
-        ({"feature_service": "lists_v1"}, "invalid_request", "lists:hours of type INT64_LIST"),
-        ({"features": ["doubled:twice"]}, "invalid_request", "computed on demand"),
+        ({"feature_service": "mixed_v1"}, "invalid_request", "spelled:text"),
+        ({"feature_service": "mixed_v1"}, "invalid_request", "'text' of type STRING"),
+        ({"feature_service": "sets_v1"}, "invalid_request", "sets:codes of type INT64_SET"),
+        ({"features": ["spelled:text"]}, "invalid_request", "computed on demand by code"),
         ({"features": ["season:factor"]}, "invalid_request", "no entity"),
         ({"features": ["hidden:secret"]}, "invalid_request", "online=False"),
         ({"features": ["times:ticks"]}, "invalid_request", "UNIX_TIMESTAMP"),
-        ({"features": ["lists:hours"]}, "invalid_request", "INT64_LIST"),
+        ({"features": ["sets:codes"]}, "invalid_request", "INT64_SET"),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(
