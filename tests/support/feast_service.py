@@ -43,6 +43,7 @@ __all__ = [
     "TTL",
     "make_flights_store",
     "make_odd_store",
+    "make_source",
     "open_trial_store",
     "publish_catalog",
     "remote_store",
@@ -200,7 +201,7 @@ def _definitions(folder: Path) -> list[Any]:
     origin = Entity(name="origin", join_keys=["origin"], value_type=ValueType.STRING)
     dest = Entity(name="dest", join_keys=["dest"], value_type=ValueType.STRING)
     tail = Entity(name="tail", join_keys=["tail"], value_type=ValueType.INT64)
-    gates = _source(folder, "gate", {"gate_number": pa.int64(), "walk_m": pa.int64()})
+    gates = make_source(folder, "gate", {"gate_number": pa.int64(), "walk_m": pa.int64()})
     push = PushSource(name="gate_push", batch_source=gates)
     carrier_view = _view("carrier_stats", [carrier], {"mean": Float32, "size": String}, folder)
     route_view = _view("route", [tail, origin, dest], {"flights": Int64}, folder, ttl=TTL)
@@ -241,11 +242,12 @@ def _view(
         ttl=ttl,
         online=online,
         schema=[Field(name=feature, dtype=dtype) for feature, dtype in features.items()],
-        source=PushSource(name=f"{name}_push", batch_source=_source(folder, name, columns)),
+        source=PushSource(name=f"{name}_push", batch_source=make_source(folder, name, columns)),
     )
 
 
-def _source(folder: Path, name: str, columns: Mapping[str, pa.DataType]) -> FileSource:
+def make_source(folder: Path, name: str, columns: Mapping[str, pa.DataType]) -> FileSource:
+    """Write an empty table with some columns and two of times, and return its source."""
     times = {"known_at": pa.timestamp("us", tz="UTC"), "made_at": pa.timestamp("us", tz="UTC")}
     path = folder / f"{name}.parquet"
     pq.write_table(pa.schema(list({**columns, **times}.items())).empty_table(), path)
