@@ -196,9 +196,9 @@ class CatalogIndex:
                 yield AskedFeature(view, feature, pointer)
         for pick in service.on_demand:
             graph = self._graphs[pick.view]
-            for feature in graph.view.features:
-                if feature.name in pick.features:
-                    yield AskedComputation(graph, pick.name, feature, pointer)
+            for computed in graph.view.features:
+                if computed.name in pick.features:
+                    yield AskedComputation(graph, pick.name, computed, pointer)
 
     def _listed_features(
         self, references: Sequence[str]

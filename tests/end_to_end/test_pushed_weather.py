@@ -1,4 +1,4 @@
-"""An hour's weather pushed to the service is what the next prediction is made from, and skew finds."""
+"""An hour's weather pushed to the service is what the next prediction and training are given."""
 
 import sqlite3
 from contextlib import closing

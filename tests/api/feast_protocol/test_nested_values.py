@@ -19,7 +19,7 @@ from api.prediction.nested_values import NestedType, decode_feature
 from api.prediction.value_codec import ValueType
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
 ELEMENTS: dict[str, Any] = {
     "BYTES_LIST": st.binary(max_size=5),
     "STRING_LIST": TEXT,

@@ -113,8 +113,8 @@ def count_letters(inputs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"out": inputs["name"].str.len() * 1.0})
 
 
-def lose_a_row(inputs: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({"out": (inputs["rate"] * 2).iloc[1:]})
+def add_rows(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"out": pd.concat([inputs["rate"] * 2] * 2, ignore_index=True)})
 
 
 def multiply_beyond(inputs: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +131,7 @@ UNREADABLE: list[tuple[Udf, Any, str]] = [
     (read_a_file, Float64, "it imports 'pathlib'"),
     (spell, String, "'out' of type STRING"),
     (count_letters, Float64, "more than calculate"),
-    (lose_a_row, Float64, "more than calculate|each row"),
+    (add_rows, Float64, "for each row"),
     (multiply_beyond, Float64, "another 'out'"),
 ]
 
@@ -152,9 +152,10 @@ def make_project(folder: Path, online_store: dict[str, Any]) -> FeatureStore:
             name="stats_push", batch_source=make_source(folder, "stats", {"shop_id": pa.int64()})
         ),
     )
+    functions = [*READABLE, *((udf, dtype) for udf, dtype, _ in UNREADABLE)]
     views = [
         make_view(f"{udf.__name__}_{number}", udf, dtype, [stats, EXTRA])
-        for number, (udf, dtype, *_) in enumerate([*READABLE, *UNREADABLE])
+        for number, (udf, dtype) in enumerate(functions)
     ]
     ours = request_time_view(
         name="clock",
@@ -202,7 +203,11 @@ def sides(
             yield service, feast
 
 
-ENTITIES = {"shop_id": [1, 2, 3, 9], "more": [5, -5, 1, 2], "factor": [0.3, 0.0, -1.0, 2.0]}
+ENTITIES: dict[str, list[Any]] = {
+    "shop_id": [1, 2, 3, 9],
+    "more": [5, -5, 1, 2],
+    "factor": [0.3, 0.0, -1.0, 2.0],
+}
 CLOCK = {"departure": ["2013-10-01T12:00:00Z"] * 4}
 
 
@@ -221,13 +226,14 @@ def test_what_only_calculates_is_computed_as_feast_computes_it(
     service, feast = sides
     udf, _ = READABLE[number]
     shops = {name: values[:2] for name, values in ENTITIES.items()}
-    body = {"features": [f"{udf.__name__}_{number}:out", "stats:n"], "entities": shops}
+    features = [f"{udf.__name__}_{number}:out", "stats:n"]
+    body = {"features": features, "entities": shops}
     told = computed(service.client, "/feast/get-online-features", body)
     assert told == computed(feast, "/get-online-features", body)
     # Of what is null, or not there, comes null; Feast's server fails at a column of nulls.
-    told = service.results(body["features"], **ENTITIES)["out"]
-    assert told["values"][3] is None
-    assert told["statuses"][3] == "NULL_VALUE"
+    result = service.results(features, **ENTITIES)["out"]
+    assert result["values"][3] is None
+    assert result["statuses"][3] == "NULL_VALUE"
 
 
 def test_a_service_has_stored_and_computed_features(

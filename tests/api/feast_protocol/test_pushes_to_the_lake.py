@@ -64,8 +64,13 @@ def make_lake_store(folder: Path, online_store: dict[str, Any]) -> FeatureStore:
     }.items():
         (folder / "lake" / name).mkdir(parents=True)
         instants = dict.fromkeys(("event_timestamp", "created"), pl.Datetime("us", "UTC"))
-        more = {"seen": pl.Datetime("us", "UTC"), "ids": pl.List(pl.Int64)}
-        schema = {"shop_id": pl.Int64, **columns, **(more if name == "orders" else {}), **instants}
+        more: dict[str, Any] = {"seen": pl.Datetime("us", "UTC"), "ids": pl.List(pl.Int64)}
+        schema: dict[str, Any] = {
+            "shop_id": pl.Int64,
+            **columns,
+            **(more if name == "orders" else {}),
+            **instants,
+        }
         pl.DataFrame(schema=schema).write_parquet(folder / "lake" / name / "part-0.parquet")
     store.apply([shop, *views])
     return store
@@ -187,7 +192,11 @@ def test_a_write_reaches_the_table_as_a_push_does(project: Path, service: FeastS
 
 def test_maps_are_kept_as_their_table_has_them(project: Path, service: FeastService) -> None:
     value = {"a": 2**53 + 1, "b": [1.5, 2.0], "c": {"d": None, "e": "x"}, "f": True}
-    df = {"shop_id": [1], "m": [value], "event_timestamp": [EVENT_TIME.isoformat()]}
+    df: dict[str, list[Any]] = {
+        "shop_id": [1],
+        "m": [value],
+        "event_timestamp": [EVENT_TIME.isoformat()],
+    }
     assert service.push("maps_push", **df) == {"maps": {"written": 1, "older": 0}}
     assert service.read(["maps:m"], shop_id=[1])["m"] == [value]
     collect(project, service)
