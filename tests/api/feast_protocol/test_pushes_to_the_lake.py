@@ -57,11 +57,12 @@ def make_lake_store(folder: Path, online_store: dict[str, Any]) -> FeatureStore:
         view("whole", shared, {"a": Int64, "b": Int64}),
         view("maps", push(table("maps"), "maps"), {"m": Map}),
     ]
-    for name, columns in {
+    tables: dict[str, dict[str, Any]] = {
         "orders": {"n": pl.Int64, "share": pl.Float32, "name": pl.String},
         "shared": {"a": pl.Int64, "b": pl.Int64},
         "maps": {"m": pl.String},
-    }.items():
+    }
+    for name, columns in tables.items():
         (folder / "lake" / name).mkdir(parents=True)
         instants = dict.fromkeys(("event_timestamp", "created"), pl.Datetime("us", "UTC"))
         more: dict[str, Any] = {"seen": pl.Datetime("us", "UTC"), "ids": pl.List(pl.Int64)}
