@@ -223,7 +223,8 @@ def _compute(
 
 def _describe_computed(feature: AnsweredFeature, values: Floats) -> dict[str, Any]:
     if feature.kind is ValueType.FLOAT:
-        values = values.astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32).astype(np.float64)
     told: list[float | int | None] = [None if v != v else v for v in values.tolist()]
     if feature.kind in _WHOLE_BITS:
         told = _as_wholes(feature, told)

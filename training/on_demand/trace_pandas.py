@@ -174,7 +174,8 @@ def _draw(kind: str, seed: int) -> list[Any]:
     values = rng.normal(0, 1, _N_ROWS) * 2.0 ** (exponents - 26)
     values[: len(_SPECIAL) ** 2] = np.tile(rng.permutation(_SPECIAL), len(_SPECIAL))
     if kind == "FLOAT":
-        values = values.astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32).astype(np.float64)
     return [float(value) for value in values]
 
 
