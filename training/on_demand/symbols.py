@@ -69,12 +69,10 @@ class Symbol:
         """Return the square root."""
         return self._make("Sqrt", self)
 
-    def floor(self) -> Symbol:
-        """Return the next whole number below."""
+    def __floor__(self) -> Symbol:
         return self._make("Floor", self)
 
-    def ceil(self) -> Symbol:
-        """Return the next whole number above."""
+    def __ceil__(self) -> Symbol:
         return self._make("Ceil", self)
 
     # What would need the value itself.

@@ -160,10 +160,10 @@ POISON: list[tuple[Any, int, str, str]] = [
     (carrier(size=["a\0b"]), 422, "invalid_request", "/df/size/0"),
     (carrier(size=[{}]), 422, "invalid_request", "/df/size/0"),
     (
-        gate(**{name: values * 1001 for name, values in GATE.items()}),
+        gate(**{name: values * 20_001 for name, values in GATE.items()}),
         422,
         "invalid_request",
-        "1000",
+        "20000",
     ),
     (
         '{"push_source_name": "gate_push", "df": {"a": [], "a": []}}',

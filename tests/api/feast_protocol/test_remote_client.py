@@ -156,7 +156,7 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
         "nothing at /entities/dest",
     ),
     (
-        {"features": FeatureService("nope", []), "entity_rows": [route(6)]},
+        {"features": FeatureService(name="nope", features=[]), "entity_rows": [route(6)]},
         FeatureServiceNotFoundException,
         "Feature service nope does not exist in project trial",
     ),
@@ -181,15 +181,9 @@ def test_a_client_raises_feasts_own_exceptions(
 
 
 def test_a_refused_write_raises_feasts_own_exception(sides: Sides) -> None:
-    with pytest.raises(FeastError, match="/df/flights/0"):
-        sides.remote.write_to_online_store(
-            "route", frame({**route(8), "flights": 1.5}), transform_on_write=False
-        )
-
-
-def test_an_entity_may_go_by_its_own_name(sides: Sides) -> None:
-    sides.direct.push("gate_push", frame({"gate_number": 8, "walk": 5, "wait": 2.5}))
-    assert sides.read(["gate:walk"], {"gate": 8}) == {"gate_number": [8], "walk": [5]}
+    row = {"carrier": "x" * 300, "mean": 0.1, "size": "big"}
+    with pytest.raises(FeastError, match="length 300 at /df/carrier/0"):
+        sides.remote.write_to_online_store("carrier_stats", frame(row))
 
 
 def test_of_eight_pushers_at_once_the_newest_stands(sides: Sides) -> None:
