@@ -75,15 +75,23 @@ class JsonBody:
     """Reads a request's body within the service's limits of type, size and time.
 
     With `takes_binary` the body may be declared as bytes of any kind, too, or not at all, and be
-    compressed: Triton's client declares nothing, and can compress.
+    compressed: Triton's client declares nothing, and can compress. `max_bytes` takes the place of
+    the settings' limit.
     """
 
-    def __init__(self, request: Request, settings: Settings, *, takes_binary: bool = False) -> None:
+    def __init__(
+        self,
+        request: Request,
+        settings: Settings,
+        *,
+        takes_binary: bool = False,
+        max_bytes: int | None = None,
+    ) -> None:
         self._request = request
         self._gate: RequestGate = request.app.state.gate
         self._takes_binary = takes_binary
         self._coding: str | None = None
-        self._max_bytes = settings.max_body_bytes
+        self._max_bytes = settings.max_body_bytes if max_bytes is None else max_bytes
         self._timeout_sec = settings.body_timeout_sec
 
     async def read(self) -> bytes:

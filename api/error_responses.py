@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import access_errors, errors
+from api.feast_protocol.feast_errors import feast_error_response, is_feast_client
 from api.http_methods import allowed_methods
 from api.schemas import FieldProblem, Problem
 
@@ -57,6 +58,7 @@ _HEADERS: Final = {
     errors.DeadlineError.code: {"Retry-After": "1"},
     errors.FeedbackUnavailableError.code: {"Retry-After": "1"},
     errors.LogUnavailableError.code: {"Retry-After": "1"},
+    errors.PushUnavailableError.code: {"Retry-After": "1"},
     access_errors.LimitsUnavailableError.code: {"Retry-After": "1"},
 }
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
@@ -80,6 +82,7 @@ def error_response(
     request_id: str,
     fields: tuple[errors.FieldError, ...] = (),
     headers: dict[str, str] | None = None,
+    user_agent: str = "",
 ) -> Response:
     """Return the answer to a request to `path` that failed, in the style of that address.
 
@@ -87,6 +90,8 @@ def error_response(
     ``application/json``, so that is a prediction's unless problem details are asked for by name.
     """
     problem = _make_problem(status, code, detail, request_id, fields)
+    if is_feast_client(path, user_agent):
+        return feast_error_response(problem.model_dump(mode="json", exclude_defaults=True), headers)
     for prefix, render in _STYLES.items():
         if path == prefix or path.startswith(f"{prefix}/"):
             return render(problem, headers)
@@ -201,6 +206,7 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
             if isinstance(error, access_errors.AccessError)
             else _HEADERS.get(error.code)
         ),
+        user_agent=request.headers.get("user-agent", ""),
     )
 
 
@@ -228,4 +234,5 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),
         request_id=request.state.request_id,
         headers=headers,
+        user_agent=request.headers.get("user-agent", ""),
     )

@@ -259,20 +259,32 @@ class Settings(BaseSettings):
         256 * _MIB, description="How large that may become; what is beyond is dropped, and counted."
     )
     feedback_timeout_sec: PositiveFloat = Field(
-        5.0, description="How long a write of labels waits for the database; then 503."
+        5.0,
+        description="How long a write of labels or pushed rows waits for the database; then 503.",
     )
     feast_project: str | None = Field(
         None,
         description="The Feast project that `/feast` serves; if not set, the only one published.",
     )
     feast_refresh_sec: PositiveFloat = Field(
-        5.0, description="How often `/feast` looks for a newer feature catalog, at most."
+        5.0,
+        description="How long `/feast` answers from the feature catalog it has after the registry "
+        "or a newer catalog could not be read. Otherwise each request is answered from the newest.",
     )
     feast_max_rows: PositiveInt = Field(
-        1000, description="How many rows a request under `/feast` may read or write."
+        1000, description="How many rows a request under `/feast` may read."
     )
     feast_max_cells: PositiveInt = Field(
-        20_000, description="How many values a request under `/feast` may read or write."
+        20_000, description="How many values a request under `/feast` may read."
+    )
+    feast_max_write_rows: PositiveInt = Field(
+        20_000, description="How many rows a request under `/feast` may write."
+    )
+    feast_max_write_cells: PositiveInt = Field(
+        400_000, description="How many values a request under `/feast` may write."
+    )
+    feast_max_write_bytes: PositiveInt = Field(
+        8 * _MIB, description="A larger body of a write under `/feast` is refused."
     )
     shutdown_grace_sec: PositiveInt = Field(
         10, description="How long requests may take to finish once the service is told to stop."

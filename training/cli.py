@@ -23,7 +23,7 @@ from training import standing
 from training.access_commands import add_access_commands
 from training.checks.command import add_check_command, refuse_mistakes
 from training.database_errors import describe_database_error
-from training.errors import SpecError, TrainingError
+from training.errors import SpecError, StepError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
 from training.live.rollout_commands import add_rollout_commands
@@ -168,6 +168,33 @@ def materialize(
             f"{moment:%Y-%m-%d %H:%M} UTC; for data of the past set ZEROSKEW_CLOCK",
             highlight=False,
         )
+
+
+@app.command(rich_help_panel=DATA)
+def collect() -> None:
+    """Bring the rows that were pushed to the service into the tables of the lake.
+
+    The commands that read tables do so first by themselves. Exits with 1 where rows do not fit
+    into their table: they wait, and are tried again each time.
+    """
+    workspace = Workspace()
+    with reporter.task("collect pushed rows"), quiet():
+        collected = workspace.collect_pushes(workspace.open_definitions())
+    added = collected.added if collected else {}
+    for source, n_rows in added.items():
+        assert collected is not None
+        console.print(
+            f"  {source}: {n_rows:,} rows; {collected.repeated[source]:,} were there already",
+            highlight=False,
+        )
+    if not added:
+        console.print("  no row waited", highlight=False)
+    if collected and collected.refused:
+        waiting = ", ".join(
+            f"{collected.n_refused[source]:,} rows of {source} ({why})"
+            for source, why in collected.refused.items()
+        )
+        raise StepError(f"Got pushed rows that do not fit: {waiting}")
 
 
 @app.command("models", rich_help_panel=SERVING)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
 from training.errors import StepError
+
+if TYPE_CHECKING:
+    from training.pushed_rows.collect import Collected
 
 __all__ = ["Workspace"]
 
@@ -184,15 +187,43 @@ class Workspace(BaseSettings):
         return folder
 
     def open_feature_store(self) -> Any:
-        """Open Feast's ``FeatureStore`` of the feature repo.
+        """Open Feast's ``FeatureStore`` of the feature repo, over tables that have all rows.
 
-        The repo becomes importable first: request-time functions are imported by bare name.
+        What was pushed to the service and waits for the lake is brought there first, so that no
+        command reads a table without it. The repo becomes importable before: request-time
+        functions are imported by bare name.
 
         Raises
         ------
         StepError
             If the folder is no Feast repo, or Feast refuses its settings.
+        RegistrySchemaError
+            If the database's tables are of another release.
         """
+        store = self.open_definitions()
+        collected = self.collect_pushes(store)
+        if collected is not None:
+            for source, why in collected.refused.items():
+                n_rows = collected.n_refused[source]
+                sys.stderr.write(f"! {n_rows} rows pushed for {source!r} wait: {why}\n")
+        return store
+
+    def collect_pushes(self, store: Any) -> Collected | None:
+        """Bring the pushed rows that wait into the lake; ``None`` where there is no database."""
+        database = self.database_url.removeprefix("sqlite:///")
+        if database != self.database_url and not Path(database).exists():
+            return None
+        from api.database.open_database import open_database
+        from training.pushed_rows.collect import collect_pushes
+
+        engine = open_database(self.database_url)
+        try:
+            return collect_pushes(engine, store)
+        finally:
+            engine.dispose()
+
+    def open_definitions(self) -> Any:
+        """Open Feast's ``FeatureStore`` without a look at what waits for its tables."""
         self.load_repo_config()
         from feast import FeatureStore  # Feast takes seconds to import.
 

@@ -25,6 +25,8 @@ __all__ = [
     "numbers_for_feast",
 ]
 
+_MAX_NS_US: Final = (2**63 - 1) // 1000
+"""The most microseconds since the Unix epoch that a time in nanoseconds can say."""
 TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
 EXACT_FLOAT: Final = 2**53
 """Up to here no two whole numbers are the same float64."""
@@ -190,10 +192,7 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     if values.dtype.is_float() and dtype.is_integer():
         values = values.fill_nan(None)
     if isinstance(dtype, pl.Datetime):
-        microseconds = _to_microseconds(values, column)
-        return microseconds.cast(pl.Datetime("us", dtype.time_zone)).dt.cast_time_unit(
-            dtype.time_unit
-        )
+        return _conform_instants(values, dtype, column)
     if dtype.is_float() and not values.dtype.is_float() and values.dtype != pl.Null:
         return _to_nearest_float(values, dtype, column)
     try:
@@ -202,6 +201,19 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
         raise SourceError(
             f"Got {values.dtype} in column {column!r} that does not fit, but expected {dtype}."
         ) from error
+
+
+def _conform_instants(values: pl.Series, dtype: pl.Datetime, column: str) -> pl.Series:
+    """Cast instants by the microsecond; a naive one is UTC."""
+    microseconds = _to_microseconds(values, column)
+    if dtype.time_unit == "ms":
+        is_lost = (microseconds % 1000 != 0).any()
+    else:
+        is_lost = dtype.time_unit == "ns" and (microseconds.abs() > _MAX_NS_US).any()
+    if is_lost:
+        raise SourceError(f"Got a time in column {column!r} that {dtype} does not hold.")
+    instants = microseconds.cast(pl.Datetime("us", dtype.time_zone))
+    return instants.dt.cast_time_unit(dtype.time_unit)
 
 
 def _to_microseconds(values: pl.Series, column: str) -> pl.Series:
