@@ -41,9 +41,11 @@
     │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
+    │       └── ModelMissingError    its files are not there, or not yet
     ├── NotSupportedError            the service as it is set up never does this
     ├── ScoreError                   the model gave a score that is not a number
-    ├── ArtifactError                a stored file is missing, too large or not what its name says
+    ├── ArtifactError                a stored file is too large or not what its name says
+    │   └── ArtifactMissingError     it is not there, or cannot be read now
     └── RegistrySchemaError          the registry's tables are of another release
 
 ``str(error)`` is meant for the client: it names no path, no SQL and no library's text.
@@ -57,6 +59,7 @@ from typing import ClassVar
 
 __all__ = [
     "ArtifactError",
+    "ArtifactMissingError",
     "ArtifactStoreUnavailableError",
     "BodyTimeoutError",
     "BodyTooLargeError",
@@ -72,6 +75,7 @@ __all__ = [
     "LabelConflictError",
     "LogUnavailableError",
     "MalformedJsonError",
+    "ModelMissingError",
     "ModelRefusedError",
     "NotFoundError",
     "NotSupportedError",
@@ -364,6 +368,10 @@ class ModelRefusedError(UnavailableError):
     code = "model_refused"
 
 
+class ModelMissingError(ModelRefusedError):
+    """A registered model's files are not there, or not yet: nothing is known against it."""
+
+
 class FeatureCatalogRefusedError(UnavailableError):
     """The published feature catalog is not one that the service understands."""
 
@@ -386,6 +394,10 @@ class ArtifactError(ServiceError):
     """A stored file is missing, too large, or not what its name says."""
 
     code = "artifact_invalid"
+
+
+class ArtifactMissingError(ArtifactError):
+    """A stored file is not there, or cannot be read now; it may be the next time."""
 
 
 class RegistrySchemaError(ServiceError):

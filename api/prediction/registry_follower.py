@@ -191,7 +191,8 @@ class RegistryFollower:
         if before is None or (dict(before.aliases), before.rollout) != (aliases, routed[0]):
             self.n_swaps[registered.name] += 1
             _log.info("model_served", model=registered.name, aliases=aliases)
-        return True
+        # What is not there may be on its way, and is looked for again at the next look.
+        return not any(self._loaded.is_missing(registered.name, version) for version in named)
 
     async def _choose_aliases(
         self, registered: RegisteredModel, before: ServedModel | None, *, is_start: bool
@@ -214,7 +215,7 @@ class RegistryFollower:
             except ModelRefusedError as error:
                 refusal = error
                 continue
-            if chosen != version:
+            if chosen != version and not _is_still(before, registered, alias, chosen):
                 _log.warning(
                     "alias_not_followed",
                     model=registered.name,
@@ -271,6 +272,17 @@ class RegistryFollower:
                 return candidate
         assert refusal is not None
         raise refusal
+
+
+def _is_still(
+    before: ServedModel | None, registered: RegisteredModel, alias: str, version: int
+) -> bool:
+    """Whether an alias served so at the last look, when the registry said the same."""
+    return (
+        before is not None
+        and before.registered == registered
+        and before.aliases.get(alias) == version
+    )
 
 
 def _list_fallbacks(registered: RegisteredModel, version: int) -> list[int]:
