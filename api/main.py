@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from fastapi import FastAPI
 
 from api.access.open_access_guard import open_access_guard
 from api.access.route_access import require_declared
+from api.background_work import BackgroundTask, BackgroundWork
 from api.contract.moved_clock import MovedClock
 from api.cross_origin import allow_origins
 from api.dependencies import Resources
@@ -29,7 +29,7 @@ from api.feedback.label_writer import LabelWriter
 from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
 from api.metrics.service_metrics import ServiceMetrics
-from api.metrics_sampler import MetricsSampler
+from api.metrics_sampler import PAUSE_SEC, MetricsSampler
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.loaded_models import LoadedModels
@@ -56,6 +56,12 @@ from api.settings import Settings
 from api.tracing import open_tracer
 
 __all__ = ["create_app"]
+
+_LABEL_PATIENCE: Final = 3
+"""How many calls to the database a label waits for: another batch's, its own, and one for room."""
+
+_LOADING_PATIENCE_SEC: Final = 300.0
+"""How long a look at the registry may take, which may load several large models."""
 
 _DESCRIPTION: Final = """\
 Scores from tabular models and the features that are online at this moment.
@@ -171,7 +177,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             RegistryExecutor(_open_executor(stack, "loading"), failures=registry.failures),
         )
         await follower.start()
-        app.state.access = await open_access_guard(settings, registry_executor, stack)
+        work = BackgroundWork()
+        app.state.access = await open_access_guard(settings, registry_executor, work, stack)
         app.state.gate.open()
         stack.callback(app.state.gate.close)
         clock = _make_clock(settings)
@@ -188,11 +195,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             clock=clock,
         )
         stack.push_async_callback(feast.close)
+        # What was counted last is told, too: what the log could not write at the stop.
+        stack.callback(_tell_last, app)
         prediction_log = open_prediction_log(settings)
         stack.callback(prediction_log.close)
         active_models = ActiveModels(follower=follower, loaded=loaded)
         feedback = Feedback(
-            writer=LabelWriter(_open_labels(settings)),
+            writer=LabelWriter(
+                _open_labels(settings),
+                timeout_sec=_LABEL_PATIENCE * settings.feedback_timeout_sec,
+            ),
             reader=_open_labels(settings),
             log=prediction_log,
             models=active_models,
@@ -235,18 +247,48 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             feedback=feedback,
             reader=reader,
             feast=feast,
+            work=work,
         )
         app.state.sampler = MetricsSampler(
             app.state.metrics,
             gate=app.state.gate,
             access=app.state.access,
             resources=app.state.resources,
+            work=work,
         )
-        # What was counted last is told, too.
-        stack.callback(app.state.metrics.book.share)
-        for work in (follower.follow(), app.state.sampler.follow()):
-            stack.callback(asyncio.create_task(work).cancel)
+        await app.state.sampler.follow()
+        work.watch("prediction log", prediction_log)
+        work.watch("labels", feedback.writing)
+        _follow(settings, follower, app.state.sampler, work, stack)
         yield
+
+
+def _tell_last(app: FastAPI) -> None:
+    sampler: MetricsSampler | None = getattr(app.state, "sampler", None)
+    if sampler is not None:
+        sampler.sample()
+    app.state.metrics.book.share()
+
+
+def _follow(
+    settings: Settings,
+    follower: RegistryFollower,
+    sampler: MetricsSampler,
+    work: BackgroundWork,
+    stack: AsyncExitStack,
+) -> None:
+    following = BackgroundTask(
+        "registry",
+        follower.follow,
+        every_sec=settings.registry_poll_sec,
+        patience_sec=_LOADING_PATIENCE_SEC,
+    )
+    sampling = BackgroundTask("metrics", sampler.follow, every_sec=PAUSE_SEC)
+    for task in (following, sampling):
+        stack.push_async_callback(task.close)
+    work.watch("registry", following)
+    # A service that cannot be measured answers all the same.
+    work.watch("metrics", sampling, is_vital=False)
 
 
 def _open_models(
@@ -268,7 +310,6 @@ def _open_models(
         registry=registry,
         executor=registry_executor,
         loaded=loaded,
-        poll_sec=settings.registry_poll_sec,
         timeout_sec=2 * settings.registry_timeout_sec,
     )
     return loaded, follower

@@ -57,7 +57,7 @@ class _Account:
         return now - self.granted_at < _GRANT_LIVES_SEC
 
     def is_refused(self, now: float, today: int) -> bool:
-        """Whether the store need not be asked: until its time is over, and a day's while it lasts."""
+        """Whether the store need not be asked yet; a day's refusal ends with the day."""
         return self.refused_until > now and self.refused_on in (None, today)
 
     def choose_size(self, now: float) -> int:

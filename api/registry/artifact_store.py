@@ -17,7 +17,7 @@ __all__ = ["DEFAULT_MAX_BYTES", "ArtifactStore", "no_artifact"]
 
 DEFAULT_MAX_BYTES: Final = 512 * 1024 * 1024
 _NO_FILE: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR})
-"""What opening a link, a pipe or a folder ends in: something else stands there, and will tomorrow."""
+"""What opening a link, a pipe or a folder ends in: what stands there is not on its way."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
