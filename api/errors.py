@@ -314,6 +314,8 @@ class StaleFeatureError(UnavailableError):
     def __init__(
         self, *, instance: int, feature: str, age_seconds: float, ttl_seconds: float | None
     ) -> None:
+        self._instance = instance
+        self._value = {"feature": feature, "age_seconds": age_seconds, "ttl_seconds": ttl_seconds}
         self.fields = (
             FieldError(
                 pointer=f"/instances/{instance}",
@@ -324,6 +326,10 @@ class StaleFeatureError(UnavailableError):
             ),
         )
         super().__init__(self.fields[0].message)
+
+    def behind(self, n_instances: int) -> StaleFeatureError:
+        """Return the error for an instance that stands behind so many others."""
+        return StaleFeatureError(instance=n_instances + self._instance, **self._value)  # type: ignore[arg-type]  # as it came
 
 
 class DeadlineError(UnavailableError):

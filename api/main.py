@@ -37,6 +37,7 @@ from api.prediction.model_catalog import ModelCatalog
 from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
 from api.prediction.registry_follower import RegistryFollower
+from api.prediction.wide_work import TurningReader, WideWork
 from api.prediction_log.prediction_log import open_prediction_log
 from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
@@ -163,6 +164,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
+        wide = WideWork(
+            cells_at_once=reader.cells_at_once,
+            timeout_sec=settings.request_timeout_sec,
+            max_cells=settings.max_cells,
+        )
         # A registry that is slow to answer must not keep threads from scoring.
         registry_executor = RegistryExecutor(
             _open_executor(stack, "registry"), failures=registry.failures
@@ -191,7 +197,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 project=settings.feast_project,
                 refresh_sec=settings.feast_refresh_sec,
             ),
-            reader=reader,
+            reader=TurningReader(reader, wide),
             clock=clock,
         )
         stack.push_async_callback(feast.close)
@@ -213,6 +219,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         stack.callback(feedback.close)
         predictor = Predictor(
+            wide=wide,
             reader=reader,
             clock=clock,
             executor=scoring_executor,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -66,6 +66,18 @@ class FeatureMatrix:
         self.values = values
         self.request = request
         self._origins = origins
+
+    @classmethod
+    def join(cls, parts: Sequence[FeatureMatrix]) -> FeatureMatrix:
+        """Return the inputs of some rows, and then of the next ones, as one."""
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.request for part in parts]),
+            FeatureOrigins(
+                np.concatenate([part.status for part in parts]),
+                np.concatenate([part.event_us for part in parts]),
+            ),
+        )
 
     @property
     def origins(self) -> FeatureOrigins:

@@ -12,6 +12,8 @@ from api.access.route_access import needs
 from api.contract.scope import Scope
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
+from api.errors import InvalidInstancesError
+from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import describe_features, list_overridden
 from api.rollouts.answering import Answer, AnswerPart, Served
 from api.routers.addresses import (
@@ -22,7 +24,7 @@ from api.routers.addresses import (
     check_model,
     parse_version,
 )
-from api.schemas import PredictionResponse
+from api.schemas import Instances, PredictionResponse
 from api.v1_requests import to_outputs
 
 __all__ = ["PARAMETERS", "router"]
@@ -37,6 +39,9 @@ PARAMETERS: Final = [
     }
 ]
 """The query parameters of every predict operation, as OpenAPI has them."""
+
+_MOST_TOLD: Final = 20_000
+"""How many values an answer may tell of: its document is made in one turn of the event loop."""
 
 _BODY: Final = {
     "parameters": PARAMETERS,
@@ -116,7 +121,14 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
     content = await body.read()
-    answer = await resources.answering.answer(served, lambda model: model.schema.parse(content))
+
+    def parse(model: ActiveModel) -> Instances:
+        instances = model.schema.parse(content)
+        if with_features:
+            _check_told(len(instances.rows), len(model.plan.features))
+        return instances
+
+    answer = await resources.answering.answer(served, parse)
     document: dict[str, Any] = {"id": answer.id, "model": answer.first.model.name}
     document |= _tell_who(answer)
     document["as_of"] = answer.first.prediction.as_of
@@ -142,6 +154,14 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     return Response(
         to_json(document, inf_nan_mode="strings"), media_type="application/json", headers=headers
     )
+
+
+def _check_told(n_rows: int, n_features: int) -> None:
+    if n_rows > 1 and n_rows * n_features > _MOST_TOLD:
+        raise InvalidInstancesError(
+            f"Got with_features for {n_rows:,} instances of {n_features:,} features, but expected "
+            f"at most {_MOST_TOLD:,} values to tell of; ask for fewer instances at a time."
+        )
 
 
 def _tell_who(answer: Answer) -> dict[str, Any]:
