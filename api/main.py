@@ -6,7 +6,8 @@ import gc
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -21,6 +22,7 @@ from api.dependencies import Resources
 from api.direct_route import DirectWay, GuardedRoute
 from api.documentation import ASSETS, install_documentation
 from api.error_responses import answer_service_error, install_error_responses
+from api.errors import RegistryUnavailableError
 from api.feast_protocol.feast_interface import open_feast_interface
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
 from api.feedback.feedback import Feedback
@@ -30,6 +32,7 @@ from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
 from api.metrics.service_metrics import ServiceMetrics
 from api.metrics_sampler import PAUSE_SEC, MetricsSampler
+from api.places.place_store import NOTE_SEC, note_places, open_place_store
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.loaded_models import LoadedModels
@@ -266,7 +269,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.state.sampler.follow()
         work.watch("prediction log", prediction_log)
         work.watch("labels", feedback.writing)
-        _follow(settings, follower, app.state.sampler, work, stack)
+        await _follow(settings, follower, app.state.sampler, work, stack)
         yield
 
 
@@ -277,7 +280,7 @@ def _tell_last(app: FastAPI) -> None:
     app.state.metrics.book.share()
 
 
-def _follow(
+async def _follow(
     settings: Settings,
     follower: RegistryFollower,
     sampler: MetricsSampler,
@@ -294,6 +297,25 @@ def _follow(
     for task in (following, sampling):
         stack.push_async_callback(task.close)
     work.watch("registry", following)
+    places = open_place_store(settings.database_url, timeout_sec=settings.registry_timeout_sec)
+    stack.callback(places.close)
+    executor = RegistryExecutor(_open_executor(stack, "places"), failures=places.failures)
+
+    async def note() -> None:
+        with suppress(RegistryUnavailableError):  # The next time does.
+            await executor.run(
+                partial(
+                    note_places,
+                    places,
+                    spool_dir=settings.log_spool_dir,
+                    online_store=settings.online_store,
+                )
+            )
+
+    await note()
+    noting = BackgroundTask("places", note, every_sec=NOTE_SEC)
+    stack.push_async_callback(noting.close)
+    work.watch("places", noting, is_vital=False)
     # A service that cannot be measured answers all the same.
     work.watch("metrics", sampling, is_vital=False)
 

@@ -8,7 +8,7 @@ from api.errors import RegistrySchemaError
 
 __all__ = ["HEAD_REVISION", "check_revision"]
 
-HEAD_REVISION: Final = "0004_access"
+HEAD_REVISION: Final = "0005_service_places"
 """The last step in `api.database.migrations`."""
 
 

@@ -138,22 +138,33 @@ class Spool:
                 raise
 
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> int:
-        """Change the rows of the segments that no process holds; return how many are held.
+        """Change the rows of the segments that no process holds; return how many were not.
 
         `change` takes a row's columns and returns those that are to stand there instead, ``None``
-        for no row. A segment is replaced as a whole.
+        for no row. A segment is replaced as a whole. One that a process holds, or that cannot be
+        read, stays as it is.
         """
-        n_held = 0
+        if self._folder.is_dir():
+            # What an interrupted change left has rows that were changed since.
+            for unfinished in self._folder.glob("*.part"):
+                unfinished.unlink(missing_ok=True)
+        n_left = 0
         for path in self._list_segments():
             with suppress(FileNotFoundError), path.open("r+b") as segment:
                 try:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    n_held += 1
+                    n_left += 1
+                    continue
+                try:
+                    read = list(_read_frames(segment))
+                except Exception as error:  # Rows of another release, for one.
+                    _log.error("spool_not_read", reason=repr(error))
+                    n_left += 1
                     continue
                 groups = [
                     [LoggedRow(**row) for old in rows if (row := change(old._asdict())) is not None]
-                    for rows in _read_frames(segment)
+                    for rows in read
                 ]
                 unfinished = path.with_suffix(".part")
                 with unfinished.open("wb") as file:
@@ -162,7 +173,7 @@ class Spool:
                     file.flush()
                     os.fsync(file.fileno())
                 unfinished.replace(path)
-        return n_held
+        return n_left
 
     def close(self) -> None:
         """Let go of the segment; its rows stay."""
