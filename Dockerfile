@@ -48,7 +48,6 @@ RUN python -m pip uninstall -q -y pip setuptools wheel 2>/dev/null; \
 ENV PATH=/opt/zeroskew/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    TZ=UTC \
     OMP_WAIT_POLICY=passive \
     ZEROSKEW_HOST=0.0.0.0 \
     ZEROSKEW_LOG_FORMAT=json \

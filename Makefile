@@ -11,8 +11,7 @@ WORKERS ?= 2
 # The example lives on this morning of 2013; `system` is the clock on the wall.
 ZEROSKEW_CLOCK ?= 2013-10-01T12:17:00Z
 
-# Feast keeps event times in local time on SQLite, and idle OpenMP threads spin.
-export TZ := UTC
+# Idle OpenMP threads spin.
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help

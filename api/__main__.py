@@ -6,6 +6,7 @@ import sys
 
 from pydantic import ValidationError
 
+from api.contract.utc_process import live_in_utc
 from api.prediction.open_reader import open_reader
 from api.server import serve
 from api.settings import Settings
@@ -14,6 +15,7 @@ from api.settings_page import render_text
 
 def main() -> None:
     """Serve, or tell the settings, or say which of them are refused and exit with 2."""
+    live_in_utc()
     try:
         settings = Settings()
     except ValidationError as error:

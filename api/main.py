@@ -28,6 +28,7 @@ from api.feast_protocol.feature_catalogs import FeatureCatalogs
 from api.feedback.feedback import Feedback
 from api.feedback.label_store import LabelStore, open_label_store
 from api.feedback.label_writer import LabelWriter
+from api.feedback.logged_entities import LoggedEntities
 from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
 from api.metrics.service_metrics import ServiceMetrics
@@ -209,6 +210,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         prediction_log = open_prediction_log(settings)
         stack.callback(prediction_log.close)
         active_models = ActiveModels(follower=follower, loaded=loaded)
+        catalog = ModelCatalog(registry=registry, artifacts=artifacts)
         feedback = Feedback(
             writer=LabelWriter(
                 _open_labels(settings),
@@ -216,6 +218,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             ),
             reader=_open_labels(settings),
             log=prediction_log,
+            entities=LoggedEntities(log=prediction_log, catalog=catalog),
             models=active_models,
             executor=registry_executor,
             clock=clock,
@@ -241,7 +244,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.freeze()
         app.state.resources = Resources(
             settings=settings,
-            catalog=ModelCatalog(registry=registry, artifacts=artifacts),
+            catalog=catalog,
             registry_executor=registry_executor,
             registry_changes=changes,
             models=active_models,

@@ -92,10 +92,18 @@ class FeatureDetail(BaseModel):
 
     value: str | int | float | bool | None = Field(
         description="The value the model was given, before its column's rounding and coding; "
-        "`null` is a missing value. `NaN` and infinities are texts."
+        "`null` is a missing value, an instant is RFC 3339. `NaN` and infinities are texts."
     )
     status: Literal[
-        "present", "null", "missing", "stale", "future", "override", "default", "request"
+        "present",
+        "null",
+        "missing",
+        "stale",
+        "future",
+        "override",
+        "default",
+        "request",
+        "computed",
     ]
     age_seconds: float | None = Field(
         description="From the stored value's event time to `as_of`; `null` where nothing is stored."

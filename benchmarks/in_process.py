@@ -123,6 +123,7 @@ def model_runs(project: BenchProject, reader: OurRead, requests: Requests) -> di
         artifacts.get(project.manifest.model_file.sha256),
         n_features=reader.plan.n_columns,
         n_request_inputs=reader.plan.n_request_inputs,
+        n_request_features=len(project.manifest.plan.request_features),
     )
     matrices = reader.read(requests.request_rows)
     return {"sess.run": lambda: [session.run(matrix.values, matrix.request) for matrix in matrices]}

@@ -269,7 +269,7 @@ def _compare(
         chunk = slice(start, start + _CHUNK_ROWS)
         feeds = {name: values[chunk] for name, values in zip(names, inputs, strict=True)}
         expected, expected_leaves = _predict(booster, matrix[chunk])
-        (got,) = scores.run(None, feeds)
+        (got,) = scores.run(["scores"], feeds)
         (got_leaves,) = leaves.run(None, feeds)
         other = got_leaves != expected_leaves
         parts.append(

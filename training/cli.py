@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.contract.utc_process import live_in_utc
 from api.registry import ServiceError
 from training.access_commands import add_access_commands
 from training.errors import SpecError, StepError, TrainingError
@@ -29,6 +30,7 @@ from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
 from training.registry_commands import add_registry_commands, migrate
+from training.service_clock import as_utc, clock_text, read_clock
 from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
@@ -61,6 +63,7 @@ ModelArgument = Annotated[
 
 def main() -> None:
     """Run the command line; an expected failure is one clear line and exit status 1."""
+    live_in_utc()
     try:
         app()
     except (TrainingError, ServiceError, OSError) as error:
@@ -126,7 +129,7 @@ def materialize(
     """Write the latest feature values to the online store."""
     from training import pipeline
 
-    moment = _read_clock() if until is None else _as_utc(until)
+    moment = read_clock() if until is None else as_utc(until)
     with reporter.task(f"materialize until {moment:%Y-%m-%d %H:%M} UTC") as task, quiet():
         rows = pipeline.materialize(Workspace(), moment, task)
     counts = ", ".join(view if n is None else f"{view} {n:,}" for view, n in rows.items())
@@ -251,7 +254,7 @@ def up(
         stamp = workspace.home / "up.sha256"
         if stamp.exists() and stamp.read_text() == digest_state(workspace):
             console.print("[green]✓[/] tables, online store and models stand")
-            if _clock_text() == "system":
+            if clock_text() == "system":
                 materialize()
         else:
             stamp.unlink(missing_ok=True)
@@ -328,7 +331,7 @@ def _print_first_request(spec: ModelSpec) -> None:
 
 def digest_state(workspace: Workspace) -> str:
     """Hash what the steps read, and which of the files they made are there."""
-    digest = hashlib.sha256(_clock_text().encode())
+    digest = hashlib.sha256(clock_text().encode())
     package = Path(__file__).parent
     code = (workspace.feature_repo, workspace.models, package, package.parent / "api" / "contract")
     for folder in code:
@@ -359,25 +362,6 @@ def _check_port_is_free() -> None:
 
 def _read_address() -> tuple[str, str]:
     return os.environ.get("ZEROSKEW_HOST", "127.0.0.1"), os.environ.get("ZEROSKEW_PORT", "8000")
-
-
-def _clock_text() -> str:
-    return os.environ.get("ZEROSKEW_CLOCK", "system")
-
-
-def _read_clock() -> datetime:
-    text = _clock_text()
-    try:
-        return datetime.now(UTC) if text == "system" else _as_utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise SpecError(
-            f"Got ZEROSKEW_CLOCK={text}, but expected 'system' or an instant such as "
-            "2013-10-01T12:17:00Z"
-        ) from error
-
-
-def _as_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ __all__ = ["MATRIX", "ExportError", "export_onnx", "read_model", "serialize_mode
 MATRIX: Final = "matrix"
 """Name of the float32 matrix ``(n, n_features)`` in a graph with request-time functions."""
 
+_COMPUTED: Final = "request_features"
 _ML_OPSET: Final = 5
 _IR_VERSION: Final = 10
 _PRODUCER: Final = "zeroskew"
@@ -71,8 +72,10 @@ def export_onnx(
     onnx.ModelProto
         Inputs ``features`` float32 ``(n, n_columns)`` and, with `request_inputs` only,
         ``request`` float64 ``(n, len(request_inputs))``; output ``scores`` float64 ``(n,)``,
-        or ``(n, n_classes)`` for multiclass objectives. Every float32 is a valid feature:
-        NaN, infinities and values that are no category code do as in LightGBM.
+        or ``(n, n_classes)`` for multiclass objectives; with `request_functions` also
+        ``request_features`` float32 ``(n, n_computed)``, what they computed. Every float32 is
+        a valid feature: NaN, infinities and values that are no category code do as in
+        LightGBM.
 
     Raises
     ------
@@ -94,7 +97,8 @@ def export_onnx(
             for function in request_functions
             for column in _add_request_function(graph, function, request_inputs)
         ]
-        matrix = graph.add("Concat", matrix, *computed, axis=1, output=MATRIX)
+        graph.add("Concat", *computed, axis=1, output=_COMPUTED)
+        matrix = graph.add("Concat", matrix, _COMPUTED, axis=1, output=MATRIX)
     values = graph.add("Cast", matrix, to=onnx.TensorProto.DOUBLE)
     raw = add_tree_ensemble(graph, model, values)
     if model.averages_trees:
@@ -104,7 +108,8 @@ def export_onnx(
         graph.add("Reshape", scores, graph.constant([-1], np.int64), output="scores")
     else:
         graph.add("Identity", scores, output="scores")
-    return _make_model(graph, n_columns, len(request_inputs), model.n_outputs)
+    n_computed = model.n_features - n_columns
+    return _make_model(graph, n_columns, len(request_inputs), n_computed, model.n_outputs)
 
 
 def read_model(booster: lgb.Booster | str) -> TextModel:
@@ -301,7 +306,7 @@ _TRANSFORMS: Final[dict[str, tuple[_Transform, frozenset[str]]]] = {
 
 
 def _make_model(
-    graph: GraphBuilder, n_columns: int, n_request_inputs: int, n_outputs: int
+    graph: GraphBuilder, n_columns: int, n_request_inputs: int, n_computed: int, n_outputs: int
 ) -> onnx.ModelProto:
     value = onnx.helper.make_tensor_value_info
     inputs = [value("features", onnx.TensorProto.FLOAT, ["n", n_columns])]
@@ -309,6 +314,8 @@ def _make_model(
         inputs.append(value("request", onnx.TensorProto.DOUBLE, ["n", n_request_inputs]))
     shape = ["n"] if n_outputs == 1 else ["n", n_outputs]
     outputs = [value("scores", onnx.TensorProto.DOUBLE, shape)]
+    if n_computed:
+        outputs.append(value(_COMPUTED, onnx.TensorProto.FLOAT, ["n", n_computed]))
     opset = onnx.helper.make_opsetid
     return onnx.helper.make_model(
         onnx.helper.make_graph(graph.nodes, "model", inputs, outputs, graph.initializers),

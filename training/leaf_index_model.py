@@ -54,7 +54,7 @@ def leaf_index_model(model: bytes) -> bytes:
 
 
 def cut_before_trees(model: bytes, matrix: str) -> bytes:
-    """Drop what computes the value `matrix` and make that value the only input.
+    """Drop what computes the value `matrix`, and make that the only input and scores the output.
 
     Returns `model` as it is where no node computes such a value.
     """
@@ -66,7 +66,8 @@ def cut_before_trees(model: bytes, matrix: str) -> bytes:
     matrix_input = onnx.helper.make_tensor_value_info(
         matrix, onnx.TensorProto.FLOAT, ["n", "n_features"]
     )
-    return _with_graph(proto, nodes[places[0] + 1 :], [matrix_input], proto.graph.output)
+    scores = [output for output in proto.graph.output if output.name == "scores"]
+    return _with_graph(proto, nodes[places[0] + 1 :], [matrix_input], scores)
 
 
 def _leaf_places(

@@ -4,13 +4,15 @@ A model version is two files: ``model.onnx`` and this manifest. The consumer own
 contract: training is a client that must satisfy it. Everything here is plain data; nothing
 in it is executed, imported or opened.
 
-The graph has one or two inputs and one output:
+The graph has one or two inputs and one or two outputs:
 
 - ``features``, float32 ``(n_rows, len(plan.columns))``: what the service looks up and codes;
 - ``request``, float64 ``(n_rows, len(plan.request_inputs))``: request values and stored
   features, unrounded, for the request-time functions in the graph; absent where
   ``plan.request_inputs`` is empty;
-- ``scores``, float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` for a multiclass model.
+- ``scores``, float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` for a multiclass model;
+- ``request_features``, float32 ``(n_rows, len(plan.request_features))``: what the request-time
+  functions computed, for whoever asks what the model was given; absent where there are none.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.access.caller import Caller
 from api.background_work import WatchedWork
 from api.contract.arm_choice import encode_json
-from api.contract.manifest import Output
+from api.contract.manifest import FieldType, Manifest, Output
 from api.contract.utc_moment import UtcMoment
 from api.errors import (
     FeedbackUnavailableError,
@@ -28,6 +28,7 @@ from api.errors import (
 from api.feedback.label_store import LabelStore
 from api.feedback.label_writer import LabelWriter
 from api.feedback.labels import LabelConflict, LabelRow, hash_label
+from api.feedback.logged_entities import LoggedEntities
 from api.field_errors import describe
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock
@@ -43,6 +44,10 @@ _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 PREDICTION_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 """What the id of an answer looks like, a UUID version 7, as a regular expression."""
 
+_KEY_TYPES: Final[dict[FieldType, tuple[type, str]]] = {
+    FieldType.STRING: (str, "text"),
+    FieldType.INTEGER: (int, "a whole number"),
+}
 _Id = Annotated[str, StringConstraints(pattern=f"^{PREDICTION_ID}$")]
 
 
@@ -77,17 +82,18 @@ class LabelOutcome(BaseModel):
 
     status: Literal["created", "known"]
     idempotency_key: str
-    matched: bool = Field(
-        description="Whether the log has the prediction; a label may come before it is there."
+    matched: bool | None = Field(
+        description="Whether the log has the prediction; a label may come before it is there. "
+        "`null` where that is not known: of an entity's, the log is searched in part."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The model that a label is about, if that is known, and whether the log has its prediction."""
+    """The model that a label is about, and whether the log has its prediction, if it is known."""
 
     model: str | None
-    is_logged: bool
+    is_logged: bool | None
 
 
 class Feedback:
@@ -101,6 +107,8 @@ class Feedback:
         The database, for reading.
     log
         Knows which prediction is of which model.
+    entities
+        Know for which entities there are predictions.
     models
         Know what a model's label looks like.
     executor
@@ -115,6 +123,7 @@ class Feedback:
         writer: LabelWriter,
         reader: LabelStore,
         log: PredictionLog,
+        entities: LoggedEntities,
         models: ActiveModels,
         executor: RegistryExecutor,
         clock: Clock,
@@ -123,6 +132,7 @@ class Feedback:
         self._reader = reader
         self._reading = threading.Lock()
         self._log = log
+        self._entities = entities
         self._models = models
         self._executor = executor
         self._clock = clock
@@ -155,9 +165,14 @@ class Feedback:
                 got = describe(getattr(label, at))
                 found.append(FieldError(f"/labels/{number}/{at}", got, expected))
                 target = replace(target, model=None)
-            found += await self._check_value(label, f"/labels/{number}", target.model)
+            found += await self._check_model(label, f"/labels/{number}", target.model)
             refused += found
             if not found:
+                if label.entity_key is not None and label.time is not None:
+                    is_logged = await self._executor.run(
+                        self._entities.find, target.model, label.entity_key, label.time
+                    )
+                    target = replace(target, is_logged=is_logged)
                 rows.append(_to_row(label, target.model, request_id, caller.tenant))
                 targets.append(target)
         if refused:
@@ -214,20 +229,41 @@ class Feedback:
             return _Target(label.model, is_logged=False)
         return _Target(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
 
-    async def _check_value(
+    async def _check_model(
         self, label: GivenLabel, pointer: str, model: str | None
     ) -> list[FieldError]:
-        """Refuse a value that the label of a model cannot have, where that is known."""
+        """Refuse a value or an entity key that a model cannot have, where the model is known."""
         if model is None:
             return []
         try:
             active = await self._models.by_alias(model, "champion")
         except NotFoundError:
             return [FieldError(f"{pointer}/model", describe(model), _KNOWN_MODEL)]
+        found = _check_entity(label.entity_key, pointer, active.manifest)
         expected = _expect(active.manifest.output, label.value)
-        if expected is None:
-            return []
-        return [FieldError(f"{pointer}/value", describe(label.value), expected)]
+        if expected is not None:
+            found.append(FieldError(f"{pointer}/value", describe(label.value), expected))
+        return found
+
+
+def _check_entity(
+    entity_key: Mapping[str, object] | None, pointer: str, manifest: Manifest
+) -> list[FieldError]:
+    """Refuse an entity key that no prediction can have, for it would wait for one without end."""
+    if entity_key is None:
+        return []
+    names = manifest.plan.list_key_fields()
+    if sorted(entity_key) != names:
+        got = ", ".join(sorted(entity_key))
+        return [FieldError(f"{pointer}/entity_key", got[:200], f"all of {', '.join(names)}")]
+    fields = {field.name: field for field in manifest.request}
+    found = []
+    for name, value in entity_key.items():
+        kind, expected = _KEY_TYPES[fields[name].type]
+        is_fit = value is None if fields[name].nullable else False
+        if not (is_fit or type(value) is kind):
+            found.append(FieldError(f"{pointer}/entity_key/{name}", describe(value), expected))
+    return found
 
 
 def _expect(output: Output, value: bool | float | str) -> str | None:

@@ -123,7 +123,10 @@ def load_model(
                 f"but expected {manifest.model_file.size_bytes}."
             )
         session = ModelSession(
-            content, n_features=plan.n_columns, n_request_inputs=plan.n_request_inputs
+            content,
+            n_features=plan.n_columns,
+            n_request_inputs=plan.n_request_inputs,
+            n_request_features=len(manifest.plan.request_features),
         )
         _check_golden_rows(manifest, plan, session)
     except ArtifactStoreUnavailableError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-__all__ = ["Clock", "FixedClock", "SystemClock", "to_epoch_us"]
+__all__ = ["Clock", "FixedClock", "SystemClock", "format_instant", "to_epoch_us"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,3 +45,18 @@ def to_epoch_us(instant: datetime) -> int:
     """
     elapsed = instant - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+def format_instant(epoch_sec: float) -> str | float:
+    """Return seconds since the Unix epoch as RFC 3339 has them, to the microsecond.
+
+    What is beyond the years 1 to 9999 stays a number.
+
+    >>> format_instant(1380629820.5)
+    '2013-10-01T12:17:00.500000Z'
+    """
+    try:
+        instant = _EPOCH + timedelta(microseconds=round(epoch_sec * 1_000_000))
+    except OverflowError:
+        return epoch_sec
+    return instant.isoformat().replace("+00:00", "Z")

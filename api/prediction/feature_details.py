@@ -7,13 +7,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.prediction.clock import to_epoch_us
+from api.contract.manifest import FieldType
+from api.prediction.active_model import ActiveModel
+from api.prediction.clock import format_instant, to_epoch_us
 from api.prediction.feature_matrix import FeatureStatus
 from api.prediction.feature_plan import CompiledPlan
 from api.prediction.online_features import NEVER_US
 from api.prediction.plan_compiler import CompiledFeature
 from api.prediction.predictor import Prediction
-from api.prediction.value_codec import Value
+from api.prediction.value_codec import Value, ValueType
+from api.schemas import RequestRow
 
 __all__ = ["describe_features", "list_overridden"]
 
@@ -21,23 +24,18 @@ _NAMES: Final = {status: status.name.lower() for status in FeatureStatus}
 _NOT_LIVE: Final = (FeatureStatus.STALE, FeatureStatus.FUTURE)
 
 
-def describe_features(plan: CompiledPlan, prediction: Prediction) -> list[dict[str, Any]]:
+def describe_features(model: ActiveModel, prediction: Prediction) -> list[dict[str, Any]]:
     """Return for each instance its features as `api.schemas.FeatureDetail` has them.
 
-    Stored features come first, by ``view:feature``, then the request's, by their field.
+    Stored features come first, by ``view:feature``, then the request's, by their field, then what
+    the graph computed of both.
     """
     ages = _ages_seconds(prediction)
+    computed = _describe_computed(model, prediction)
     return [
-        _describe_stored(plan, prediction, row, ages[row])
-        | {
-            column.name: {
-                "value": values[column.position],
-                "status": "request",
-                "age_seconds": None,
-                "view": None,
-            }
-            for column in (*plan.request_columns, *plan.request_inputs)
-        }
+        _describe_stored(model.plan, prediction, row, ages[row])
+        | _describe_request(model, values)
+        | computed[row]
         for row, values in enumerate(prediction.instances.rows)
     ]
 
@@ -46,6 +44,39 @@ def list_overridden(prediction: Prediction) -> list[list[str]]:
     """Return for each instance the features it overrides."""
     instances = prediction.instances
     return [sorted(values) for values in instances.overrides or [{}] * len(instances.rows)]
+
+
+def _describe_request(model: ActiveModel, values: RequestRow) -> dict[str, Any]:
+    fields = model.manifest.request
+    described = {}
+    for column in (*model.plan.request_columns, *model.plan.request_inputs):
+        value = values[column.position]
+        if fields[column.position].type is FieldType.TIMESTAMP and value is not None:
+            value = format_instant(float(value))
+        described[column.name] = _detail(value, "request")
+    return described
+
+
+def _describe_computed(model: ActiveModel, prediction: Prediction) -> list[dict[str, Any]]:
+    """Return the request-time features of each instance; what is missing is null, not NaN."""
+    names = model.manifest.plan.request_features
+    n_rows = len(prediction.instances.rows)
+    if not names:
+        return [{}] * n_rows
+    rows = slice(prediction.first_row, prediction.first_row + n_rows)
+    matrix = prediction.features
+    computed = model.session.compute_request_features(matrix.values[rows], matrix.request[rows])
+    return [
+        {
+            name: _detail(None if np.isnan(value) else float(value), "computed")
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in computed
+    ]
+
+
+def _detail(value: Value | None, status: str) -> dict[str, Any]:
+    return {"value": value, "status": status, "age_seconds": None, "view": None}
 
 
 def _describe_stored(
@@ -77,12 +108,16 @@ def _value_given(
     stored: Value | None,
 ) -> Value | None:
     """Return the value that the model was given, ``None`` where it was given none."""
+    value = stored
     if status is FeatureStatus.OVERRIDE:
-        return overrides[feature.reference]
-    if status is FeatureStatus.DEFAULT:
-        return feature.default
-    hidden = status in _NOT_LIVE and feature.when_stale != "serve"
-    return None if hidden or status is FeatureStatus.MISSING else stored
+        value = overrides[feature.reference]
+    elif status is FeatureStatus.DEFAULT:
+        value = feature.default
+    elif status is FeatureStatus.MISSING or (status in _NOT_LIVE and feature.when_stale != "serve"):
+        value = None
+    if feature.type is ValueType.UNIX_TIMESTAMP and isinstance(value, int | float):
+        return format_instant(value)
+    return value
 
 
 def _ages_seconds(prediction: Prediction) -> list[list[float | None]]:

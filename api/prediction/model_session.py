@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -28,18 +28,20 @@ class ModelSession:
     ----------
     content
         The ONNX file's bytes. The graph runs on one thread that does not spin.
-    n_features, n_request_inputs
+    n_features, n_request_inputs, n_request_features
         The widths that the plan says; the graph has no ``request`` input where
-        `n_request_inputs` is 0.
+        `n_request_inputs` is 0, and no output ``request_features`` where that is 0.
 
     Raises
     ------
     ModelRefusedError
         If the file has contents that `check_graph_contents` refuses, the runtime cannot load
-        the graph, or its inputs or its output are not those.
+        the graph, or its inputs or its outputs are not those.
     """
 
-    def __init__(self, content: bytes, *, n_features: int, n_request_inputs: int) -> None:
+    def __init__(
+        self, content: bytes, *, n_features: int, n_request_inputs: int, n_request_features: int
+    ) -> None:
         check_graph_contents(content)
         self._session = _open_session(content)
         self._has_request = n_request_inputs > 0
@@ -47,7 +49,7 @@ class ModelSession:
         if self._has_request:
             expected["request"] = ("tensor(double)", n_request_inputs)
         self._check_inputs(expected)
-        self._check_output()
+        self._check_outputs(n_request_features)
         self.inline_rows = self._measure_inline_rows(n_features, n_request_inputs)
         """How many rows fit into `INLINE_BUDGET_SEC`, measured when the graph was loaded."""
 
@@ -67,11 +69,27 @@ class ModelSession:
             float64 ``(n_rows,)`` or ``(n_rows, n_classes)``. The runtime gives up the
             interpreter lock meanwhile, so this may be called in a thread.
         """
-        feed: dict[str, NDArray[np.float32] | NDArray[np.float64]] = {"features": features}
-        if self._has_request:
-            feed["request"] = request
-        scores: _Scores = self._session.run(["scores"], feed)[0]
+        scores: _Scores = self._session.run(["scores"], self._feed(features, request))[0]
         return scores
+
+    def compute_request_features(
+        self, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Return what the request-time functions computed, float32 ``(n_rows, n)``.
+
+        The plan must have some; arguments are as for `run`.
+        """
+        computed: NDArray[np.float32] = self._session.run(
+            ["request_features"], self._feed(features, request)
+        )[0]
+        return computed
+
+    def _feed(
+        self, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> dict[str, NDArray[Any]]:
+        if self._has_request:
+            return {"features": features, "request": request}
+        return {"features": features}
 
     def _check_inputs(self, expected: dict[str, tuple[str, int]]) -> None:
         inputs = {node.name: node for node in self._session.get_inputs()}
@@ -88,12 +106,21 @@ class ModelSession:
                     f"but expected {dtype} [n_rows, {width}]."
                 )
 
-    def _check_output(self) -> None:
+    def _check_outputs(self, n_request_features: int) -> None:
         outputs = {node.name: node.type for node in self._session.get_outputs()}
-        if outputs != {"scores": "tensor(double)"}:
+        expected = {"scores": "tensor(double)"}
+        if n_request_features:
+            expected["request_features"] = "tensor(float)"
+        if outputs != expected:
             raise ModelRefusedError(
-                f"Got a graph with the outputs {outputs}, but expected scores as tensor(double)."
+                f"Got a graph with the outputs {outputs}, but expected {expected}."
             )
+        for node in self._session.get_outputs():
+            if node.name == "request_features" and node.shape[1:] != [n_request_features]:
+                raise ModelRefusedError(
+                    f"Got graph output request_features of shape {node.shape}, "
+                    f"but expected [n_rows, {n_request_features}]."
+                )
 
     def _measure_inline_rows(self, n_features: int, n_request_inputs: int) -> int:
         features = np.zeros((_PROBE_ROWS, n_features), np.float32)

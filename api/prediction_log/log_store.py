@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from api.prediction_log.logged_rows import LoggedRow
@@ -32,6 +33,13 @@ class LogStore(Protocol):
 
     def read(self, prediction_id: str) -> list[LoggedRow]:
         """Return the rows of a prediction in their order; empty where there is none."""
+        ...
+
+    def read_requests(self, model: str, until: datetime, limit: int) -> list[tuple[int, str]]:
+        """Return version and request, as `LoggedRow` has it, of what a model answered.
+
+        The newest `limit` answers that were made at `until` or before, the newest first.
+        """
         ...
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
@@ -20,6 +20,10 @@ _STAGE: Final = sql.SQL(
 )
 _COPY: Final = sql.SQL("COPY staged ({}) FROM STDIN").format(_NAMES)
 _INSERT: Final = sql.SQL("INSERT INTO prediction SELECT * FROM staged ON CONFLICT DO NOTHING")
+_SELECT_REQUESTS: Final = (
+    "SELECT version, request FROM prediction WHERE model = %s AND time <= %s AND role = 'answer'"
+    " AND error IS NULL ORDER BY time DESC LIMIT %s"
+)
 _SELECT: Final = sql.SQL("SELECT {} FROM prediction WHERE id = %s ORDER BY part").format(_NAMES)
 
 
@@ -41,6 +45,11 @@ class PostgresLog(PostgresStore):
         """Return the rows of a prediction in their order; empty where there is none."""
         with self._lend() as connection:
             return [_from_stored(row) for row in connection.execute(_SELECT, (prediction_id,))]
+
+    def read_requests(self, model: str, until: datetime, limit: int) -> list[tuple[int, str]]:
+        """Return version and request of what a model answered until then, the newest first."""
+        with self._lend() as connection:
+            return connection.execute(_SELECT_REQUESTS, (model, until, limit)).fetchall()
 
 
 def _from_stored(stored: Sequence[Any]) -> LoggedRow:

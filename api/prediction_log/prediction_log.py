@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, Literal
 
 from api.contract.log_policy import LogPolicy
@@ -138,16 +139,32 @@ class PredictionLog:
         LogUnavailableError
             If the database cannot be read.
         """
+        with self._lend_reader() as reader:
+            rows = reader.read(prediction_id)
+        if not rows:
+            raise unknown_prediction(prediction_id)
+        return rows
+
+    def read_requests(self, model: str, until: datetime, limit: int) -> list[tuple[int, str]]:
+        """Return version and request of what a model answered, as `LogStore` does. It blocks.
+
+        Raises
+        ------
+        LogUnavailableError
+            If the database cannot be read.
+        """
+        with self._lend_reader() as reader:
+            return reader.read_requests(model, until, limit)
+
+    @contextlib.contextmanager
+    def _lend_reader(self) -> Iterator[LogStore]:
         if self._reader is None:
             raise LogUnavailableError("The prediction log is in no database that can be read.")
         try:
             with self._reading:
-                rows = self._reader.read(prediction_id)
+                yield self._reader
         except self._reader.failures as error:
             raise LogUnavailableError("The prediction log cannot be read.") from error
-        if not rows:
-            raise unknown_prediction(prediction_id)
-        return rows
 
     def close(self) -> None:
         """Write what is buffered, and close the database."""

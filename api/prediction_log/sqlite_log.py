@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from itertools import chain
 from typing import Any, Final
@@ -19,6 +20,10 @@ _ROWS_A_STATEMENT: Final = 50
 """Each statement gives the event loop's thread the interpreter, and has to wait for it again."""
 
 _SELECT: Final = f"SELECT {_NAMES} FROM prediction WHERE id = ? ORDER BY part"  # noqa: S608 - constants
+_SELECT_REQUESTS: Final = (
+    "SELECT version, request FROM prediction WHERE model = ? AND time <= ? AND role = 'answer'"
+    " AND error IS NULL ORDER BY time DESC LIMIT ?"
+)
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
 _DEGRADED: Final = COLUMNS.index("degraded")
 
@@ -38,6 +43,11 @@ class SqliteLog(SqliteStore):
     def read(self, prediction_id: str) -> list[LoggedRow]:
         """Return the rows of a prediction in their order; empty where there is none."""
         return [_from_stored(row) for row in self._connect().execute(_SELECT, (prediction_id,))]
+
+    def read_requests(self, model: str, until: datetime, limit: int) -> list[tuple[int, str]]:
+        """Return version and request of what a model answered until then, the newest first."""
+        values = (model, to_sqlite_time(until), limit)
+        return self._connect().execute(_SELECT_REQUESTS, values).fetchall()
 
 
 @cache

@@ -148,7 +148,7 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
         document["overridden"] = answer.merge(lambda part: list_overridden(part.prediction))
     if with_features:
         document["features"] = answer.merge(
-            lambda part: describe_features(part.model.plan, part.prediction)
+            lambda part: describe_features(part.model, part.prediction)
         )
     # An answer is of its model's `response_type`; JSON has no NaN, but a feature may be one.
     return Response(

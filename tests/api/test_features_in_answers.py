@@ -59,6 +59,26 @@ def test_the_features_are_told_when_asked_for(client: AppClient) -> None:
     }
 
 
+def test_an_instant_is_told_as_one_and_what_was_computed_of_it_as_a_number(
+    client: AppClient,
+) -> None:
+    at = "2013-10-01T10:17:00.250000-04:00"
+    answer = post(client, {"scheduled_departure": at}, query="?with_features=true").json()
+    (told,) = answer["features"]
+    assert told["scheduled_departure"]["value"] == "2013-10-01T14:17:00.250000Z"
+    # The graph's only request-time feature is its first input, in float32: 128 s apart there.
+    assert told["minutes_past"] == {
+        "value": 1_380_637_056.0,
+        "status": "computed",
+        "age_seconds": None,
+        "view": None,
+    }
+    assert set(told) == {
+        *(MEAN, SIZE, FLIGHTS, SHARE, "carrier", "distance"),
+        *("scheduled_departure", "international", "minutes_past"),
+    }
+
+
 @pytest.mark.parametrize("query", ["", "?with_features=false"])
 def test_the_features_are_not_told_unasked(client: AppClient, query: str) -> None:
     assert set(post(client, query=query).json()) == {

@@ -97,6 +97,49 @@ def test_labels_about_an_entity_and_about_what_is_not_logged_are_kept(client: Ap
     assert [one["matched"] for one in answer.json()["labels"]] == [False, False]
 
 
+def test_a_label_about_an_entity_finds_the_prediction_for_it(client: AppClient) -> None:
+    instances = [EXAMPLE, EXAMPLE | {"dest": "BQN"}]
+    answer = client.post("/v1/models/is_late:predict", json={"instances": instances})
+    as_of = answer.json()["as_of"]
+
+    def matched(entity_key: dict[str, Any], time: str) -> Any:
+        body = {"model": "is_late", "entity_key": entity_key, "time": time, "value": True}
+        answer = give(client, body | {"observed_at": SEEN})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["labels"][0]["matched"]
+
+    key = {name: EXAMPLE[name] for name in ("carrier", "dest", "origin")}
+    assert matched(key, as_of) is True
+    assert matched(key | {"dest": "BQN"}, as_of) is True
+    assert matched(key | {"dest": "STT"}, as_of) is False
+    assert matched(key, "2013-10-01T00:00:00Z") is False
+
+
+@pytest.mark.parametrize(
+    ("entity_key", "pointer", "expected"),
+    [
+        ({"carrier": "UA"}, "entity_key", "all of carrier, dest, origin"),
+        (
+            {"carrier": "UA", "dest": "X", "origin": "Y", "day": 1},
+            "entity_key",
+            "all of carrier, dest, origin",
+        ),
+        ({"carrier": 7, "dest": "X", "origin": "Y"}, "entity_key/carrier", "text"),
+        ({"carrier": None, "dest": "X", "origin": "Y"}, "entity_key/carrier", "text"),
+        ({"carrier": True, "dest": None, "origin": "Y"}, "entity_key/carrier", "text"),
+    ],
+)
+def test_an_entity_that_no_request_can_name_is_refused(
+    client: AppClient, entity_key: dict[str, Any], pointer: str, expected: str
+) -> None:
+    body = {"model": "is_late", "entity_key": entity_key, "time": SEEN, "value": True}
+    answer = give(client, body | {"observed_at": SEEN})
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()["errors"][0]
+    assert problem["pointer"] == f"/labels/0/{pointer}"
+    assert expected in problem["expected"]
+
+
 def test_labels_are_of_the_models_kind(client: AppClient) -> None:
     late, kind = predict(client, "is_late"), predict(client, "delay_class")
     good = [label(late, True), label(kind, "early"), label(predict(client), 3)]

@@ -2,8 +2,7 @@
 
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.waiting import wait_until
 
 GRAPH = sum_graph(6, 2)
 INSTANCES = {"instances": [EXAMPLE]}
 PREDICT = "/v1/models/arrival_delay:predict"
-PATIENCE_SEC = 30.0
 
 
 def publish_version(folder: Path, number: int, **changes: Any) -> int:
@@ -52,13 +51,6 @@ def set_alias(folder: Path, version: int) -> None:
     registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
     registry.set_alias("arrival_delay", "champion", version)
     registry.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SEC
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def ask(client: AppClient, path: str = PREDICT) -> int:

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.test_workers import WorkerServer, wait_until
+from tests.api.test_workers import WorkerServer
 from tests.support.numbered_versions import NumberedCallers, call, point_to, publish_number
+from tests.support.waiting import wait_until
 
 N_VERSIONS = 10
 

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.feast_service import run_service
 from tests.support.manifests import EXAMPLE
+from tests.support.waiting import PATIENCE_SEC, wait_until, wait_until_ready
 from tests.support.whole_service import publish_every_kind
 
 PREDICT = "/v1/models/{model:name}:predict"
@@ -55,10 +57,7 @@ def test_a_look_that_fails_is_not_the_last(
         raise RuntimeError("planted")
 
     monkeypatch.setattr(fresh.app.state.sampler, "sample", fail)
-    deadline = time.monotonic() + 20
-    while n_looks < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: n_looks >= 2)
 
 
 def test_requests_predictions_stages_scores_and_features_are_counted(fresh: AppClient) -> None:
@@ -132,42 +131,33 @@ def test_without_the_scope_nothing_is_told(tmp_path: Path, online_store: Path) -
         assert all(key not in text for key in keys.values())
 
 
-def wait_until_it_answers(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_several_workers_count_together_exactly(published: Path, online_store: Path) -> None:
     n_each, n_threads = 60, 4
 
     def press(url: str) -> None:
         # A connection each, so that all workers get some.
         for _ in range(n_each):
-            httpx.post(f"{url}/v1/models/is_late:predict", json={"instances": [EXAMPLE]})
+            httpx.post(
+                f"{url}/v1/models/is_late:predict",
+                json={"instances": [EXAMPLE]},
+                timeout=PATIENCE_SEC,
+            )
+
+    def count(text: str) -> float:
+        return find(text, "zeroskew_requests_total", method="POST", route=PREDICT, status="200")
 
     store = f"sqlite:///{online_store}"
     with run_service(published, store, ZEROSKEW_WORKERS="2") as url:
-        wait_until_it_answers(url)
+        wait_until_ready(url)
         threads = [threading.Thread(target=press, args=(url,)) for _ in range(n_threads)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        deadline = time.monotonic() + 10
-        while True:
-            text = httpx.get(f"{url}/metrics").text
-            counted = find(
-                text, "zeroskew_requests_total", method="POST", route=PREDICT, status="200"
-            )
-            if counted == n_each * n_threads or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
+        read = partial(httpx.get, f"{url}/metrics", timeout=PATIENCE_SEC)
+        wait_until(lambda: count(read().text) >= n_each * n_threads)
+        text = read().text
+    counted = count(text)
     assert counted == n_each * n_threads
     assert find(text, "zeroskew_request_seconds_count", route=PREDICT) == counted
     assert find(text, "zeroskew_processes") == 2

@@ -12,6 +12,7 @@ from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE
+from tests.support.waiting import wait_until
 from tests.support.whole_service import publish_every_kind
 
 PREDICT = "/v1/models/arrival_delay:predict"
@@ -32,13 +33,9 @@ def client(tmp_path_factory: pytest.TempPathFactory, online_store: Path) -> Iter
 
 
 def find(client: AppClient, prediction_id: str) -> Any:
-    deadline = time.monotonic() + 20
-    while True:
-        response = client.get(f"/v1/predictions/{prediction_id}")
-        if response.status_code == 200 or time.monotonic() > deadline:
-            assert response.status_code == 200, response.text
-            return response.json()
-        time.sleep(0.02)
+    path = f"/v1/predictions/{prediction_id}"
+    wait_until(lambda: client.get(path).status_code == 200, what=path)
+    return client.get(path).json()
 
 
 def test_what_was_predicted_is_on_record(client: AppClient) -> None:

@@ -1,9 +1,8 @@
 """A rollout deals entity keys to versions; each answer says who gave it, and is logged so."""
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tests.support.app_client import AppClient
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE, FIELDS, make_manifest, publish, sum_graph
 from tests.support.numbered_versions import MODEL, expected_score, publish_number
+from tests.support.waiting import wait_until
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 ROLLOUT = f"/v1/models/{MODEL}/rollout"
@@ -82,13 +82,6 @@ def find_logged(client: AppClient, prediction_id: str) -> Any:
 
     wait_until(is_there)
     return found[0]
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_key_is_answered_by_its_arm_alone_and_among_others(client: AppClient) -> None:

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +15,11 @@ import pytest
 
 from tests.api.test_server import ROOT, Server
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.waiting import PATIENCE_SEC, wait_until
 
 GRAPH = sum_graph(6, 2)
 PREDICT = "/v1/models/arrival_delay:predict"
 INSTANCES = {"instances": [EXAMPLE]}
-PATIENCE_SEC = 30.0
 
 
 class WorkerServer(Server):
@@ -76,13 +75,6 @@ def server(tmp_path: Path, online_store: Path) -> Iterator[WorkerServer]:
 def ask(server: Server) -> int:
     """Send a request on a connection of its own and return the answer's status."""
     return httpx.post(server.url + PREDICT, json=INSTANCES, timeout=PATIENCE_SEC).status_code
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SEC
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_worker_that_dies_is_replaced(server: WorkerServer) -> None:

@@ -1,7 +1,9 @@
 """Both images, built from the Dockerfile as it is, and the serving one as it is to be run."""
 
+import io
 import json
 import re
+import tarfile
 import threading
 import time
 from collections import Counter
@@ -22,6 +24,7 @@ from tests.support.docker_engine import BASE_IMAGE, open_engine
 from tests.support.manifests import EXAMPLE
 from tests.support.online_stores import EVENT_TIME, make_store
 from tests.support.redis_servers import RedisServer, free_port
+from tests.support.waiting import PATIENCE_SEC, wait_until
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
 
 ROOT: Final = Path(__file__).parents[2]
@@ -63,14 +66,19 @@ def engine() -> Iterator[docker.DockerClient]:
 def python(
     engine: docker.DockerClient, image: str, program: str, *arguments: str, **options: Any
 ) -> str:
-    output: bytes = engine.containers.run(
-        image,
-        ["-c", program, *arguments],
-        entrypoint="python",
-        remove=True,
-        **HARDENED | options,
-    )
-    return output.decode()
+    return run(engine, image, ["-c", program, *arguments], entrypoint="python", **options)
+
+
+def run(engine: docker.DockerClient, image: str, arguments: list[str], **options: Any) -> str:
+    """Return what a container printed, read once it has ended: a stream may be cut short."""
+    container = engine.containers.run(image, arguments, detach=True, **HARDENED | options)
+    try:
+        status = container.wait()["StatusCode"]
+        printed: bytes = container.logs(stdout=True, stderr=False)
+        assert status == 0, container.logs()
+    finally:
+        container.remove(force=True, v=True)
+    return printed.decode()
 
 
 def normalize(name: str) -> str:
@@ -78,7 +86,15 @@ def normalize(name: str) -> str:
 
 
 def list_in_bill(engine: docker.DockerClient, image: str) -> set[tuple[str, str]]:
-    bill = json.loads(python(engine, image, "print(open('/opt/zeroskew/sbom.cdx.json').read())"))
+    container = engine.containers.create(image)
+    try:
+        packed, _ = container.get_archive("/opt/zeroskew/sbom.cdx.json")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(packed))) as archive:
+            found = archive.extractfile("sbom.cdx.json")
+            assert found is not None
+            bill = json.load(found)
+    finally:
+        container.remove(force=True, v=True)
     assert bill["bomFormat"] == "CycloneDX"
     return {(normalize(one["name"]), one["version"]) for one in bill["components"]}
 
@@ -127,7 +143,7 @@ def score(client: httpx.Client) -> httpx.Response:
 
 
 def call_until_refused(url: str, key: str, outcomes: Counter[str]) -> None:
-    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=20) as client:
+    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=PATIENCE_SEC) as client:
         while True:
             try:
                 outcomes[str(score(client).status_code)] += 1
@@ -152,8 +168,7 @@ def check_what_is_in_them(engine: docker.DockerClient, serving: str, training: s
         assert python(engine, image, TRY_TO_WRITE).split() == [
             *("10001", "10001", "0000000000000000", "30", "30", "30"),
         ]
-    told = engine.containers.run(training, ["--help"], remove=True, **HARDENED)
-    assert b"materialize" in told
+    assert "materialize" in run(engine, training, ["--help"])
 
 
 def test_the_images_are_small_closed_and_quick(engine: docker.DockerClient, tmp_path: Path) -> None:
@@ -169,18 +184,18 @@ def test_the_images_are_small_closed_and_quick(engine: docker.DockerClient, tmp_
         begin = time.monotonic()
         container, url = stack.enter_context(stores.serve(engine, images["serving"]))
         client = stack.enter_context(
-            httpx.Client(base_url=url, headers={"X-API-Key": stores.key}, timeout=20)
+            httpx.Client(base_url=url, headers={"X-API-Key": stores.key}, timeout=PATIENCE_SEC)
         )
         while True:
             try:
                 answer = score(client)
                 break
             except httpx.TransportError:
-                assert time.monotonic() - begin < 30, container.logs()
+                assert time.monotonic() - begin < PATIENCE_SEC, container.logs()
                 time.sleep(0.02)
         seconds = time.monotonic() - begin
         assert answer.status_code == 200, answer.text
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert client.get("/readyz").status_code == 200
         assert httpx.post(f"{url}/v1/models/is_late:predict", json={}).status_code == 401
         outcomes: Counter[str] = Counter()
         threads = [
@@ -189,8 +204,8 @@ def test_the_images_are_small_closed_and_quick(engine: docker.DockerClient, tmp_
         ]
         for thread in threads:
             thread.start()
-        time.sleep(1)
-        container.stop(timeout=20)
+        wait_until(lambda: outcomes["200"] > 50)
+        container.stop(timeout=int(PATIENCE_SEC))
         for thread in threads:
             thread.join()
         assert container.wait()["StatusCode"] == 0

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.feast_service import ROOT, settings_of, watch
 from tests.support.manifests import EXAMPLE
-from tests.support.redis_servers import wait_until
+from tests.support.waiting import wait_until, wait_until_ready
 from tests.support.whole_service import set_up_whole_service
 
 pytestmark = pytest.mark.soak
@@ -71,16 +71,6 @@ def start(folder: Path, online: Path, workers: int) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         text=True,
     )
-
-
-def wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError(url)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

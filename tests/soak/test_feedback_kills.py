@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +12,7 @@ import pytest
 
 from tests.api.test_server import Server
 from tests.support.killed_service import KillTrial
+from tests.support.waiting import wait_until_ready
 from tests.support.whole_service import publish_every_kind
 
 pytestmark = pytest.mark.soak
@@ -26,25 +26,12 @@ def test_no_acknowledged_label_is_lost_in_200_kills(tmp_path: Path, online_store
     assert trial.missing() == set()
 
 
-def wait_until_answered(url: str) -> None:
-    """Wait for the first of several workers: the port is bound before any of them listens."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(url)
-        except httpx.ConnectError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
-
-
 def test_one_key_sent_a_thousand_times_at_once_is_one_row(
     tmp_path: Path, online_store: Path
 ) -> None:
     publish_every_kind(tmp_path)
     server = Server(tmp_path, online_store, ZEROSKEW_WORKERS="2", ZEROSKEW_BODY_TIMEOUT_SEC="10")
-    wait_until_answered(f"{server.url}/livez")
+    wait_until_ready(f"{server.url}/livez")
     begin = threading.Barrier(100)
 
     def send(number: int) -> int | str:

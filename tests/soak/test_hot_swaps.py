@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.api.test_hot_swap import answering_versions
-from tests.api.test_workers import WorkerServer, wait_until
+from tests.api.test_workers import WorkerServer
 from tests.support.numbered_versions import (
     Answers,
     NumberedCallers,
@@ -18,6 +18,7 @@ from tests.support.numbered_versions import (
     point_to,
     publish_number,
 )
+from tests.support.waiting import wait_until
 
 N_SWAPS = 100
 RATE = 100.0

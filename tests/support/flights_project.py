@@ -61,7 +61,6 @@ class FlightsProject:
     def environment(self) -> dict[str, str]:
         """Return the environment in which commands work on this project."""
         return os.environ | {
-            "TZ": "UTC",
             "ZEROSKEW_FEATURE_REPO": str(self.folder / "feature_repo"),
             "ZEROSKEW_HOME": str(self.folder / "var"),
             "ZEROSKEW_CLOCK": CLOCK.isoformat(),

@@ -38,7 +38,6 @@ class Machine:
             os.environ
             | {
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "TZ": "UTC",
                 "ZEROSKEW_FEATURE_REPO": str(folder / "feature_repo"),
                 "ZEROSKEW_HOME": str(folder / "var"),
                 "ZEROSKEW_LOG_SPOOL_DIR": str(folder / "spool"),

@@ -131,6 +131,7 @@ PLAN = FeaturePlan(
 def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> bytes:
     """Return a graph whose score is the sum of all inputs that are not NaN.
 
+    With a request it has one request-time feature, which is the first of its columns.
     ``exponential`` is its exponential, ``probability`` its sigmoid, ``probabilities`` that of
     both classes.
     """
@@ -140,6 +141,8 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
     ]
     inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", n_features])]
     total = "sum_features"
+    outputs: list[onnx.ValueInfoProto] = []
+    constants: list[onnx.TensorProto] = []
     if n_request:
         inputs.append(
             helper.make_tensor_value_info("request", TensorProto.DOUBLE, ["n", n_request])
@@ -148,9 +151,17 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
             *_sum_known("request", "sum_request"),
             helper.make_node("Add", ["sum_features", "sum_request"], ["total"]),
         ]
+        nodes += [
+            helper.make_node("Gather", ["request", "first"], ["first_column"], axis=1),
+            helper.make_node("Cast", ["first_column"], ["request_features"], to=TensorProto.FLOAT),
+        ]
+        outputs.append(
+            helper.make_tensor_value_info("request_features", TensorProto.FLOAT, ["n", 1])
+        )
+        constants.append(helper.make_tensor("first", TensorProto.INT64, [1], [0]))
         total = "total"
     shape: list[Any] = ["n"]
-    constants = [
+    constants += [
         helper.make_tensor("zero", TensorProto.DOUBLE, [], [0.0]),
         helper.make_tensor("last", TensorProto.INT64, [1], [1]),
     ]
@@ -170,13 +181,8 @@ def sum_graph(n_features: int, n_request: int, *, output: str = "value") -> byte
             helper.make_node("Unsqueeze", ["no", "last"], ["no_column"]),
             helper.make_node("Concat", ["no_column", "yes_column"], ["scores"], axis=1),
         ]
-    graph = helper.make_graph(
-        nodes,
-        "sum",
-        inputs,
-        [helper.make_tensor_value_info("scores", TensorProto.DOUBLE, shape)],
-        constants,
-    )
+    outputs.insert(0, helper.make_tensor_value_info("scores", TensorProto.DOUBLE, shape))
+    graph = helper.make_graph(nodes, "sum", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())

@@ -12,7 +12,8 @@ import httpx
 from pyarrow import fs
 
 from tests.support.client_environments import MOTO, client_programs
-from tests.support.redis_servers import free_port, wait_until
+from tests.support.redis_servers import free_port
+from tests.support.waiting import wait_until
 
 __all__ = ["BUCKET", "ObjectStore", "run_object_store"]
 
@@ -58,7 +59,7 @@ def run_object_store() -> Iterator[ObjectStore]:
     command = [str(program), "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _answers(port), what="an object store that answers", timeout_sec=30)
+        wait_until(lambda: _answers(port), what="an object store that answers")
         yield ObjectStore(port)
     finally:
         process.terminate()

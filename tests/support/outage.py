@@ -25,7 +25,8 @@ from api.prediction.clock import to_epoch_us
 from api.prediction.value_codec import ValueType, encode_key_prefix, encode_key_value
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.online_stores import EVENT_TIME
-from tests.support.redis_servers import RedisServer, free_port, wait_until
+from tests.support.redis_servers import RedisServer, free_port
+from tests.support.waiting import wait_until
 
 __all__ = ["Load", "running_service", "write_gates"]
 
@@ -90,11 +91,7 @@ def running_service(folder: Path, server: RedisServer) -> Iterator[int]:
         )
         try:
             path = folder / "service.log"
-            wait_until(
-                lambda: b"running on" in path.read_bytes(),
-                what="the service to start",
-                timeout_sec=60,
-            )
+            wait_until(lambda: b"running on" in path.read_bytes(), what="the service to start")
             yield port
         finally:
             process.terminate()

@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.waiting import wait_until
+
 __all__ = [
     "RedisServer",
     "free_port",
@@ -25,7 +25,6 @@ __all__ = [
     "make_cluster",
     "need_redis",
     "start_sentinel",
-    "wait_until",
 ]
 
 HOST = "127.0.0.1"
@@ -48,15 +47,6 @@ def free_port() -> int:
             port: int = probe.getsockname()[1]
         if port < 55_536:
             return port
-
-
-def wait_until(is_true: Callable[[], bool], *, what: str, timeout_sec: float = 10.0) -> None:
-    """Wait for something that is about to happen."""
-    deadline = time.monotonic() + timeout_sec
-    while not is_true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"Got nothing in {timeout_sec} s, but expected {what}.")
-        time.sleep(0.01)
 
 
 class RedisServer:

@@ -32,7 +32,8 @@ from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from tests.support.feast_repos import ASOF_STORE
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.online_stores import EVENT_TIME
-from tests.support.redis_servers import free_port, wait_until
+from tests.support.redis_servers import free_port
+from tests.support.waiting import wait_until
 
 __all__ = ["Observed", "race"]
 
@@ -196,7 +197,7 @@ def _services(folder: Path, url: str, n_workers: int) -> Iterator[list[str]]:
             stack.callback(_end, _start(folder, url, port))
         addresses = [f"http://127.0.0.1:{port}" for port in ports]
         for address in addresses:
-            wait_until(lambda: _is_ready(address), what="a ready service", timeout_sec=60)  # noqa: B023
+            wait_until(lambda: _is_ready(address), what="a ready service")  # noqa: B023
         yield addresses
 
 

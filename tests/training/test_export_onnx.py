@@ -302,7 +302,10 @@ def test_request_time_columns_stand_behind_the_features() -> None:
         "tensor(double)",
         ["n", 2],
     )
-    (scores,) = session.run(None, {"features": rows, "request": request})
+    scores, computed = session.run(
+        ["scores", "request_features"], {"features": rows, "request": request}
+    )
+    np.testing.assert_array_equal(computed, matrix[:, 2:])
     expected: npt.NDArray[np.float64] = np.asarray(booster.predict(matrix))
     np.testing.assert_allclose(scores, expected, rtol=1e-13)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from training.errors import SpecError
 from training.live.open_log import open_log
-from training.live.options import AsOf, End, Models, Start, as_utc, span
+from training.live.options import AsOf, End, Models, Start, or_now, span
 from training.model_spec import list_model_names, load_model_spec
 from training.progress import Reporter, quiet
 from training.workspace import Workspace
@@ -62,9 +62,7 @@ def simulate(
     simulation = prepare_simulation(
         workspace, folder or workspace.home / "simulation", is_fresh=fresh
     )
-    first, last = as_utc(start), as_utc(end)
-    assert first is not None
-    assert last is not None
+    first, last = or_now(start), or_now(end)
     with _reporter.task(f"simulate {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}") as task:
         report = run(workspace, simulation, specs, first, last, speed=speed, progress=task)
     predictions = ", ".join(f"{n:,} of {model}" for model, n in report.n_predictions.items())
@@ -132,7 +130,7 @@ def skew(
     if days is not None:
         if start is not None:
             raise typer.BadParameter("Got --from and --days, but expected one of them.")
-        start = (end or datetime.now(UTC)) - timedelta(days=days)
+        start = or_now(end) - timedelta(days=days)
     workspace = Workspace()
     is_bad = False
     with open_log() as log:
@@ -184,7 +182,7 @@ def metrics(
     from training.live.live_metrics import measure_live
     from training.live.outcomes import read_outcomes
 
-    moment = as_utc(as_of) or datetime.now(UTC)
+    moment = or_now(as_of)
     groups = by or ["version", "arm"]
     with open_log() as log:
         for model in models or log.registry.list_models():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from training.live.open_log import open_log
-from training.live.options import AsOf, Models, as_utc
+from training.live.options import AsOf, Models, or_now
 from training.progress import Reporter
 from training.workspace import Workspace
 
@@ -35,7 +35,7 @@ def upkeep(
     """Make PostgreSQL's partitions of the months to come, and delete what is old."""
     from training.live.log_upkeep import keep_log_in_shape
 
-    now = as_utc(as_of) or datetime.now(UTC)
+    now = or_now(as_of)
     keep = None if keep_days is None else timedelta(days=keep_days)
     with open_log() as log, _reporter.task("keep the log in shape"):
         report = keep_log_in_shape(log.engine, now, keep)
@@ -51,7 +51,7 @@ def export(models: Models = None, as_of: AsOf = None) -> None:
     """Write whole days of the log to the lake as Parquet; what stands there is left as it is."""
     from training.live.export_log import export_log
 
-    until = as_utc(as_of) or datetime.now(UTC)
+    until = or_now(as_of)
     with open_log() as log:
         for model in models or log.registry.list_models():
             with _reporter.task(f"export the log of {model}") as task:

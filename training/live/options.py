@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from training.service_clock import as_utc, read_clock
+
 if TYPE_CHECKING:
     from training.live.logged_predictions import Span
 
-__all__ = ["AsOf", "End", "Models", "Start", "as_utc", "span"]
+__all__ = ["AsOf", "End", "Models", "Start", "or_now", "span"]
 
 Models = Annotated[list[str] | None, typer.Argument(help="Models; all registered ones by default.")]
 Start = Annotated[
@@ -19,17 +21,21 @@ Start = Annotated[
 End = Annotated[datetime | None, typer.Option("--until", help="Predictions before it; UTC.")]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(help="Labels observed until this time count; now by default. UTC."),
+    typer.Option(help="Labels observed until this time count; the clock's time by default. UTC."),
 ]
 
 
-def as_utc(moment: datetime | None) -> datetime | None:
-    """Return a moment as an aware one; one without a zone is in UTC."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+def or_now(moment: datetime | None) -> datetime:
+    """Return a moment in UTC, or what the service's clock says where none is given."""
+    return read_clock() if moment is None else as_utc(moment)
 
 
 def span(start: datetime | None, end: datetime | None) -> Span:
     """Return the span of two options."""
     from training.live.logged_predictions import Span
 
-    return Span(as_utc(start), as_utc(end))
+    return Span(_as_utc_or_none(start), _as_utc_or_none(end))
+
+
+def _as_utc_or_none(moment: datetime | None) -> datetime | None:
+    return None if moment is None else as_utc(moment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from api.registry import UnknownRolloutError
 from training.live.open_log import open_log
-from training.live.options import AsOf, End, Models, Start, as_utc, span
+from training.live.options import AsOf, End, Models, Start, or_now, span
 from training.progress import quiet
 from training.registry_commands import read_rollout, user_name
 from training.workspace import Workspace
@@ -45,7 +44,7 @@ def guard(models: Models = None, as_of: AsOf = None, trial: Trial = False) -> No
     """
     from training.live.rollout_jobs import guard_rollout
 
-    moment = as_utc(as_of) or datetime.now(UTC)
+    moment = or_now(as_of)
     with open_log() as log:
         for model in models or log.registry.list_models():
             try:
@@ -68,7 +67,7 @@ def bandit(models: Models = None, as_of: AsOf = None, trial: Trial = False) -> N
     """Move the weights of bandits by what the labels of their arms say."""
     from training.live.rollout_jobs import move_bandit
 
-    moment = as_utc(as_of) or datetime.now(UTC)
+    moment = or_now(as_of)
     with open_log() as log:
         for model in models or log.registry.list_models():
             try:

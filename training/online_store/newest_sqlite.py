@@ -3,6 +3,9 @@
 Feast's own store writes whatever comes last, so a late push, or a materialization of the past,
 puts old values online. Here each entity's event time is compared under the write lock. The
 tables are Feast's: any Feast client reads them, and one that writes is not kept from it.
+
+Feast's code makes a naive time of each instant and counts its seconds in the zone of the host, on
+the way in and on the way out. Here the table holds seconds since the Unix epoch in every zone.
 """
 
 from __future__ import annotations
@@ -52,6 +55,23 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
         super().__init__()
         self._write_lock = threading.Lock()
 
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[Any],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
+        """Return the event time, in UTC, and the values of each entity key.
+
+        Parameters
+        ----------
+        config, table, entity_keys, requested_features
+            As Feast documents them.
+        """
+        rows = super().online_read(config, table, entity_keys, requested_features)
+        return [(None if said is None else _from_host_zone(said), values) for said, values in rows]
+
     def online_write_batch(
         self,
         config: RepoConfig,
@@ -81,7 +101,8 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
                 [(key, _stored_seconds(row[2]), event_us_of(row)) for key, row in newer],
             )
             # Feast's code ends the transaction.
-            super().online_write_batch(config, table, [row for _, row in newer], None)
+            rows = [_in_host_zone(row) for _, row in newer]
+            super().online_write_batch(config, table, rows, None)
         if progress is not None:
             progress(len(data))
 
@@ -132,11 +153,27 @@ def _standing_us(connection: sqlite3.Connection, table: str, key: bytes) -> int:
         return -(2**63)
     if exact_us is not None:
         return exact_us
-    # Feast's own store wrote the row. As Feast does, read the seconds in the zone of this process.
-    return to_epoch_us(datetime.fromtimestamp(seconds))  # noqa: DTZ006
+    # Feast's own store wrote the row, or the service did; both count whole seconds.
+    return seconds * 1_000_000
 
 
-def _stored_seconds(event_time: datetime) -> int:
-    """Return what Feast's store will keep of an event time."""
-    aware = event_time if event_time.tzinfo else event_time.replace(tzinfo=UTC)
-    return int(aware.astimezone(UTC).replace(tzinfo=None).timestamp())
+def _in_host_zone(row: OnlineRow) -> OnlineRow:
+    """Return a row whose times Feast's code stores as the seconds since the epoch that they are."""
+    key, values, event_time, created = row
+    return key, values, _host_time(event_time), None if created is None else _host_time(created)
+
+
+def _host_time(moment: datetime) -> datetime:
+    """Return an instant as a naive time of the host's zone, cut off below the second."""
+    return datetime.fromtimestamp(_stored_seconds(moment))  # noqa: DTZ006 - as Feast reads it
+
+
+def _from_host_zone(said: datetime) -> datetime:
+    """Return the instant of a naive time of the host's zone that Feast has taken for UTC."""
+    return said.replace(tzinfo=None).astimezone(UTC)
+
+
+def _stored_seconds(moment: datetime) -> int:
+    """Return the seconds since the Unix epoch that the table keeps, cut off towards 1970."""
+    us = to_epoch_us(moment)
+    return us // 1_000_000 if us >= 0 else -(-us // 1_000_000)

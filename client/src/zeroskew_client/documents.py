@@ -111,7 +111,7 @@ def read_label_outcomes(document: Any, n_labels: int) -> tuple[LabelOutcome, ...
         LabelOutcome(
             status=take(one, "status", str),
             idempotency_key=take(one, "idempotency_key", str),
-            is_matched=take(one, "matched", bool),
+            is_matched=take_optional(one, "matched", bool),
         )
         for one in outcomes
     )

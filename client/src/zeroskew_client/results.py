@@ -54,8 +54,9 @@ class FeatureDetail:
     """One feature of one instance: what the model was given, and where it came from.
 
     ``status`` is ``present``, ``null``, ``missing``, ``stale``, ``future``, ``override``,
-    ``default`` or ``request``. ``age_seconds`` reaches from the stored value's event time to
-    ``as_of``. ``view`` is `None` for a value of the request. NaN and infinities are texts.
+    ``default``, ``request`` or ``computed``. ``age_seconds`` reaches from the stored value's event
+    time to ``as_of``. ``view`` is `None` for what is of the request or computed. NaN and infinities
+    are texts, and so are instants.
     """
 
     value: str | int | float | bool | None
@@ -144,12 +145,13 @@ class ManyPredictions:
 class LabelOutcome:
     """What became of a label: ``status`` is ``created``, or ``known`` where it had come before.
 
-    ``is_matched`` says whether the service has logged the prediction; a label may come first.
+    ``is_matched`` says whether the service has logged the prediction; a label may come first. It is
+    `None` where the service does not know.
     """
 
     status: str
     idempotency_key: str
-    is_matched: bool
+    is_matched: bool | None
 
 
 @dataclass(frozen=True, slots=True)

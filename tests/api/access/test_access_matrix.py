@@ -202,7 +202,8 @@ def test_what_a_tenant_was_told_and_labels_stay_its_own(service: Service) -> Non
         refused = client.request(method, address, headers=theirs)
         assert (refused.status_code, refused.json()["code"]) == (404, "unknown_prediction")
     label = {"value": 1.0, "observed_at": "2013-10-01T11:00:00Z"}
-    entity = {"entity_key": {"carrier": "UA"}, "time": "2013-10-01T11:00:00Z"}
+    key = {"carrier": "UA", "dest": "IAH", "origin": "EWR"}
+    entity = {"entity_key": key, "time": "2013-10-01T11:00:00Z"}
     unknown = client.post(
         "/v1/feedback",
         json={"labels": [label | entity | {"model": "nobody_has_it"}]},

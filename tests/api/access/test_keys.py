@@ -1,7 +1,6 @@
 """Keys are made, rotated, revoked and followed; their text is stored nowhere."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from api.settings import Settings
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import DATABASES, open_database_url
+from tests.support.waiting import wait_until
 from tests.support.whole_service import publish_every_kind
 
 
@@ -111,13 +111,6 @@ def test_sqlite_is_read_the_same_without_sqlalchemy(access: AccessRegistry, url:
         expected.keys, key=lambda key: key.id
     )
     assert next(key for key in found.keys if key.id == first.id).last_used_at == used
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def make_keyed(folder: Path, online_store: Path, **changes: object) -> Settings:

@@ -22,6 +22,7 @@ from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.feast_service import run_service
 from tests.support.redis_servers import RedisServer
+from tests.support.waiting import PATIENCE_SEC, wait_until
 from tests.support.whole_service import publish_every_kind
 
 STORES = ("local", "redis")
@@ -212,37 +213,39 @@ def test_the_answer_says_what_is_left_and_a_refusal_when_to_come_again(
         assert answer.headers["RateLimit"].startswith('"second";r=0;t=1')
         assert ask(other).status_code == 200
         assert "RateLimit" not in client.get("/healthz").headers
-        time.sleep(0.4)
-        assert ask(limited).status_code == 200
+        wait_until(lambda: ask(limited).status_code == 200)
 
 
 @pytest.mark.parametrize("policy", ["local", "refuse", "allow"])
 def test_while_redis_is_down_the_policy_holds(tmp_path: Path, policy: str) -> None:
-    async def count(limits: RequestLimits) -> int:
-        n_admitted = 0
+    async def count(limits: RequestLimits, *, is_limited: bool = True) -> int:
+        n_admitted, begin = 0, time.monotonic()
         for _ in range(50):
             try:
                 await limits.admit(caller("a", per_sec=20))
             except RateLimitedError:
                 continue
             n_admitted += 1
+        most = 20 + 20 * (time.monotonic() - begin) if is_limited else 50
+        assert min(20, most) <= n_admitted <= most
         return n_admitted
 
     async def admit(server: RedisServer) -> None:
-        store = RedisAllowances(server.url, timeout_sec=0.2)
+        store = RedisAllowances(server.url, timeout_sec=5)
         limits = RequestLimits(store, when_down=policy)  # type: ignore[arg-type]  # one of the three
-        assert 20 <= await count(limits) <= 22
+        await count(limits)
         server.kill()
         await asyncio.sleep(1.1)
         if policy == "refuse":
             with pytest.raises(LimitsUnavailableError):
                 await count(limits)
         else:
-            assert await count(limits) in ({50} if policy == "allow" else range(20, 23))
+            n_admitted = await count(limits, is_limited=policy != "allow")
+            assert policy != "allow" or n_admitted == 50
         assert limits.is_store_down
         server.start()
         await asyncio.sleep(1.1)
-        assert 20 <= await count(limits) <= 22
+        await count(limits)
         assert not limits.is_store_down
         await limits.close()
 
@@ -255,21 +258,28 @@ def test_one_key_has_its_limit_over_two_replicas(
 ) -> None:
     publish_every_kind(tmp_path)
     registry = AccessRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
-    rate, seconds = 100, 4
+    rate, seconds, n_refused = 50, 4, 100
     limited = registry.create_key("limited", [Scope.PREDICT], requests_per_sec=rate).text
     other = registry.create_key("other", [Scope.PREDICT]).text
     registry.close()
     settings = {
         "ZEROSKEW_REQUIRE_KEYS": "true",
         "ZEROSKEW_RATE_LIMIT_STORE": redis_server.url,
+        # Each process would count alone for a second, were Redis late on a busy machine.
+        "ZEROSKEW_RATE_LIMIT_TIMEOUT_SEC": str(PATIENCE_SEC),
     }
 
-    def press(url: str, key: str, until: float) -> list[int]:
-        statuses = []
-        with httpx.Client(base_url=url, headers={"X-API-Key": key}) as client:
-            while time.monotonic() < until:
+    begin = 0.0
+    statuses: list[int] = []
+
+    def is_enough() -> bool:
+        # On a machine that is busy, more time goes by before enough was refused.
+        return time.monotonic() > begin + seconds and statuses.count(429) >= n_refused
+
+    def press(url: str, key: str, statuses: list[int]) -> None:
+        with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=PATIENCE_SEC) as client:
+            while not is_enough():
                 statuses.append(client.get("/v1/models").status_code)
-        return statuses
 
     store = f"sqlite:///{online_store}"
     with (
@@ -277,12 +287,15 @@ def test_one_key_has_its_limit_over_two_replicas(
         run_service(tmp_path, store, **settings) as second,
         ThreadPoolExecutor(3) as threads,
     ):
-        until = time.monotonic() + seconds
-        pressed = [threads.submit(press, url, limited, until) for url in (first, second)]
-        unharmed = threads.submit(press, second, other, until)
-        statuses = [status for one in pressed for status in one.result()]
+        begin = time.monotonic()
+        unharmed: list[int] = []
+        pressed = [threads.submit(press, url, limited, statuses) for url in (first, second)]
+        pressed.append(threads.submit(press, second, other, unharmed))
+        for one in pressed:
+            one.result()
+        elapsed = time.monotonic() - begin
     assert set(statuses) == {200, 429}
-    # What was saved up before, and what the time gave.
-    allowed = rate + rate * seconds
-    assert 0.95 * allowed <= statuses.count(200) <= 1.05 * allowed
-    assert set(unharmed.result()) == {200}
+    # What was saved up before, and what the time gave; a busy machine does not ask for all of it.
+    allowed = rate + rate * elapsed
+    assert 0.5 * allowed <= statuses.count(200) <= allowed
+    assert set(unharmed) == {200}

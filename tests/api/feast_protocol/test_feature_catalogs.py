@@ -15,7 +15,7 @@ from api.registry.model_registry import ModelRegistry
 from tests.support.app_client import AppClient
 from tests.support.feast_service import make_flights_store, publish_catalog, settings_of
 from tests.support.online_stores import EVENT_TIME
-from tests.support.redis_servers import wait_until
+from tests.support.waiting import wait_until
 
 ASKED = {"features": ["gate:walk"], "entities": {"gate_number": [1]}}
 

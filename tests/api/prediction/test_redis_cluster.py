@@ -20,8 +20,8 @@ from tests.support.redis_servers import (
     RedisServer,
     make_cluster,
     start_sentinel,
-    wait_until,
 )
+from tests.support.waiting import wait_until
 
 Runner: TypeAlias = Callable[[Any], Any]
 KEYS = tuple(b"key-%d" % number for number in range(60))

@@ -7,6 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from api.prediction_log.prediction_log import PredictionLog
 from api.prediction_log.replay import replay_row
 from api.prediction_log.spool import Spool
 from tests.support.predictions import load_sum_model, make_record
+from tests.support.waiting import wait_until
 
 
 class ScriptedStore:
@@ -54,6 +56,9 @@ class ScriptedStore:
     def read(self, prediction_id: str) -> list[LoggedRow]:
         return [row for (found, _), row in self.rows.items() if found == prediction_id]
 
+    def read_requests(self, model: str, until: datetime, limit: int) -> list[tuple[int, str]]:
+        raise NotImplementedError
+
     def close(self) -> None:
         pass
 
@@ -82,13 +87,6 @@ def open_writer(
     )
     writer.start()
     return writer
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_rows_say_what_was_asked_given_and_answered(model: ActiveModel, tmp_path: Path) -> None:

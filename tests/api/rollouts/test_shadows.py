@@ -16,6 +16,7 @@ from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
 from tests.support.numbered_versions import MODEL, expected_score, publish_number
+from tests.support.waiting import wait_until
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 SHADOW = 2
@@ -54,13 +55,6 @@ def ask(client: AppClient) -> Any:
 
 def counters(client: AppClient) -> Any:
     return client.app.state.resources.answering.shadow_counters
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def read_log(folder: Path, role: str) -> list[tuple[Any, ...]]:
