@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -24,17 +23,11 @@ from tests.api.conftest import make_settings
 from tests.api.test_server import Server
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.waiting import wait_until
 
 GRAPH = sum_graph(6, 2)
 PREDICT = "/v1/models/arrival_delay:predict"
 INSTANCES = {"instances": [EXAMPLE]}
-
-
-def wait_until(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Turns:
