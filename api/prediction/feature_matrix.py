@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,16 +68,21 @@ class FeatureMatrix:
         self._origins = origins
 
     @classmethod
-    def join(cls, parts: Sequence[FeatureMatrix]) -> FeatureMatrix:
-        """Return the inputs of some rows, and then of the next ones, as one."""
-        return cls(
-            np.concatenate([part.values for part in parts]),
-            np.concatenate([part.request for part in parts]),
-            FeatureOrigins(
-                np.concatenate([part.status for part in parts]),
-                np.concatenate([part.event_us for part in parts]),
-            ),
-        )
+    def allocate(cls, n_rows: int, like: FeatureMatrix) -> FeatureMatrix:
+        """Return room for so many rows as wide as those of another matrix; `put` fills it."""
+
+        def room(array: NDArray[Any]) -> NDArray[Any]:
+            return np.empty((n_rows, array.shape[1]), array.dtype)
+
+        origins = FeatureOrigins(room(like.status), room(like.event_us))
+        return cls(room(like.values), room(like.request), origins)
+
+    def put(self, rows: slice, part: FeatureMatrix) -> None:
+        """Copy a part to its rows."""
+        self.values[rows] = part.values
+        self.request[rows] = part.request
+        self.status[rows] = part.status
+        self.event_us[rows] = part.event_us
 
     @property
     def origins(self) -> FeatureOrigins:

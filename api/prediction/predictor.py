@@ -21,7 +21,7 @@ from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.feature_matrix import FeatureMatrix
 from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from api.prediction.prediction_batches import PredictionBatches
-from api.prediction.wide_work import WideWork
+from api.prediction.wide_work import MOST_TOLD, WideWork
 from api.schemas import Instances
 
 __all__ = ["Prediction", "Predictor"]
@@ -40,8 +40,9 @@ class Prediction:
 
     ``scores`` is float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
     ``features`` and ``stored`` may be of several requests that were predicted together: this
-    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was;
-    ``is_degraded`` says that defaults stand for it, because the store is down.
+    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was, or
+    more than `MOST_TOLD` values; ``is_degraded`` says that defaults stand for it, because the store
+    is down.
     """
 
     as_of: datetime
@@ -203,25 +204,30 @@ class Predictor:
         self, model: ActiveModel, instances: Instances, now_us: int
     ) -> _LookedUp:
         """Do the same piece by piece: each row by itself comes out as among all, to the bit."""
-        n_features = len(model.plan.features)
-        parts: list[_LookedUp] = []
-        for rows in self._wide.split(len(instances.rows), n_features):
+        n_rows, n_features = len(instances.rows), len(model.plan.features)
+        matrix: FeatureMatrix | None = None
+        found: list[StoredFeatures] = []
+        for rows in self._wide.split(n_rows, n_features):
             n_cells = (rows.stop - rows.start) * n_features
             async with self._wide.take_turn(n_cells, lambda: self._n_under_way > 1):
                 some = Instances(instances.rows[rows], instances.overrides[rows])
                 try:
-                    part = await self._look_up(model, some, now_us)
+                    part, stored, is_degraded = await self._look_up(model, some, now_us)
                 except StaleFeatureError as error:
                     raise error.behind(rows.start) from error
-                if part[2]:
+                if stored is None:
                     # The store is down: the answer comes from defaults as a whole, and at once.
                     defaults = model.plan.assemble_defaults(instances.rows, instances.overrides)
-                    return defaults, None, True
-                _ = part[0].origins  # It is looked up for all rows anyway, and better in turns.
-                parts.append(part)
-        features = FeatureMatrix.join([features for features, _, _ in parts])
-        found = [stored for _, stored, _ in parts if stored is not None]
-        return features, StoredFeatures.join(found), False
+                    return defaults, None, is_degraded
+                if matrix is None:
+                    matrix = FeatureMatrix.allocate(n_rows, part)
+                matrix.put(rows, part)
+                if n_rows * n_features <= MOST_TOLD:
+                    found.append(stored)
+                # To let go of many values at once would take as long as to read them.
+                del stored
+        assert matrix is not None
+        return matrix, StoredFeatures.join(found) if found else None, False
 
     async def _read(
         self, model: ActiveModel, instances: Instances

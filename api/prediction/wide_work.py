@@ -24,7 +24,10 @@ from api.prediction.online_features import (
     StoredFeatures,
 )
 
-__all__ = ["TurningReader", "WideWork"]
+__all__ = ["MOST_TOLD", "TurningReader", "WideWork"]
+
+MOST_TOLD: Final = 20_000
+"""How many stored values an answer may tell of, and are kept for that."""
 
 _PIECES_AT_ONCE: Final = 4
 """What has no more values than so many pieces is done at once."""

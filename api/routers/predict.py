@@ -15,6 +15,7 @@ from api.direct_route import DirectRoute
 from api.errors import InvalidInstancesError
 from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import describe_features, list_overridden
+from api.prediction.wide_work import MOST_TOLD
 from api.rollouts.answering import Answer, AnswerPart, Served
 from api.routers.addresses import (
     AliasName,
@@ -39,9 +40,6 @@ PARAMETERS: Final = [
     }
 ]
 """The query parameters of every predict operation, as OpenAPI has them."""
-
-_MOST_TOLD: Final = 20_000
-"""How many values an answer may tell of: its document is made in one turn of the event loop."""
 
 _BODY: Final = {
     "parameters": PARAMETERS,
@@ -157,10 +155,11 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
 
 
 def _check_told(n_rows: int, n_features: int) -> None:
-    if n_rows > 1 and n_rows * n_features > _MOST_TOLD:
+    # Its document is made in one turn of the event loop.
+    if n_rows > 1 and n_rows * n_features > MOST_TOLD:
         raise InvalidInstancesError(
             f"Got with_features for {n_rows:,} instances of {n_features:,} features, but expected "
-            f"at most {_MOST_TOLD:,} values to tell of; ask for fewer instances at a time."
+            f"at most {MOST_TOLD:,} values to tell of; ask for fewer instances at a time."
         )
 
 

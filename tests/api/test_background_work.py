@@ -65,13 +65,13 @@ def test_a_thread_whose_turns_fail_goes_on_when_they_no_longer_do(error: Excepti
     work.watch("other", BackgroundThread("other", turns.make), is_vital=False)
     assert work.list_troubles() == {}  # It has not been needed yet.
     thread.start()
-    wait_until(work.list_troubles)
+    wait_until(lambda: bool(work.list_troubles()))
     assert work.list_troubles() == {"one": f"it fails again and again ({type(error).__name__})"}
     assert work.count_failures()["one"] > 3
     turns.error = None
-    wait_until(lambda: turns.n_made and not work.list_troubles())
+    wait_until(lambda: turns.n_made > 0 and not work.list_troubles())
     turns.goes_on.clear()
-    wait_until(work.list_troubles)
+    wait_until(lambda: bool(work.list_troubles()))
     assert work.list_troubles() == {"one": "it has not moved for 0.1 seconds"}
     assert not thread.stop(0.01)
     turns.goes_on.set()
@@ -229,4 +229,5 @@ def test_a_supervisor_that_gets_no_files_starts_the_worker_later(
         wait_until(lambda: len(list_workers()) == 2)
         assert server.process.poll() is None
     finally:
-        server.kill()
+        # Its workers end with it only where it is told to end.
+        server.stop()

@@ -156,9 +156,10 @@ def test_single_rows_are_answered_beside_wide_requests(tmp_path: Path, kind: str
             asking.join()
     p99 = [float(np.percentile(one, 99)) for one in (alone, beside)]
     p50 = [float(np.percentile(one, 50)) for one in (alone, beside)]
-    print(
+    report = (
         f"{kind}: single rows p50 {p50[0] * 1e3:.1f} and {p50[1] * 1e3:.1f} ms, p99 "
         f"{p99[0] * 1e3:.1f} and {p99[1] * 1e3:.1f} ms without and with wide ones, ratio "
         f"{p99[1] / p99[0]:.2f}; {len(wide_taken)} wide ones, {np.median(wide_taken):.2f} s each"
     )
-    assert p99[1] <= MAX_RATIO * p99[0]
+    print(report)  # noqa: T201 - what docs/trials.md has
+    assert p99[1] <= MAX_RATIO * p99[0], report

@@ -358,12 +358,12 @@ def test_what_is_read_and_assembled_in_pieces_equals_the_whole_to_the_bit(
         wide = WideWork(cells_at_once=50, timeout_sec=5, max_cells=100_000)
         stored = await TurningReader(reader, wide).read(plan.layout, plan.serialize_keys(rows))
         assert wide.n_turns > 50
-        parts = []
+        joined = FeatureMatrix.allocate(len(rows), plan.assemble(rows, stored, EVENT_US))
         for piece in wide.split(len(rows), len(plan.features)):
             found = await reader.read(plan.layout, plan.serialize_keys(rows[piece]))
-            parts.append(plan.assemble(rows[piece], found, EVENT_US))
+            joined.put(piece, plan.assemble(rows[piece], found, EVENT_US))
         await reader.close()
-        return plan.assemble(rows, stored, EVENT_US), FeatureMatrix.join(parts)
+        return plan.assemble(rows, stored, EVENT_US), joined
 
     for matrix in asyncio.run(read()):
         assert matrix.values.tobytes() == whole.values.tobytes()
