@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from api.class_fields import name_classes
 from api.contract.manifest import FieldType, Manifest, Output, Scalar
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, ModelRefusedError
 from api.field_errors import json_pointer, translate_validation_error
@@ -404,7 +405,10 @@ def _make_response_type(title: str, output: Output) -> type[PredictionResponse]:
     if output.unit is not None:
         notes.append(f"Unit: {output.unit}.")
     prediction = create_model(
-        f"{title}Prediction", __base__=kinds[output.kind], __doc__=" ".join(notes)
+        f"{title}Prediction",
+        __base__=kinds[output.kind],
+        __doc__=" ".join(notes),
+        **name_classes(output.classes or ()),
     )
     predictions = list[prediction]
     return create_model(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,20 +19,22 @@ from rich.table import Table
 
 from api.contract.utc_process import live_in_utc
 from api.registry import ServiceError
+from training import standing
 from training.access_commands import add_access_commands
-from training.errors import SpecError, StepError, TrainingError
+from training.errors import SpecError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
 from training.live.rollout_commands import add_rollout_commands
 from training.model_spec import ModelSpec, list_model_names, load_model_spec
 from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
-from training.registry_commands import add_registry_commands, migrate
+from training.registry_commands import AllowRequestChange, add_registry_commands, migrate
+from training.service_address import ServiceAddress
 from training.service_clock import as_utc, clock_text, read_clock
 from training.signing_commands import add_signing_commands
 from training.workspace import Workspace
 
-__all__ = ["app", "digest_state", "main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zeroskew",
@@ -58,6 +58,13 @@ DATA, TRAINING, SERVING = "Data", "Training", "Serving"
 
 ModelArgument = Annotated[
     list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")
+]
+BreakLive = Annotated[
+    bool,
+    typer.Option(
+        "--break-live",
+        help="Apply definitions even if versions that serve do not find what they read then.",
+    ),
 ]
 
 
@@ -96,20 +103,18 @@ def prepare() -> None:
 
 
 @app.command(rich_help_panel=DATA)
-def apply() -> None:
-    """Register the feature repo's definitions with Feast, and what the service knows of them."""
-    from feast.repo_operations import apply_total
+def apply(break_live: BreakLive = False) -> None:
+    """Register the feature repo's definitions with Feast, and what the service knows of them.
 
+    Definitions by which a version that serves would not find what it reads are refused. What is
+    removed stays online until no version that serves reads it.
+    """
+    from training.apply_definitions import apply_definitions
     from training.compile_catalog import publish_catalog
 
     workspace = Workspace()
-    # Feast changes the working directory to the repo, and leaves it there.
-    with reporter.task("apply feature definitions"), quiet(), contextlib.chdir(Path.cwd()):
-        store = workspace.open_feature_store()
-        try:
-            apply_total(store.config, Path(store.repo_path), skip_source_validation=False)
-        except Exception as error:
-            raise StepError(f"Got {type(error).__name__} from the feature repo: {error}") from error
+    with reporter.task("apply feature definitions"), quiet():
+        applied = apply_definitions(workspace, break_live=break_live)
     with reporter.task("publish the feature catalog"), quiet():
         catalog = publish_catalog(workspace)
     console.print(
@@ -117,6 +122,8 @@ def apply() -> None:
         f"{len(catalog.push_sources)} push sources",
         highlight=False,
     )
+    for told in applied.describe():
+        console.print(f"[yellow]![/] {escape(told)}", highlight=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel=DATA)
@@ -190,13 +197,20 @@ def publish(
     models: ModelArgument = None,
     alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = "champion",
     reason: Annotated[str, typer.Option(help="Why, for the registry.")] = "",
+    allow_request_change: AllowRequestChange = False,
 ) -> None:
-    """Register trained models that pass their gates."""
+    """Register trained models that pass their gates, and that the service loads."""
     from training import pipeline
 
     for spec in _load_specs(models):
         with reporter.task(f"publish {spec.name}"):
-            published = pipeline.publish(Workspace(), spec, alias=alias, reason=reason)
+            published = pipeline.publish(
+                Workspace(),
+                spec,
+                alias=alias,
+                reason=reason,
+                allow_request_change=allow_request_change,
+            )
         console.print(f"  {published.model} version {published.version} is {alias}")
 
 
@@ -241,36 +255,73 @@ def up(
     serve_after: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Start the service at the end.")
     ] = True,
+    break_live: BreakLive = False,
+    allow_request_change: AllowRequestChange = False,
 ) -> None:
     """Do all that is needed to serve every declared model, and serve.
 
     What stands is reused: the steps run again only after a change to the tables, the feature
-    repo, the models, the clock or Zeroskew itself, or when a file of theirs is gone. On the
-    system clock the latest values are written every time.
+    repo, the models, the clock or Zeroskew itself, or when something of theirs is gone. On the
+    system clock, and for an online store that is a server, the latest values are written every
+    time.
     """
     workspace = Workspace()
+    address = ServiceAddress.read()
+    if serve_after:
+        address.require_free()
     with _alone_in(workspace.home):
         specs = _load_specs(None)
-        stamp = workspace.home / "up.sha256"
-        if stamp.exists() and stamp.read_text() == digest_state(workspace):
+        if _stands(workspace, specs):
             console.print("[green]✓[/] tables, online store and models stand")
-            if clock_text() == "system":
+            if clock_text() == "system" or workspace.online_store_path is None:
                 materialize()
         else:
-            stamp.unlink(missing_ok=True)
-            migrate()
-            if isinstance(workspace.lake, Path):
-                prepare()
-            apply()
-            materialize()
-            train()
-            publish()
-            stamp.write_text(digest_state(workspace))
+            _make_all(workspace, break_live, allow_request_change)
+    _print_first_request(specs[0], address)
     if serve_after:
-        _check_port_is_free()
-    _print_first_request(specs[0])
-    if serve_after:
+        address.require_free()
         serve()
+
+
+def _stands(workspace: Workspace, specs: list[ModelSpec]) -> bool:
+    stamp = standing.Stamp.read(workspace)
+    if (
+        stamp is None
+        or stamp.code != standing.digest_code(workspace, clock_text())
+        or stamp.tables != standing.digest_tables(workspace)
+    ):
+        return False
+    missing = standing.find_missing(workspace, stamp, [spec.name for spec in specs])
+    if missing is not None:
+        console.print(f"[yellow]![/] {escape(missing)}", highlight=False, soft_wrap=True)
+    return missing is None
+
+
+def _make_all(workspace: Workspace, break_live: bool, allow_request_change: bool) -> None:
+    """Run all steps; the stamp is of what was there before each was first read."""
+    standing.Stamp.remove(workspace)
+    code = standing.digest_code(workspace, clock_text())
+    migrate()
+    if isinstance(workspace.lake, Path):
+        prepare()
+    tables = standing.digest_tables(workspace)
+    apply(break_live=break_live)
+    train()
+    # Where a feature changed its type the plan that serves cannot read what is written now, so
+    # it is written as late as can be.
+    materialize()
+    publish(allow_request_change=allow_request_change)
+    standing.stamp_of(workspace, code, tables).write(workspace)
+    if (code, tables) != (
+        standing.digest_code(workspace, clock_text()),
+        standing.digest_tables(workspace),
+    ):
+        console.print(
+            "[yellow]![/] something was changed while this ran: what stands is of before, and the "
+            "next `zeroskew up` works again",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 add_registry_commands(app)
@@ -311,15 +362,16 @@ def _print_evaluation(spec: ModelSpec) -> None:
     evaluation = load_evaluation(Workspace(), spec)
     table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
     for name, measured in evaluation.metrics.items():
-        others = [metrics[name] for metrics in evaluation.baselines.values()]
+        others = [metrics.get(name) for metrics in evaluation.baselines.values()]
         table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
     console.print(table)
+    console.print(f"  {evaluation.say_advantage()}", highlight=False)
     if evaluation.threshold is not None:
         console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)
 
 
-def _print_first_request(spec: ModelSpec) -> None:
-    url = "http://{}:{}".format(*_read_address())
+def _print_first_request(spec: ModelSpec, address: ServiceAddress) -> None:
+    url = address.url
     body = json.dumps({"instances": [spec.example]})
     console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
     # Written without Rich, so that a narrow terminal does not break the line.
@@ -327,41 +379,6 @@ def _print_first_request(spec: ModelSpec) -> None:
         f"curl -s {url}/v1/models/{spec.name}:predict "
         f"-H 'Content-Type: application/json' -d '{body}'\n\n"
     )
-
-
-def digest_state(workspace: Workspace) -> str:
-    """Hash what the steps read, and which of the files they made are there."""
-    digest = hashlib.sha256(clock_text().encode())
-    package = Path(__file__).parent
-    code = (workspace.feature_repo, workspace.models, package, package.parent / "api" / "contract")
-    for folder in code:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".py", ".yaml") or path.name == ".feastignore":
-                digest.update(str(path.relative_to(folder)).encode())
-                digest.update(path.read_bytes())
-    from training.offline_store.table_files import parquet_files
-
-    for file in parquet_files(workspace.lake):
-        digest.update(str(file).encode())
-        if isinstance(file, Path):
-            status = file.stat()
-            digest.update(f":{status.st_size}:{status.st_mtime_ns}".encode())
-    made = (workspace.online_store_path, Path(workspace.database_url.removeprefix("sqlite:///")))
-    digest.update(str([path is None or path.exists() for path in made]).encode())
-    return digest.hexdigest()
-
-
-def _check_port_is_free() -> None:
-    host, port = _read_address()
-    with socket.socket() as probe:
-        if port.isdigit() and probe.connect_ex((host, int(port))) == 0:
-            raise StepError(
-                f"Got ZEROSKEW_PORT={port}, but expected a free port: something answers there"
-            )
-
-
-def _read_address() -> tuple[str, str]:
-    return os.environ.get("ZEROSKEW_HOST", "127.0.0.1"), os.environ.get("ZEROSKEW_PORT", "8000")
 
 
 @contextlib.contextmanager

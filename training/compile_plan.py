@@ -19,7 +19,7 @@ from api.contract.manifest import (
 )
 from training.errors import PlanError
 from training.model_spec import ModelSpec
-from training.serving_policies import apply_policies
+from training.serving_policies import apply_policies, require_known
 from training.stored_views import plan_stored_view
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ class CompiledPlan:
             for name in request_feature_names(function)
         )
 
+    @property
+    def request_feature_references(self) -> tuple[str, ...]:
+        """``view:feature`` of each of ``plan.request_features``."""
+        return tuple(
+            f"{function.name}:{output}"
+            for function in self.request_functions
+            for output in function.output_names
+        )
+
     def with_categories(self, categories: dict[str, tuple[str, ...]]) -> FeaturePlan:
         """Return the plan with ``categories[column]`` set on the text columns."""
         columns = tuple(
@@ -75,9 +84,9 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
     ------
     PlanError
         If the service is not in the registry, a join key is no request field of a fitting
-        type, a feature has a type that cannot be read, a request-time function asks for
-        something that the plan cannot give it, or a policy or default of the model names no
-        view or feature or does not fit its type.
+        type, a feature has a type that cannot be read, a view is not online, a request-time
+        function asks for something that the plan cannot give it, two columns have one name, or
+        a policy or default of the model names no view or feature or does not fit its type.
     """
     from feast.on_demand_feature_view import OnDemandFeatureView
 
@@ -112,7 +121,10 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
         request_features=tuple(name for f in functions for name in request_feature_names(f)),
         when_store_down=spec.when_store_down,
     )
-    return CompiledPlan(plan=plan, request_functions=tuple(functions))
+    complete = CompiledPlan(plan=plan, request_functions=tuple(functions))
+    _check_column_names(plan, spec)
+    _check_may_be_empty(complete, spec)
+    return complete
 
 
 def request_feature_names(function: RequestFunction) -> tuple[str, ...]:
@@ -180,6 +192,40 @@ def _columns(views: Iterable[ViewPlan], spec: ModelSpec) -> tuple[Column, ...]:
     return (*stored, *(Column(name=name, field=name) for name in spec.columns))
 
 
+def _check_column_names(plan: FeaturePlan, spec: ModelSpec) -> None:
+    """Every column has its own name, and no request field that of a feature's column."""
+    names = [
+        *(f"{view.name}__{feature.name}" for view in plan.views for feature in view.features),
+        *plan.request_features,
+    ]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise PlanError(
+            f"Got two features whose column would be {repeated[0]!r}, but expected distinct names "
+            "of view and feature together; rename one"
+        )
+    # An answer tells features by their reference, and overrides are given by it.
+    references = [f"{view.name}:{one.name}" for view in plan.views for one in view.features]
+    if taken := sorted({field.name for field in spec.request} & {*names, *references}):
+        raise PlanError(
+            f"Got request field {taken[0]!r}, which is the name of a feature or its column, but "
+            "expected another; rename the field"
+        )
+
+
+def _check_may_be_empty(compiled: CompiledPlan, spec: ModelSpec) -> None:
+    plan = compiled.plan
+    sources: tuple[Column | RequestInput, ...] = (*plan.columns, *plan.request_inputs)
+    require_known(
+        "may_be_empty",
+        spec.may_be_empty,
+        [
+            *(f"{view}:{feature}" for view, feature in plan.list_stored_features()),
+            *compiled.request_feature_references,
+            *(one.field for one in sources if one.field),
+        ],
+    )
+
+
 def _request_inputs(functions: Sequence[RequestFunction]) -> tuple[RequestInput, ...]:
     """Return each argument once; functions that share a name must mean the same by it."""
     inputs: dict[str, RequestInput] = {}
@@ -206,6 +252,12 @@ def _compile_view(
     types: Sequence[str],
 ) -> ViewPlan:
     plan = plan_stored_view(store, view, projection)
+    if not view.online:
+        raise PlanError(
+            f"Got view {plan.name!r} with online=False, but expected one that can be served: its "
+            "values would be null in every answer. Set online=True and apply, or leave it out of "
+            "the feature service"
+        )
     for key in plan.join_keys:
         _check_join_key(plan.name, key, fields)
     for feature in plan.features:

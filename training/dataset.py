@@ -6,52 +6,40 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from api.contract.manifest import Column, DataSnapshot, FeaturePlan, FieldType, RequestInput
-from training.compile_plan import CompiledPlan
+from api.contract.manifest import Column, DataSnapshot, FeaturePlan, RequestInput
+from training.compile_plan import CompiledPlan, request_feature_names
+from training.empty_inputs import list_inputs, refuse_empty_inputs
 from training.errors import DatasetError, StepError
+from training.label_rules import check_labelled_spans
+from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, LabelRows
 from training.model_spec import SPANS, ModelSpec, TimeSplit
-from training.offline_store.table_files import Place, scan_table
+from training.offline_store.column_types import EXACT_FLOAT, epoch_microseconds
 from training.split import assign_spans
+from training.stored_features import find_views, join_stored_features
 
 __all__ = [
-    "EVENT_TIMESTAMP",
-    "LABEL",
     "SPAN",
     "Dataset",
     "build_dataset",
     "encode_columns",
     "encode_values",
     "extract_request",
-    "load_labels",
     "to_request_input",
 ]
 
-EVENT_TIMESTAMP = "event_timestamp"
-LABEL = "label"
-SPAN = "span"
-NAN = float("nan")
-
-# What a column of the label table must be, by the type of the request field it stands for.
-COLUMN_TYPES: dict[FieldType, tuple[str, Callable[[pl.DataType], bool]]] = {
-    FieldType.STRING: ("text", lambda dtype: dtype in (pl.String, pl.Categorical, pl.Null)),
-    FieldType.INTEGER: ("whole numbers", lambda dtype: dtype.is_integer()),
-    FieldType.NUMBER: ("numbers", lambda dtype: dtype.is_numeric()),
-    FieldType.BOOLEAN: ("booleans", lambda dtype: dtype == pl.Boolean),
-    FieldType.TIMESTAMP: (
-        "times with a time zone",
-        lambda dtype: isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
-    ),
-}
+SPAN: Final = "span"
+NAN: Final = float("nan")
+_ROW: Final = "row"
+_SECOND_US: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,8 +49,10 @@ class Dataset:
     Attributes
     ----------
     rows
-        Request fields as given, ``event_timestamp``, ``label_known_at``, ``label`` (float64)
-        and ``span``.
+        The request fields and ``event_timestamp``, a name that no field can have.
+    labels
+        The trainer's own columns of the same rows, apart because a field may have their names:
+        ``label_known_at``, ``label`` (float64) and ``span``.
     features
         The same rows as float32 columns: ``plan.columns``, then ``plan.request_features``.
     plan
@@ -75,6 +65,7 @@ class Dataset:
     """
 
     rows: pl.DataFrame
+    labels: pl.DataFrame
     features: pl.DataFrame
     plan: FeaturePlan
     request: pl.DataFrame = dataclasses.field(default_factory=pl.DataFrame)
@@ -86,19 +77,21 @@ class Dataset:
         return self.features.columns
 
     @property
-    def categorical(self) -> list[str]:
-        """Names of the columns that hold category codes."""
-        return [column.name for column in self.plan.columns if column.categories is not None]
+    def categorical(self) -> list[int]:
+        """Places of the columns that hold category codes."""
+        return [
+            place for place, column in enumerate(self.plan.columns) if column.categories is not None
+        ]
 
     def span(self, *spans: str) -> pl.Series:
         """Return the boolean mask of the rows of ``spans``."""
-        return self.rows[SPAN].is_in(list(spans))
+        return self.labels[SPAN].is_in(list(spans))
 
     def matrix(self, *spans: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
         """Return ``X`` float32 ``(n_rows, n_columns)`` and ``y`` float64 ``(n_rows,)``."""
         mask = self.span(*spans)
         features = self.features.filter(mask).to_numpy(order="c")
-        return features, self.rows.filter(mask)[LABEL].to_numpy()
+        return features, self.labels.filter(mask)[LABEL].to_numpy()
 
     def request_matrix(self, *spans: str) -> npt.NDArray[np.float64]:
         """Return the graph's ``request`` input, float64 ``(n_rows, n_request_inputs)``.
@@ -118,7 +111,8 @@ class Dataset:
         buffer = io.BytesIO()
         pl.concat(
             [
-                self.rows,
+                self.rows.rename(lambda name: f"row:{name}"),
+                self.labels,
                 self.features.rename(lambda name: f"column:{name}"),
                 self.request.rename(lambda name: f"request:{name}"),
             ],
@@ -133,6 +127,7 @@ class Dataset:
     def save(self, folder: Path) -> None:
         """Write the data set into ``folder``."""
         self.rows.write_parquet(folder / "rows.parquet")
+        self.labels.write_parquet(folder / "labels.parquet")
         self.features.write_parquet(folder / "features.parquet")
         self.request.write_parquet(folder / "request.parquet")
         (folder / "request_only.json").write_text(json.dumps(self.request_only))
@@ -151,6 +146,7 @@ class Dataset:
             raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
         return cls(
             rows=pl.read_parquet(folder / "rows.parquet"),
+            labels=pl.read_parquet(folder / "labels.parquet"),
             features=pl.read_parquet(folder / "features.parquet"),
             plan=FeaturePlan.model_validate_json((folder / "plan.json").read_bytes()),
             request=pl.read_parquet(folder / "request.parquet"),
@@ -158,122 +154,58 @@ class Dataset:
         )
 
 
-def load_labels(lake: Place, spec: ModelSpec) -> pl.DataFrame:
-    """Read the label table: request fields, prediction time, label and when it was known.
-
-    Raises
-    ------
-    DatasetError
-        If the table or one of its columns is missing, or no row has a label.
-    SourceError
-        If the lake is in an object store that cannot be read.
-    """
-    names = [field.name for field in spec.request]
-    table = _open_labels(lake, spec, names)
-    query = (
-        table.select(
-            *names,
-            EVENT_TIMESTAMP,
-            pl.col(spec.labels.known_at).alias("label_known_at"),
-            spec.labels.label.cast(pl.Float64).alias(LABEL),
-        )
-        .filter(pl.col(LABEL).is_not_null())
-        .sort(EVENT_TIMESTAMP, *names)
-    )
-    try:
-        labels = query.collect()
-    except pl.exceptions.PolarsError as error:
-        raise DatasetError(f"Got labels that are no numbers: {error}") from error
-    if labels.is_empty():
-        raise DatasetError(f"Got no labelled row in {spec.labels.table!r}, but expected some")
-    for field in spec.request:
-        if not field.nullable and (n_null := labels[field.name].null_count()):
-            raise DatasetError(
-                f"Got {n_null:,} labelled rows without {field.name!r}, but expected none: the "
-                "service refuses such requests; declare the field nullable or leave them out"
-            )
-    if n_repeated := labels.height - labels.n_unique():
-        raise DatasetError(
-            f"Got {n_repeated:,} repeated rows in {spec.labels.table!r}, but expected each label "
-            "once: a row that is there twice counts twice"
-        )
-    return labels
-
-
-def _open_labels(lake: Place, spec: ModelSpec, names: Sequence[str]) -> pl.LazyFrame:
-    table = scan_table(lake, spec.labels.table)
-    if table is None:
-        raise DatasetError(
-            f"Got no Parquet file in {lake}/{spec.labels.table}, but expected the label table of "
-            f"{spec.name}; run `zeroskew prepare` first"
-        )
-    try:
-        schema = table.collect_schema()
-    except pl.exceptions.PolarsError as error:
-        raise DatasetError(
-            f"Got {error} from {lake}/{spec.labels.table}, but expected Parquet files"
-        ) from error
-    wanted = {*names, EVENT_TIMESTAMP, spec.labels.known_at, *spec.labels.label.meta.root_names()}
-    missing = sorted(wanted - set(schema.names()))
-    if missing:
-        raise DatasetError(f"Got label table {spec.labels.table!r} without columns {missing}")
-    _check_label_types(spec, schema)
-    return table
-
-
-def _check_label_types(spec: ModelSpec, schema: pl.Schema) -> None:
-    expected = {field.name: COLUMN_TYPES[field.type] for field in spec.request}
-    instants = (EVENT_TIMESTAMP, spec.labels.known_at)
-    expected |= dict.fromkeys(instants, COLUMN_TYPES[FieldType.TIMESTAMP])
-    for name, (described, fits) in expected.items():
-        if not fits(schema[name]):
-            raise DatasetError(
-                f"Got column {name!r} of type {schema[name]} in {spec.labels.table!r}, "
-                f"but expected {described}"
-            )
-
-
 def build_dataset(
-    store: Any, spec: ModelSpec, compiled: CompiledPlan, labels: pl.DataFrame
+    store: Any, spec: ModelSpec, compiled: CompiledPlan, labels: LabelRows
 ) -> Dataset:
     """Join ``labels`` with the feature service as of each row's prediction time.
 
     A feature value takes part only if both its event time and its creation lie at or before
-    the prediction. Everything is rounded to float32, because that is what serving feeds; text
-    becomes the index of its category among those of the training span, all else is NaN.
+    the prediction. Everything is rounded to float32 once, because that is what serving feeds;
+    text becomes the index of its category among those of the training span, all else is NaN.
+
+    Raises
+    ------
+    DatasetError
+        If a span is left without a row, or an input of the model without a value in training
+        that the model does not declare as one that may be empty.
+    OfflineStoreError
+        If a view's table is not what the view declares.
     """
-    spanned = assign_spans(labels, spec.split)
-    joined = _join_features(store, spec, spanned)
-    plan, features = encode_columns(joined, compiled.plan, train=spanned[SPAN] == "train")
+    spanned = assign_spans(labels.labels.with_row_index(_ROW), spec.split)
+    check_labelled_spans(spec, spanned[LABEL], spanned[SPAN])
+    rows = labels.request[spanned[_ROW]].with_columns(spanned[EVENT_TIMESTAMP])
+    plan = compiled.plan
+    views = find_views(store, plan)
+    joined = rows.hstack(join_stored_features(store, plan, views, rows).get_columns())
+    request = extract_request(joined, plan.request_inputs)
+    joined = joined.hstack(_compute_request_features(compiled, request))
+    is_train = spanned[SPAN] == "train"
+    plan, features = encode_columns(joined, plan, train=is_train)
+    inputs = list_inputs(plan, features, request)
+    computed = zip(compiled.request_feature_references, plan.request_features, strict=True)
+    inputs |= {reference: features[name] for reference, name in computed}
+    trained = {name: values.filter(is_train) for name, values in inputs.items()}
+    refuse_empty_inputs(store, spec, plan, views, rows.filter(is_train), trained)
     return Dataset(
-        rows=spanned,
+        rows=rows,
+        labels=spanned.select(KNOWN_AT, LABEL, SPAN),
         features=features,
         plan=plan,
-        request=extract_request(
-            joined.with_columns(spanned.select(field.name for field in spec.request)),
-            plan.request_inputs,
-        ),
+        request=request,
         request_only=compiled.request_only_features,
     )
 
 
-def _join_features(store: Any, spec: ModelSpec, labels: pl.DataFrame) -> pl.DataFrame:
-    names = [field.name for field in spec.request]
-    entity_rows = labels.select(*names, EVENT_TIMESTAMP).to_pandas()
-    job = store.get_historical_features(
-        entity_df=entity_rows,
-        features=store.get_feature_service(spec.feature_service),
-        full_feature_names=True,
-        filter_by_created_timestamp=True,
-    )
-    table: pa.Table = job.to_arrow()
-    if table.num_rows != labels.height:
-        raise DatasetError(
-            f"Got {table.num_rows} rows from the point-in-time join, but expected {labels.height}"
+def _compute_request_features(compiled: CompiledPlan, request: pl.DataFrame) -> list[pl.Series]:
+    """Give the functions the very inputs that the graph gets, and name what they return."""
+    inputs = {name: request[name].to_numpy() for name in request.columns}
+    return [
+        pl.Series(name, values)
+        for function in compiled.request_functions
+        for name, values in zip(
+            request_feature_names(function), function.evaluate(inputs).values(), strict=True
         )
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    ]
 
 
 def encode_columns(
@@ -352,7 +284,20 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
 def to_request_input(values: pl.Series, *, is_stored: bool) -> pl.Series:
     """Return values as the graph's ``request`` input has them: float64, NaN for null."""
     if isinstance(values.dtype, pl.Datetime):
-        seconds = values.dt.epoch("us") / 1_000_000
-        # Materialization cuts off towards the past.
-        values = pl.Series(np.floor(seconds.fill_null(NAN).to_numpy())) if is_stored else seconds
+        values = _to_seconds(epoch_microseconds(values), is_stored=is_stored)
     return values.cast(pl.Float64).fill_null(NAN)
+
+
+def _to_seconds(microseconds: pl.Series, *, is_stored: bool) -> pl.Series:
+    if is_stored:
+        # Materialization cuts off towards the past.
+        return microseconds // _SECOND_US
+    is_far = (microseconds > EXACT_FLOAT) | (microseconds < -EXACT_FLOAT)
+    if not is_far.any():
+        return microseconds / _SECOND_US
+    # Beyond the year 2255 a float64 does not hold them: Python divides whole numbers, as the
+    # service does.
+    return pl.Series(
+        [None if one is None else one / _SECOND_US for one in microseconds.to_list()],
+        dtype=pl.Float64,
+    )

@@ -5,6 +5,7 @@
     TrainingError
     ├── SpecError                      a model file declares something impossible
     ├── PlanError                      a feature service cannot be compiled into a plan
+    ├── FitError                       LightGBM did not come to an end of its own
     ├── DatasetError                   labels or features are not what the model declares
     ├── GateError                      a model is not good enough to be published
     ├── StepError                      a step is asked for before the one it builds on
@@ -23,6 +24,7 @@
 
 __all__ = [
     "DatasetError",
+    "FitError",
     "GateError",
     "PlanError",
     "PrepareError",
@@ -42,6 +44,10 @@ class SpecError(TrainingError):
 
 class PlanError(TrainingError):
     """A feature service cannot be compiled into a plan."""
+
+
+class FitError(TrainingError):
+    """LightGBM's process was killed, or ended otherwise than with a model or a refusal."""
 
 
 class DatasetError(TrainingError):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import lightgbm as lgb
 import numpy as np
@@ -13,44 +10,48 @@ import numpy.typing as npt
 import polars as pl
 
 from api.contract.manifest import Column, FieldType
+from training.boosting.exchange import Given
+from training.boosting.process import boost_in_process
+from training.boosting.rounds import Boosted, NoSplitError, Progress, RefusedError, Rows
 from training.dataset import Dataset, encode_columns
 from training.errors import SpecError
 from training.metrics import best_f1_threshold
 from training.model_spec import ModelSpec
+from training.parameters import check_columns, complete_parameters
 
-__all__ = ["FittedModel", "Progress", "fit_model", "request_only_dataset"]
+__all__ = ["FittedModel", "NothingLearntError", "Progress", "fit_model", "request_only_dataset"]
 
-Progress = Callable[[int, int], None]
 
-# Same rows and parameters give the same model to the byte, whatever the number of threads.
-# Half of the logical cores, because LightGBM's threads wait for each other at every split and
-# one that has to share its core holds up all of them.
-DEFAULTS = {
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": max(1, (os.cpu_count() or 1) // 2),
-    "seed": 20130101,
-    "verbosity": -1,
-}
+class NothingLearntError(SpecError):
+    """There is nothing that a model could learn from."""
 
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A booster, and the threshold of its label where its score is a probability."""
+    """A booster, and the threshold of its label where its score is a probability.
+
+    ``metrics`` are LightGBM's on the validation span, of the model that validation chose; the
+    first chose the rounds. ``warnings`` is what LightGBM had to say.
+    """
 
     booster: lgb.Booster
     threshold: float | None
+    metrics: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return scores float64 ``(n_rows,)`` of float32 ``(n_rows, n_columns)``."""
+        """Return scores of float32 ``(n_rows, n_columns)``.
+
+        They are float64 ``(n_rows,)``, or ``(n_rows, n_classes)`` of a multiclass model.
+        """
         return np.asarray(self.booster.predict(features), dtype=np.float64)
 
 
 def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = None) -> FittedModel:
     """Fit ``spec``, its number of rounds and its threshold.
 
-    The booster is fitted on the train span until the validation span stops it and shows the
-    best threshold, then anew on both spans with that many rounds.
+    LightGBM fits the train span until the validation span stops it and shows the best
+    threshold, then both spans with that many rounds.
 
     Parameters
     ----------
@@ -60,40 +61,57 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     Raises
     ------
     SpecError
-        If LightGBM refuses the parameters.
+        If the parameters do not fit the columns, or LightGBM refuses them or the rows.
+    NothingLearntError
+        If a random forest's tree finds no split.
+    FitError
+        If LightGBM's process does not end of its own.
     """
+    texts = [dataset.columns[place] for place in dataset.categorical]
+    check_columns(spec.parameters, dataset.columns, texts)
+    given = Given(
+        parameters=complete_parameters(spec.parameters, dataset.columns) | _count_classes(spec),
+        rows=_learnt_rows(dataset),
+        n_rounds=spec.n_rounds,
+        early_stopping_rounds=spec.early_stopping_rounds,
+    )
     try:
-        return _fit_model(spec, dataset, progress)
-    except lgb.basic.LightGBMError as error:
-        raise SpecError(f"Got parameters that LightGBM refuses: {error}") from error
+        boosted = boost_in_process(given, model=spec.name, progress=progress)
+    except NoSplitError as refusal:
+        raise NothingLearntError(str(refusal)) from refusal
+    except RefusedError as refusal:
+        raise SpecError(str(refusal)) from refusal
+    return FittedModel(
+        booster=lgb.Booster(model_str=boosted.text),
+        threshold=_choose_threshold(spec, dataset, boosted),
+        metrics=boosted.metrics,
+        warnings=boosted.warnings,
+    )
 
 
-def _fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None) -> FittedModel:
-    parameters = {**DEFAULTS, **spec.parameters}
-    validation = _as_lightgbm(dataset, "validation")
-    stopped = lgb.train(
-        parameters,
-        _as_lightgbm(dataset, "train"),
-        num_boost_round=spec.n_rounds,
-        valid_sets=[validation],
-        callbacks=[
-            lgb.early_stopping(spec.early_stopping_rounds, verbose=False),
-            *_report_to(progress, spec.n_rounds),
-        ],
+def _learnt_rows(dataset: Dataset) -> Rows:
+    """Return the rows of train, then those of validation."""
+    train, train_labels = dataset.matrix("train")
+    validation, validation_labels = dataset.matrix("validation")
+    return Rows(
+        features=np.concatenate([train, validation]),
+        labels=np.concatenate([train_labels, validation_labels]),
+        n_train=len(train),
+        categorical=tuple(dataset.categorical),
     )
-    threshold = None
-    if spec.is_classifier:
-        features, labels = dataset.matrix("validation")
-        threshold = spec.output.threshold
-        if threshold is None:
-            threshold = best_f1_threshold(labels, np.asarray(stopped.predict(features)))
-    booster = lgb.train(
-        parameters,
-        _as_lightgbm(dataset, "train", "validation"),
-        num_boost_round=stopped.best_iteration,
-        callbacks=_report_to(progress, stopped.best_iteration),
-    )
-    return FittedModel(booster=booster, threshold=threshold)
+
+
+def _choose_threshold(spec: ModelSpec, dataset: Dataset, boosted: Boosted) -> float | None:
+    if not spec.is_classifier:
+        return None
+    if spec.output.threshold is not None:
+        return spec.output.threshold
+    return best_f1_threshold(dataset.matrix("validation")[1], boosted.validation_scores)
+
+
+def _count_classes(spec: ModelSpec) -> dict[str, int]:
+    n_classes = len(spec.objective.classes)
+    return {"num_class": n_classes} if n_classes else {}
 
 
 def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int = 256) -> Dataset:
@@ -119,21 +137,4 @@ def request_only_dataset(spec: ModelSpec, dataset: Dataset, most_categories: int
         }
     )
     plan, features = encode_columns(joined, plan, train=train)
-    return Dataset(rows=dataset.rows, features=features, plan=plan)
-
-
-def _as_lightgbm(dataset: Dataset, *spans: str) -> lgb.Dataset:
-    features, labels = dataset.matrix(*spans)
-    return lgb.Dataset(
-        features,
-        labels,
-        feature_name=dataset.columns,
-        categorical_feature=dataset.categorical,
-        free_raw_data=False,
-    )
-
-
-def _report_to(progress: Progress | None, n_rounds: int) -> list[Any]:
-    if progress is None:
-        return []
-    return [lambda state: progress(state.iteration + 1, n_rounds)]
+    return Dataset(rows=dataset.rows, labels=dataset.labels, features=features, plan=plan)

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.contract.manifest import FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
+from training.objectives import Objective, read_objective
+from training.parameters import find_problems, resolve_names
 
 __all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "load_model_spec"]
 
 SPANS = ("train", "validation", "test")
 BASELINES = ("base_rate", "request_only")
-RESERVED_FIELDS: Final = frozenset({"overrides"})
-"""What an instance may hold beside the request fields."""
+RESERVED_FIELDS: Final = {
+    "overrides": "in an instance it holds what the caller gives instead of stored features",
+    "event_timestamp": "in the label table it is the moment of the prediction, which a service "
+    "knows by itself",
+}
+"""Names that no request field can have, and why."""
 
 
 class _Declared(BaseModel):
@@ -90,7 +97,9 @@ class TimeSplit(_Declared):
 class Gate(_Declared):
     """A condition on the test span that a model must meet to be published.
 
-    ``beats`` names baselines whose interval for ``metric`` must not overlap the model's.
+    ``beats`` names baselines whose interval for ``metric`` must not overlap the model's. That
+    the base rate is beaten on the objective's own metric needs no gate: see
+    `ModelSpec.must_beat_base_rate`.
     """
 
     metric: str
@@ -103,6 +112,11 @@ class Gate(_Declared):
         unknown = sorted(set(self.beats) - set(BASELINES))
         if unknown:
             raise ValueError(f"Got baselines {unknown}, but expected some of {list(BASELINES)}")
+        if self.at_least is None and self.at_most is None and not self.beats:
+            raise ValueError(
+                f"Got a gate for {self.metric!r} without a condition, but expected at_least, "
+                "at_most or beats"
+            )
         return self
 
 
@@ -114,12 +128,19 @@ class ModelSpec(_Declared):
     columns
         Request fields that are columns of the model themselves; text becomes a category.
     parameters
-        LightGBM's parameters, ``objective`` included.
-    n_rounds
-        The most boosting rounds; validation stops earlier.
+        LightGBM's parameters, ``objective`` included; docs/parameters.md says which there are.
+        Those of single columns take a mapping by the column's name.
+    n_rounds, early_stopping_rounds
+        The most boosting rounds; validation stops earlier, that many rounds after the best.
     output
         What a score means. A probability without a ``threshold`` gets the one with the best
-        F1 on the validation span.
+        F1 on the validation span. The names of ``probabilities`` are its ``classes``: the label
+        is one of them, or its place from 0.
+    gates
+        What the model must reach beside its base rate.
+    must_beat_base_rate
+        Whether a model is refused that is not better than what answers the labels' own rate,
+        beyond what resampling its days explains. ``False`` says that such a model is wanted.
     when_stale
         For a view, what becomes of a value older than its ttl: ``null``, as in training, where
         a view is not named; ``reject``, which fails the instance; or ``serve``.
@@ -128,6 +149,10 @@ class ModelSpec(_Declared):
         from ``defaults``.
     defaults
         For ``view:feature``, the value that stands for it then; null where it is not named.
+    may_be_empty
+        Inputs, as ``view:feature`` or the name of a request field, that may be without a single
+        value in the training span, or, where they have some there, in the online store at the
+        moment of ``publish``. Any other is refused: a model learns nothing from it.
     """
 
     name: ModelName
@@ -137,23 +162,21 @@ class ModelSpec(_Declared):
     columns: tuple[str, ...] = ()
     labels: LabelTable
     split: TimeSplit
-    parameters: dict[str, Scalar]
+    parameters: dict[str, Any]
     n_rounds: Annotated[int, Field(gt=0)] = 500
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
     output: Output
     gates: tuple[Gate, ...] = ()
+    must_beat_base_rate: bool = True
     when_stale: dict[str, Literal["null", "reject", "serve"]] = Field(default_factory=dict)
     when_store_down: Literal["fail", "defaults"] = "fail"
     defaults: dict[str, Scalar] = Field(default_factory=dict)
+    may_be_empty: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
         fields = {field.name: field for field in self.request}
-        if reserved := sorted(RESERVED_FIELDS & set(fields)):
-            raise ValueError(
-                f"Got request fields {reserved}, but expected other names: in an instance they "
-                "hold what the caller gives instead of stored features"
-            )
+        _check_field_names([field.name for field in self.request])
         if self.defaults and self.when_store_down == "fail":
             raise ValueError(
                 f"Got defaults of {sorted(self.defaults)}, but expected none where "
@@ -167,11 +190,29 @@ class ModelSpec(_Declared):
                     f"Got the timestamp {name!r} as a column, but expected a request-time feature "
                     "made from it: seconds since 1970 do not fit a float32"
                 )
-        if "objective" not in self.parameters:
-            raise ValueError("Got parameters without an objective, but expected LightGBM's name")
-        if self.output.kind == "probabilities":
-            raise ValueError("Got output kind 'probabilities', but expected probability or value")
+        if problems := find_problems(self.parameters):
+            raise ValueError("; ".join(problems))
         return self
+
+    @model_validator(mode="after")
+    def _check_judgement(self) -> Self:
+        known = self.objective.metrics
+        for gate in self.gates:
+            if gate.metric not in known:
+                raise ValueError(
+                    f"Got a gate for {gate.metric!r}, but expected one of {', '.join(known)}"
+                )
+            if gate.beats and gate.metric == "coverage":
+                raise ValueError(
+                    "Got a gate by which 'coverage' beats another's, but expected at_least and "
+                    "at_most: it should be the objective's alpha, neither more nor less"
+                )
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """What the model learns, and by what it is judged."""
+        return read_objective(resolve_names(self.parameters), self.output)
 
     @property
     def example(self) -> dict[str, Scalar | None]:
@@ -182,6 +223,23 @@ class ModelSpec(_Declared):
     def is_classifier(self) -> bool:
         """Whether the score is a probability."""
         return self.output.kind == "probability"
+
+
+def _check_field_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name in RESERVED_FIELDS:
+            raise ValueError(
+                f"Got request field {name!r}, but expected another name: {RESERVED_FIELDS[name]}"
+            )
+        # Polars takes such names for patterns of others.
+        is_pattern = name == "*" or (name.startswith("^") and name.endswith("$"))
+        if not name.isprintable() or not name.strip() or is_pattern:
+            raise ValueError(
+                f"Got request field {name!r}, but expected a name of printable characters that is "
+                "neither * nor ^...$"
+            )
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Got request fields {repeated} twice, but expected distinct names")
 
 
 def list_model_names(models: Path) -> list[str]:

@@ -23,15 +23,21 @@ import numpy.typing as npt
 
 from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
+from training.absent_online import refuse_absent_online
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import Dataset, build_dataset, load_labels
+from training.dataset import SPAN, Dataset, build_dataset
+from training.empty_inputs import list_inputs
 from training.errors import StepError
 from training.evaluate import Evaluation, check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
+from training.label_rules import check_labelled_spans
+from training.label_table import LABEL, load_labels
 from training.model_spec import ModelSpec
+from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model
+from training.registry_folder import RegistryFolder
 from training.report import write_report
 from training.workspace import Workspace
 
@@ -64,6 +70,7 @@ class Step:
 
 def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Join labels and features as of each prediction time, split by time, and save them."""
+    RegistryFolder(workspace).require_own()
     store = workspace.open_feature_store()
     compiled = compile_plan(store, spec)
     progress(1, 3)
@@ -72,18 +79,38 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
     dataset = build_dataset(store, spec, compiled, labels)
     dataset.save(workspace.work(spec.name))
     counts = ", ".join(f"{n:,} {span}" for span, n in dataset.count_rows().items())
-    return f"{len(dataset.columns)} columns; rows: {counts}"
+    lacking = ", ".join(f"{n:,} without {name}" for name, n in labels.left_out.items())
+    more = f"; left out: {lacking}" if lacking else ""
+    return f"{len(dataset.columns)} columns; rows: {counts}{more}"
 
 
 def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Fit the model and save the booster's text."""
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
+    check_labelled_spans(spec, dataset.labels[LABEL], dataset.labels[SPAN])
     model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
-    fitted = {"threshold": model.threshold, "data_sha256": dataset.snapshot(spec.split).sha256}
+    fitted = {
+        "threshold": model.threshold,
+        "data_sha256": dataset.snapshot(spec.split).sha256,
+        "booster_sha256": _sha256(folder / BOOSTER),
+    }
     (folder / FITTED).write_text(json.dumps(fitted))
-    return f"{model.booster.num_trees()} trees"
+    return _describe_fit(model)
+
+
+def _describe_fit(model: FittedModel) -> str:
+    """Say what was fitted, which metric chose the rounds, and what LightGBM had to say."""
+    (chosen_by, value), *others = model.metrics.items()
+    beside = "".join(f", {name} {other:.6g}" for name, other in others)
+    return "\n  ".join(
+        [
+            f"{model.booster.num_trees()} trees; validation {chosen_by} {value:.6g} chose the "
+            f"rounds{beside}",
+            *(f"LightGBM: {warning}" for warning in model.warnings),
+        ]
+    )
 
 
 def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
@@ -95,7 +122,7 @@ def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -
     evaluation, scored = evaluate_model(spec, dataset, model)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
     (folder / EVALUATED).write_text(_sha256(folder / BOOSTER))
-    report = write_report(folder, spec, evaluation, scored, model)
+    report = write_report(folder, spec, evaluation, scored, model, dataset.columns)
     return f"report in {report}"
 
 
@@ -159,16 +186,33 @@ TRAINING_STEPS = (
 
 
 def publish(
-    workspace: Workspace, spec: ModelSpec, *, alias: str | None = "champion", reason: str = ""
+    workspace: Workspace,
+    spec: ModelSpec,
+    *,
+    alias: str | None = "champion",
+    reason: str = "",
+    allow_request_change: bool = False,
 ) -> Published:
     """Check the gates and register what the training steps left.
+
+    Parameters
+    ----------
+    workspace, spec
+        Where things are, and the model.
+    alias, reason
+        What is to point to the new version, and why.
+    allow_request_change
+        Whether the alias's callers may be refused, or answered otherwise, from then on.
 
     Raises
     ------
     GateError
-        If the model is not good enough. Nothing is registered then.
+        If the model is not good enough, or the service would not load it.
+    SpecError
+        If the callers of ``alias`` could not go on. Nothing is registered then.
     StepError
-        If a training step has not been run, or one before it was run again since.
+        If a training step has not been run, or one before it was run again since, or a feature
+        with values in training has none online.
     """
     folder = workspace.work(spec.name)
     evaluation = load_evaluation(workspace, spec)
@@ -178,6 +222,14 @@ def publish(
     load_fitted(folder, spec, dataset)
     _check_same_model(folder, parity)
     check_gates(spec, evaluation)
+    refuse_absent_online(
+        spec,
+        dataset.plan,
+        dataset.rows,
+        list_inputs(dataset.plan, dataset.features, dataset.request),
+        sqlite_path=workspace.online_store_path,
+        open_store=workspace.open_feature_store,
+    )
     manifest: Manifest = build_manifest(spec, dataset, evaluation, model_file, parity)
     registry = ModelRegistry.open(workspace.database_url)
     try:
@@ -190,6 +242,7 @@ def publish(
             created_by=getuser(),
             reason=reason,
             signing_key=workspace.signing_key_file,
+            allow_request_change=allow_request_change,
         )
     finally:
         registry.close()
@@ -209,6 +262,7 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
     StepError
         If no view is applied.
     """
+    RegistryFolder(workspace).require_own()
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
     path = workspace.online_store_path
@@ -229,7 +283,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
     Raises
     ------
     StepError
-        If no view is applied.
+        If no view is applied, or the online store cannot be written.
+    SourceError
+        If a value is not what its view declares.
     """
     views = sorted(
         (view for view in store.list_feature_views() if view.online), key=lambda view: view.name
@@ -239,7 +295,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
     for done, view in enumerate(views):
         progress(done, len(views))
         start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
-        store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
+        with say_write_errors(view.name):
+            check_online_values(store, view, start, until)
+            store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
     return [view.name for view in views]
 
@@ -268,13 +326,16 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
     Raises
     ------
     StepError
-        If it has not been run, or not on this data set.
+        If it has not been run, or not on this data set, or its file is another one: LightGBM
+        ends the whole process on a model text that is cut short.
     """
-    text = read_step_file(folder, BOOSTER, "fit").decode()
+    text = read_step_file(folder, BOOSTER, "fit")
     fitted = json.loads(read_step_file(folder, FITTED, "fit"))
+    if fitted.get("booster_sha256") != hashlib.sha256(text).hexdigest():
+        raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
-    return FittedModel(booster=lgb.Booster(model_str=text), threshold=fitted["threshold"])
+    return FittedModel(booster=lgb.Booster(model_str=text.decode()), threshold=fitted["threshold"])
 
 
 def read_step_file(folder: Path, name: str, step: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from importlib.metadata import version
@@ -16,10 +17,12 @@ from pydantic import BaseModel, ConfigDict
 from api.contract.manifest import GoldenRow, Manifest, ModelFile
 from api.registry.artifact_store import ArtifactStore
 from api.registry.model_registry import ModelRegistry
+from training.alias_moves import check_alias_move
 from training.compile_plan import make_golden_keys
 from training.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluate import Evaluation
+from training.load_gate import check_service_takes
 from training.model_spec import ModelSpec
 from training.onnx_graph import open_session
 
@@ -53,7 +56,7 @@ def build_manifest(
     return Manifest(
         model=spec.name,
         description=spec.description,
-        objective=str(spec.parameters["objective"]),
+        objective=spec.objective.name,
         output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
         request=spec.request,
         plan=dataset.plan,
@@ -70,7 +73,10 @@ def build_manifest(
         label_matures_after_sec=(
             spec.labels.matures_after.total_seconds() if spec.labels.matures_after else None
         ),
-        parameters=spec.parameters,
+        parameters={
+            name: value if isinstance(value, str | int | float) else json.dumps(value)
+            for name, value in spec.parameters.items()
+        },
         libraries={name: version(name) for name in LIBRARIES},
         code_revision=read_code_revision(),
     )
@@ -86,13 +92,32 @@ def publish_model(
     created_by: str = "",
     reason: str = "",
     signing_key: Path | None = None,
+    allow_request_change: bool = False,
 ) -> Published:
     """Store both files, register the version and point ``alias`` to it.
 
     Files come first: a version in the registry always has its files. Publishing the same
     manifest again gives the version it already has. With the file of a ``signing_key`` the
     registry keeps a signature over the manifest's bytes.
+
+    Raises
+    ------
+    GateError
+        If the service would not load the model.
+    SpecError
+        If the callers of ``alias`` could not go on, unless ``allow_request_change``.
+
+    Nothing is stored then.
     """
+    check_service_takes(manifest, model_file)
+    if alias is not None:
+        check_alias_move(
+            manifest,
+            alias,
+            registry=registry,
+            artifacts=artifacts,
+            allow_request_change=allow_request_change,
+        )
     model_sha256 = artifacts.put(model_file)
     content = manifest.model_dump_json(indent=2).encode()
     manifest_sha256 = artifacts.put(content)

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from api.contract.arm_choice import check_arms_fit
-from api.contract.manifest import Manifest
 from api.contract.rollout import Rollout
+from training.alias_moves import check_alias_move, read_manifest, read_rollout_manifests
 from training.errors import SpecError
 from training.workspace import Workspace
 
 if TYPE_CHECKING:
     from api.registry.model_registry import ModelRegistry
 
-__all__ = ["add_registry_commands", "migrate", "read_rollout", "user_name"]
+__all__ = ["AllowRequestChange", "add_registry_commands", "migrate", "read_rollout", "user_name"]
 
 _PANEL = "Registry"
 _console = Console()
@@ -35,6 +35,13 @@ Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 IfMatch = Annotated[
     int | None,
     typer.Option(help="Only if it is at this revision; 0 only if there is none."),
+]
+AllowRequestChange = Annotated[
+    bool,
+    typer.Option(
+        "--allow-request-change",
+        help="Move the alias even if its callers' requests are then refused or answered otherwise.",
+    ),
 ]
 
 
@@ -51,20 +58,32 @@ def alias(
     delete: Annotated[bool, typer.Option("--delete", help="Take it away.")] = False,
     reason: Reason = "",
     if_match: IfMatch = None,
+    allow_request_change: AllowRequestChange = False,
 ) -> None:
-    """Show where an alias points, move it, or take it away."""
+    """Show where an alias points, move it, or take it away.
+
+    A move that its callers' requests would not survive is refused.
+    """
     with _registry() as registry:
         if delete:
             registry.delete_alias(model, name, actor=user_name(), reason=reason, if_match=if_match)
             _console.print(f"{name} of {model} is gone")
             return
-        found = (
-            registry.get_alias(model, name)
-            if version is None
-            else registry.set_alias(
+        if version is None:
+            found = registry.get_alias(model, name)
+        else:
+            artifacts = Workspace().open_artifacts()
+            sha256 = registry.get_version(model, version).manifest_sha256
+            check_alias_move(
+                read_manifest(sha256, artifacts),
+                name,
+                registry=registry,
+                artifacts=artifacts,
+                allow_request_change=allow_request_change,
+            )
+            found = registry.set_alias(
                 model, name, version, actor=user_name(), reason=reason, if_match=if_match
             )
-        )
     _console.print(f"{name} of {model} is version {found.version} (revision {found.revision})")
 
 
@@ -191,22 +210,11 @@ def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
         place = ".".join(map(str, first["loc"])) or "the top"
         raise SpecError(f"Got {file} with a mistake at {place}: {first['msg']}") from error
     try:
-        check_arms_fit(found, dict(_read_manifests(found, model, registry)))
+        artifacts = Workspace().open_artifacts()
+        check_arms_fit(found, dict(read_rollout_manifests(found, model, registry, artifacts)))
     except ValueError as error:
         raise SpecError(f"{file}: {error}") from error
     return found
-
-
-def _read_manifests(
-    rollout: Rollout, model: str, registry: ModelRegistry
-) -> Iterator[tuple[str, Manifest]]:
-    artifacts = Workspace().open_artifacts()
-    for target in (*rollout.arms, *rollout.shadows):
-        if target.version is not None:
-            found = registry.get_version(model, target.version)
-        else:
-            found = registry.resolve_alias(model, str(target.alias))
-        yield target.name, Manifest.model_validate_json(artifacts.get(found.manifest_sha256))
 
 
 def user_name() -> str:

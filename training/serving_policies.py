@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from api.contract.manifest import OnlineFeature, Scalar, ViewPlan
 from training.errors import PlanError
 from training.model_spec import ModelSpec
 
-__all__ = ["apply_policies"]
+__all__ = ["apply_policies", "require_known"]
 
 _LARGEST_FLOAT32: Final = 3.4028234663852886e38
 _BITS: Final = {"INT32": 32, "INT64": 64, "UNIX_TIMESTAMP": 64}
@@ -25,9 +25,9 @@ def apply_policies(views: tuple[ViewPlan, ...], spec: ModelSpec) -> tuple[ViewPl
         If one of them names no view or feature of the plan, a policy stands for a view whose
         values never get stale, or a default is not of its feature's type.
     """
-    _require_known("when_stale", spec.when_stale, [view.name for view in views])
+    require_known("when_stale", spec.when_stale, [view.name for view in views])
     features = [f"{view.name}:{feature.name}" for view in views for feature in view.features]
-    _require_known("defaults", spec.defaults, features)
+    require_known("defaults", spec.defaults, features)
     if eternal := sorted(v.name for v in views if v.name in spec.when_stale and v.ttl_us is None):
         raise PlanError(
             f"Got when_stale for views {eternal}, but expected views with a time to live"
@@ -45,7 +45,8 @@ def apply_policies(views: tuple[ViewPlan, ...], spec: ModelSpec) -> tuple[ViewPl
     )
 
 
-def _require_known(what: str, given: Mapping[str, object], known: list[str]) -> None:
+def require_known(what: str, given: Iterable[str], known: list[str]) -> None:
+    """Raise `PlanError` if a declaration names something that the plan does not have."""
     if unknown := sorted(set(given) - set(known)):
         raise PlanError(f"Got {what} for {unknown}, but expected some of {sorted(known)}")
 

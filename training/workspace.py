@@ -80,13 +80,14 @@ class Workspace(BaseSettings):
         return self.lake
 
     @property
-    def _feature_store_yaml(self) -> Path:
+    def feature_store_yaml(self) -> Path:
+        """Feast's settings of the feature repo."""
         return self.feature_repo / self.feature_store_file
 
     @property
     def online_store_path(self) -> Path | None:
         """The SQLite online store that ``feature_store_file`` names, ``None`` for a server."""
-        settings = yaml.safe_load(self._feature_store_yaml.read_text())
+        settings = yaml.safe_load(self.feature_store_yaml.read_text())
         path = settings["online_store"].get("path")
         return None if path is None else (self.feature_repo / path).resolve()
 
@@ -108,6 +109,20 @@ class Workspace(BaseSettings):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def require_feature_repo(self) -> None:
+        """Refuse to go on without a Feast repo.
+
+        Raises
+        ------
+        StepError
+            If the folder is none.
+        """
+        if not self.feature_store_yaml.exists():
+            raise StepError(
+                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
+                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
+            )
+
     def open_feature_store(self) -> Any:
         """Open Feast's ``FeatureStore`` of the feature repo.
 
@@ -118,11 +133,7 @@ class Workspace(BaseSettings):
         StepError
             If the folder is no Feast repo.
         """
-        if not self._feature_store_yaml.exists():
-            raise StepError(
-                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
-                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
-            )
+        self.require_feature_repo()
         from feast import FeatureStore  # Feast takes seconds to import.
 
         # Feast makes the registry's folder there, but none above it.
@@ -131,4 +142,4 @@ class Workspace(BaseSettings):
         repo = str(self.feature_repo.resolve())
         if repo not in sys.path:
             sys.path.insert(0, repo)
-        return FeatureStore(repo_path=repo, fs_yaml_file=self._feature_store_yaml.resolve())
+        return FeatureStore(repo_path=repo, fs_yaml_file=self.feature_store_yaml.resolve())

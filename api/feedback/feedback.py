@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.access.caller import Caller
 from api.background_work import WatchedWork
 from api.contract.arm_choice import encode_json
-from api.contract.manifest import FieldType, Manifest, Output
+from api.contract.manifest import FieldType, Manifest
 from api.contract.utc_moment import UtcMoment
 from api.errors import (
     FeedbackUnavailableError,
@@ -72,7 +72,8 @@ class GivenLabel(BaseModel):
     )
     time: UtcMoment | None = Field(default=None, strict=False)
     value: bool | float | _Text = Field(
-        description="True or false for a probability, a number for a value, a class for classes."
+        description="True or false for a probability, or a share from 0 to 1 where it learned "
+        "shares; a number for a value, a class for classes."
     )
     observed_at: UtcMoment = Field(strict=False, description="When it was known.")
 
@@ -240,7 +241,7 @@ class Feedback:
         except NotFoundError:
             return [FieldError(f"{pointer}/model", describe(model), _KNOWN_MODEL)]
         found = _check_entity(label.entity_key, pointer, active.manifest)
-        expected = _expect(active.manifest.output, label.value)
+        expected = _expect(active.manifest, label.value)
         if expected is not None:
             found.append(FieldError(f"{pointer}/value", describe(label.value), expected))
         return found
@@ -266,12 +267,16 @@ def _check_entity(
     return found
 
 
-def _expect(output: Output, value: bool | float | str) -> str | None:
-    """Return what was expected where `value` is no label for such an output."""
+def _expect(manifest: Manifest, value: bool | float | str) -> str | None:
+    """Return what was expected where `value` is no label of such a model."""
+    output = manifest.output
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
     if output.kind == "probability":
+        if manifest.objective == "cross_entropy":  # Its labels may be shares.
+            is_share = is_number and 0 <= float(value) <= 1
+            return None if is_share or isinstance(value, bool) else "true, false, or a share"
         return None if isinstance(value, bool) else "true or false"
     if output.kind == "value":
-        is_number = isinstance(value, float | int) and not isinstance(value, bool)
         return None if is_number else "a number"
     return None if value in (output.classes or ()) else f"one of {list(output.classes or ())}"
 

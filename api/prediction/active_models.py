@@ -7,13 +7,14 @@ from typing import Final
 
 import structlog
 
+from api.contract.request_change import check_callers_fit
 from api.contract.rollout import Rollout
 from api.errors import ModelRefusedError, RegistryConflictError, RegistryUnavailableError
 from api.prediction.active_model import ActiveModel
 from api.prediction.loaded_models import LoadedModels
 from api.prediction.registry_follower import RegistryFollower
 from api.prediction.rollout_route import make_route, resolve_targets
-from api.prediction.serving_table import ServingTable, find_targets
+from api.prediction.serving_table import ServedModel, ServingTable, find_targets
 
 __all__ = ["ActiveModels"]
 
@@ -122,14 +123,58 @@ class ActiveModels:
         is_all_there = None not in resolve_targets(rollout, aliases).values()
         if not is_all_there or not targets <= set(served.versions):
             return
+        await self._check_route(served, rollout, aliases)
+
+    async def _check_route(
+        self, served: ServedModel, rollout: Rollout, aliases: Mapping[str, int]
+    ) -> None:
         try:
             manifests = {
                 number: (await self._loaded.get(served.versions[number])).manifest
-                for number in sorted(targets)
+                for number in sorted(find_targets(rollout, aliases))
             }
             make_route(rollout, aliases, manifests)
         except (ModelRefusedError, ValueError) as error:
             raise RegistryConflictError(str(error)) from error
+
+    async def check_alias(
+        self, model: str, alias: str, version: int, *, allow_request_change: bool
+    ) -> None:
+        """Load the version that an alias is to point to, and check that it fits who goes by it.
+
+        What is not there at all, or retired, is left to the registry to refuse.
+
+        Parameters
+        ----------
+        model, alias, version
+            Which alias is to point where.
+        allow_request_change
+            Whether its callers may be refused, or answered otherwise, from then on.
+
+        Raises
+        ------
+        RegistryConflictError
+            If the version does not pass the load gate; if it does not take the requests that
+            the version before it takes, or answers in another form; if the model's rollout goes
+            by the alias, and the version does not fit the others in it.
+        """
+        await self.catch_up()
+        served = self.table.models.get(model)
+        coming = None if served is None else served.versions.get(version)
+        if served is None or coming is None or coming.state == "retired":
+            return
+        try:
+            manifest = (await self._loaded.get(coming)).manifest
+            standing = served.aliases.get(alias)
+            if standing is not None and not allow_request_change:
+                # What serves is loaded, unless it answers nobody: then nobody need be kept.
+                before = self._loaded.find(model, standing)
+                if before is not None:
+                    check_callers_fit(alias, standing, before.manifest, manifest)
+        except (ModelRefusedError, ValueError) as error:
+            raise RegistryConflictError(str(error)) from error
+        if served.rollout is not None and served.rollout == served.registered.rollout:
+            await self._check_route(served, served.rollout, {**served.aliases, alias: version})
 
     async def for_answer(self, model: str, version: int) -> ActiveModel:
         """Return a version that answers or has answered, even where it is retired by now."""

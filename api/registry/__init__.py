@@ -1,5 +1,19 @@
 """Which models and versions exist, and where their files are."""
 
-from api.errors import ArtifactError, RegistrySchemaError, ServiceError, UnknownRolloutError
+from api.errors import (
+    ArtifactError,
+    ModelRefusedError,
+    RegistrySchemaError,
+    ServiceError,
+    UnknownModelError,
+    UnknownRolloutError,
+)
 
-__all__ = ["ArtifactError", "RegistrySchemaError", "ServiceError", "UnknownRolloutError"]
+__all__ = [
+    "ArtifactError",
+    "ModelRefusedError",
+    "RegistrySchemaError",
+    "ServiceError",
+    "UnknownModelError",
+    "UnknownRolloutError",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Literal
 
 from fastapi import APIRouter
@@ -10,7 +12,9 @@ from pydantic import BaseModel
 from api.access.route_access import anyone
 from api.dependencies import Resources, ServiceResources
 from api.direct_route import GuardedRoute
-from api.errors import UnavailableError
+from api.errors import StaleFeatureError, UnavailableError
+from api.prediction.active_model import ActiveModel
+from api.prediction.clock import to_epoch_us
 
 __all__ = ["require_ready", "router"]
 
@@ -44,7 +48,10 @@ async def readyz(resources: ServiceResources) -> Health:
 
 
 async def require_ready(resources: Resources) -> None:
-    """Check that a model is loaded and the online store has every view that models read.
+    """Check that a model is loaded and the online store has what models read, as they read it.
+
+    What is stored for each model's example is read and decoded: a feature whose type was changed
+    since the model was published would fail every request for an entity that is stored.
 
     Raises
     ------
@@ -58,3 +65,15 @@ async def require_ready(resources: Resources) -> None:
         raise UnavailableError("No model is loaded; publish one and give it an alias.")
     for model in serving:
         await resources.reader.check(model.plan.layout)
+        await _read_example(resources, model)
+
+
+async def _read_example(resources: Resources, model: ActiveModel) -> None:
+    plan = model.plan
+    if not plan.features:
+        return
+    rows = model.schema.parse(json.dumps(model.schema.example).encode()).rows
+    stored = await resources.reader.read(plan.layout, plan.serialize_keys(rows))
+    # How old it is, is a matter of each answer.
+    with suppress(StaleFeatureError):
+        plan.assemble(rows, stored, to_epoch_us(resources.predictor.now()))

@@ -66,6 +66,10 @@ class AliasMove(Change):
     """Where an alias is to point."""
 
     version: int = Field(ge=1, le=999_999_999)
+    allow_request_change: bool = Field(
+        default=False,
+        description="Move it even if the callers' requests are then refused or answered otherwise.",
+    )
 
 
 class RolloutChange(Change):
@@ -128,6 +132,9 @@ async def put_alias(
     """Make an alias, or move it; every replica follows within two seconds."""
     names = check_model(model), check_alias(alias)
     move = parse_document(AliasMove, await _read(request, resources))
+    await resources.models.check_alias(
+        *names, move.version, allow_request_change=move.allow_request_change
+    )
     moved = await _run(
         resources,
         lambda registry: registry.set_alias(

@@ -49,7 +49,7 @@ class SdkScorer:
         self.service = self.store.get_feature_service(plan.feature_service)
         self.references = [f"{view.name}:{f.name}" for view in plan.views for f in view.features]
         self._join_keys = {key.field for view in plan.views for key in view.join_keys}
-        self._columns = self.booster.feature_name()
+        self._columns = [*(column.name for column in plan.columns), *plan.request_features]
         self._codes = {
             column.name: {text: code for code, text in enumerate(column.categories)}
             for column in plan.columns

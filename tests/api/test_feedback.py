@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from api.contract.manifest import Output
 from api.main import create_app
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.killed_service import KillTrial
-from tests.support.manifests import EXAMPLE
+from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.whole_service import publish_every_kind
 
 FEEDBACK = "/v1/feedback"
@@ -155,6 +156,20 @@ def test_labels_are_of_the_models_kind(client: AppClient) -> None:
         problem = answer.json()["errors"][0]
         assert problem["pointer"] == "/labels/3/value"
         assert expected in problem["expected"]
+
+
+@pytest.mark.parametrize(("value", "status"), [(0.25, 200), (True, 200), (1.5, 422), ("0.2", 422)])
+def test_a_model_that_learned_shares_takes_shares(
+    tmp_path: Path, online_store: Path, value: Any, status: int
+) -> None:
+    graph = sum_graph(6, 2, output="probability")
+    chance = Output(kind="probability", description="P.", threshold=0.5)
+    publish(tmp_path, make_manifest(graph, objective="cross_entropy", output=chance), graph)
+    settings = make_settings(tmp_path, online_store, log_mode="durable", log_spool_dir=tmp_path)
+    with AppClient(create_app(settings)) as client:
+        answer = give(client, label(predict(client), value))
+    assert answer.status_code == status
+    assert status == 200 or "true, false, or a share" in answer.text
 
 
 @pytest.mark.parametrize(

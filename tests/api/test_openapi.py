@@ -103,6 +103,14 @@ def test_every_reference_resolves(document: Any) -> None:
     assert len({reference.split("/")[2] for reference in references}) == 2
 
 
+def test_an_answer_of_classes_names_them(document: Any) -> None:
+    answer = document["components"]["schemas"]["DelayClassV1Prediction"]["properties"]
+    assert answer["label"]["enum"] == ["early", "late"]
+    shares = answer["probabilities"]
+    assert list(shares["properties"]) == shares["required"] == ["early", "late"]
+    assert shares["additionalProperties"] is False
+
+
 def test_every_operation_reads_like_documentation(document: Any) -> None:
     tags = {tag["name"]: tag["description"] for tag in document["tags"]}
     assert tags["arrival_delay"] == "How late will it be?"  # the champion's, not the challenger's

@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from tests.support.flights_project import MODELS, ROOT, FlightsProject
-from training.cli import digest_state
 
 ZEROSKEW = Path(sys.executable).with_name("zeroskew")
 
@@ -177,24 +176,6 @@ def test_materializing_long_past_rows_says_that_nothing_is_online(
     printed = project.run("materialize", "--until", "2026-01-01T00:00:00").stdout
     assert "nothing online of carrier_performance," in printed
     assert "set ZEROSKEW_CLOCK" in printed
-
-
-def test_what_stands_depends_on_tables_store_and_registry(
-    flights: FlightsProject, tmp_path: Path
-) -> None:
-    shutil.copytree(flights.workspace.feature_repo, tmp_path / "feature_repo")
-    for name in ("var/lake/orders/part-0.parquet", "var/feast/online.db", "var/zeroskew.db"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"1")
-    workspace = FlightsProject(tmp_path).workspace
-    states = {digest_state(workspace)}
-    (tmp_path / "var/lake/orders/part-0.parquet").write_bytes(b"22")
-    states.add(digest_state(workspace))
-    (tmp_path / "var/feast/online.db").unlink()
-    states.add(digest_state(workspace))
-    (tmp_path / "var/zeroskew.db").unlink()
-    states.add(digest_state(workspace))
-    assert len(states) == 4
 
 
 def test_broken_definitions_are_one_clear_line(flights: FlightsProject, tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def append_a_line(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\n")
 
 
+def cut_in_half(path: Path) -> None:
+    """Leave what LightGBM would end the whole process on."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def shift_a_feature(path: Path) -> None:
     table = pl.read_parquet(path)
     table.with_columns(pl.nth(0) + 1).write_parquet(path)
@@ -46,7 +51,9 @@ def shift_a_feature(path: Path) -> None:
     ("name", "change", "message"),
     [
         ("features.parquet", shift_a_feature, "fitted on another data set; run `zeroskew fit`"),
-        ("booster.txt", append_a_line, "evaluation of another fit; run `zeroskew evaluate`"),
+        ("booster.txt", append_a_line, "another booster.txt than was fitted; run `zeroskew fit`"),
+        ("booster.txt", cut_in_half, "another booster.txt than was fitted; run `zeroskew fit`"),
+        ("evaluated.sha256", append_a_line, "evaluation of another fit; run `zeroskew evaluate`"),
         ("model.onnx", append_a_line, "parity report on another export; run `zeroskew parity`"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import VALUE_TYPES_TO_FEAST_TYPES
 
+from api.contract.utc_process import live_in_utc
 from tests.support.redis_servers import RedisServer
 
 ARROW_TYPES: Final = {
@@ -61,10 +64,25 @@ def open_online(kind: str, folder: Path) -> Iterator[Online]:
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "sqlite":
         path = str(folder / "online.db")
-        yield Online({"type": "sqlite", "path": path}, f"sqlite:///{path}")
+        with _host_in_utc():
+            yield Online({"type": "sqlite", "path": path}, f"sqlite:///{path}")
         return
     with RedisServer(folder) as server:
         yield Online({"type": "redis", "connection_string": f"127.0.0.1:{server.port}"}, server.url)
+
+
+@contextmanager
+def _host_in_utc() -> Iterator[None]:
+    """Make UTC the zone of this process: Feast's own store counts in local time."""
+    before = os.environ.get("TZ")
+    live_in_utc()
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ")
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 def make_store(
@@ -78,7 +96,7 @@ def make_store(
             provider="local",
             registry=str(folder / "registry.db"),
             online_store=dict(
-                online_store or {"type": "sqlite", "path": str(folder / "online.db")}
+                online_store or {"type": NEWEST_STORES["sqlite"], "path": str(folder / "online.db")}
             ),
             offline_store={"type": "file"},
             entity_key_serialization_version=3,

@@ -13,7 +13,7 @@ from feast import FeatureStore
 from api.contract.manifest import Output
 from tests.support.feast_service import make_flights_store, publish_catalog, run_service
 from tests.support.manifests import make_manifest, publish, sum_graph
-from tests.support.online_stores import ViewSpec, make_store, write_rows
+from tests.support.online_stores import NEWEST_STORES, ViewSpec, make_store, write_rows
 
 __all__ = [
     "VIEWS",
@@ -41,7 +41,7 @@ VIEWS = (
 
 def write_views(folder: Path, path: Path) -> None:
     """Write one carrier and one route, known at `EVENT_TIME`, to the SQLite store at `path`."""
-    fill_views(make_store(folder, VIEWS, {"type": "sqlite", "path": str(path)}))
+    fill_views(make_store(folder, VIEWS, {"type": NEWEST_STORES["sqlite"], "path": str(path)}))
 
 
 def fill_views(store: FeatureStore) -> None:
@@ -71,7 +71,7 @@ def set_up_whole_service(folder: Path) -> Path:
     online = folder / "online.db"
     write_views(folder / "model_repo", online)
     publish_every_kind(folder)
-    config = {"type": "sqlite", "path": str(online)}
+    config = {"type": NEWEST_STORES["sqlite"], "path": str(online)}
     publish_catalog(folder, make_flights_store(folder / "feast_repo", config))
     return online
 

@@ -332,3 +332,37 @@ def test_only_functions_of_the_request_alone_are_request_only(tmp_path: Path) ->
         *compiled.request_only_features,
         "tall__tenfold",
     )
+
+
+def test_a_view_that_is_not_online_is_refused_by_name(tmp_path: Path) -> None:
+    hidden = sales_view(tmp_path)
+    hidden.online = False
+    with pytest.raises(PlanError, match=r"Got view 'sales' with online=False.*leave it out"):
+        compile_plan(store_of(tmp_path, hidden), tiny_spec(request=REQUEST, columns=("shop",)))
+    source = sales_view(tmp_path, {"height": Float64})
+    source.online = False
+    computed = request_time_view(
+        name="computed",
+        function=tenfold,
+        sources=[source],
+        outputs=[Field(name="tenfold", dtype=Float64)],
+    )
+    store = store_of(tmp_path, source, computed, choose=[computed])
+    with pytest.raises(PlanError, match="Got view 'sales' with online=False"):
+        compile_plan(store, tiny_spec(request=REQUEST))
+
+
+@pytest.mark.parametrize("taken", ["sales__sales", "clock__hour", "sales:sales"])
+def test_a_field_with_the_name_of_a_features_column_is_refused(tmp_path: Path, taken: str) -> None:
+    store = store_of(tmp_path, sales_view(tmp_path), clock_view())
+    with pytest.raises(PlanError, match=f"Got request field '{taken}', which is the name of a"):
+        compile_plan(store, tiny_spec(request=(*REQUEST, field(taken))))
+
+
+def test_two_features_of_one_column_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sales.parquet"
+    long = view("sales__a", path, [SHOP, CITY], {"b": Float64})
+    short = sales_view(tmp_path, {"a__b": Float64})
+    store = store_of(tmp_path, short, long)
+    with pytest.raises(PlanError, match="Got two features whose column would be 'sales__a__b'"):
+        compile_plan(store, tiny_spec(request=REQUEST))

@@ -8,7 +8,7 @@ import pytest
 
 from api.contract.manifest import Column, FeaturePlan, RequestInput
 from tests.support.model_specs import tiny_spec
-from training.dataset import Dataset, encode_columns, extract_request, load_labels
+from training.dataset import Dataset, encode_columns, extract_request
 from training.errors import DatasetError, StepError
 
 NAN = float("nan")
@@ -36,10 +36,9 @@ def tiny_dataset() -> Dataset:
             "at": [datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC), None],
             "open": [True, None],
             "event_timestamp": [datetime(2024, 1, 1, tzinfo=UTC)] * 2,
-            "label": [1.0, 0.0],
-            "span": ["train", "test"],
         }
     )
+    labels = pl.DataFrame({"label": [1.0, 0.0], "span": ["train", "test"]})
     features = pl.DataFrame({"amount": pl.Series([1.5, 2.5], dtype=pl.Float32)})
     instants = [
         datetime(2024, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC),
@@ -52,6 +51,7 @@ def tiny_dataset() -> Dataset:
     coded = plan(Column(name="amount", field="amount"))
     return Dataset(
         rows=rows,
+        labels=labels,
         features=features,
         plan=coded,
         request=extract_request(stored, coded.request_inputs),
@@ -103,6 +103,7 @@ def test_dataset_survives_saving(tmp_path: Path) -> None:
     loaded = Dataset.load(tmp_path)
     assert loaded.plan == dataset.plan
     assert loaded.rows.equals(dataset.rows)
+    assert loaded.labels.equals(dataset.labels)
     assert loaded.features.equals(dataset.features)
     assert loaded.request.equals(dataset.request)
     assert loaded.request_only == dataset.request_only
@@ -123,90 +124,3 @@ def test_snapshot_changes_with_any_value() -> None:
     assert replace(dataset, features=changed).snapshot(split).sha256 != snapshot.sha256
     seen = dataset.request.with_columns(pl.col("at") + 1e-6)
     assert replace(dataset, request=seen).snapshot(split).sha256 != snapshot.sha256
-
-
-def write_labels(lake: Path, **changes: pl.Series) -> None:
-    table = pl.DataFrame(
-        {
-            "shop": ["a", "b"],
-            "at": [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)],
-            "event_timestamp": [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)],
-            "known_at": [datetime(2024, 1, 3, tzinfo=UTC)] * 2,
-            "sold": [True, None],
-        }
-    ).with_columns(**changes)
-    (lake / "labels").mkdir()
-    table.write_parquet(lake / "labels" / "part-0.parquet")
-
-
-def test_labels_without_a_value_are_left_out(tmp_path: Path) -> None:
-    write_labels(tmp_path)
-    labels = load_labels(tmp_path, tiny_spec())
-    assert labels["shop"].to_list() == ["a"]
-    assert labels["label"].to_list() == [1.0]
-
-
-def test_labels_are_ordered_by_prediction_time(tmp_path: Path) -> None:
-    write_labels(tmp_path, sold=pl.Series([True, False]))
-    assert load_labels(tmp_path, tiny_spec())["shop"].to_list() == ["b", "a"]
-
-
-def test_label_table_without_any_label_is_refused(tmp_path: Path) -> None:
-    write_labels(tmp_path, sold=pl.Series([None, None], dtype=pl.Boolean))
-    with pytest.raises(DatasetError, match="no labelled row in 'labels'"):
-        load_labels(tmp_path, tiny_spec())
-
-
-def test_missing_label_table_names_the_next_step(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="run `zeroskew prepare` first"):
-        load_labels(tmp_path, tiny_spec())
-
-
-def test_a_label_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "part-0.parquet").write_bytes(b"shop,sold")
-    with pytest.raises(DatasetError, match="but expected Parquet files"):
-        load_labels(tmp_path, tiny_spec())
-
-
-def test_missing_label_columns_are_named(tmp_path: Path) -> None:
-    (tmp_path / "labels").mkdir()
-    pl.DataFrame({"shop": ["a"]}).write_parquet(tmp_path / "labels" / "part-0.parquet")
-    with pytest.raises(
-        DatasetError, match=r"without columns \['at', 'event_timestamp', 'known_at'"
-    ):
-        load_labels(tmp_path, tiny_spec())
-
-
-def test_repeated_labels_are_refused(tmp_path: Path) -> None:
-    write_labels(tmp_path, sold=pl.Series([True, True]))
-    part = tmp_path / "labels" / "part-0.parquet"
-    part.with_name("part-1.parquet").write_bytes(part.read_bytes())
-    with pytest.raises(DatasetError, match="Got 2 repeated rows in 'labels'"):
-        load_labels(tmp_path, tiny_spec())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"event_timestamp": pl.Series([datetime(2024, 1, 2), datetime(2024, 1, 1)])},  # noqa: DTZ001
-            "Got column 'event_timestamp' of type Datetime.*expected times with a time zone",
-        ),
-        ({"known_at": pl.Series(["soon", "later"])}, "Got column 'known_at' of type String"),
-        ({"shop": pl.Series([1, 2])}, "Got column 'shop' of type Int64.*but expected text"),
-        ({"sold": pl.Series(["yes", "no"])}, "Got labels that are no numbers"),
-    ],
-)
-def test_label_table_of_other_types_is_refused(
-    tmp_path: Path, changes: dict[str, pl.Series], message: str
-) -> None:
-    write_labels(tmp_path, **changes)
-    with pytest.raises(DatasetError, match=message):
-        load_labels(tmp_path, tiny_spec())
-
-
-def test_null_in_a_field_that_requests_must_fill_is_refused(tmp_path: Path) -> None:
-    write_labels(tmp_path, shop=pl.Series(["a", None]), sold=pl.Series([True, False]))
-    with pytest.raises(DatasetError, match="Got 1 labelled rows without 'shop'"):
-        load_labels(tmp_path, tiny_spec())

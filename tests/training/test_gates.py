@@ -1,15 +1,20 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from api.contract.manifest import Metric
+from api.contract.manifest import Metric, Output
 from tests.support.model_specs import tiny_spec
 from training.errors import GateError
 from training.evaluate import Evaluation, check_gates
-from training.model_spec import Gate
+from training.model_spec import Gate, ModelSpec
 
 
 def evaluation(
-    auc: tuple[float, float, float], other: tuple[float, float, float], name: str = "auc"
+    auc: tuple[float, float, float],
+    other: tuple[float, float, float],
+    name: str = "auc",
+    over_base_rate: tuple[float, float, float] = (-0.3, -0.2, -0.1),
 ) -> Evaluation:
     def metric(bounds: tuple[float, float, float]) -> Metric:
         low, value, high = bounds
@@ -19,7 +24,17 @@ def evaluation(
         metrics={name: metric(auc)},
         baselines={"base_rate": {name: metric(other)}, "request_only": {name: metric(other)}},
         threshold=0.5,
+        judged_by="rmse" if name == "mae" else "log_loss",
+        over_base_rate=metric(over_base_rate),
     )
+
+
+def gated_spec(*gates: Gate, **changes: Any) -> ModelSpec:
+    """Return a declaration with gates; one for MAE is of minutes."""
+    if any(gate.metric == "mae" for gate in gates):
+        minutes = Output(kind="value", description="Minutes.")
+        changes |= {"parameters": {"objective": "regression"}, "output": minutes}
+    return tiny_spec(gates=gates, **changes)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +53,7 @@ def evaluation(
     ],
 )
 def test_gate_holds(gate: Gate, judged: Evaluation) -> None:
-    check_gates(tiny_spec(gates=(gate,)), judged)
+    check_gates(gated_spec(gate), judged)
 
 
 @pytest.mark.parametrize(
@@ -70,17 +85,56 @@ def test_gate_holds(gate: Gate, judged: Evaluation) -> None:
             "of base_rate",
         ),
         (
-            Gate(metric="f2", at_least=0.1),
+            Gate(metric="precision", at_least=0.1),
             evaluation((0.6, 0.7, 0.8), (0.5, 0.5, 0.5)),
-            "no metric 'f2'",
+            "no metric 'precision'",
+        ),
+        (
+            Gate(metric="auc", beats=("base_rate",)),
+            evaluation((0.6, 0.7, 0.8), (0.5, 0.5, 0.5)).model_copy(
+                update={"baselines": {"base_rate": {}, "request_only": {}}}
+            ),
+            "no auc of base_rate to compare with",
         ),
     ],
 )
 def test_gate_fails_and_says_why(gate: Gate, judged: Evaluation, message: str) -> None:
     with pytest.raises(GateError, match=message):
-        check_gates(tiny_spec(gates=(gate,)), judged)
+        check_gates(gated_spec(gate), judged)
 
 
 def test_unknown_baseline_is_refused() -> None:
     with pytest.raises(ValidationError, match="Got baselines"):
         Gate(metric="auc", beats=("last_year",))
+
+
+@pytest.mark.parametrize("over_base_rate", [(-0.2, -0.1, 0.0), (0.0, 0.0, 0.0), (0.1, 0.2, 0.3)])
+def test_a_model_no_better_than_its_base_rate_is_published_only_if_wanted(
+    over_base_rate: tuple[float, float, float],
+) -> None:
+    judged = evaluation((0.6, 0.7, 0.8), (0.5, 0.5, 0.5), over_base_rate=over_base_rate)
+    with pytest.raises(GateError, match=r"got log_loss less that of base_rate .* expected it all"):
+        check_gates(gated_spec(), judged)
+    check_gates(gated_spec(must_beat_base_rate=False), judged)
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ({"metric": "f2", "at_least": 0.1}, "Got a gate for 'f2', but expected one of auc, log_"),
+        ({"metric": "rmse", "at_most": 1}, "Got a gate for 'rmse', but expected one of auc"),
+        ({"metric": "auc"}, "Got a gate for 'auc' without a condition"),
+    ],
+)
+def test_a_gate_that_can_decide_nothing_is_refused(gate: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny_spec(gates=(Gate(**gate),))
+
+
+def test_coverage_beats_nothing() -> None:
+    with pytest.raises(ValidationError, match="neither more nor less"):
+        tiny_spec(
+            parameters={"objective": "quantile", "alpha": 0.5},
+            output=Output(kind="value", description=""),
+            gates=(Gate(metric="coverage", beats=("base_rate",)),),
+        )

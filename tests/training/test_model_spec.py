@@ -3,11 +3,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.contract.manifest import FieldType, Output, RequestField
+from api.contract.manifest import FieldType, RequestField
 from tests.support.flights_project import ROOT
 from tests.support.model_specs import tiny_spec
 from training.errors import SpecError
 from training.model_spec import list_model_names, load_model_spec
+from training.objectives import OBJECTIVES, REFUSED
 
 
 def test_models_of_the_example_are_declared() -> None:
@@ -15,6 +16,22 @@ def test_models_of_the_example_are_declared() -> None:
     assert list_model_names(models) == ["arrival_delay_15", "arrival_delay_minutes"]
     assert load_model_spec(models, "arrival_delay_15").is_classifier
     assert not load_model_spec(models, "arrival_delay_minutes").is_classifier
+
+
+def test_the_model_of_the_page_on_kinds_is_declared(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    (tmp_path / "order_size.py").write_text(page.split("```python\n")[1].split("```")[0])
+    declared = load_model_spec(tmp_path, "order_size")
+    assert declared.objective.classes == ("small", "middle", "large")
+    # The table has each objective that can be declared.
+    table = page.split("## Labels")[0]
+    for objective in OBJECTIVES.values():
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        (row,) = [line for line in rows if f"`{objective.name}`" in line.split("|")[1]]
+        assert objective.kinds[0] in row
+        assert f"`{objective.metric}`" in row or "deviance" in row
+    for name in REFUSED:
+        assert name == "custom" or f"`{name}`" in table
 
 
 @pytest.mark.parametrize(
@@ -48,10 +65,6 @@ def test_unknown_name_is_refused(tmp_path: Path, name: str) -> None:
         ({"columns": ("city",)}, "Got column 'city', but expected one of"),
         ({"columns": ("at",)}, "seconds since 1970 do not fit a float32"),
         ({"parameters": {}}, "Got parameters without an objective"),
-        (
-            {"output": Output(kind="probabilities", description="", classes=("a", "b"))},
-            "Got output kind 'probabilities'",
-        ),
         ({"name": "Tiny"}, "String should match pattern"),
         ({"when_stale": {"sales": "guess"}}, "Input should be 'null', 'reject' or 'serve'"),
         ({"when_store_down": "guess"}, "Input should be 'fail' or 'defaults'"),
@@ -65,7 +78,7 @@ def test_unknown_name_is_refused(tmp_path: Path, name: str) -> None:
                 ),
                 "columns": (),
             },
-            r"Got request fields \['overrides'\], but expected other names",
+            "Got request field 'overrides', but expected another name: in an instance it holds",
         ),
     ],
 )
@@ -96,3 +109,23 @@ def test_example_of_another_type_is_refused(kind: FieldType, example: object) ->
         RequestField.model_validate(
             {"name": "x", "type": kind, "description": "", "example": example}
         )
+
+
+def request_of(*names: str) -> tuple[RequestField, ...]:
+    return tuple(
+        RequestField(name=name, type=FieldType.STRING, description="", example="a")
+        for name in names
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["event_timestamp", "", " ", "a\nb", "a\0", "\ud800", "*", "^a.*$", "overrides"]
+)
+def test_a_field_name_that_no_table_or_request_can_carry_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"Got request field .* but expected a"):
+        tiny_spec(request=request_of(name), columns=())
+
+
+def test_a_field_stands_once() -> None:
+    with pytest.raises(ValidationError, match=r"Got request fields \['shop'\] twice"):
+        tiny_spec(request=request_of("shop", "shop"))

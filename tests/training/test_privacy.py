@@ -23,7 +23,7 @@ from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE
-from tests.support.online_stores import make_store, write_rows
+from tests.support.online_stores import NEWEST_STORES, make_store, write_rows
 from tests.support.redis_servers import RedisServer
 from tests.support.whole_service import VIEWS, publish_every_kind
 from training.cli import app
@@ -116,7 +116,7 @@ class Place:
         self.redis = redis
         self.online = folder / "online.db"
         config = (
-            {"type": "sqlite", "path": str(self.online)}
+            {"type": NEWEST_STORES["sqlite"], "path": str(self.online)}
             if redis is None
             else {"type": "redis", "connection_string": f"127.0.0.1:{redis.port}"}
         )

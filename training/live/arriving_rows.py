@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from training.errors import StepError
+from training.offline_store.column_types import epoch_microseconds, numbers_for_feast
+from training.offline_store.parquet_source import between, open_parquet_table
+from training.offline_store.time_slices import to_epoch_microseconds
 
 __all__ = ["ArrivingRows", "open_online_copy"]
 
@@ -27,7 +30,9 @@ class ArrivingRows:
     Raises
     ------
     StepError
-        If a view's source is no Parquet file, or does not say when its rows were created.
+        If a view's source does not say when its rows were created.
+    OfflineStoreError
+        If it is no Parquet file, or lacks a column.
     """
 
     def __init__(self, store: Any, start: datetime, end: datetime) -> None:
@@ -56,7 +61,7 @@ class ArrivingRows:
                 continue
             rows = self._rows[name][first:last]
             # Feast takes a frame of pandas; Arrow's types keep a null from becoming a float.
-            frame = rows.to_pandas(use_pyarrow_extension_array=True)
+            frame = numbers_for_feast(rows).to_pandas(use_pyarrow_extension_array=True)
             self._store.write_to_online_store(name, frame, allow_registry_cache=True)
             self._done[name] = last
             n_rows += last - first
@@ -106,15 +111,20 @@ def _read(store: Any, view: Any, start: datetime, end: datetime) -> tuple[pl.Ser
             f"Got view {view.name!r}, whose rows do not say when they were created, but expected a "
             "Parquet source with a created_timestamp_column"
         )
-    folder = Path(store.repo_path, source.path)
-    pattern = folder if folder.is_file() else folder / "**/*.parquet"
     created = source.created_timestamp_column
+    table = open_parquet_table(source, store.config.repo_path)
     columns = [*view.join_keys, *[field.name for field in view.features]]
-    rows = (
-        pl.scan_parquet(pattern, hive_partitioning=False)
-        .select(*columns, source.timestamp_field, created)
-        .filter(pl.col(created).is_between(start, end, closed="right"))
-        .sort(created, source.timestamp_field, maintain_order=True)
-        .collect()
+    for column in columns:
+        table.require(column, role=f"column of view {view.name!r}")
+    landed = between(
+        created,
+        table.require_instants(created, role="created timestamp"),
+        to_epoch_microseconds(start) + 1,
+        to_epoch_microseconds(end),
     )
-    return rows[created].dt.convert_time_zone(str(UTC)), rows
+    rows = table.collect(
+        table.frame.filter(landed)
+        .select(*columns, source.timestamp_field, created)
+        .sort(created, source.timestamp_field, maintain_order=True)
+    )
+    return epoch_microseconds(rows[created]).cast(pl.Datetime("us", "UTC")), rows

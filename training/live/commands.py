@@ -181,6 +181,7 @@ def metrics(
     """Measure what was served, over predictions whose labels are mature."""
     from training.live.live_metrics import measure_live
     from training.live.outcomes import read_outcomes
+    from training.objectives import objective_of_manifest
 
     moment = or_now(as_of)
     groups = by or ["version", "arm"]
@@ -190,9 +191,12 @@ def metrics(
             if outcomes.is_empty():
                 _console.print(f"{model}: nothing is logged", highlight=False)
                 continue
-            kind = outcomes["kind"][0]
+            objectives = {
+                version: objective_of_manifest(log.read_manifest(model, version))
+                for version in outcomes["version"].unique()
+            }
             try:
-                measured = measure_live(outcomes, kind, groups, with_estimates=estimate)
+                measured = measure_live(outcomes, objectives, groups, with_estimates=estimate)
             except ValueError as error:
                 raise SpecError(str(error)) from error
             _print_metrics(model, groups, measured)

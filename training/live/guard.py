@@ -21,6 +21,7 @@ from training.live.statistics import (
     population_stability,
     spend_error_rate,
 )
+from training.metrics import pinball_losses
 
 __all__ = ["LOSSES", "ArmEvidence", "Finding", "Judgement", "judge_arm", "losses_of"]
 
@@ -32,8 +33,8 @@ _SMALLEST_PROBABILITY: Final = 1e-15
 
 LOSSES: Final = {
     "probability": ("log_loss", "brier", "error"),
-    "value": ("mae", "mse"),
-    "probabilities": ("error",),
+    "value": ("mae", "mse", "pinball"),
+    "probabilities": ("log_loss", "error"),
 }
 """By the output's kind, what a rollout can be judged by: means over rows, less is better."""
 
@@ -128,7 +129,14 @@ _JUDGED: Final = (
 )
 
 
-def losses_of(metric: str, labels: Floats, scores: Floats, thresholds: Floats | None) -> Floats:
+def losses_of(
+    metric: str,
+    labels: Floats,
+    scores: Floats,
+    thresholds: Floats | None,
+    probabilities: Floats | None = None,
+    level: float = 0.5,
+) -> Floats:
     """Return each row's loss, of which the metric is the mean.
 
     Parameters
@@ -136,7 +144,11 @@ def losses_of(metric: str, labels: Floats, scores: Floats, thresholds: Floats | 
     metric
         One of `LOSSES`; ``error`` is 1 where the label is another than the predicted one.
     thresholds
-        Of probabilities, from which on a row counts as 1.
+        Of a probability, from which on a row counts as 1.
+    probabilities
+        Of classes, what each row's own class was given.
+    level
+        Of ``pinball``, the quantile that was to be predicted.
 
     Raises
     ------
@@ -145,14 +157,20 @@ def losses_of(metric: str, labels: Floats, scores: Floats, thresholds: Floats | 
     """
     if metric == "mae":
         return np.abs(scores - labels)
+    if metric == "pinball":
+        return pinball_losses(labels, scores, level)
     if metric in ("mse", "brier"):
         return (scores - labels) ** 2
     if metric == "log_loss":
+        if probabilities is not None:
+            labels, scores = np.ones_like(probabilities), probabilities
         clipped = np.clip(scores, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
         return -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
     if metric == "error":
-        predicted = scores if thresholds is None else (scores >= thresholds).astype(np.float64)
-        return (predicted != labels).astype(np.float64)
+        if thresholds is None:
+            return (scores != labels).astype(np.float64)
+        # A label between 0 and 1 is that share of a positive row.
+        return np.abs((scores >= thresholds).astype(np.float64) - labels)
     known = sorted({name for names in LOSSES.values() for name in names})
     raise ValueError(f"Got metric {metric!r}, but expected one of {', '.join(known)}.")
 

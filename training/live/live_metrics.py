@@ -6,7 +6,7 @@ on time. So only mature predictions count. What is measured before is named an e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from api.contract.manifest import Metric
-from training.metrics import DayResampler, classification_metrics, regression_metrics
+from training.metrics import DayResampler, measure_scores
+from training.objectives import Objective
 
 __all__ = ["LiveMetrics", "measure_live"]
 
@@ -45,7 +46,11 @@ class LiveMetrics:
 
 
 def measure_live(
-    outcomes: pl.DataFrame, kind: str, by: Sequence[str], *, with_estimates: bool = False
+    outcomes: pl.DataFrame,
+    objectives: Mapping[int, Objective],
+    by: Sequence[str],
+    *,
+    with_estimates: bool = False,
 ) -> list[LiveMetrics]:
     """Measure predictions, group by group.
 
@@ -53,8 +58,9 @@ def measure_live(
     ----------
     outcomes
         What `read_outcomes` returns.
-    kind
-        The output's kind.
+    objectives
+        What each version learned. Of a group whose versions learned several things, or know
+        several sets of classes, only what means the same of all is measured.
     by
         Of ``version``, ``arm``, ``day`` and the names of request fields; sorted by them.
     with_estimates
@@ -82,14 +88,18 @@ def measure_live(
     measured = []
     for rows in groups:
         group = {name: rows[column][0] for name, column in zip(by, keys, strict=True)}
-        measured.append(_measure(group, rows, kind, is_estimate=False))
+        measured.append(_measure(group, rows, objectives, is_estimate=False))
         if with_estimates:
-            measured.append(_measure(group, rows, kind, is_estimate=True))
+            measured.append(_measure(group, rows, objectives, is_estimate=True))
     return measured
 
 
 def _measure(
-    group: dict[str, Any], rows: pl.DataFrame, kind: str, *, is_estimate: bool
+    group: dict[str, Any],
+    rows: pl.DataFrame,
+    objectives: Mapping[int, Objective],
+    *,
+    is_estimate: bool,
 ) -> LiveMetrics:
     counted = rows if is_estimate else rows.filter("is_mature")
     labelled = counted.filter(pl.col("label").is_not_null())
@@ -99,23 +109,29 @@ def _measure(
         n_mature=int(rows["is_mature"].sum()),
         n_labelled=labelled.height,
         is_estimate=is_estimate,
-        metrics=_metrics(labelled, kind),
+        metrics=_metrics(labelled, objectives),
         n_days=labelled["day"].n_unique(),
     )
 
 
-def _metrics(rows: pl.DataFrame, kind: str) -> dict[str, Metric]:
+def _metrics(rows: pl.DataFrame, objectives: Mapping[int, Objective]) -> dict[str, Metric]:
     if rows.is_empty():
+        return {}
+    learned = list(dict.fromkeys(objectives[version] for version in rows["version"].unique()))
+    first, kinds = learned[0], {one.kind for one in learned}
+    if len(kinds) > 1:
         return {}
     labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
     days = rows["day"].to_physical().cast(pl.Int64).to_numpy()
-    if kind == "value":
-        return regression_metrics(labels, scores, days)
-    if kind == "probabilities":
-        hits = (labels == scores).astype(np.float64)
-        return {"accuracy": DayResampler(days).measure_ratio(hits, np.ones_like(hits))}
+    if kinds == {"probabilities"}:
+        if len({one.classes for one in learned}) > 1:
+            hits = (labels == scores).astype(np.float64)
+            accuracy = DayResampler(days).measure_ratio(hits, np.ones_like(hits))
+            return {} if accuracy is None else {"accuracy": accuracy}
+        scores = np.array(rows["probabilities"].to_list())
     # Each row by the threshold of the version that scored it.
-    metrics = classification_metrics(labels, scores, days, rows["hit_threshold"].to_numpy())
-    if labels.min() == labels.max():
-        del metrics["auc"]  # It compares the two classes.
-    return metrics
+    measured = measure_scores(first, labels, scores, days, rows["hit_threshold"].to_numpy())
+    shared = set.intersection(*(set(one.metrics) for one in learned))
+    if len({(one.level, one.power) for one in learned}) > 1:
+        shared -= {"pinball", "coverage", "tweedie_deviance"}
+    return {name: metric for name, metric in measured.items() if name in shared}

@@ -11,14 +11,15 @@ import numpy.typing as npt
 import polars as pl
 
 from api.contract.manifest import Column, Manifest, RequestInput
-from training.dataset import EVENT_TIMESTAMP, encode_values, to_request_input
-from training.errors import StepError
+from training.dataset import encode_values, to_request_input
+from training.label_table import EVENT_TIMESTAMP
 from training.offline_store.asof_join import CREATED, EVENT
-from training.offline_store.historical_view import HistoricalView, plan_view
+from training.offline_store.historical_view import HistoricalView
 from training.offline_store.labels import Labels, read_labels
 from training.offline_store.point_in_time import TimeOrder, join_view
+from training.stored_features import slice_limits
 
-__all__ = ["NEVER_US", "OfflineInput", "find_views", "look_up"]
+__all__ = ["NEVER_US", "OfflineInput", "look_up"]
 
 NEVER_US = int(np.iinfo(np.int64).min)
 
@@ -42,47 +43,6 @@ class OfflineInput:
     eventual: Floats
     known_us: Times
     created_us: Times
-
-
-def find_views(store: Any, manifest: Manifest) -> dict[str, HistoricalView]:
-    """Return the views of a model as Feast's registry defines them now, with their tables open.
-
-    Raises
-    ------
-    StepError
-        If the registry no longer has the feature service, or a view of the model.
-    """
-    service = manifest.plan.feature_service
-    try:
-        projections = store.get_feature_service(service).feature_view_projections
-    except Exception as error:  # Feast's own are of many kinds.
-        raise StepError(
-            f"Got no feature service {service!r} in Feast's registry, but {manifest.model} needs it"
-        ) from error
-    found: dict[str, Any] = {}
-    for projection in projections:
-        view = store.registry.get_any_feature_view(projection.name, store.project)
-        sources = getattr(view, "source_feature_view_projections", None)
-        for one in [projection] if sources is None else sources.values():
-            stored = store.registry.get_any_feature_view(one.name, store.project)
-            found.setdefault(one.name_to_use(), stored.with_projection(one))
-    views = {}
-    for plan in manifest.plan.views:
-        if plan.name not in found:
-            raise StepError(
-                f"Got no view {plan.name!r} behind {service!r} in Feast's registry, but "
-                f"{manifest.model} needs it; has it been renamed or removed?"
-            )
-        view = found[plan.name]
-        # All of its features: the service may have projected others for the request-time ones.
-        view.projection.features = view.features
-        views[plan.name] = plan_view(
-            view,
-            [f"{plan.name}:{feature.name}" for feature in plan.features],
-            full_feature_names=True,
-            repo_path=store.config.repo_path,
-        )
-    return views
 
 
 def look_up(
@@ -130,15 +90,7 @@ def look_up(
 def _join(
     store: Any, labels: Labels, order: TimeOrder, view: HistoricalView, *, cutoff: bool
 ) -> pl.DataFrame:
-    limits = store.config.offline_store.limits
-    joined = join_view(labels, order, view, limits, cutoff=cutoff, with_times=True)
-    # The declared types, as the offline store gives them to training.
-    declared = {f"feature:{one.output}": one.arrow_type for one in view.features}
-    return joined.with_columns(
-        pl.Series(name, joined[name].to_arrow().cast(arrow_type))
-        for name, arrow_type in declared.items()
-        if arrow_type is not None
-    )
+    return join_view(labels, order, view, slice_limits(store), cutoff=cutoff, with_times=True)
 
 
 def _encode(values: pl.Series, one: Column | RequestInput) -> Floats:

@@ -20,6 +20,8 @@ from training.live.open_log import LiveLog
 __all__ = ["read_outcomes"]
 
 _KEY: Final = ["id", "row"]
+_NO_CLASS: Final = -1
+"""The number of a class that a version does not know: whatever it said was wrong."""
 _LABELS: Final[dict[str, Any]] = {
     "id": pl.String,
     "row": pl.Int64,
@@ -51,9 +53,11 @@ def read_outcomes(
     DataFrame
         One row an instance: ``id``, ``row``, ``time``, ``version``, ``kind`` (the output's),
         ``arm``, ``latency_us``,
-        ``score`` (float64; of classes the number of the likeliest), ``hit_threshold`` (float64, the
-        version's; null but for probabilities), ``label`` (float64, of classes its number; null
-        where none is known), ``is_mature``, and each request field as ``request.<name>``.
+        ``score`` (float64; of classes the number of the likeliest), ``probabilities`` (list of
+        float64, one for each class; null but for classes), ``hit_threshold`` (float64, the
+        version's; null but for probabilities), ``label`` (float64, of classes its number, -1 of
+        a class that the version does not know; null where none is known), ``is_mature``, and
+        each request field as ``request.<name>``.
     """
     parts = []
     classes: dict[int, Sequence[str]] = {}
@@ -95,6 +99,9 @@ def _describe(rows: LoggedRows, as_of: datetime, role: str) -> pl.DataFrame:
             "arm": pl.Series(rows.arms, dtype=pl.String),
             "latency_us": [part.latency_us for part in rows.parts for _ in range(part.n_rows)],
             "score": scores.argmax(axis=1).astype(np.float64) if of_classes else scores[:, 0],
+            "probabilities": pl.Series(
+                scores.tolist() if of_classes else [None] * len(scores), dtype=pl.List(pl.Float64)
+            ),
             "entity_key": list(_entity_keys(manifest, requests)),
             "is_mature": rows.times <= as_of - matures_after,
         }
@@ -150,12 +157,17 @@ def _match_entities(outcomes: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFram
 
 
 def _to_label(joined: pl.DataFrame, classes: Mapping[int, Sequence[str]]) -> pl.Series:
-    """Return labels as numbers; a class is its number among those of the version."""
+    """Return labels as numbers; a class is its number among those of the version, -1 if none."""
     texts = joined["value_text"]
     if texts.null_count() == joined.height:
         return joined["value_number"].alias("label")
+    numbers = {
+        (version, name): place
+        for version, names in classes.items()
+        for place, name in enumerate(names)
+    }
     places = [
-        classes[version].index(text) if text in classes[version] else None
+        None if text is None else numbers.get((version, text), _NO_CLASS)
         for text, version in zip(texts, joined["version"], strict=True)
     ]
     return pl.Series("label", places, pl.Float64)

@@ -21,6 +21,7 @@ from training.live.guard import LOSSES, ArmEvidence, Judgement, judge_arm, losse
 from training.live.logged_predictions import Span, count_by_arm
 from training.live.open_log import LiveLog
 from training.live.outcomes import read_outcomes
+from training.objectives import objective_of_manifest
 
 __all__ = ["guard_rollout", "move_bandit"]
 
@@ -143,6 +144,8 @@ def _gather(
     """Return the evidence on each arm and shadow."""
     rollout, since = registered.rollout, Span(logged_from=registered.updated_at)
     keys = [f"request.{name}" for name in list_sticky_fields(rollout, manifest)]
+    # All arms are held to the quantile that the champion was to predict.
+    level = objective_of_manifest(manifest).level
     found = {}
     answers = pl.DataFrame()
     for role, targets in (("answer", rollout.arms), ("shadow", rollout.shadows)):
@@ -154,7 +157,7 @@ def _gather(
             rows = _of_arm(outcomes, target.name, log.resolve(model, target))
             compared = _compare(rows, answers, manifest) if role == "shadow" else (0, 0)
             found[target.name] = _to_evidence(
-                target.name, rows, counts.get(target.name, (0, 0)), compared, rollout, keys
+                target.name, rows, counts.get(target.name, (0, 0)), compared, rollout, keys, level
             )
         if role == "answer":
             answers = outcomes
@@ -168,12 +171,14 @@ def _to_evidence(
     compared: tuple[int, int],
     rollout: Rollout,
     keys: Sequence[str],
+    level: float,
 ) -> ArmEvidence:
     mature = _mature(rows)
     metric = None if rollout.limits is None else rollout.limits.metric
     losses: Any = np.empty(0)
     if metric is not None and mature.height:
-        losses = losses_of(metric.name, *_columns(mature))
+        of_labels = _probabilities_of_labels(mature)
+        losses = losses_of(metric.name, *_columns(mature), of_labels, level)
     return ArmEvidence(
         name=name,
         n_asked=counts[0],
@@ -226,6 +231,18 @@ def _columns(rows: pl.DataFrame) -> tuple[Any, Any, Any]:
     )
 
 
+def _probabilities_of_labels(rows: pl.DataFrame) -> Any:
+    """Return what each row's own class was given, float64 ``(n_rows,)``; ``None`` but for classes.
+
+    A class that the version does not know was given nothing.
+    """
+    if rows["probabilities"].null_count() == rows.height:
+        return None
+    place = pl.col("label").cast(pl.Int64)
+    given = pl.col("probabilities").list.get(place.clip(lower_bound=0), null_on_oob=True)
+    return rows.select(pl.when(place >= 0).then(given).otherwise(0.0)).to_series().to_numpy()
+
+
 def _join_keys(rows: pl.DataFrame, keys: Sequence[str]) -> list[str]:
     if rows.is_empty():
         return []
@@ -234,7 +251,8 @@ def _join_keys(rows: pl.DataFrame, keys: Sequence[str]) -> list[str]:
 
 
 def _check_metric(limits: Limits, manifest: Manifest) -> None:
-    known = LOSSES[manifest.output.kind]
+    is_quantile = objective_of_manifest(manifest).name == "quantile"
+    known = [name for name in LOSSES[manifest.output.kind] if is_quantile or name != "pinball"]
     if limits.metric is not None and limits.metric.name not in known:
         raise StepError(
             f"Got metric {limits.metric.name!r} in the limits of {manifest.model}, but expected "

@@ -15,26 +15,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from api.contract.manifest import FieldType
 from api.contract.moved_clock import ClockMover
 from training import pipeline
-from training.dataset import EVENT_TIMESTAMP
 from training.errors import StepError
+from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, read_label_rows
 from training.live.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulated_service import SimulatedService
 from training.model_spec import ModelSpec
-from training.offline_store.table_files import scan_table
 from training.progress import quiet
 from training.workspace import Workspace
 
 __all__ = ["Simulation", "SimulationReport", "prepare_simulation", "simulate"]
 
-KNOWN_AT: Final = "known_at"
-LABEL: Final = "label"
 Progress = Callable[[int, int], None]
 
 
@@ -66,12 +63,12 @@ class SimulationReport:
 
 @dataclass(frozen=True, eq=False)
 class _Traffic:
-    """One model's requests by the moment at which they are made."""
+    """One model's requests; ``rows`` are the label table's times."""
 
     spec: ModelSpec
     rows: pl.DataFrame
     instances: list[dict[str, Any]]
-    labels: list[bool | float | None]
+    labels: list[bool | float | str | None]
 
 
 def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) -> Simulation:
@@ -235,23 +232,12 @@ def _read_traffic(
     workspace: Workspace, spec: ModelSpec, start: datetime, end: datetime
 ) -> _Traffic:
     """Read who asked and when; what has no label in the end is asked for all the same."""
-    names = [field.name for field in spec.request]
-    required = [field.name for field in spec.request if not field.nullable]
-    table = scan_table(workspace.lake, spec.labels.table)
-    if table is None:
-        raise StepError(f"Got no table {spec.labels.table} in {workspace.lake}, but expected one")
-    rows = (
-        table.filter(pl.col(EVENT_TIMESTAMP).is_between(start, end, closed="left"))
-        .drop_nulls(required)
-        .select(
-            *names,
-            EVENT_TIMESTAMP,
-            pl.col(spec.labels.known_at).alias(KNOWN_AT),
-            spec.labels.label.alias(LABEL),
-        )
-        .sort(EVENT_TIMESTAMP, *names)
-        .collect()
-    )
+    read = read_label_rows(workspace.lake, spec)
+    asked = read.labels[EVENT_TIMESTAMP].is_between(start, end, closed="left")
+    for one in spec.request:
+        if not one.nullable:
+            asked &= read.request[one.name].is_not_null()
+    request, rows = read.request.filter(asked), read.labels.filter(asked)
     if rows.is_empty():
         raise StepError(
             f"Got no row of {spec.labels.table} from {start:%Y-%m-%d %H:%M} to "
@@ -261,14 +247,17 @@ def _read_traffic(
     return _Traffic(
         spec,
         rows,
-        rows.select(names)
-        .with_columns(pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z") for name in stamps)
-        .to_dicts(),
+        request.with_columns(
+            pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z") for name in stamps
+        ).to_dicts(),
         [_to_label(spec, value) for value in rows[LABEL]],
     )
 
 
-def _to_label(spec: ModelSpec, value: Any) -> bool | float | None:
+def _to_label(spec: ModelSpec, value: float | None) -> bool | float | str | None:
+    """Return a label as feedback takes it."""
     if value is None:
         return None
-    return bool(value) if spec.output.kind == "probability" else float(value)
+    if spec.output.kind == "probabilities":
+        return spec.objective.classes[int(value)]
+    return bool(value) if spec.output.kind == "probability" and value in (0, 1) else value

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
-from training.live.offline_values import NEVER_US, OfflineInput, find_views, look_up
+from training.live.offline_values import NEVER_US, OfflineInput, look_up
 from training.live.open_log import LiveLog
+from training.stored_features import find_views
 
 __all__ = ["Example", "FeatureSkew", "SkewReport", "Verdict", "find_skew"]
 
@@ -174,7 +175,7 @@ def find_skew(
         if not rows.n_rows:
             continue
         if rows.version not in views:
-            views[rows.version] = find_views(store, rows.manifest)
+            views[rows.version] = find_views(store, rows.manifest.plan)
         offline = look_up(store, rows.manifest, views[rows.version], rows.requests, rows.times)
         for one in offline:
             key = (one.view, one.feature)

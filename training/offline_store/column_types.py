@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 from feast.types import FeastType, from_feast_to_pyarrow_type
 from polars.exceptions import InvalidOperationError
@@ -12,13 +13,20 @@ from polars.exceptions import InvalidOperationError
 from training.offline_store.errors import OfflineStoreError, SourceError
 
 __all__ = [
+    "EXACT_FLOAT",
+    "TEXT",
     "align_keys",
+    "beyond_exact_float",
     "conform",
+    "conform_key",
     "declared_type",
     "epoch_microseconds",
+    "numbers_for_feast",
 ]
 
-_TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
+TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
+EXACT_FLOAT: Final = 2**53
+"""Up to here no two whole numbers are the same float64."""
 
 
 def epoch_microseconds(instants: pl.Series) -> pl.Series:
@@ -45,7 +53,8 @@ def align_keys(
 
     Integers of any width meet in Int64, text (string, large string, categorical, enum) in
     String. Whole float labels stand for integers, because pandas turns an integer column with
-    a missing value into floats. NaN is a missing key.
+    a missing value into floats; beyond 2^53 they are refused, because neighbours are then the
+    same float. NaN is a missing key.
 
     Parameters
     ----------
@@ -67,6 +76,8 @@ def align_keys(
     ------
     OfflineStoreError
         If no common type exists, such as text against integers.
+    SourceError
+        If a label has no equal in the common type.
     """
     if labels.dtype == pl.Null:
         labels = labels.cast(source)
@@ -78,15 +89,43 @@ def align_keys(
             f"Got labels with {labels.dtype} in join key {key!r}, but expected a type that "
             f"compares with {source}, which view {view!r} has."
         )
-    return conform(labels, common, column=key), common
+    return conform_key(labels, common, column=key), common
+
+
+def conform_key(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
+    """Cast a key column as :func:`conform` does, but never by way of a number that may be another.
+
+    Raises
+    ------
+    SourceError
+        If a value has no equal in ``dtype``, or numbers meet a float that is as well its neighbour.
+    """
+    if values.dtype != dtype or dtype.is_float():
+        by_float = values.dtype.is_float() or (dtype.is_float() and values.dtype.is_integer())
+        beyond = beyond_exact_float(values) if by_float else values.clear()
+        if len(beyond):
+            raise SourceError(
+                f"Got {beyond[0]} among {values.dtype} in join key {column!r}, but expected whole "
+                "numbers up to 2^53 where one side has floats; write 64-bit integers on both"
+            )
+    return conform(values, dtype, column=column)
+
+
+def beyond_exact_float(values: pl.Series) -> pl.Series:
+    """Return those of a number column that a float64 does not tell from their neighbours."""
+    if values.dtype == pl.UInt64:
+        return values.filter(values > EXACT_FLOAT)
+    if values.dtype.is_float() or values.dtype == pl.Int64:
+        return values.filter((values > EXACT_FLOAT) | (values < -EXACT_FLOAT))
+    return values.clear()
 
 
 def _common_key_type(label: pl.DataType, source: pl.DataType) -> pl.DataType | None:
-    if isinstance(label, _TEXT) and isinstance(source, _TEXT):
+    if isinstance(label, TEXT) and isinstance(source, TEXT):
         return pl.String()
     if (label.is_integer() or label.is_float()) and source.is_integer():
         return pl.Int64()
-    if label.is_numeric() and source.is_float():
+    if (label.is_integer() or label.is_float()) and source.is_float():
         return pl.Float64()
     return label if label == source else None
 
@@ -109,8 +148,9 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     """Cast a column to a declared type, or refuse.
 
     Rounding to a narrower float is the one loss allowed: it is what Feast's online store does
-    with the same declaration. A float column may become integers only where every value is
-    whole; NaN then becomes null.
+    with the same declaration. Feast rounds to float64 first, so a whole number or a decimal
+    that would then be another float32 than its nearest is refused. A float column may become
+    integers only where every value is whole; NaN then becomes null.
 
     Parameters
     ----------
@@ -140,14 +180,68 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     if values.dtype.is_float() and dtype.is_integer():
         values = values.fill_nan(None)
     if isinstance(dtype, pl.Datetime):
-        values = values.cast(pl.Datetime("us", getattr(values.dtype, "time_zone", None)))
-        return values.cast(pl.Int64).cast(dtype)
+        microseconds = _to_microseconds(values, column)
+        return microseconds.cast(pl.Datetime("us", dtype.time_zone)).dt.cast_time_unit(
+            dtype.time_unit
+        )
+    if dtype.is_float() and not values.dtype.is_float() and values.dtype != pl.Null:
+        return _to_nearest_float(values, dtype, column)
     try:
         return values.cast(dtype, strict=True)
     except InvalidOperationError as error:
         raise SourceError(
             f"Got {values.dtype} in column {column!r} that does not fit, but expected {dtype}."
         ) from error
+
+
+def _to_microseconds(values: pl.Series, column: str) -> pl.Series:
+    if values.dtype == pl.Date:
+        return values.cast(pl.Datetime("us")).to_physical()
+    microseconds = epoch_microseconds(values)
+    if microseconds.null_count() > values.null_count():
+        raise SourceError(
+            f"Got times in column {column!r} that no 64 bits count in microseconds, but expected "
+            "the years 1 to 9999."
+        )
+    return microseconds
+
+
+def _to_nearest_float(values: pl.Series, dtype: pl.DataType, column: str) -> pl.Series:
+    """Round whole numbers or decimals once."""
+    # Polars divides a decimal's digits by a power of ten, and rounds each of the three.
+    exact = values.cast(pl.String) if values.dtype.is_decimal() else values
+    nearest = exact.cast(dtype)
+    if dtype == pl.Float32:
+        twice = nearest != exact.cast(pl.Float64).cast(pl.Float32)
+        if twice.any():
+            raise SourceError(
+                f"Got {values.filter(twice)[0]} in column {column!r}, declared Float32, but "
+                "expected numbers that are the same float32 by way of float64; declare it "
+                f"{'Float64' if values.dtype.is_decimal() else 'Int64'}"
+            )
+    return nearest
+
+
+def numbers_for_feast(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows from which Feast makes the same numbers, in types that it takes.
+
+    Feast 0.67 writes a column to the online store by way of numpy, where integers beside a null
+    are float64: beyond 2^53 other numbers. It makes integers of decimals without a loss. Narrow
+    numbers it refuses where a double is declared.
+    """
+    narrow = [pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32]
+    wide = [
+        name
+        for name, dtype in rows.schema.items()
+        if dtype in (pl.Int64, pl.UInt64)
+        and rows[name].null_count()
+        and len(beyond_exact_float(rows[name]))
+    ]
+    return rows.with_columns(
+        cs.by_dtype(narrow).cast(pl.Int64),
+        cs.by_dtype(pl.Float32).cast(pl.Float64),
+        cs.by_name(wide).cast(pl.Decimal(20, 0)),
+    )
 
 
 def _convertible(values: pl.Series, dtype: pl.DataType) -> bool:
@@ -161,7 +255,7 @@ def _convertible(values: pl.Series, dtype: pl.DataType) -> bool:
         return _convertible(values.explode(empty_as_null=False), _inner(dtype))
     return (
         (source.is_numeric() and dtype.is_numeric())
-        or (isinstance(source, _TEXT) and isinstance(dtype, pl.String))
+        or (isinstance(source, TEXT) and isinstance(dtype, pl.String))
         or (isinstance(source, pl.Datetime | pl.Date) and isinstance(dtype, pl.Datetime))
     )
 

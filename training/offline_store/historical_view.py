@@ -15,7 +15,12 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.utils import _parse_feature_ref
 
 from training.offline_store.asof_join import CREATED, EVENT
-from training.offline_store.column_types import conform, declared_type, epoch_microseconds
+from training.offline_store.column_types import (
+    conform,
+    conform_key,
+    declared_type,
+    epoch_microseconds,
+)
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.parquet_source import ParquetTable, between, open_parquet_table
 from training.offline_store.source_rows import drop_ties, has_ties, sort_by_time
@@ -99,7 +104,7 @@ class HistoricalView:
             wider = self._collect(selected, sorted(columns | set(self.tie_breakers)))
             rows = drop_ties(wider, identity, breakers)
         keys = [
-            conform(rows[name], dtype, column=key.source)
+            conform_key(rows[name], dtype, column=key.source)
             for name, key, dtype in zip(self.key_names, self.keys, key_types, strict=True)
         ]
         return self._rename_features(rows.with_columns(keys))

@@ -92,7 +92,7 @@ def read_labels(entity_df: object) -> Labels:
     values = pl.from_arrow(in_utc.combine_chunks())
     assert isinstance(values, pl.Series)
     instants = epoch_microseconds(values)
-    if not instants.is_between(FIRST_INSTANT, LAST_INSTANT).all():
+    if instants.null_count() or not instants.is_between(FIRST_INSTANT, LAST_INSTANT).all():
         raise LabelError(
             f"Got instants beyond the calendar in label column {name!r}, "
             "but expected the years 1 to 9999."

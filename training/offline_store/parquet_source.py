@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,25 +11,24 @@ import polars as pl
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
-from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
 from training.offline_store.errors import SourceError, UnsupportedRequestError
+from training.offline_store.part_schemas import UNREADABLE, open_parts, scan
 from training.offline_store.table_files import Place, parquet_files, partition_columns
 
-__all__ = ["DAY_US", "ParquetTable", "between", "local_path", "open_parquet_table"]
+__all__ = [
+    "DAY_US",
+    "INSTANT_OF_DAY",
+    "ParquetTable",
+    "between",
+    "local_path",
+    "open_parquet_table",
+]
 
 DAY_US: Final = 86_400_000_000
 _INT64: Final = (-(2**63), 2**63 - 1)
+INSTANT_OF_DAY: Final = "; a date does not say from which moment of the day it holds"
 _PER_MICROSECOND: Final = {"ns": 1000, "us": 1}
-
-# Part files of one table may differ in the width of a type, never in its meaning.
-_CASTS: Final = pl.ScanCastOptions(
-    integer_cast="upcast",
-    float_cast="upcast",
-    datetime_cast=["nanosecond-downcast", "convert-timezone"],
-    categorical_to_string="allow",
-)
-_UNREADABLE: Final = (ColumnNotFoundError, ComputeError, SchemaError, FileNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,16 @@ class ParquetTable:
     schema : pl.Schema
         Names and types of the columns.
     files : tuple of Path or str
-        The files, the one whose footer gave the schema first.
+        The files.
+    refused : mapping of str to str
+        Columns that some files lack or have in a type of another meaning, each with a sentence.
     """
 
     name: str
     frame: pl.LazyFrame
     schema: pl.Schema
     files: tuple[Place, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Run a query on ``frame``.
@@ -64,16 +66,18 @@ class ParquetTable:
         """
         try:
             return rows.collect()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> SourceError:
         for file in self.files:
             try:
-                _scan([self.files[0], file]).tail(1).collect()
-            except _UNREADABLE as alone:
-                if str(alone) == str(error):
-                    return _unreadable_file(file, self.name, error)
+                scan([file]).tail(1).collect()
+            except UNREADABLE as alone:
+                return SourceError(
+                    f"Got file {PurePosixPath(file).name!r} of source {self.name!r} that cannot "
+                    f"be read ({alone}), but expected Parquet with the table's columns."
+                )
         return SourceError(
             f"Got {error} from source {self.name!r}, but expected whole Parquet files with the "
             f"columns {dict(self.schema)}."
@@ -85,8 +89,10 @@ class ParquetTable:
         Raises
         ------
         SourceError
-            If the table has no such column.
+            If the table has no such column, or not in all of its files.
         """
+        if column in self.refused:
+            raise SourceError(self.refused[column])
         if column not in self.schema:
             raise SourceError(
                 f"Got source {self.name!r} with columns {self.schema.names()}, "
@@ -105,8 +111,8 @@ class ParquetTable:
         dtype = self.require(column, role=role)
         if not isinstance(dtype, pl.Datetime):
             raise SourceError(
-                f"Got {dtype} in column {column!r} of source {self.name!r}, "
-                f"but expected a timestamp as its {role}."
+                f"Got {dtype} in column {column!r} of source {self.name!r}, but expected a "
+                f"timestamp as its {role}{INSTANT_OF_DAY if dtype == pl.Date else ''}."
             )
         return dtype
 
@@ -136,47 +142,23 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     Returns
     -------
     ParquetTable
-        Lazy; only the first file's footer has been read, and its columns are the table's.
-        A file that lacks one that is asked for is refused when it is read, so a column added
-        to a table has to be added to its older files too.
+        Lazy; only the files' footers have been read. A column that a file lacks is refused when
+        it is asked for, so one added to a table has to be added to its older files too.
 
     Raises
     ------
     UnsupportedRequestError
         If the source is not a Parquet file source.
     SourceError
-        If there is no file, the first one is not Parquet, or the object store cannot be read.
+        If there is no file, one is not Parquet, or the object store cannot be read.
     """
     root = _find(source, repo_path)
     assert source is not None
     files = parquet_files(root)
     if not files:
         raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
-    frame = _scan(files, partitioned=bool(partition_columns(root, files)))
-    try:
-        schema = frame.collect_schema()
-    except _UNREADABLE as error:
-        raise _unreadable_file(files[0], source.name, error) from error
-    return ParquetTable(source.name, frame, schema, tuple(files))
-
-
-def _scan(files: Sequence[Place], *, partitioned: bool = False) -> pl.LazyFrame:
-    """Scan files under the first one's schema; one that lacks a column is an error."""
-    return pl.scan_parquet(
-        [str(file) for file in files],
-        hive_partitioning=partitioned,
-        missing_columns="raise",
-        extra_columns="ignore",
-        cast_options=_CASTS,
-    )
-
-
-def _unreadable_file(file: Place, source: str, error: Exception) -> SourceError:
-    name = PurePosixPath(file).name
-    return SourceError(
-        f"Got file {name!r} of source {source!r} that cannot be read ({error}), "
-        "but expected Parquet with the columns of the table's first file."
-    )
+    parts = open_parts(files, f"source {source.name!r}", partitions=partition_columns(root, files))
+    return ParquetTable(source.name, parts.frame, parts.schema, tuple(files), parts.refused)
 
 
 def local_path(source: DataSource | None, repo_path: Path | None) -> Path:

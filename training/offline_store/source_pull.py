@@ -14,6 +14,7 @@ import polars.selectors as cs
 import pyarrow as pa
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
+from training.offline_store.column_types import numbers_for_feast
 from training.offline_store.parquet_source import ParquetTable, between
 from training.offline_store.source_rows import latest_rows
 from training.offline_store.time_slices import SliceLimits
@@ -95,7 +96,8 @@ class SourcePull:
 
     def _to_arrow(self, rows: pl.DataFrame) -> pa.Table:
         # Feast writes only the first record batch of a table to the online store.
-        table = rows.with_columns((cs.categorical() | cs.enum()).cast(pl.String)).to_arrow()
+        rows = rows.with_columns((cs.categorical() | cs.enum()).cast(pl.String))
+        table = numbers_for_feast(rows).to_arrow()
         if not self.keys:
             dummy = pa.array([DUMMY_ENTITY_VAL] * rows.height, pa.string())
             table = table.append_column(DUMMY_ENTITY_ID, dummy)

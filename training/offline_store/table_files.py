@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeAlias
 
-import polars as pl
 import pyarrow as pa
 from pyarrow import fs
 
 from training.offline_store.errors import SourceError
 
-__all__ = ["Place", "parquet_files", "partition_columns", "scan_table"]
+__all__ = ["Place", "parquet_files", "partition_columns"]
 
 Place: TypeAlias = Path | str
 """A path of this machine, or an address such as ``s3://bucket/lake/orders``.
@@ -52,19 +51,6 @@ def partition_columns(root: Place, files: Sequence[Place]) -> list[str]:
         return []
     below = str(files[0])[len(str(root)) :]
     return [part.split("=", 1)[0] for part in PurePosixPath(below).parts[:-1] if "=" in part]
-
-
-def scan_table(lake: Place, table: str) -> pl.LazyFrame | None:
-    """Return all rows of a lake's table without its hive partitions; ``None`` without a file.
-
-    Raises
-    ------
-    SourceError
-        If an object store cannot be read.
-    """
-    root = f"{lake.rstrip('/')}/{table}" if isinstance(lake, str) else lake / table
-    files = [str(file) for file in parquet_files(root)]
-    return pl.scan_parquet(files, hive_partitioning=False, glob=False) if files else None
 
 
 def _remote_files(address: str) -> list[Place]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,7 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
+from api.contract.manifest import ViewPlan
 from api.contract.write_order import (
     create_event_times,
     forget_event_times,
@@ -31,6 +32,7 @@ from api.contract.write_order import (
     to_epoch_us,
 )
 from training.online_store.online_row import OnlineRow, event_us_of
+from training.online_store.removed_views import forget_removed, list_removed, note_removed
 
 __all__ = ["NewestSqliteOnlineStore", "NewestSqliteOnlineStoreConfig"]
 
@@ -115,21 +117,37 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Create and drop tables as Feast does, and forget the event times of the dropped.
+        """Create tables as Feast does; those to delete stay, as `removed_views` explains.
 
         Parameters
         ----------
         config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial
             As Feast documents them.
         """
-        super().update(
-            config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial
-        )
-        versioning = config.registry.enable_online_feature_view_versioning
-        dropped = [compute_table_id(config.project, t, versioning) for t in tables_to_delete]
+        super().update(config, [], tables_to_keep, entities_to_delete, entities_to_keep, partial)
         with self._write_lock, self._get_conn(config) as connection:
+            note_removed(connection, config.project, _name_tables(config, tables_to_delete))
+            forget_removed(connection, config.project, _name_tables(config, tables_to_keep))
+
+    def drop_removed_views(self, config: RepoConfig, needed: Collection[ViewPlan]) -> list[str]:
+        """Drop the tables of removed views; see `KeepsRemovedViews`.
+
+        Parameters
+        ----------
+        config, needed
+            As `KeepsRemovedViews` documents them.
+        """
+        kept = {view.table for view in needed}
+        with self._write_lock, self._get_conn(config) as connection:
+            removed = list_removed(connection, config.project)
+            dropped = [table for table in removed if table not in kept]
+            for table in dropped:
+                quoted = table.replace('"', '""')
+                connection.execute(f'DROP TABLE IF EXISTS "{quoted}"')
             create_event_times(connection)
             forget_event_times(connection, dropped)
+            forget_removed(connection, config.project, dropped)
+        return dropped
 
 
 @contextmanager
@@ -140,6 +158,11 @@ def _write_transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Conne
     finally:
         if connection.in_transaction:
             connection.rollback()
+
+
+def _name_tables(config: RepoConfig, views: Sequence[FeatureView]) -> list[str]:
+    versioning = config.registry.enable_online_feature_view_versioning
+    return [compute_table_id(config.project, view, versioning) for view in views]
 
 
 def _serialize(row: OnlineRow) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api.contract.manifest import Output
 from api.contract.rollout import Rollout
 from api.errors import UnknownRolloutError
 from tests.support.live_traffic import MATURES_AFTER, START, Traffic, publish_versions
@@ -19,12 +20,17 @@ from training.live.logged_predictions import Span
 from training.live.open_log import LiveLog, open_log
 from training.live.outcomes import read_outcomes
 from training.live.rollout_jobs import guard_rollout, move_bandit
+from training.objectives import read_objective
 from training.workspace import Workspace
 
 MODEL = "arrival_delay"
 METRIC = {"name": "mae", "margin": 1.0, "min_labels": 300}
 VERSIONS = {"champion": 1, "candidate": 2, "shadow": 3}
 LATER = START + timedelta(days=60)
+MINUTES = {
+    version: read_objective({"objective": "regression"}, Output(kind="value", description=""))
+    for version in VERSIONS.values()
+}
 
 
 def make_rollout(kind: str = "canary", **changes: Any) -> Rollout:
@@ -259,10 +265,10 @@ def test_metrics_count_what_is_mature(log: LiveLog, tmp_path: Path) -> None:
     run_traffic(log, tmp_path, make_rollout(), n_requests=1000)
     as_of = START + MATURES_AFTER + timedelta(minutes=500)
     outcomes = read_outcomes(log, MODEL, Span(), as_of)
-    (all_of_it,) = measure_live(outcomes, "value", [])
+    (all_of_it,) = measure_live(outcomes, MINUTES, [])
     assert (all_of_it.n_predictions, all_of_it.n_mature) == (1000, 501)
     assert (all_of_it.n_labelled, all_of_it.coverage) == (501, 1.0)
-    by_arm = measure_live(outcomes, "value", ["arm", "version"], with_estimates=True)
+    by_arm = measure_live(outcomes, MINUTES, ["arm", "version"], with_estimates=True)
     assert [(one.group["arm"], one.is_estimate) for one in by_arm] == [
         ("candidate", False),
         ("candidate", True),
@@ -274,7 +280,7 @@ def test_metrics_count_what_is_mature(log: LiveLog, tmp_path: Path) -> None:
     assert all_of_it.metrics["mae"].value == pytest.approx(mae)
     assert by_arm[1].n_labelled > by_arm[0].n_labelled
     with pytest.raises(ValueError, match="Got cabin, but expected of version, arm, day, carrier"):
-        measure_live(outcomes, "value", ["cabin"])
+        measure_live(outcomes, MINUTES, ["cabin"])
 
 
 def test_a_dry_run_deals_the_logged_keys_as_the_service_does(log: LiveLog, tmp_path: Path) -> None:

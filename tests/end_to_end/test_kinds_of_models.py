@@ -1,0 +1,357 @@
+"""Classes, quantiles and counts go the whole way: declared, judged, exported, served, measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+import pytest
+from feast import FeatureService
+from feast.types import Float64
+from sklearn import metrics as oracle
+
+from api.contract.manifest import FieldType, Manifest, Output, RequestField
+from api.main import create_app
+from api.settings import Settings
+from tests.support.app_client import AppClient
+from tests.support.feast_repos import entity, view, write_table
+from training.dataset import Dataset
+from training.errors import GateError
+from training.live.live_metrics import measure_live
+from training.live.logged_predictions import Span
+from training.live.open_log import open_log
+from training.live.outcomes import read_outcomes
+from training.live.replay import replay
+from training.live.simulate import prepare_simulation, simulate
+from training.live.skew import find_skew
+from training.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
+from training.objectives import objective_of_manifest
+from training.pipeline import TRAINING_STEPS, load_evaluation, materialize, publish
+from training.workspace import Workspace
+
+NOW: Final = datetime(2024, 6, 15, tzinfo=UTC)
+SIZES: Final = ("small", "middle", "large")
+N_SHOPS, N_ORDERS = 40, 4_000
+STORE: Final = """
+project: kinds
+provider: local
+registry: {home}/registry.db
+online_store: {{type: sqlite, path: {home}/online.db}}
+offline_store: {{type: training.offline_store.polars_asof.PolarsAsofOfflineStore}}
+entity_key_serialization_version: 3
+materialization: {{pull_latest_features: true}}
+"""
+
+
+def spec_of(name: str, label: str, output: Output, **declared: Any) -> ModelSpec:
+    parameters = declared.pop("parameters")
+    defaults: dict[str, Any] = {
+        "name": name,
+        "description": "One of the kinds.",
+        "feature_service": "kinds_v1",
+        "request": (
+            RequestField(name="shop", type=FieldType.STRING, description="Shop.", example="s1"),
+            RequestField(name="amount", type=FieldType.NUMBER, description="Euros.", example=3.5),
+        ),
+        "columns": ("amount",),
+        "labels": LabelTable(table="orders", label=pl.col(label), known_at="known_at"),
+        "split": TimeSplit.from_dates("2024-01-01", "2024-04-15", "2024-05-15", "2024-06-15"),
+        "parameters": {"num_leaves": 7, "learning_rate": 0.1} | parameters,
+        "n_rounds": 60,
+        "output": output,
+    }
+    return ModelSpec(**(defaults | declared))
+
+
+CLASSES: Final = Output(kind="probabilities", description="Size.", classes=SIZES)
+MINUTES: Final = Output(kind="value", description="Wait.", unit="minutes")
+SPECS: Final = {
+    spec.name: spec
+    for spec in (
+        spec_of("size", "size", CLASSES, parameters={"objective": "multiclass"}),
+        spec_of("size_by_number", "size_number", CLASSES, parameters={"objective": "softmax"}),
+        spec_of(
+            "wait_p80",
+            "wait",
+            MINUTES,
+            parameters={"objective": "quantile", "alpha": 0.8},
+            gates=(Gate(metric="coverage", at_least=0.7, at_most=0.9),),
+        ),
+        spec_of("n_items", "n_items", MINUTES, parameters={"objective": "poisson"}),
+        spec_of(
+            "noise",
+            "noise",
+            CLASSES,
+            parameters={"objective": "multiclass"},
+        ),
+    )
+}
+
+
+def write_tables(lake: Path) -> None:
+    random = np.random.default_rng(11)
+    days = pl.datetime_range(datetime(2024, 1, 1, tzinfo=UTC), NOW, "5d", eager=True)
+    shops = pl.DataFrame({"shop": [f"s{i}" for i in range(N_SHOPS)]})
+    history = shops.join(pl.DataFrame({"event_timestamp": days}), how="cross").with_columns(
+        created=pl.col("event_timestamp") + pl.duration(minutes=5)
+    )
+    history = history.with_columns(mood=pl.Series(random.normal(size=history.height)))
+    write_table(lake / "shops" / "part-0.parquet", history)
+    seconds = np.sort(random.integers(0, 166 * 86_400, N_ORDERS)) + np.arange(N_ORDERS) / 1e4
+    orders = pl.DataFrame(
+        {
+            "shop": random.choice(shops["shop"].to_numpy(), N_ORDERS),
+            "amount": random.gamma(2.0, 10.0, N_ORDERS).round(2),
+            "event_timestamp": [
+                datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=float(one)) for one in seconds
+            ],
+        }
+    )
+    joined = orders.sort("event_timestamp").join_asof(
+        history.sort("event_timestamp"), on="event_timestamp", by="shop"
+    )
+    signal = joined["mood"].fill_null(0).to_numpy() + joined["amount"].to_numpy() / 20 - 1
+    number = np.digitize(signal + random.normal(0, 0.5, N_ORDERS), [-0.5, 0.7])
+    orders = orders.with_columns(
+        size=pl.Series([SIZES[i] for i in number]),
+        size_number=pl.Series(number),
+        wait=pl.Series(10 + 3 * signal + random.gumbel(0, 2, N_ORDERS)),
+        n_items=pl.Series(random.poisson(np.exp(0.5 * signal.clip(-3, 3)))),
+        noise=pl.Series(random.choice(SIZES, N_ORDERS)),
+        known_at=pl.col("event_timestamp") + pl.duration(hours=1),
+    )
+    write_table(lake / "orders" / "part-0.parquet", orders)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a project in which all steps of all models have run, and nothing is published."""
+    folder = tmp_path_factory.mktemp("kinds")
+    home = folder / "var"
+    (folder / "repo").mkdir()
+    (folder / "repo" / "feature_store.yaml").write_text(STORE.format(home=home))
+    workspace = Workspace(feature_repo=folder / "repo", home=home)
+    write_tables(home / "lake")
+    shop = entity("shop")
+    shops = view("shops", home / "lake" / "shops", [shop], {"mood": Float64}, ttl=timedelta(30))
+    store = workspace.open_feature_store()
+    store.apply([shop, shops, FeatureService(name="kinds_v1", features=[shops])])
+    materialize(workspace, NOW, ignore_progress)
+    for spec in SPECS.values():
+        for step in TRAINING_STEPS:
+            step.run(workspace, spec, ignore_progress)
+    return workspace
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of all published models, in this process."""
+
+    workspace: Workspace
+    client: AppClient
+
+    def predict(self, model: str, instances: list[dict[str, Any]]) -> dict[str, Any]:
+        answer = self.client.post(f"/v1/models/{model}:predict", json={"instances": instances})
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+
+@pytest.fixture(scope="module")
+def service(workspace: Workspace) -> Iterator[Service]:
+    for name in ("size", "size_by_number", "wait_p80", "n_items"):
+        publish(workspace, SPECS[name])
+    settings = Settings(
+        database_url=workspace.database_url,
+        artifacts_dir=workspace.artifacts_dir,
+        online_store=f"sqlite:///{workspace.home}/online.db",
+        clock=NOW,
+        log_mode="durable",
+        log_spool_dir=workspace.home / "spool",
+    )
+    with AppClient(create_app(settings)) as client:
+        yield Service(workspace, client)
+
+
+def load(workspace: Workspace, name: str) -> tuple[Dataset, lgb.Booster]:
+    folder = workspace.work(name)
+    return Dataset.load(folder), lgb.Booster(model_file=folder / "booster.txt")
+
+
+def test_classes_are_judged_as_scikit_learn_would(workspace: Workspace) -> None:
+    dataset, booster = load(workspace, "size")
+    features, labels = dataset.matrix("test")
+    scores = booster.predict(features)
+    evaluation = load_evaluation(workspace, SPECS["size"])
+    assert {name: metric.value for name, metric in evaluation.metrics.items()} == pytest.approx(
+        {
+            "log_loss": oracle.log_loss(labels, scores),
+            "brier": ((np.eye(3)[labels.astype(int)] - scores) ** 2).sum(axis=1).mean(),
+            "accuracy": oracle.accuracy_score(labels, scores.argmax(axis=1)),
+            "macro_f1": oracle.f1_score(labels, scores.argmax(axis=1), average="macro"),
+            "macro_auc": oracle.roc_auc_score(labels, scores, multi_class="ovr"),
+        },
+        rel=1e-9,
+    )
+    _, seen = dataset.matrix("train", "validation")
+    shares = np.bincount(seen.astype(int)) / seen.size
+    base = evaluation.baselines["base_rate"]
+    assert base["log_loss"].value == pytest.approx(-np.log(shares)[labels.astype(int)].mean())
+    assert base["macro_auc"].value == 0.5
+    assert "macro_f1" in (workspace.work("size") / "report.md").read_text()
+
+
+def test_a_class_by_its_name_and_by_its_number_is_one_model(workspace: Workspace) -> None:
+    named, numbered = (
+        (workspace.work(name) / "model.onnx").read_bytes() for name in ("size", "size_by_number")
+    )
+    assert named == numbered
+
+
+def test_a_quantile_is_judged_by_pinball_loss_and_coverage(workspace: Workspace) -> None:
+    dataset, booster = load(workspace, "wait_p80")
+    features, labels = dataset.matrix("test")
+    scores = booster.predict(features)
+    evaluation = load_evaluation(workspace, SPECS["wait_p80"])
+    pinball = oracle.mean_pinball_loss(labels, scores, alpha=0.8)
+    assert evaluation.metrics["pinball"].value == pytest.approx(pinball)
+    assert evaluation.metrics["coverage"].value == np.mean(labels <= scores)
+    _, seen = dataset.matrix("train", "validation")
+    constant = np.full(labels.size, np.quantile(seen, 0.8))
+    base = oracle.mean_pinball_loss(labels, constant, alpha=0.8)
+    assert evaluation.baselines["base_rate"]["pinball"].value == pytest.approx(base)
+    assert evaluation.over_base_rate.value == pytest.approx(pinball - base)
+
+
+def test_noise_is_not_published_unless_it_is_wanted(workspace: Workspace) -> None:
+    with pytest.raises(GateError, match="noise is not good enough: got log_loss less that of base"):
+        publish(workspace, SPECS["noise"])
+    wanted = SPECS["noise"].model_copy(update={"must_beat_base_rate": False})
+    assert publish(workspace, wanted, alias=None).version == 1
+
+
+def test_classes_are_served_by_name_in_every_interface(service: Service) -> None:
+    dataset, booster = load(service.workspace, "size")
+    answer = service.predict("size", [{"shop": "s3", "amount": 12.5}, {"shop": "?", "amount": 90}])
+    online = service.client.post(
+        "/v1/models/size:predict?with_features=true",
+        json={"instances": [{"shop": "s3", "amount": 12.5}]},
+    ).json()["features"][0]
+    mood = online["shops:mood"]["value"]
+    rows = {"shops__mood": [mood, np.nan], "amount": [12.5, 90.0]}
+    matrix = np.array([rows[name] for name in dataset.columns], dtype=np.float32).T
+    expected = booster.predict(matrix)
+    for prediction, scores in zip(answer["predictions"], expected, strict=True):
+        assert list(prediction["probabilities"]) == list(SIZES)
+        np.testing.assert_allclose(list(prediction["probabilities"].values()), scores, rtol=1e-12)
+        assert sum(prediction["probabilities"].values()) == pytest.approx(1.0)
+        assert prediction["label"] == SIZES[int(scores.argmax())]
+    tensors = {"name": "shop", "datatype": "BYTES", "shape": [1], "data": ["s3"]}
+    amounts = {"name": "amount", "datatype": "FP64", "shape": [1], "data": [12.5]}
+    outputs = service.client.post(
+        "/v2/models/size/infer", json={"inputs": [tensors, amounts]}
+    ).json()["outputs"]
+    by_name = {one["name"]: one for one in outputs}
+    first = answer["predictions"][0]
+    assert by_name["probabilities"]["shape"] == [1, 3]
+    assert by_name["probabilities"]["data"] == list(first["probabilities"].values())
+    assert by_name["label"]["data"] == [first["label"]]
+    metadata = service.client.get("/v2/models/size").json()
+    shapes = {one["name"]: one["shape"] for one in metadata["outputs"]}
+    assert shapes["probabilities"] == [-1, 3]
+
+
+def ask_and_label(service: Service, model: str, label: str) -> pl.DataFrame:
+    """Ask for the orders of the last days, a request each, and say what came of them."""
+    orders = pl.read_parquet(service.workspace.lake_folder / "orders/part-0.parquet").tail(60)
+    for row in orders.iter_rows(named=True):
+        asked = [{"shop": row["shop"], "amount": row["amount"]}]
+        given = {
+            "prediction_id": service.predict(model, asked)["id"],
+            "row": 0,
+            "value": row[label],
+            "observed_at": NOW.isoformat(),
+        }
+        taken = service.client.post("/v1/feedback", json={"labels": [given]})
+        assert taken.json()["labels"][0]["matched"], taken.text
+    return orders
+
+
+@pytest.mark.parametrize(("model", "label"), [("size", "size"), ("wait_p80", "wait")])
+def test_what_was_served_is_measured_replayed_and_compared(
+    service: Service, model: str, label: str
+) -> None:
+    ask_and_label(service, model, label)
+    workspace = service.workspace
+    with open_log(workspace.database_url, workspace) as log:
+        outcomes = read_outcomes(log, model, Span(), datetime.now(UTC))
+        manifest = log.read_manifest(model, 1)
+        (measured,) = measure_live(outcomes, {1: objective_of_manifest(manifest)}, ["version"])
+        report = replay(log, model, Span(), ignore_progress)
+        skew = find_skew(log, workspace.open_feature_store(), model, Span(), ignore_progress)
+    assert measured.n_labelled == 60
+    labelled = outcomes.drop_nulls("label")
+    labels, scores = labelled["label"].to_numpy(), labelled["score"].to_numpy()
+    if model == "size":
+        probabilities = np.array(labelled["probabilities"].to_list())
+        assert set(measured.metrics) == {"log_loss", "brier", "accuracy", "macro_f1", "macro_auc"}
+        expected = oracle.log_loss(labels, probabilities)
+        assert measured.metrics["log_loss"].value == pytest.approx(expected)
+    else:
+        assert set(measured.metrics) == {"mae", "rmse", "pinball", "coverage"}
+        expected = oracle.mean_pinball_loss(labels, scores, alpha=0.8)
+        assert measured.metrics["pinball"].value == pytest.approx(expected)
+    assert report.n_rows >= 60
+    assert report.n_differing == 0
+    assert skew.n_rows >= 60
+    assert skew.n_faults == 0
+
+
+def test_classes_are_simulated_with_their_labels(service: Service, tmp_path: Path) -> None:
+    workspace, spec = service.workspace, SPECS["size_by_number"]
+    simulation = prepare_simulation(workspace, tmp_path / "simulation", is_fresh=True)
+    start, end = NOW - timedelta(days=3), NOW - timedelta(days=2)
+    report = simulate(workspace, simulation, [spec], start, end, speed=0, progress=ignore_progress)
+    orders = pl.read_parquet(workspace.lake_folder / "orders/part-0.parquet")
+    asked = orders.filter(pl.col("event_timestamp").is_between(start, end, closed="left"))
+    assert report.n_predictions == {spec.name: asked.height}
+    with open_log(f"sqlite:///{simulation.database}", workspace) as log:
+        outcomes = read_outcomes(log, spec.name, Span(), end)
+    known = outcomes.drop_nulls("label").sort("time")
+    expected = asked.filter(pl.col("known_at") < end).sort("event_timestamp")
+    assert known["label"].to_list() == expected["size_number"].cast(pl.Float64).to_list()
+    assert report.n_labels == expected.height > 10
+
+
+def test_a_label_that_is_no_class_is_refused(service: Service) -> None:
+    prediction_id = service.predict("size", [{"shop": "s1", "amount": 1}])["id"]
+    for value in ("huge", 1, True):
+        label = {"prediction_id": prediction_id, "row": 0, "value": value}
+        refused = service.client.post(
+            "/v1/feedback", json={"labels": [label | {"observed_at": NOW.isoformat()}]}
+        )
+        assert refused.status_code == 422
+        assert "one of ['small', 'middle', 'large']" in refused.text
+
+
+def test_the_published_facts_name_objective_and_classes(service: Service) -> None:
+    with open_log(service.workspace.database_url, service.workspace) as log:
+        manifests: dict[str, Manifest] = {
+            name: log.read_manifest(name, 1) for name in ("size", "size_by_number", "wait_p80")
+        }
+    # An alias of LightGBM's is told by its first name.
+    assert manifests["size_by_number"].objective == "multiclass"
+    assert manifests["size"].output.classes == SIZES
+    assert objective_of_manifest(manifests["wait_p80"]).level == 0.8
+    assert json.loads(service.client.get("/openapi.json").text)["paths"]["/v1/models/size:predict"]

@@ -1,0 +1,1 @@
+"""LightGBM's own work, and the process that it runs in."""
