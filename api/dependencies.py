@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
+from api.background_work import BackgroundWork
 from api.body_coding import CODINGS, inflate
 from api.errors import (
     BodyTimeoutError,
@@ -48,6 +49,7 @@ class Resources:
     feedback: Feedback
     reader: OnlineFeatureReader
     feast: FeastInterface
+    work: BackgroundWork
 
 
 def resources_of(request: Request) -> Resources:

@@ -44,9 +44,11 @@
     │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
+    │       └── ModelMissingError    its files are not there, or not yet
     ├── NotSupportedError            the service as it is set up never does this
     ├── ScoreError                   the model gave a score that is not a number
-    ├── ArtifactError                a stored file is missing, too large or not what its name says
+    ├── ArtifactError                a stored file is too large or not what its name says
+    │   └── ArtifactMissingError     it is not there, or cannot be read now
     └── RegistrySchemaError          the registry's tables are of another release
 
 ``str(error)`` is meant for the client: it names no path, no SQL and no library's text.
@@ -60,6 +62,7 @@ from typing import ClassVar
 
 __all__ = [
     "ArtifactError",
+    "ArtifactMissingError",
     "ArtifactStoreUnavailableError",
     "BodyTimeoutError",
     "BodyTooLargeError",
@@ -77,6 +80,7 @@ __all__ = [
     "LogUnavailableError",
     "MalformedJsonError",
     "MissingRequestDataError",
+    "ModelMissingError",
     "ModelRefusedError",
     "NotFoundError",
     "NotSupportedError",
@@ -329,6 +333,8 @@ class StaleFeatureError(UnavailableError):
     def __init__(
         self, *, instance: int, feature: str, age_seconds: float, ttl_seconds: float | None
     ) -> None:
+        self._instance = instance
+        self._value = {"feature": feature, "age_seconds": age_seconds, "ttl_seconds": ttl_seconds}
         self.fields = (
             FieldError(
                 pointer=f"/instances/{instance}",
@@ -339,6 +345,10 @@ class StaleFeatureError(UnavailableError):
             ),
         )
         super().__init__(self.fields[0].message)
+
+    def behind(self, n_instances: int) -> StaleFeatureError:
+        """Return the error for an instance that stands behind so many others."""
+        return StaleFeatureError(instance=n_instances + self._instance, **self._value)  # type: ignore[arg-type]  # as it came
 
 
 class DeadlineError(UnavailableError):
@@ -389,6 +399,10 @@ class ModelRefusedError(UnavailableError):
     code = "model_refused"
 
 
+class ModelMissingError(ModelRefusedError):
+    """A registered model's files are not there, or not yet: nothing is known against it."""
+
+
 class FeatureCatalogRefusedError(UnavailableError):
     """The published feature catalog is not one that the service understands."""
 
@@ -411,6 +425,10 @@ class ArtifactError(ServiceError):
     """A stored file is missing, too large, or not what its name says."""
 
     code = "artifact_invalid"
+
+
+class ArtifactMissingError(ArtifactError):
+    """A stored file is not there, or cannot be read now; it may be the next time."""
 
 
 class RegistrySchemaError(ServiceError):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -16,12 +15,14 @@ from fastapi import FastAPI
 
 from api.access.open_access_guard import open_access_guard
 from api.access.route_access import require_declared
+from api.background_work import BackgroundTask, BackgroundWork
 from api.contract.moved_clock import MovedClock
 from api.cross_origin import guard_sites
 from api.dependencies import Resources
 from api.direct_route import DirectWay, GuardedRoute
 from api.documentation import ASSETS, install_documentation
 from api.error_responses import answer_service_error, install_error_responses
+from api.errors import RegistryUnavailableError
 from api.feast_protocol.feast_interface import open_feast_interface
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
 from api.feedback.feedback import Feedback
@@ -31,7 +32,8 @@ from api.feedback.logged_entities import LoggedEntities
 from api.field_types import InstanceLimits
 from api.http_methods import HeadAndOptionsMiddleware
 from api.metrics.service_metrics import ServiceMetrics
-from api.metrics_sampler import MetricsSampler
+from api.metrics_sampler import PAUSE_SEC, MetricsSampler
+from api.places.place_store import NOTE_SEC, note_places, open_place_store
 from api.prediction.active_models import ActiveModels
 from api.prediction.clock import Clock, FixedClock, SystemClock
 from api.prediction.loaded_models import LoadedModels
@@ -39,6 +41,7 @@ from api.prediction.model_catalog import ModelCatalog
 from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
 from api.prediction.registry_follower import RegistryFollower
+from api.prediction.wide_work import TurningReader, WideWork
 from api.prediction_log.prediction_log import open_prediction_log
 from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
@@ -58,6 +61,12 @@ from api.settings import Settings
 from api.tracing import open_tracer
 
 __all__ = ["create_app"]
+
+_LABEL_PATIENCE: Final = 3
+"""How many calls to the database a label waits for: another batch's, its own, and one for room."""
+
+_LOADING_PATIENCE_SEC: Final = 300.0
+"""How long a look at the registry may take, which may load several large models."""
 
 _DESCRIPTION: Final = """\
 Scores from tabular models and the features that are online at this moment.
@@ -165,6 +174,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
+        wide = WideWork(
+            cells_at_once=reader.cells_at_once,
+            timeout_sec=settings.request_timeout_sec,
+            max_cells=settings.max_cells,
+        )
         # A registry that is slow to answer must not keep threads from scoring.
         registry_executor = RegistryExecutor(
             _open_executor(stack, "registry"), failures=registry.failures
@@ -179,7 +193,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             RegistryExecutor(_open_executor(stack, "loading"), failures=registry.failures),
         )
         await follower.start()
-        app.state.access = await open_access_guard(settings, registry_executor, stack)
+        work = BackgroundWork()
+        app.state.access = await open_access_guard(settings, registry_executor, work, stack)
         app.state.gate.open()
         stack.callback(app.state.gate.close)
         clock = _make_clock(settings)
@@ -192,16 +207,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 project=settings.feast_project,
                 refresh_sec=settings.feast_refresh_sec,
             ),
-            reader=reader,
+            reader=TurningReader(reader, wide),
             clock=clock,
         )
         stack.push_async_callback(feast.close)
+        # What was counted last is told, too: what the log could not write at the stop.
+        stack.callback(_tell_last, app)
         prediction_log = open_prediction_log(settings)
         stack.callback(prediction_log.close)
         active_models = ActiveModels(follower=follower, loaded=loaded)
         catalog = ModelCatalog(registry=registry, artifacts=artifacts)
         feedback = Feedback(
-            writer=LabelWriter(_open_labels(settings)),
+            writer=LabelWriter(
+                _open_labels(settings),
+                timeout_sec=_LABEL_PATIENCE * settings.feedback_timeout_sec,
+            ),
             reader=_open_labels(settings),
             log=prediction_log,
             entities=LoggedEntities(log=prediction_log, catalog=catalog),
@@ -211,6 +231,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         stack.callback(feedback.close)
         predictor = Predictor(
+            wide=wide,
             reader=reader,
             clock=clock,
             executor=scoring_executor,
@@ -245,18 +266,67 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             feedback=feedback,
             reader=reader,
             feast=feast,
+            work=work,
         )
         app.state.sampler = MetricsSampler(
             app.state.metrics,
             gate=app.state.gate,
             access=app.state.access,
             resources=app.state.resources,
+            work=work,
         )
-        # What was counted last is told, too.
-        stack.callback(app.state.metrics.book.share)
-        for work in (follower.follow(), app.state.sampler.follow()):
-            stack.callback(asyncio.create_task(work).cancel)
+        await app.state.sampler.follow()
+        work.watch("prediction log", prediction_log)
+        work.watch("labels", feedback.writing)
+        await _follow(settings, follower, app.state.sampler, work, stack)
         yield
+
+
+def _tell_last(app: FastAPI) -> None:
+    sampler: MetricsSampler | None = getattr(app.state, "sampler", None)
+    if sampler is not None:
+        sampler.sample()
+    app.state.metrics.book.share()
+
+
+async def _follow(
+    settings: Settings,
+    follower: RegistryFollower,
+    sampler: MetricsSampler,
+    work: BackgroundWork,
+    stack: AsyncExitStack,
+) -> None:
+    following = BackgroundTask(
+        "registry",
+        follower.follow,
+        every_sec=settings.registry_poll_sec,
+        patience_sec=_LOADING_PATIENCE_SEC,
+    )
+    sampling = BackgroundTask("metrics", sampler.follow, every_sec=PAUSE_SEC)
+    for task in (following, sampling):
+        stack.push_async_callback(task.close)
+    work.watch("registry", following)
+    places = open_place_store(settings.database_url, timeout_sec=settings.registry_timeout_sec)
+    stack.callback(places.close)
+    executor = RegistryExecutor(_open_executor(stack, "places"), failures=places.failures)
+
+    async def note() -> None:
+        with suppress(RegistryUnavailableError):  # The next time does.
+            await executor.run(
+                partial(
+                    note_places,
+                    places,
+                    spool_dir=settings.log_spool_dir,
+                    online_store=settings.online_store,
+                )
+            )
+
+    await note()
+    noting = BackgroundTask("places", note, every_sec=NOTE_SEC)
+    stack.push_async_callback(noting.close)
+    work.watch("places", noting, is_vital=False)
+    # A service that cannot be measured answers all the same.
+    work.watch("metrics", sampling, is_vital=False)
 
 
 def _open_models(
@@ -278,7 +348,6 @@ def _open_models(
         registry=registry,
         executor=registry_executor,
         loaded=loaded,
-        poll_sec=settings.registry_poll_sec,
         timeout_sec=2 * settings.registry_timeout_sec,
     )
     return loaded, follower

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from api.access.access_guard import AccessGuard
+from api.background_work import BackgroundWork
 from api.dependencies import Resources
 from api.metrics.service_metrics import ServiceMetrics
 from api.request_gate import RequestGate
 
-__all__ = ["MetricsSampler"]
+__all__ = ["PAUSE_SEC", "MetricsSampler"]
 
-_log: Final = structlog.get_logger(__name__)
-_PAUSE_SEC: Final = 1.0
+PAUSE_SEC: Final = 1.0
+"""How long to wait between two looks."""
+
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -28,7 +27,7 @@ class MetricsSampler:
     ----------
     metrics
         Where it goes.
-    gate, access, resources
+    gate, access, resources, work
         What is looked at.
     """
 
@@ -39,21 +38,20 @@ class MetricsSampler:
         gate: RequestGate,
         access: AccessGuard,
         resources: Resources,
+        work: BackgroundWork,
     ) -> None:
         self._metrics = metrics
         self._gate = gate
         self._access = access
         self._resources = resources
+        self._work = work
 
     async def follow(self) -> None:
-        """Look again and again until cancelled."""
-        while True:
-            try:
-                self.sample()
-            except Exception:  # Whatever it is: what is measured must not stand still for ever.
-                _log.exception("metrics_not_sampled")
+        """Look, one of many times, and tell the other processes."""
+        try:
+            self.sample()
+        finally:
             self._metrics.book.share()
-            await asyncio.sleep(_PAUSE_SEC)
 
     def sample(self) -> None:
         """Look once."""
@@ -66,6 +64,9 @@ class MetricsSampler:
         gauges.bound.set(self._gate.bound)
         gauges.lag.set(self._gate.take_longest_lag_sec())
         metrics.refused_early.set_total((), self._gate.n_refused)
+        for name, number in self._work.count_failures().items():
+            gauges.work_failures.set_total((name,), number)
+        gauges.work_stopped.set(len(self._work.list_troubles()))
         self._sample_access()
         self._sample_models()
         self._sample_log()

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
@@ -25,6 +26,7 @@ __all__ = ["serve"]
 # A thread that loads a model gives the event loop its turn after this long; by default it would
 # be ten times as long, and every answer meanwhile as much later.
 _SWITCH_INTERVAL_SEC: Final = 0.0005
+_log: Final = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> None:
@@ -78,6 +80,13 @@ class _Supervisor(Multiprocess):
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace a worker that died; where the system gives none, the next look tries again."""
+        try:
+            super().keep_subprocess_alive()
+        except OSError as error:  # No more files, processes or memory. The other workers go on.
+            _log.error("worker_not_started", reason=repr(error))
 
 
 def _supervise(config: uvicorn.Config) -> None:

@@ -194,6 +194,11 @@ class Settings(BaseSettings):
         2.0, description="How long a prediction may take once its body is there; then 503."
     )
     max_instances: PositiveInt = Field(1000, description="How many instances a request may have.")
+    max_cells: PositiveInt = Field(
+        1_000_000,
+        description="How many values of stored features a request may need: instances times "
+        "features.",
+    )
     max_text_length: PositiveInt = Field(256, description="How long a text in an instance may be.")
     max_model_bytes: PositiveInt = Field(512 * _MIB, description="A larger model is refused.")
     max_model_memory_bytes: PositiveInt = Field(

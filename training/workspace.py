@@ -46,6 +46,9 @@ class Workspace(BaseSettings):
     )
     artifacts_dir: Path | str = Field(default_factory=lambda given: given["home"] / "artifacts")
 
+    log_spool_dir: Path = Field(default_factory=lambda given: given["home"] / "spool")
+    """Where the service's prediction log waits while the database is away."""
+
     signing_key_file: Path | None = None
     log_hash_key: str | None = Field(default=None, repr=False)
 
@@ -178,6 +181,7 @@ class Workspace(BaseSettings):
         return {
             "ZEROSKEW_DATABASE_URL": self.database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),
+            "ZEROSKEW_LOG_SPOOL_DIR": str(self.log_spool_dir),
         } | ({} if path is None else {"ZEROSKEW_ONLINE_STORE": f"sqlite:///{path}"})
 
     def work(self, model: str) -> Path:

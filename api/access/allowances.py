@@ -138,6 +138,7 @@ class LocalAllowances:
             if len(self._accounts) > _MAX_CALLERS:
                 self._accounts.popitem(last=False)
         self._accounts.move_to_end(caller_id)
-        if account.day < today:
+        # Another day, and not only a later one: the clock may have been ahead, and set right since.
+        if account.day != today:
             account.day, account.used = today, 0
         return account

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hmac
 import time
@@ -34,7 +33,7 @@ class _Key(NamedTuple):
 class KeyRing:
     """Finds the caller that a key stands for, without asking the database.
 
-    A key that is made, revoked or rotated is followed within `poll_sec`. While the database is
+    A key that is made, revoked or rotated is followed at the next look. While the database is
     away the keys that were valid go on being so, until they expire.
 
     Parameters
@@ -43,16 +42,11 @@ class KeyRing:
         Reads keys and tenants.
     executor
         Runs these calls beside the event loop.
-    poll_sec
-        How long to wait between two looks.
     """
 
-    def __init__(
-        self, *, reader: AccessReader, executor: RegistryExecutor, poll_sec: float
-    ) -> None:
+    def __init__(self, *, reader: AccessReader, executor: RegistryExecutor) -> None:
         self._reader = reader
         self._executor = executor
-        self._poll_sec = poll_sec
         self._generation: int | None = None
         self._keys: dict[str, _Key] = {}
         self._uses: dict[str, datetime] = {}
@@ -76,17 +70,13 @@ class KeyRing:
         await self._look()
 
     async def follow(self) -> None:
-        """Follow the database until cancelled, and note in it which keys were used."""
-        while True:
-            await asyncio.sleep(self._poll_sec)
-            try:
-                await self._look()
-                if time.monotonic() - self._noted_at > _NOTE_USES_SEC:
-                    await self.note_uses()
-            except RegistryUnavailableError as error:
-                _log.warning("keys_not_followed", reason=str(error))
-            except Exception:  # Whatever it is: a revoked key must not stay valid for ever.
-                _log.exception("keys_not_followed")
+        """Look at the database, one of many times, and note in it now and then who was here."""
+        try:
+            await self._look()
+            if time.monotonic() - self._noted_at > _NOTE_USES_SEC:
+                await self.note_uses()
+        except RegistryUnavailableError as error:
+            _log.warning("keys_not_followed", reason=str(error))
 
     async def note_uses(self) -> None:
         """Write down when keys were last used.

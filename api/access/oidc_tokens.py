@@ -21,13 +21,15 @@ import structlog
 from api.access.caller import Caller
 from api.contract.scope import TENANT_PATTERN, Scope
 
-__all__ = ["OidcProvider", "OidcTokens", "fetch_json"]
+__all__ = ["REFRESH_SEC", "OidcProvider", "OidcTokens", "fetch_json"]
 
 # Only asymmetric ones: a public key is no secret that could sign.
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES: Final = ("ES256", "ES384", "ES512", "EdDSA")
 _LEEWAY_SEC: Final = 30
-_REFRESH_SEC: Final = 600.0
+REFRESH_SEC: Final = 600.0
+"""How long the provider's keys are taken for the newest."""
+
 _UNKNOWN_KEY_SEC: Final = 10.0
 _REMEMBER_SEC: Final = 60.0
 _MAX_REMEMBERED: Final = 4096
@@ -87,7 +89,7 @@ class OidcTokens:
         self._executor = executor
         self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._read_at = -_REFRESH_SEC
+        self._read_at = -REFRESH_SEC
         self._reading = asyncio.Lock()
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
@@ -120,12 +122,6 @@ class OidcTokens:
                 _log.warning("oidc_keys_not_read", issuer=self._provider.issuer, reason=repr(error))
                 return
             self._known.clear()
-
-    async def follow(self) -> None:
-        """Read the keys again and again until cancelled."""
-        while True:
-            await asyncio.sleep(_REFRESH_SEC)
-            await self.refresh()
 
     def _read_keys(self) -> dict[str, jwt.PyJWK]:
         issuer = self._provider.issuer

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import Any
 
 import structlog
 
@@ -15,6 +12,7 @@ from api.access.allowances import Allowances, AllowanceStore, LocalAllowances
 from api.access.key_ring import KeyRing
 from api.access.request_limits import RequestLimits
 from api.access_errors import NoKeysError
+from api.background_work import BackgroundTask, BackgroundWork
 from api.registry.open_registry import open_access
 from api.registry.registry_executor import RegistryExecutor
 from api.settings import Settings
@@ -25,7 +23,10 @@ _log = structlog.get_logger(__name__)
 
 
 async def open_access_guard(
-    settings: Settings, executor: RegistryExecutor, stack: AsyncExitStack
+    settings: Settings,
+    executor: RegistryExecutor,
+    work: BackgroundWork,
+    stack: AsyncExitStack,
 ) -> AccessGuard:
     """Return the guard that the settings ask for; `stack` closes what it opened.
 
@@ -42,7 +43,7 @@ async def open_access_guard(
         return AccessGuard()
     reader = open_access(settings.database_url, busy_timeout_sec=settings.registry_timeout_sec)
     stack.callback(reader.close)
-    keys = KeyRing(reader=reader, executor=executor, poll_sec=settings.registry_poll_sec)
+    keys = KeyRing(reader=reader, executor=executor)
     await keys.start()
     if not len(keys) and settings.oidc_issuer is None:
         raise NoKeysError(
@@ -50,10 +51,14 @@ async def open_access_guard(
             "keys; `zeroskew keys create NAME --scope predict` makes one."
         )
     stack.push_async_callback(keys.close)
-    _follow(keys.follow(), stack)
+    following = BackgroundTask("keys", keys.follow, every_sec=settings.registry_poll_sec)
+    stack.push_async_callback(following.close)
+    work.watch("keys", following)
     limiter = _open_limits(settings)
     stack.push_async_callback(limiter.close)
-    return AccessGuard(keys, tokens=await _open_tokens(settings, keys, stack), limiter=limiter)
+    return AccessGuard(
+        keys, tokens=await _open_tokens(settings, keys, work, stack), limiter=limiter
+    )
 
 
 def _open_limits(settings: Settings) -> RequestLimits:
@@ -76,12 +81,12 @@ def _open_allowances(settings: Settings, share: float) -> AllowanceStore:
 
 
 async def _open_tokens(
-    settings: Settings, keys: KeyRing, stack: AsyncExitStack
+    settings: Settings, keys: KeyRing, work: BackgroundWork, stack: AsyncExitStack
 ) -> TokenVerifier | None:
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return None
     # Imported where it is needed: a service with keys alone starts without it.
-    from api.access.oidc_tokens import OidcProvider, OidcTokens, fetch_json
+    from api.access.oidc_tokens import REFRESH_SEC, OidcProvider, OidcTokens, fetch_json
 
     executor = ThreadPoolExecutor(1, thread_name_prefix="oidc")
     stack.callback(executor.shutdown)
@@ -97,10 +102,7 @@ async def _open_tokens(
         fetch=fetch_json,
     )
     await tokens.refresh()
-    _follow(tokens.follow(), stack)
+    following = BackgroundTask("oidc", tokens.refresh, every_sec=REFRESH_SEC)
+    stack.push_async_callback(following.close)
+    work.watch("oidc", following)
     return tokens
-
-
-def _follow(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
-    following = asyncio.create_task(work)
-    stack.callback(following.cancel)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import Final, Literal
 
 import structlog
@@ -44,15 +45,20 @@ class _Account:
         self.granted_on = 0
         self.last = Grant(0, None, None)
         self.refused_until = 0.0
+        self.refused_on: int | None = None
         self.n_waiting = 0
         self.renewing = asyncio.Lock()
         self.policy = _describe_policy(allowances)
 
-    def is_live(self, now: float) -> bool:
+    def is_live(self, now: float, today: int) -> bool:
         """Whether what was granted may still be used: a day's for the day, a second's for one."""
         if self.allowances.per_sec is None:
-            return self.granted_on == int(time.time() // DAY_SEC)
+            return self.granted_on == today
         return now - self.granted_at < _GRANT_LIVES_SEC
+
+    def is_refused(self, now: float, today: int) -> bool:
+        """Whether the store need not be asked yet; a day's refusal ends with the day."""
+        return self.refused_until > now and self.refused_on in (None, today)
 
     def choose_size(self, now: float) -> int:
         """Return how many requests to ask for: more where the last ones went fast."""
@@ -82,6 +88,8 @@ class RequestLimits:
         nobody through, ``allow`` everybody.
     share
         Which share of a limit is this process's when it counts alone.
+    now
+        Seconds since 1970.
     """
 
     def __init__(
@@ -91,11 +99,13 @@ class RequestLimits:
         default: Allowances = UNLIMITED,
         when_down: WhenDown = "local",
         share: float = 1.0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._now = now
         self._default = default
         self._when_down = when_down
-        self._local = LocalAllowances(share=share)
+        self._local = LocalAllowances(share=share, now=now)
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._down_until = 0.0
         self.n_limited: Counter[str] = Counter()
@@ -125,10 +135,10 @@ class RequestLimits:
         account = self._find(caller.id, allowances)
         while True:
             now = time.monotonic()
-            if account.n_left and account.is_live(now):
+            if account.n_left and account.is_live(now, self._today()):
                 account.n_left -= 1
                 return _describe(account)
-            if account.refused_until > now:
+            if account.is_refused(now, self._today()):
                 self.n_limited[account.last.refused_by or ""] += 1
                 raise _refuse(account, account.refused_until - now)
             if not await self._renew(caller.id, account):
@@ -137,6 +147,9 @@ class RequestLimits:
     async def close(self) -> None:
         """Close the store."""
         await self._store.close()
+
+    def _today(self) -> int:
+        return int(self._now() // DAY_SEC)
 
     def _find(self, caller_id: str, allowances: Allowances) -> _Account:
         account = self._accounts.get(caller_id)
@@ -154,7 +167,7 @@ class RequestLimits:
         try:
             async with account.renewing:
                 now = time.monotonic()
-                if account.granted_at != before or account.refused_until > now:
+                if account.granted_at != before or account.is_refused(now, self._today()):
                     return True
                 grant = await self._take(caller_id, account, account.choose_size(now))
         finally:
@@ -165,12 +178,14 @@ class RequestLimits:
         account.last = grant
         if grant.n_granted:
             account.n_left, account.granted_at = grant.n_granted, now
-            account.granted_on = int(time.time() // DAY_SEC)
+            account.granted_on = self._today()
         else:
             # What this process alone refuses, it refuses until the store can be asked again.
             is_down = self._down_until > now
             wait_sec = min(grant.retry_sec, _RETRY_STORE_SEC) if is_down else grant.retry_sec
             account.refused_until = now + wait_sec
+            # A clock that is set right begins another day, whenever the wrong one would have.
+            account.refused_on = self._today() if grant.refused_by == "day" else None
         return True
 
     async def _take(self, caller_id: str, account: _Account, n_wanted: int) -> Grant | None:

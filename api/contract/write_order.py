@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 __all__ = [
+    "EVENT_TIMES",
     "REDIS_WRITE_IF_STANDING",
     "create_event_times",
     "forget_event_times",
@@ -33,6 +34,9 @@ return 1
 KEYS: the entity's hash. ARGV: the field of the event time, the event time that was compared
 (empty for none), the entity's time to live in seconds (0 for none), then fields and values.
 """
+
+EVENT_TIMES: Final = "zeroskew_event_times"
+"""The table beside Feast's in a SQLite online store: when each entity's row came, exactly."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Feast's tables keep whole seconds only.

@@ -8,7 +8,7 @@ from api.errors import RegistrySchemaError
 
 __all__ = ["HEAD_REVISION", "check_revision", "describe_revision"]
 
-HEAD_REVISION: Final = "0005_pushed_rows"
+HEAD_REVISION: Final = "0006_service_places"
 """The last step in `api.database.migrations`."""
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access.caller import Caller
+from api.background_work import WatchedWork
 from api.contract.arm_choice import encode_json
 from api.contract.manifest import FieldType, Manifest
 from api.contract.utc_moment import UtcMoment
@@ -209,6 +210,11 @@ class Feedback:
                 return self._reader.read(prediction_id)
         except self._reader.failures as error:
             raise FeedbackUnavailableError("Labels cannot be read at the moment.") from error
+
+    @property
+    def writing(self) -> WatchedWork:
+        """The thread that writes labels."""
+        return self._writer.thread
 
     def close(self) -> None:
         """Write what waits, and close the database."""

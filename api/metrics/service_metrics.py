@@ -186,4 +186,12 @@ class ServiceGauges:
             "zeroskew_log_spool_bound_bytes", "How large the spool may become.", together="max"
         )
         self.shadows = Counter("zeroskew_shadows_total", "Answers with a shadow.", ("outcome",))
+        self.work_failures = Counter(
+            "zeroskew_background_failures_total",
+            "Turns of background work that failed, and came again.",
+            ("work",),
+        )
+        self.work_stopped = Gauge(
+            "zeroskew_background_stopped", "Background work that does not go on, of all processes."
+        )
         self.keys = Gauge("zeroskew_keys_valid", "Valid API keys.", together="max")

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from api.contract.manifest import Manifest, Output
 from api.errors import (
     ArtifactError,
+    ArtifactMissingError,
     ArtifactStoreUnavailableError,
+    ModelMissingError,
     ModelRefusedError,
     ServiceError,
 )
@@ -53,14 +55,18 @@ def read_manifest(
 
     Raises
     ------
+    ModelMissingError
+        If it is not there, or cannot be read now.
     ModelRefusedError
-        If it is missing, damaged, unsigned, of another format, or another model's.
+        If it is damaged, unsigned, of another format, or another model's.
     """
     try:
         content = artifacts.get(registered.manifest_sha256)
         if trusted_keys:
             check_signature(content, registered.signature, trusted_keys)
         manifest = Manifest.model_validate_json(content)
+    except ArtifactMissingError as error:
+        raise ModelMissingError(f"{_title(registered)}: manifest: {error}") from error
     except (ArtifactError, ModelRefusedError) as error:
         raise ModelRefusedError(f"{_title(registered)}: manifest: {error}") from error
     except ValidationError as error:
@@ -97,6 +103,8 @@ def load_model(
 
     Raises
     ------
+    ModelMissingError
+        If a file is not there, or cannot be read now.
     ModelRefusedError
         If any of it does not hold; the message begins with the model and its version.
     ArtifactStoreUnavailableError
@@ -123,6 +131,8 @@ def load_model(
         _check_golden_rows(manifest, plan, session)
     except ArtifactStoreUnavailableError:
         raise
+    except ArtifactMissingError as error:
+        raise ModelMissingError(f"{_title(registered)}: {error}") from error
     except ServiceError as error:
         raise ModelRefusedError(f"{_title(registered)}: {error}") from error
     return ActiveModel(registered.version, manifest, plan, schema, session)

@@ -77,6 +77,8 @@ class FeastFeatureReader:
     """
 
     def __init__(self, config_path: Path, *, timeout_sec: float) -> None:
+        # The SDK does its work beside the event loop, and much of it for each call.
+        self.cells_at_once: Final = 8192
         self._config = _load_config(config_path)
         self._timeout_sec = timeout_sec
         self._stubs: WeakKeyDictionary[StoredView, Any] = WeakKeyDictionary()

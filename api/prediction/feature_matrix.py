@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,23 @@ class FeatureMatrix:
         self.values = values
         self.request = request
         self._origins = origins
+
+    @classmethod
+    def allocate(cls, n_rows: int, like: FeatureMatrix) -> FeatureMatrix:
+        """Return room for so many rows as wide as those of another matrix; `put` fills it."""
+
+        def room(array: NDArray[Any]) -> NDArray[Any]:
+            return np.empty((n_rows, array.shape[1]), array.dtype)
+
+        origins = FeatureOrigins(room(like.status), room(like.event_us))
+        return cls(room(like.values), room(like.request), origins)
+
+    def put(self, rows: slice, part: FeatureMatrix) -> None:
+        """Copy a part to its rows."""
+        self.values[rows] = part.values
+        self.request[rows] = part.request
+        self.status[rows] = part.status
+        self.event_us[rows] = part.event_us
 
     @property
     def origins(self) -> FeatureOrigins:

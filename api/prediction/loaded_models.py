@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from api.errors import ModelRefusedError, ServiceError
+from api.errors import ModelMissingError, ModelRefusedError, ServiceError
 from api.field_types import InstanceLimits
 from api.prediction.active_model import ActiveModel, load_model
 from api.registry.artifact_store import ArtifactStore
@@ -27,6 +27,9 @@ _BYTES_A_FILE_BYTE: Final = 8
 
 _REFUSED_FOR_SEC: Final = 10.0
 """How long a refused version is not tried again: a file may have been put right meanwhile."""
+
+_MISSING_FOR_SEC: Final = 1.0
+"""How long one whose files are not there is not tried again: they may be on their way."""
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -75,6 +78,7 @@ class LoadedModels:
         self._models: OrderedDict[_Key, ActiveModel] = OrderedDict()
         self._loading: dict[_Key, asyncio.Task[ActiveModel]] = {}
         self._refused: dict[_Key, tuple[ModelRefusedError, float]] = {}
+        self._missing: set[_Key] = set()
         self._one_at_a_time = asyncio.Lock()
         self.targets: frozenset[tuple[str, int]] = frozenset()
         """Versions that an alias or a rollout names: others make room first."""
@@ -102,6 +106,8 @@ class LoadedModels:
 
         Raises
         ------
+        ModelMissingError
+            If its files are not there, or were not a moment ago; nothing is held against it.
         ModelRefusedError
             If it fails the load gate, or did so a moment ago.
         ArtifactStoreUnavailableError
@@ -113,13 +119,17 @@ class LoadedModels:
         if key in self._refused:
             error, until = self._refused[key]
             if time.monotonic() < until:
-                raise ModelRefusedError(str(error)) from error
+                raise type(error)(str(error)) from error
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.create_task(self._load(registered))
             task.add_done_callback(lambda done: self._finish_loading(key, done))
         # One caller who goes away must not take the model from the others.
         return await asyncio.shield(task)
+
+    def is_missing(self, model: str, version: int) -> bool:
+        """Whether a version's files were not there the last time."""
+        return (model, version) in self._missing
 
     def forgive(self, model: str, version: int) -> None:
         """Let a version that was refused be tried again at once."""
@@ -142,13 +152,21 @@ class LoadedModels:
                 loaded = await self._executor.run(
                     load_model, registered, self._artifacts, self._limits, self._trusted_keys
                 )
+        except ModelMissingError as error:
+            if key not in self._missing:
+                log.warning("model_files_missing", reason=str(error))
+            self._missing.add(key)
+            self._refused[key] = (error, time.monotonic() + _MISSING_FOR_SEC)
+            raise
         except ModelRefusedError as error:
+            self._missing.discard(key)
             log.error("model_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
             self.n_refused[registered.model] += 1
             self._refused[key] = (error, time.monotonic() + _REFUSED_FOR_SEC)
             await self._record_refusal(registered, str(error))
             raise
         self._refused.pop(key, None)
+        self._missing.discard(key)
         self._models[key] = loaded
         self._make_room(key)
         log.info("model_loaded", inline_rows=loaded.session.inline_rows)

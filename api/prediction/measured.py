@@ -15,6 +15,7 @@ from api.prediction.predictor import Prediction
 
 __all__ = ["count_features", "count_prediction"]
 
+_MOST_VALUES: Final = 20_000
 _STATUSES: Final = [status.name.lower() for status in FeatureStatus]
 
 
@@ -45,15 +46,18 @@ def count_prediction(
 def count_features(
     metrics: ServiceMetrics, plan: CompiledPlan, features: FeatureMatrix, now_us: int
 ) -> None:
-    """Count the status of stored features, and the age of each view's rows."""
+    """Count the status of stored features, and the age of each view's rows; of many, the first."""
+    status, event_us_of_all = features.origins
+    n_rows = max(1, _MOST_VALUES // max(1, status.shape[1]))
+    status, event_us_of_all = status[:n_rows], event_us_of_all[:n_rows]
     by_view: dict[str, list[int]] = {}
     for index, feature in enumerate(plan.features):
         by_view.setdefault(feature.view, []).append(index)
     for view, indices in by_view.items():
-        counted = np.bincount(features.status[:, indices].ravel())
+        counted = np.bincount(status[:, indices].ravel())
         for number in np.flatnonzero(counted).tolist():
             metrics.feature_values.add((view, _STATUSES[number]), int(counted[number]))
         # The features of a view are written together.
-        event_us = features.event_us[:, indices[0]]
+        event_us = event_us_of_all[:, indices[0]]
         known = event_us[event_us != NEVER_US]
         metrics.feature_age.observe_all((now_us - known) / 1e6, (view,))

@@ -36,10 +36,17 @@ class PredictionBatches:
     ----------
     predict
         Predicts the instances of one batch.
+    count_rows_at_once
+        Returns how many rows of a model are predicted at once, rather than in turns.
     """
 
-    def __init__(self, predict: Callable[[ActiveModel, Instances], Awaitable[Prediction]]) -> None:
+    def __init__(
+        self,
+        predict: Callable[[ActiveModel, Instances], Awaitable[Prediction]],
+        count_rows_at_once: Callable[[ActiveModel], int],
+    ) -> None:
         self._predict = predict
+        self._count_rows_at_once = count_rows_at_once
         self._waiting: dict[ActiveModel, list[_Waiting]] = {}
         # The event loop itself keeps only weak references to tasks.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,7 +71,9 @@ class PredictionBatches:
     def _start(self, model: ActiveModel) -> None:
         # A client may have gone away meanwhile.
         waiting = [one for one in self._waiting.pop(model) if not one.prediction.done()]
-        n_taken = _count_that_fit(waiting, model.session.inline_rows)
+        n_taken = _count_that_fit(
+            waiting, min(model.session.inline_rows, self._count_rows_at_once(model))
+        )
         if n_taken < len(waiting):
             self._waiting[model] = waiting[n_taken:]
             asyncio.get_running_loop().call_soon(self._start, model)

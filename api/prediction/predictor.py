@@ -8,19 +8,20 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from api.errors import DeadlineError, OnlineStoreUnavailableError, ScoreError
+from api.errors import DeadlineError, OnlineStoreUnavailableError, ScoreError, StaleFeatureError
 from api.metrics.service_metrics import ServiceMetrics
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.feature_matrix import FeatureMatrix
 from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from api.prediction.prediction_batches import PredictionBatches
+from api.prediction.wide_work import MOST_TOLD, WideWork
 from api.schemas import Instances
 
 __all__ = ["Prediction", "Predictor"]
@@ -29,6 +30,7 @@ _Answer = TypeVar("_Answer")
 RunAside = Callable[..., Awaitable[NDArray[np.float64]]]
 """Runs a call with its arguments somewhere else than in the event loop."""
 
+_LookedUp: TypeAlias = tuple[FeatureMatrix, StoredFeatures | None, bool]
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -38,8 +40,9 @@ class Prediction:
 
     ``scores`` is float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
     ``features`` and ``stored`` may be of several requests that were predicted together: this
-    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was;
-    ``is_degraded`` says that defaults stand for it, because the store is down.
+    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was, or
+    more than `MOST_TOLD` values; ``is_degraded`` says that defaults stand for it, because the store
+    is down.
     """
 
     as_of: datetime
@@ -68,7 +71,9 @@ class Predictor:
     executor
         Runs a model when the work is too long for the event loop.
     timeout_sec
-        How long an answer may take.
+        How long an answer may take, unless it is a wide request's.
+    wide
+        Says which requests are wide, and lets them take turns.
     metrics
         Counts reads, and times the stages.
     """
@@ -80,6 +85,7 @@ class Predictor:
         clock: Clock,
         executor: Executor,
         timeout_sec: float,
+        wide: WideWork,
         metrics: ServiceMetrics,
     ) -> None:
         self._timeout_sec = timeout_sec
@@ -87,7 +93,10 @@ class Predictor:
         self._reader = reader
         self._clock = clock
         self._executor = executor
-        self._batches = PredictionBatches(self._predict)
+        self._wide = wide
+        self._batches = PredictionBatches(
+            self._predict, lambda model: wide.count_rows_at_once(len(model.plan.features))
+        )
         self._n_under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -109,14 +118,21 @@ class Predictor:
         ScoreError
             If a score is NaN or infinite.
         DeadlineError
-            If it takes too long.
+            If it takes too long; at once where it is wide and would.
+        InvalidInstancesError
+            If it has more values than a request may have.
         """
+        n_rows, n_features = len(instances.rows), len(model.plan.features)
         self._n_under_way += 1
         self._idle.clear()
-        is_batched = self._n_under_way > 1 and len(instances.rows) < model.session.inline_rows
-        predict = self._batches.predict if is_batched else self._predict
         try:
-            return await self._finish_in_time(predict(model, instances))
+            if self._wide.is_wide(n_rows, n_features):
+                with self._wide.admit(n_rows, n_features):
+                    deadline_sec = self._wide.deadline_sec(n_rows * n_features)
+                    return await _finish_in_time(self._predict(model, instances), deadline_sec)
+            is_batched = self._n_under_way > 1 and n_rows < model.session.inline_rows
+            predict = self._batches.predict if is_batched else self._predict
+            return await _finish_in_time(predict(model, instances), self._timeout_sec)
         finally:
             self._n_under_way -= 1
             if not self._n_under_way:
@@ -158,37 +174,62 @@ class Predictor:
         DeadlineError
             If it takes too long.
         """
-        return await self._finish_in_time(self._score(model, features, request))
-
-    async def _finish_in_time(self, work: Awaitable[_Answer]) -> _Answer:
-        try:
-            async with asyncio.timeout(self._timeout_sec):
-                return await work
-        except TimeoutError as error:
-            raise DeadlineError(
-                f"Got no answer within {self._timeout_sec:g} seconds, but expected one."
-            ) from error
+        return await _finish_in_time(self._score(model, features, request), self._timeout_sec)
 
     async def _predict(
         self, model: ActiveModel, instances: Instances, run: RunAside | None = None
     ) -> Prediction:
         now = self._clock.now()
-        plan = model.plan
+        now_us = to_epoch_us(now)
         # What nobody waits for is not timed with what somebody does.
         stage = self._metrics.stage if run is None else nullcontext
+        is_wide = self._wide.is_wide(len(instances.rows), len(model.plan.features))
+        look_up = self._look_up_in_turns if is_wide else self._look_up
         with stage("features"):
-            stored, is_degraded = await self._read(model, instances)
-            if stored is None:
-                features = plan.assemble_defaults(
-                    instances.rows, to_epoch_us(now), instances.overrides
-                )
-            else:
-                features = plan.assemble(
-                    instances.rows, stored, to_epoch_us(now), overrides=instances.overrides
-                )
+            features, stored, is_degraded = await look_up(model, instances, now_us)
         with stage("model"):
             scores = await self._score(model, features.values, features.request, run)
         return Prediction(now, instances, features, stored, is_degraded, scores)
+
+    async def _look_up(self, model: ActiveModel, instances: Instances, now_us: int) -> _LookedUp:
+        """Return the graph's inputs, what was read for them, and whether the store is down."""
+        stored, is_degraded = await self._read(model, instances)
+        rows, overrides = instances.rows, instances.overrides
+        if stored is None:
+            return model.plan.assemble_defaults(rows, now_us, overrides), None, is_degraded
+        features = model.plan.assemble(rows, stored, now_us, overrides=overrides)
+        return features, stored, is_degraded
+
+    async def _look_up_in_turns(
+        self, model: ActiveModel, instances: Instances, now_us: int
+    ) -> _LookedUp:
+        """Do the same piece by piece: each row by itself comes out as among all, to the bit."""
+        n_rows, n_features = len(instances.rows), len(model.plan.features)
+        matrix: FeatureMatrix | None = None
+        found: list[StoredFeatures] = []
+        for rows in self._wide.split(n_rows, n_features):
+            n_cells = (rows.stop - rows.start) * n_features
+            async with self._wide.take_turn(n_cells, lambda: self._n_under_way > 1):
+                some = Instances(instances.rows[rows], instances.overrides[rows])
+                try:
+                    part, stored, is_degraded = await self._look_up(model, some, now_us)
+                except StaleFeatureError as error:
+                    raise error.behind(rows.start) from error
+                if stored is None:
+                    # The store is down: the answer comes from defaults as a whole, and at once.
+                    defaults = model.plan.assemble_defaults(
+                        instances.rows, now_us, instances.overrides
+                    )
+                    return defaults, None, is_degraded
+                if matrix is None:
+                    matrix = FeatureMatrix.allocate(n_rows, part)
+                matrix.put(rows, part)
+                if n_rows * n_features <= MOST_TOLD:
+                    found.append(stored)
+                # To let go of many values at once would take as long as to read them.
+                del stored
+        assert matrix is not None
+        return matrix, StoredFeatures.join(found) if found else None, False
 
     async def _read(
         self, model: ActiveModel, instances: Instances
@@ -230,3 +271,13 @@ class Predictor:
             return model.session.run(features, request)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, model.session.run, features, request)
+
+
+async def _finish_in_time(work: Awaitable[_Answer], timeout_sec: float) -> _Answer:
+    try:
+        async with asyncio.timeout(timeout_sec):
+            return await work
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"Got no answer within {timeout_sec:g} seconds, but expected one."
+        ) from error

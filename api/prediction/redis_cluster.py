@@ -145,7 +145,7 @@ class ClusterLink:
         try:
             async with asyncio.timeout(max(self._timeout_sec, _DISCOVERY_TIMEOUT_SEC)):
                 await client.initialize()
-        except (RedisError, OSError):
+        except Exception:  # A client may raise anything about what a server says.
             # The map that stands is the best there is; the next read asks for another.
             await client.aclose()
         except asyncio.CancelledError:

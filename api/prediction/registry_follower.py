@@ -31,7 +31,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class RegistryFollower:
-    """Polls the registry, and replaces the table of what is served after each change.
+    """Looks at the registry, and replaces the table of what is served after each change.
 
     A version that an alias or a rollout names newly is loaded beside the event loop while the
     earlier one serves; then the model's row in the table is replaced by one assignment. A
@@ -45,8 +45,6 @@ class RegistryFollower:
         Runs these calls beside the event loop.
     loaded
         Loads versions.
-    poll_sec
-        How long to wait between two looks.
     timeout_sec
         How long the registry may take to answer.
     """
@@ -57,13 +55,11 @@ class RegistryFollower:
         registry: RegistryReader,
         executor: RegistryExecutor,
         loaded: LoadedModels,
-        poll_sec: float,
         timeout_sec: float,
     ) -> None:
         self._registry = registry
         self._executor = executor
         self._loaded = loaded
-        self._poll_sec = poll_sec
         self._timeout_sec = timeout_sec
         self._late_call: asyncio.Task[Any] | None = None
         self._lock = asyncio.Lock()
@@ -94,15 +90,11 @@ class RegistryFollower:
             await self._look(is_start=True)
 
     async def follow(self) -> None:
-        """Follow the registry until cancelled."""
-        while True:
-            await asyncio.sleep(self._poll_sec)
-            try:
-                await self.catch_up()
-            except RegistryUnavailableError as error:
-                self._note_away(str(error))
-            except Exception:  # Whatever it is: what is served must not grow old for ever.
-                _log.exception("registry_not_followed")
+        """Look at the registry, one of many times; that it is away is no failure of the look's."""
+        try:
+            await self.catch_up()
+        except RegistryUnavailableError as error:
+            self._note_away(str(error))
 
     async def catch_up(self) -> None:
         """Look at the registry now; callers who come meanwhile share the next look.
@@ -191,7 +183,8 @@ class RegistryFollower:
         if before is None or (dict(before.aliases), before.rollout) != (aliases, routed[0]):
             self.n_swaps[registered.name] += 1
             _log.info("model_served", model=registered.name, aliases=aliases)
-        return True
+        # What is not there may be on its way, and is looked for again at the next look.
+        return not any(self._loaded.is_missing(registered.name, version) for version in named)
 
     async def _choose_aliases(
         self, registered: RegisteredModel, before: ServedModel | None, *, is_start: bool
@@ -214,7 +207,7 @@ class RegistryFollower:
             except ModelRefusedError as error:
                 refusal = error
                 continue
-            if chosen != version:
+            if chosen != version and not _is_still(before, registered, alias, chosen):
                 _log.warning(
                     "alias_not_followed",
                     model=registered.name,
@@ -271,6 +264,17 @@ class RegistryFollower:
                 return candidate
         assert refusal is not None
         raise refusal
+
+
+def _is_still(
+    before: ServedModel | None, registered: RegisteredModel, alias: str, version: int
+) -> bool:
+    """Whether an alias served so at the last look, when the registry said the same."""
+    return (
+        before is not None
+        and before.registered == registered
+        and before.aliases.get(alias) == version
+    )
 
 
 def _list_fallbacks(registered: RegisteredModel, version: int) -> list[int]:

@@ -38,6 +38,7 @@ class SqliteFeatureReader:
     """
 
     def __init__(self, path: Path, *, timeout_sec: float) -> None:
+        self.cells_at_once: Final = 768
         self._path = path
         self._timeout_sec = timeout_sec
         self._connection: sqlite3.Connection | None = None

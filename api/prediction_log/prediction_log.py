@@ -36,6 +36,8 @@ class PredictionLog:
         For every model that has none of its own.
     policies
         Models' own policies, by name.
+    durable_sec
+        How long a ``durable`` prediction waits to be on disk.
     """
 
     def __init__(
@@ -45,12 +47,28 @@ class PredictionLog:
         reader: LogStore | None,
         policy: LogPolicy,
         policies: Mapping[str, LogPolicy],
+        durable_sec: float = 2.0,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._reading = threading.Lock()
         self._policy = policy
         self._policies = policies
+        self._durable_sec = durable_sec
+
+    @property
+    def n_failures(self) -> int:
+        """How many turns of the writer have raised since the start."""
+        return 0 if self._writer is None else self._writer.thread.n_failures
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is written, where that keeps predictions from being answered."""
+        if self._writer is None:
+            return None
+        if self._writer.is_stuck and self._policy.mode == "durable":
+            return "neither the database nor the spool takes a row"
+        return self._writer.thread.trouble
 
     @property
     def counters(self) -> LogCounters:
@@ -79,7 +97,7 @@ class PredictionLog:
         Raises
         ------
         LogUnavailableError
-            If the model is ``durable``, and the prediction cannot be kept.
+            If the model is ``durable``, and the prediction cannot be kept, or is not in time.
         """
         if self._writer is None:
             return
@@ -96,7 +114,12 @@ class PredictionLog:
             with contextlib.suppress(RuntimeError):  # The loop may be closed by now.
                 loop.call_soon_threadsafe(_settle, written, is_on_disk)
 
-        if not self._writer.put(record, tell) or not await written:
+        is_kept = False
+        if self._writer.put(record, tell):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._durable_sec):
+                    is_kept = await written
+        if not is_kept:
             raise LogUnavailableError(
                 "The prediction cannot be logged, and this model answers only what is."
             )
@@ -175,7 +198,13 @@ def open_prediction_log(settings: Settings) -> PredictionLog:
         masks=MaskFinder(policy, policies, (settings.log_hash_key or "").encode()),
     )
     writer.start()
-    return PredictionLog(writer=writer, reader=stores[1], policy=policy, policies=policies)
+    return PredictionLog(
+        writer=writer,
+        reader=stores[1],
+        policy=policy,
+        policies=policies,
+        durable_sec=settings.request_timeout_sec,
+    )
 
 
 def is_sampled(prediction_id: str, share: float) -> bool:

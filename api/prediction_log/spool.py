@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 from uuid import uuid4
 
+import structlog
+
 from api.prediction_log.logged_rows import COLUMNS, LoggedRow
 
 __all__ = ["Spool", "SpoolFullError"]
@@ -28,6 +30,7 @@ _BYTES: Final = tuple(
 )
 _TIMES: Final = tuple(COLUMNS.index(name) for name in ("time", "logged_at"))
 _SEGMENT_BYTES: Final = 8 * 1024 * 1024
+_log: Final = structlog.get_logger(__name__)
 
 
 class SpoolFullError(Exception):
@@ -57,6 +60,8 @@ class Spool:
         self._has_grown = False
         self.is_empty = not self._list_segments()
         """Whether this process knows of no segment: it has made none and left none."""
+        self.n_unread = 0
+        """How many segments could not be read, or not be removed, the last time it drained."""
 
     def append(self, rows: Sequence[LoggedRow]) -> None:
         """Write rows behind all others; they are on disk when it returns.
@@ -67,9 +72,11 @@ class Spool:
             If there is no room for them; nothing of them is kept then.
         """
         frame = _frame(rows)
-        if self.measure_bytes() + len(frame) > self._max_bytes:
-            raise SpoolFullError("The spool of the prediction log has no room within its bound.")
         try:
+            if self.measure_bytes() + len(frame) > self._max_bytes:
+                raise SpoolFullError(
+                    "The spool of the prediction log has no room within its bound."
+                )
             segment = self._open_segment()
             end = segment.seek(0, os.SEEK_END)
             try:
@@ -78,7 +85,7 @@ class Spool:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as it would be
                 os.fsync(segment.fileno())
             except OSError:
-                segment.truncate(end)
+                self._take_back(segment, end)
                 raise
         except OSError as error:
             raise SpoolFullError("The spool of the prediction log cannot be written.") from error
@@ -91,39 +98,73 @@ class Spool:
 
         What is appended meanwhile comes the next time. Segments of other living processes are
         left to them. Whoever stops early finds what was not taken, and the group that was, the
-        next time.
+        next time. A segment that cannot be read is passed over, and counted.
         """
         self._close_segment()
         self._has_grown = False
+        n_unread = 0
         for path in self._list_segments():
-            with suppress(FileNotFoundError), path.open("r+b") as segment:
+            groups = self._drain_segment(path)
+            while True:
                 try:
-                    fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                if os.fstat(segment.fileno()).st_ino != path.stat().st_ino:
-                    continue  # It was rewritten meanwhile; the next time reads the new one.
-                yield from _read_frames(segment)
-                path.unlink(missing_ok=True)
+                    rows = next(groups)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    # No more files, no permission, or rows of another release: others may do.
+                    _log.error("spool_not_read", reason=repr(error))
+                    n_unread += 1
+                    break
+                # What the caller's work raises is not the segment's.
+                yield rows
+        self.n_unread = n_unread
         self.is_empty = not self._has_grown
 
+    def _drain_segment(self, path: Path) -> Iterator[list[LoggedRow]]:
+        """Yield the groups of a segment, unless another process holds it, and remove it."""
+        with suppress(FileNotFoundError), path.open("r+b") as segment:
+            try:
+                fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            if os.fstat(segment.fileno()).st_ino != path.stat().st_ino:
+                return  # It was rewritten meanwhile; the next time reads the new one.
+            yield from _read_frames(segment)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                # Where the folder cannot be changed, its file can: nothing comes twice.
+                segment.truncate(0)
+                raise
+
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> int:
-        """Change the rows of the segments that no process holds; return how many are held.
+        """Change the rows of the segments that no process holds; return how many were not.
 
         `change` takes a row's columns and returns those that are to stand there instead, ``None``
-        for no row. A segment is replaced as a whole.
+        for no row. A segment is replaced as a whole. One that a process holds, or that cannot be
+        read, stays as it is.
         """
-        n_held = 0
+        if self._folder.is_dir():
+            # What an interrupted change left has rows that were changed since.
+            for unfinished in self._folder.glob("*.part"):
+                unfinished.unlink(missing_ok=True)
+        n_left = 0
         for path in self._list_segments():
             with suppress(FileNotFoundError), path.open("r+b") as segment:
                 try:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    n_held += 1
+                    n_left += 1
+                    continue
+                try:
+                    read = list(_read_frames(segment))
+                except Exception as error:  # Rows of another release, for one.
+                    _log.error("spool_not_read", reason=repr(error))
+                    n_left += 1
                     continue
                 groups = [
                     [LoggedRow(**row) for old in rows if (row := change(old._asdict())) is not None]
-                    for rows in _read_frames(segment)
+                    for rows in read
                 ]
                 unfinished = path.with_suffix(".part")
                 with unfinished.open("wb") as file:
@@ -132,7 +173,7 @@ class Spool:
                     file.flush()
                     os.fsync(file.fileno())
                 unfinished.replace(path)
-        return n_held
+        return n_left
 
     def close(self) -> None:
         """Let go of the segment; its rows stay."""
@@ -142,9 +183,22 @@ class Spool:
         if self._segment is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{time.time_ns():020d}-{uuid4().hex}.spool"
-            self._segment = path.open("xb", buffering=0)
-            fcntl.flock(self._segment, fcntl.LOCK_EX)
+            segment = path.open("xb", buffering=0)
+            try:
+                fcntl.flock(segment, fcntl.LOCK_EX)
+            except OSError:
+                segment.close()
+                raise
+            self._segment = segment
         return self._segment
+
+    def _take_back(self, segment: IO[bytes], end: int) -> None:
+        """Take a frame that was written in part off a segment, or else leave the segment."""
+        try:
+            segment.truncate(end)
+        except OSError:
+            # Its torn frame ends it: what was written behind would never be read.
+            self._close_segment()
 
     def _close_segment(self) -> None:
         if self._segment is not None:
@@ -158,7 +212,7 @@ class Spool:
         """Return the size of all segments, those of other processes included."""
         size = 0
         for path in self._list_segments():
-            with suppress(FileNotFoundError):  # Another process has drained it meanwhile.
+            with suppress(OSError):  # Another process has drained it meanwhile, or hides it.
                 size += path.stat().st_size
         return size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -10,11 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from api.errors import ArtifactError
+from api.errors import ArtifactError, ArtifactMissingError
 
-__all__ = ["DEFAULT_MAX_BYTES", "ArtifactStore"]
+__all__ = ["DEFAULT_MAX_BYTES", "ArtifactStore", "no_artifact"]
 
 DEFAULT_MAX_BYTES: Final = 512 * 1024 * 1024
+_NO_FILE: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR})
+"""What opening a link, a pipe or a folder ends in: what stands there is not on its way."""
+
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -74,19 +78,21 @@ class ArtifactStore:
 
         Raises
         ------
+        ArtifactMissingError
+            If nothing is stored there, or it cannot be read now.
         ArtifactError
-            If `sha256` is not a sha256, if nothing is stored there, or if what is stored
-            cannot be read, is too large or has another sha256.
+            If `sha256` is not a sha256, or if what is stored is no regular file, is too large
+            or has another sha256.
         """
         path = self._path(sha256)
         try:
             content = self._read(path)
         except FileNotFoundError as error:
-            raise ArtifactError(f"Got sha256 {sha256}, but no artefact has that name.") from error
+            raise no_artifact(sha256) from error
         except OSError as error:
-            raise ArtifactError(
-                f"The artefact {sha256} cannot be read, or is not a regular file."
-            ) from error
+            if error.errno in _NO_FILE:
+                raise ArtifactError(f"The artefact {sha256} is not a regular file.") from error
+            raise ArtifactMissingError(f"The artefact {sha256} cannot be read now.") from error
         self._check_content(content, sha256)
         return content
 
@@ -100,7 +106,7 @@ class ArtifactStore:
             os.close(folder)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(f"{path} is not a regular file.")
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
             return file.read(self._max_bytes + 1)
 
     def _check_content(self, content: bytes, sha256: str) -> None:
@@ -119,6 +125,11 @@ class ArtifactStore:
             raise ArtifactError(
                 f"Got an artefact of at least {size} bytes, but expected at most {self._max_bytes}."
             )
+
+
+def no_artifact(sha256: str) -> ArtifactMissingError:
+    """Return the error for an address at which nothing is stored."""
+    return ArtifactMissingError(f"Got sha256 {sha256}, but no artefact has that name.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ import fsspec
 import structlog
 
 from api.errors import ArtifactError, ArtifactStoreUnavailableError
-from api.registry.artifact_store import DEFAULT_MAX_BYTES, ArtifactStore
+from api.registry.artifact_store import DEFAULT_MAX_BYTES, ArtifactStore, no_artifact
 
 __all__ = ["ObjectArtifactStore"]
 
@@ -89,7 +89,10 @@ class ObjectArtifactStore(ArtifactStore):
             content = self._fetch(sha256)
             if error.__cause__ is None:  # It was there, and was not what it should be.
                 _log.warning("cached_artifact_replaced", reason=str(error))
-        super().put(content)
+        try:
+            super().put(content)
+        except OSError as error:  # A full disk of this machine is no fault of the file's.
+            _log.warning("artifact_not_cached", reason=repr(error))
         return content
 
     def _fetch(self, sha256: str) -> bytes:
@@ -100,7 +103,7 @@ class ObjectArtifactStore(ArtifactStore):
                 self._object_name(sha256), start=0, end=self._max_bytes + 1
             )
         except FileNotFoundError as error:
-            raise ArtifactError(f"Got sha256 {sha256}, but no artefact has that name.") from error
+            raise no_artifact(sha256) from error
         except Exception as error:  # Each store's library raises its own.
             raise _unavailable() from error
         self._check_content(content, sha256)

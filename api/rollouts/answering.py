@@ -237,7 +237,8 @@ class Answering:
         now = time.perf_counter()
         count_prediction(self._metrics, model, arm, prediction, now - began)
         # Finding out where every feature came from would cost more than the rest of this.
-        if prediction.stored is not None and now - self._sampled_at >= _SAMPLE_SEC:
+        was_read = model.plan.features and not prediction.is_degraded
+        if was_read and now - self._sampled_at >= _SAMPLE_SEC:
             self._sampled_at = now
             now_us = to_epoch_us(prediction.as_of)
             count_features(self._metrics, model.plan, prediction.features, now_us)

@@ -93,18 +93,27 @@ class ShadowRunner:
         if not is_sampled(answer_id, shadow.share):
             return
         key = (asked.lead.name, shadow.version)
-        lane = self._lanes.get(key) or self._open_lane(key)
         try:
+            lane = self._find_lane(key)
             lane.waiting.put_nowait(
                 _Offer(shadow, answer_id, asked, REQUEST_ID.get(), CALLER.get().id)
             )
-        except asyncio.QueueFull:
+        except (asyncio.QueueFull, RuntimeError):  # No room, or no thread to be had.
             self.counters.dropped += 1
 
     def close(self) -> None:
         """Drop what waits, and end."""
         for key in list(self._lanes):
             self._close_lane(key)
+
+    def _find_lane(self, key: _Key) -> _Lane:
+        lane = self._lanes.get(key)
+        if lane is not None and lane.task is not None and lane.task.done():
+            # Whatever ended it: what waits there would wait for ever.
+            self.counters.dropped += lane.waiting.qsize()
+            self._close_lane(key)
+            lane = None
+        return lane or self._open_lane(key)
 
     def _open_lane(self, key: _Key) -> _Lane:
         lane = _Lane(asyncio.Queue(_MAX_WAITING), NiceThread(f"shadow-{key[0]}-{key[1]}"))

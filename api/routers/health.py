@@ -39,6 +39,8 @@ async def livez() -> Health:
 async def readyz(resources: ServiceResources) -> Health:
     """Answer `ok` when a model is loaded and the online store has every view it reads.
 
+    And when the work that goes on beside the requests does: log, labels, registry, keys.
+
     A failure means: send no traffic here yet. The answer says what is missing.
     """
     await require_ready(resources)
@@ -54,8 +56,10 @@ async def require_ready(resources: Resources) -> None:
     Raises
     ------
     UnavailableError
-        If not; it says what is missing.
+        If not, or if work beside the requests does not go on; it says what is missing.
     """
+    for name, trouble in resources.work.list_troubles().items():
+        raise UnavailableError(f"The background work {name!r} does not go on: {trouble}.")
     serving = resources.models.serving()
     if not serving:
         raise UnavailableError("No model is loaded; publish one and give it an alias.")

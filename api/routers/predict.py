@@ -12,11 +12,14 @@ from api.access.route_access import needs
 from api.contract.scope import Scope
 from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
+from api.errors import InvalidInstancesError
+from api.prediction.active_model import ActiveModel
 from api.prediction.feature_details import (
     describe_features,
     list_overridden,
     warn_of_unknown_entities,
 )
+from api.prediction.wide_work import MOST_TOLD
 from api.rollouts.answering import Answer, AnswerPart, Served
 from api.routers.addresses import (
     AliasName,
@@ -26,7 +29,7 @@ from api.routers.addresses import (
     check_model,
     parse_version,
 )
-from api.schemas import PredictionResponse
+from api.schemas import Instances, PredictionResponse
 from api.v1_requests import to_outputs
 
 __all__ = ["PARAMETERS", "router"]
@@ -120,7 +123,14 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
     content = await body.read()
-    answer = await resources.answering.answer(served, lambda model: model.schema.parse(content))
+
+    def parse(model: ActiveModel) -> Instances:
+        instances = model.schema.parse(content)
+        if with_features:
+            _check_told(len(instances.rows), len(model.plan.features))
+        return instances
+
+    answer = await resources.answering.answer(served, parse)
     document: dict[str, Any] = {"id": answer.id, "model": answer.first.model.name}
     document |= _tell_who(answer)
     document["as_of"] = answer.first.prediction.as_of
@@ -149,6 +159,15 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     return Response(
         to_json(document, inf_nan_mode="strings"), media_type="application/json", headers=headers
     )
+
+
+def _check_told(n_rows: int, n_features: int) -> None:
+    # Its document is made in one turn of the event loop.
+    if n_rows > 1 and n_rows * n_features > MOST_TOLD:
+        raise InvalidInstancesError(
+            f"Got with_features for {n_rows:,} instances of {n_features:,} features, but expected "
+            f"at most {MOST_TOLD:,} values to tell of; ask for fewer instances at a time."
+        )
 
 
 def _tell_who(answer: Answer) -> dict[str, Any]:

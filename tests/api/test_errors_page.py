@@ -12,7 +12,12 @@ from tests.support.app_client import AppClient
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 ROW = re.compile(r"^\| `(?P<code>\w+)` \| (?P<status>\w+) \|", re.MULTILINE)
-INTERNAL = {access_errors.NoKeysError, errors.ArtifactError, errors.RegistrySchemaError}
+INTERNAL = {
+    access_errors.NoKeysError,
+    errors.ArtifactError,
+    errors.ArtifactMissingError,
+    errors.RegistrySchemaError,
+}
 
 
 def kinds(root: type[errors.ServiceError] = errors.ServiceError) -> Iterator[type[Any]]:

@@ -123,6 +123,50 @@ def test_a_start_on_a_champion_that_is_refused_takes_the_one_before(
         assert client.get("/readyz").status_code == 200
 
 
+@pytest.mark.parametrize("what", ["manifest", "model", "folder", "store", "object"])
+def test_what_is_not_there_yet_is_not_refused_and_serves_once_it_is(
+    tmp_path: Path, online_store: Path, events: list[Any], what: str
+) -> None:
+    publish_version(tmp_path, 1)
+    publish_version(tmp_path, 2, alias=None)
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    version = registry.get_version("arrival_delay", 2)
+    sha256 = version.model_sha256 if what == "model" else version.manifest_sha256
+    store, settings = tmp_path / "artifacts", {}
+    if what == "object":
+        settings = {"artifacts_dir": f"file://{store}", "artifacts_cache_dir": tmp_path / "cache"}
+    gone = {"folder": store / sha256[:2], "store": store}.get(what, store / sha256[:2] / sha256)
+    with open_client(tmp_path, online_store, **settings) as client:
+        gone.rename(tmp_path / "away")
+        set_alias(tmp_path, 2)
+        wait_until(lambda: any(one["event"] == "alias_not_followed" for one in events))
+        assert ask(client) == 1
+        answer = client.post("/v1/models/arrival_delay/versions/2:predict", json=INSTANCES)
+        assert answer.status_code == 503
+        assert registry.get_version("arrival_delay", 2).refused_reason is None
+        (tmp_path / "away").rename(gone)
+        wait_until(lambda: ask(client) == 2)
+    registry.close()
+    names = [one["event"] for one in events]
+    assert (names.count("model_files_missing"), names.count("model_refused")) == (1, 0)
+
+
+def test_a_start_while_the_champion_is_away_takes_the_one_before_until_it_is_there(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_version(tmp_path, 1)
+    publish_version(tmp_path, 2)
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    sha256 = registry.get_version("arrival_delay", 2).manifest_sha256
+    registry.close()
+    path = tmp_path / "artifacts" / sha256[:2] / sha256
+    path.rename(tmp_path / "away")
+    with open_client(tmp_path, online_store) as client:
+        assert ask(client) == 1
+        (tmp_path / "away").rename(path)
+        wait_until(lambda: ask(client) == 2)
+
+
 def test_a_registry_that_is_away_changes_nothing_for_callers(
     tmp_path: Path, online_store: Path, events: list[Any]
 ) -> None:

@@ -31,6 +31,9 @@ _reporter = Reporter(_console)
 _subject_app = typer.Typer(
     name="subject", help="What is stored about one entity.", no_args_is_help=True
 )
+SameStore = Annotated[
+    bool, typer.Option(help="You looked: what services call otherwise is the same Redis.")
+]
 Keys = Annotated[
     list[str], typer.Argument(help="Entity keys as name=value; a record has all of them.")
 ]
@@ -47,18 +50,25 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="Where it goes; standard output if not.")
     ] = None,
+    same_store: SameStore = False,
 ) -> None:
     """Write all that is stored about an entity as JSON; what waits in a spool is not stored yet."""
     from training.privacy.lake_subject import find_in_files
     from training.privacy.logged_subject import find_logged
-    from training.privacy.online_subject import open_online_subject
+    from training.privacy.places import find_places
 
     with _open(keys) as (log, subject, workspace), quiet():
-        online = open_online_subject(workspace.open_feature_store())
+        places = find_places(
+            workspace,
+            log,
+            workspace.open_feature_store(),
+            _read_manifests(log),
+            is_same_store=same_store,
+        )
         logged = find_logged(log, subject)
         found = {
             "subject": {name: spellings[0] for name, spellings in subject.values.items()},
-            "online_store": online.find(subject),
+            "online_store": places.online.find(subject),
             "predictions": logged.predictions,
             "labels": logged.labels,
             "files": find_in_files(workspace, subject),
@@ -78,11 +88,13 @@ def erase(
         str, typer.Option(help="What your records call the request; no personal data.")
     ] = "",
     spool: Annotated[
-        Path | None, typer.Option(help="The services' spool on this machine; var/spool if not.")
+        Path | None,
+        typer.Option(help="A spool beside those of the settings and services."),
     ] = None,
     drained: Annotated[
         bool, typer.Option(help="You looked: zeroskew_log_spool_bytes is 0 on all other machines.")
     ] = False,
+    same_store: SameStore = False,
 ) -> None:
     """Erase an entity from online store, log, labels, spool and files, and sign a receipt.
 
@@ -92,7 +104,7 @@ def erase(
     """
     from training.privacy.lake_subject import forget_in_files
     from training.privacy.logged_subject import forget_logged
-    from training.privacy.online_subject import open_online_subject
+    from training.privacy.places import find_places
     from training.privacy.receipt import make_receipt
     from training.privacy.spool_subject import forget_spooled
     from training.signing import public_key_of
@@ -107,12 +119,19 @@ def erase(
                 f"Got {receipt}, but expected a file in a folder that can be written to"
             )
         with quiet():
-            online = open_online_subject(workspace.open_feature_store())
+            places = find_places(
+                workspace,
+                log,
+                workspace.open_feature_store(),
+                _read_manifests(log),
+                spool=spool,
+                is_same_store=same_store,
+            )
         # Files first: what is materialized from them afterwards would bring it back.
         with _reporter.task("files") as task:
             n_files = forget_in_files(workspace, subject, task)
-        n_online = online.forget(subject)
-        spooled = forget_spooled(log, spool or workspace.home / "spool", subject)
+        n_online = places.online.forget(subject)
+        spooled = forget_spooled(log, places.spools, subject)
         with _reporter.task("log and labels") as task:
             n_logged, n_labels = forget_logged(log, subject, task)
         made = make_receipt(
@@ -122,7 +141,10 @@ def erase(
                 "predictions": n_logged + spooled.n_instances,
                 "labels": n_labels + spooled.n_labels,
             },
-            is_complete=not spooled.n_in_use and (drained or log.engine.dialect.name == "sqlite"),
+            is_complete=not spooled.n_in_use
+            and (drained or (log.engine.dialect.name == "sqlite" and not places.elsewhere)),
+            places=places.looked_at,
+            left=places.elsewhere,
             reference=reference,
             key_file=workspace.signing_key_file,
         )
@@ -131,24 +153,32 @@ def erase(
         _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
     if not made.is_complete:
         _console.print(
-            f"[yellow]![/] services hold {spooled.n_in_use} files of the spool here, and what "
-            "others hold elsewhere is not known; run this again with --drained when it is nothing",
+            f"[yellow]![/] {spooled.n_in_use} files of the spool here are held or cannot be read, "
+            "and what others hold elsewhere is not known; run this again with --drained when it "
+            "is nothing",
             highlight=False,
         )
+        for place in places.elsewhere:
+            _console.print(f"  not looked at: {place}", highlight=False, markup=False)
         raise typer.Exit(_NOT_COMPLETE)
 
 
 @_subject_app.command()
 def where(
     names: Annotated[list[str], typer.Argument(help="Names of entity keys, without values.")],
+    same_store: SameStore = False,
 ) -> None:
     """Report where data about such an entity can be, and where this cannot erase it."""
     from training.privacy.lake_subject import list_files, name_file
+    from training.privacy.places import find_places
 
     table = Table("place", "what", "erase")
     with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
         with quiet():
             store = workspace.open_feature_store()
+            places = find_places(
+                workspace, log, store, _read_manifests(log), is_same_store=same_store
+            )
         for view in store.list_feature_views():
             if subject.is_known_by(view.join_keys):
                 table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
@@ -164,6 +194,10 @@ def where(
             table.add_row(folder, name, "yes")
     table.add_row("labels", "entity_key, or the prediction's id", "yes")
     table.add_row("spool of each replica", "as the prediction log", "what no service holds")
+    for place in places.looked_at:
+        table.add_row(place, "looked through", "yes")
+    for place in places.elsewhere:
+        table.add_row(place, "as the prediction log", "no: run this there")
     table.add_row("model files", "what a model learnt; golden keys in manifests", "no: train again")
     table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
     kept = "backups, replicas, write-ahead logs, a bucket's earlier versions"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -14,12 +15,14 @@ from api.contract.manifest import Manifest
 from api.database.open_database import writing
 from api.feedback.tables import StoredLabel
 from api.prediction_log.tables import LoggedPrediction
+from training.errors import StepError
 from training.live.logged_predictions import list_numbers
 from training.live.open_log import LiveLog
 from training.privacy.subject import Subject
 
 __all__ = [
     "LoggedSubject",
+    "empty_write_ahead_log",
     "find_logged",
     "find_places",
     "forget_labels",
@@ -35,6 +38,7 @@ _ARRAYS: Final = {
     "output": "<f8",
 }
 _BATCH: Final = 500
+_PATIENCE_SEC: Final = 30.0
 _PREDICTIONS: Final[Table] = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
 _LABELS: Final[Table] = StoredLabel.__table__  # type: ignore[attr-defined]  # as above
 Progress = Callable[[int, int], None]
@@ -242,11 +246,31 @@ def _overwrite_what_goes(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
 
+def empty_write_ahead_log(checkpoint: Callable[[], Any]) -> None:
+    """Empty SQLite's write-ahead log, which has pages as they were.
+
+    Raises
+    ------
+    StepError
+        If a reader holds it for too long.
+    """
+    deadline = time.monotonic() + _PATIENCE_SEC
+    while checkpoint()[0]:
+        if time.monotonic() > deadline:
+            raise StepError(
+                "Got a SQLite file whose write-ahead log a reader holds, but expected to empty it; "
+                "run this again when that has ended"
+            )
+        time.sleep(0.05)
+
+
 def _clean_up(log: LiveLog) -> None:
     """Take what was erased out of the database's files, not only out of its tables."""
     with log.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            empty_write_ahead_log(
+                lambda: connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            )
         else:
             connection.exec_driver_sql("VACUUM prediction")
             connection.exec_driver_sql("VACUUM label")

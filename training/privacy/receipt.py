@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,9 @@ __all__ = ["Receipt", "make_receipt", "verify_receipt"]
 class Receipt(BaseModel):
     """What was erased, by place; ``reference`` is what the caller's own records call it.
 
-    ``is_complete`` says that no place was left: no service held a part of its spool.
+    ``places`` are those that were looked at, and ``left`` those that were not. ``is_complete`` is
+    said of the former: nothing of the subject is there, and no service held a part of its spool.
+    Receipts of earlier releases have neither list.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,17 +33,26 @@ class Receipt(BaseModel):
     reference: str
     erased: dict[str, int]
     is_complete: bool
+    places: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     public_key: str
     signature: str = ""
 
     def content(self) -> bytes:
         """Return the bytes that are signed: canonical JSON without the signature."""
-        said = self.model_dump(mode="json", exclude={"signature"})
+        without = {"signature"} if self.places else {"signature", "places", "left"}
+        said = self.model_dump(mode="json", exclude=without)
         return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
 
 def make_receipt(
-    erased: dict[str, int], *, is_complete: bool, reference: str, key_file: Path
+    erased: dict[str, int],
+    *,
+    is_complete: bool,
+    places: Sequence[str],
+    left: Sequence[str],
+    reference: str,
+    key_file: Path,
 ) -> Receipt:
     """Make and sign a receipt.
 
@@ -56,6 +68,8 @@ def make_receipt(
         reference=reference,
         erased=erased,
         is_complete=is_complete,
+        places=tuple(places),
+        left=tuple(left),
         public_key=public_key_of(key_file),
     )
     return receipt.model_copy(update={"signature": sign_bytes(receipt.content(), key_file)})

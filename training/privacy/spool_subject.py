@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +16,14 @@ __all__ = ["SpoolFindings", "forget_spooled"]
 
 
 class SpoolFindings(NamedTuple):
-    """Erased instances and labels, and files that a living service still writes or drains."""
+    """Erased instances and labels, and files that a service holds or that cannot be read."""
 
     n_instances: int
     n_labels: int
     n_in_use: int
 
 
-def forget_spooled(log: LiveLog, folder: Path, subject: Subject) -> SpoolFindings:
+def forget_spooled(log: LiveLog, folders: Sequence[Path], subject: Subject) -> SpoolFindings:
     """Erase the subject's instances from the files that no service holds, and labels about them.
 
     What a service holds goes to the database when that is back: erase again then.
@@ -40,6 +41,6 @@ def forget_spooled(log: LiveLog, folder: Path, subject: Subject) -> SpoolFinding
         changed = take_out(row, places)
         return None if changed is None else row | changed
 
-    n_in_use = Spool(folder, max_bytes=1 << 62).rewrite(change)
+    n_in_use = sum(Spool(folder, max_bytes=1 << 62).rewrite(change) for folder in folders)
     n_instances = sum(len(numbers) for _, numbers in about)
     return SpoolFindings(n_instances, forget_labels(log, about), n_in_use)

@@ -112,6 +112,23 @@ def test_a_new_day_begins_at_midnight_and_a_clock_set_back_takes_nothing() -> No
     assert store.take_now("a", bound, 9).n_granted == 2
 
 
+@pytest.mark.parametrize("days_ahead", [1, 2, 30, 365, 36_500, -1, -365])
+def test_a_clock_that_was_wrong_once_leaves_every_right_day_its_own(days_ahead: int) -> None:
+    async def use() -> None:
+        right = 20_000 * 86_400.0
+        now = right + days_ahead * 86_400
+        limits = RequestLimits(LocalAllowances(now=lambda: now), now=lambda: now)
+        one = caller("a", per_day=3)
+        for moment in (now, right, right + 86_400, right + 2 * 86_400):
+            now = moment
+            for _ in range(3):
+                await limits.admit(one)
+            with pytest.raises(RateLimitedError):
+                await limits.admit(one)
+
+    asyncio.run(use())
+
+
 def test_a_share_is_a_part_of_both_limits() -> None:
     store = LocalAllowances(share=0.25, now=lambda: 0.0)
     assert store.take_now("a", Allowances(20.0, None), 99).n_granted == 5

@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 from sqlmodel import SQLModel
 
 import api.feedback.tables
+import api.places.tables
 import api.prediction_log.tables
 import api.pushes.tables
 import api.registry.access_tables

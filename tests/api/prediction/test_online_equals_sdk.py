@@ -21,6 +21,7 @@ from api.prediction.feature_plan import CompiledPlan
 from api.prediction.open_reader import open_reader
 from api.prediction.sqlite_features import SqliteFeatureReader
 from api.prediction.value_codec import ValueType
+from api.prediction.wide_work import TurningReader, WideWork
 from api.schemas import RequestRow
 from tests.support.manifests import view_plan
 from tests.support.online_equality import VIEWS as ALL_TYPES
@@ -338,3 +339,34 @@ def test_a_read_waits_for_a_commit_and_no_longer_than_its_timeout(
 
     asyncio.run(read_while_locked())
     writer.close()
+
+
+def test_what_is_read_and_assembled_in_pieces_equals_the_whole_to_the_bit(
+    store: FeatureStore, online: Online
+) -> None:
+    assert store.list_feature_views()
+    draw = random.Random(7)  # noqa: S311 - test data
+    names = [field.name for field in FIELDS]
+    rows: list[RequestRow] = [
+        tuple(draw.choice([*key_values(name), None]) for name in names) for _ in range(300)
+    ]
+    plan = CompiledPlan(FIELDS, PLAN)
+    whole = read_matrix(online.url, plan, rows, EVENT_US)
+
+    async def read() -> tuple[FeatureMatrix, FeatureMatrix]:
+        reader = open_reader(online.url, timeout_sec=5)
+        wide = WideWork(cells_at_once=50, timeout_sec=5, max_cells=100_000)
+        stored = await TurningReader(reader, wide).read(plan.layout, plan.serialize_keys(rows))
+        assert wide.n_turns > 50
+        joined = FeatureMatrix.allocate(len(rows), plan.assemble(rows, stored, EVENT_US))
+        for piece in wide.split(len(rows), len(plan.features)):
+            found = await reader.read(plan.layout, plan.serialize_keys(rows[piece]))
+            joined.put(piece, plan.assemble(rows[piece], found, EVENT_US))
+        await reader.close()
+        return plan.assemble(rows, stored, EVENT_US), joined
+
+    for matrix in asyncio.run(read()):
+        assert matrix.values.tobytes() == whole.values.tobytes()
+        assert matrix.request.tobytes() == whole.request.tobytes()
+        assert matrix.status.tobytes() == whole.status.tobytes()
+        assert matrix.event_us.tobytes() == whole.event_us.tobytes()

@@ -53,7 +53,7 @@ def instances(*numbers: int, override: Any = None) -> Instances:
 
 def ask_together(model: Any, *asked: Instances) -> list[Any]:
     async def run_all() -> list[Any]:
-        batches = PredictionBatches(predict)
+        batches = PredictionBatches(predict, lambda _: 1000)
         return await asyncio.gather(
             *(batches.predict(model, one) for one in asked), return_exceptions=True
         )
@@ -70,7 +70,7 @@ def test_what_is_ready_together_is_predicted_once_and_comes_back_apart() -> None
 
 def test_models_are_not_mixed() -> None:
     async def run_all() -> None:
-        batches = PredictionBatches(predict)
+        batches = PredictionBatches(predict, lambda _: 1000)
         first: Any = Model()
         second: Any = Model()
         await asyncio.gather(
@@ -113,7 +113,7 @@ def test_a_store_that_is_down_fails_the_batch_and_is_not_asked_again() -> None:
 @pytest.mark.parametrize("n_turns", [0, 1, 2])
 def test_a_client_that_went_away_does_not_shift_the_others_answers(n_turns: int) -> None:
     async def run_all() -> None:
-        batches, model = PredictionBatches(predict), cast("Any", Model())
+        batches, model = PredictionBatches(predict, lambda _: 1000), cast("Any", Model())
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(batches.predict(model, instances(n))) for n in (1, 2, 3)
         ]
@@ -140,7 +140,7 @@ def test_requests_over_many_turns_are_all_answered() -> None:
             assert answer.rows == [(value,), (value + 500,)]
 
     async def run_all() -> Model:
-        batches, model = PredictionBatches(predict), Model()
+        batches, model = PredictionBatches(predict, lambda _: 1000), Model()
         await asyncio.gather(*(ask(batches, model, number) for number in range(7)))
         return model
 

@@ -131,6 +131,30 @@ def test_a_disk_that_takes_a_part_of_a_frame_has_no_room(
     assert drain_all(spool) == [1, 3]
 
 
+def test_a_frame_that_cannot_be_taken_back_hides_none_behind_it(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
+    spool = open_spool(tmp_path)
+    spool.append([make_row(1)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (segment,) = tmp_path.glob("*.spool")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size + 10, hard))
+    descriptor = spool._segment.fileno()  # type: ignore[union-attr]  # it has one
+    kept = os.dup(descriptor)
+    try:
+        # A file that is open for nothing but reading cannot be cut, nor written.
+        with segment.open("rb") as unwritable:
+            os.dup2(unwritable.fileno(), descriptor)
+        with pytest.raises(SpoolFullError):
+            spool.append([make_row(2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        os.close(kept)
+    spool.append([make_row(3)])
+    assert drain_all(spool) == [1, 3]
+    assert spool.is_empty
+
+
 def test_what_is_appended_while_it_drains_comes_next(tmp_path: Path, open_spool: OpenSpool) -> None:
     spool = open_spool(tmp_path)
     spool.append([make_row(1)])

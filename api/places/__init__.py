@@ -1,0 +1,1 @@
+"""Where each service keeps what it stores, so that an erasure looks there."""
