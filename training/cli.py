@@ -197,6 +197,10 @@ def collect() -> None:
         raise StepError(f"Got pushed rows that do not fit: {waiting}")
 
 
+# Here, so that help lists the commands in the order of the line.
+add_training_commands(app)
+
+
 @app.command("models", rich_help_panel=SERVING)
 def list_models() -> None:
     """List the registered models, their versions and aliases."""
@@ -329,7 +333,6 @@ def _make_all(
 
 
 add_check_command(app)
-add_training_commands(app)
 add_registry_commands(app)
 add_access_commands(app)
 add_privacy_commands(app)

@@ -48,7 +48,8 @@ class AppClient:
         nothing where that is empty.
         """
         if "content" in options:
-            headers = {"content-type": "application/json", **options.get("headers", {})}
+            headers = httpx.Headers({"content-type": "application/json"})
+            headers.update(options.get("headers", {}))
             if not headers["content-type"]:
                 del headers["content-type"]
             options["headers"] = headers
