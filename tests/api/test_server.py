@@ -152,7 +152,7 @@ def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> No
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"{name}={value}: ")
+    assert done.stderr.startswith(f"{name}: Got {value}")
     assert "Traceback" not in done.stderr
 
 
