@@ -16,10 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
@@ -29,7 +27,7 @@ from training.compile_plan import CompiledPlan, compile_plan
 from training.dataset import SPAN, Dataset, build_dataset
 from training.empty_inputs import list_inputs
 from training.errors import StepError
-from training.evaluate import Evaluation, check_gates, evaluate_model
+from training.evaluate import check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
 from training.label_rules import check_labelled_spans
@@ -40,12 +38,26 @@ from training.publish import Published, build_manifest, publish_model
 from training.registry_commands import user_name
 from training.registry_folder import RegistryFolder
 from training.report import write_report
+from training.step_files import (
+    BOOSTER,
+    EVALUATED,
+    EVALUATION,
+    EXPORTED,
+    FITTED,
+    MODEL_FILE,
+    PARITY,
+    hash_file,
+    load_evaluation,
+    load_fitted,
+    read_step_document,
+    read_step_file,
+    unreadable,
+)
 from training.workspace import Workspace
 
 __all__ = [
     "TRAINING_STEPS",
     "Step",
-    "load_evaluation",
     "make_dataset",
     "make_evaluation",
     "make_export",
@@ -55,10 +67,6 @@ __all__ = [
     "materialize_views",
     "publish",
 ]
-
-BOOSTER, FITTED = "booster.txt", "fitted.json"
-EVALUATION, EVALUATED = "evaluation.json", "evaluated.sha256"
-MODEL_FILE, EXPORTED, PARITY = "model.onnx", "exported.sha256", "parity.json"
 
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
@@ -98,7 +106,7 @@ def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     fitted = {
         "threshold": model.threshold,
         "data_sha256": dataset.snapshot(spec.split).sha256,
-        "booster_sha256": _sha256(folder / BOOSTER),
+        "booster_sha256": hash_file(folder / BOOSTER),
     }
     (folder / FITTED).write_text(json.dumps(fitted))
     return _describe_fit(model)
@@ -125,7 +133,7 @@ def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -
     progress(0, 1)
     evaluation, scored = evaluate_model(spec, dataset, model)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
-    (folder / EVALUATED).write_text(_sha256(folder / BOOSTER))
+    (folder / EVALUATED).write_text(hash_file(folder / BOOSTER))
     report = write_report(folder, spec, evaluation, scored, model, dataset.columns)
     return f"report in {report}"
 
@@ -145,7 +153,7 @@ def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     )
     content = serialize_model(model)
     (folder / MODEL_FILE).write_bytes(content)
-    (folder / EXPORTED).write_text(_sha256(folder / MODEL_FILE))
+    (folder / EXPORTED).write_text(hash_file(folder / MODEL_FILE))
     return f"{len(content):,} bytes"
 
 
@@ -158,7 +166,7 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
         hashlib.sha256(model_file).hexdigest()
         != read_step_file(folder, EXPORTED, "export").decode()
     ):
-        raise _unreadable(MODEL_FILE, "export")
+        raise unreadable(MODEL_FILE, "export")
     compiled = compile_plan(workspace.open_feature_store(), spec)
     progress(0, 1)
     features, _ = dataset.matrix("test")
@@ -175,8 +183,8 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     )
     content = {
         **report.as_dict(),
-        "booster_sha256": _sha256(folder / BOOSTER),
-        "model_sha256": _sha256(folder / MODEL_FILE),
+        "booster_sha256": hash_file(folder / BOOSTER),
+        "model_sha256": hash_file(folder / MODEL_FILE),
     }
     (folder / PARITY).write_text(json.dumps(content, indent=2))
     return (
@@ -320,88 +328,6 @@ def _count_entities(online: sqlite3.Connection, table: str) -> int:
     return int(online.execute(query).fetchone()[0])
 
 
-def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
-    """Read what the evaluate step left.
-
-    Raises
-    ------
-    StepError
-        If it has not been run.
-    """
-    content = read_step_file(workspace.work(spec.name), EVALUATION, "evaluate")
-    try:
-        return Evaluation.model_validate_json(content)
-    except ValidationError as error:
-        raise _unreadable(EVALUATION, "evaluate") from error
-
-
-def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
-    """Read what the fit step left.
-
-    Raises
-    ------
-    StepError
-        If it has not been run, or not on this data set, or its file is another one: LightGBM
-        ends the whole process on a model text that is cut short.
-    """
-    text = read_step_file(folder, BOOSTER, "fit")
-    fitted = read_step_document(folder, FITTED, "fit")
-    if fitted["booster_sha256"] != hashlib.sha256(text).hexdigest():
-        raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
-    if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
-        raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
-    return FittedModel(booster=lgb.Booster(model_str=text.decode()), threshold=fitted["threshold"])
-
-
-def read_step_file(folder: Path, name: str, step: str) -> bytes:
-    """Return the content of a file that ``step`` left.
-
-    Raises
-    ------
-    StepError
-        If there is no such file.
-    """
-    path = folder / name
-    if not path.exists():
-        raise StepError(f"Got no {name} in {folder}, but expected one; run `zeroskew {step}` first")
-    return path.read_bytes()
-
-
-class _StepDocument(dict[str, Any]):
-    """What a step noted; what it did not note was another release's."""
-
-    def __init__(self, content: dict[str, Any], name: str, step: str) -> None:
-        super().__init__(content)
-        self._origin = name, step
-
-    def __missing__(self, key: str) -> Any:
-        raise _unreadable(*self._origin)
-
-
-def read_step_document(folder: Path, name: str, step: str) -> dict[str, Any]:
-    """Return what ``step`` left as JSON; asked for what is not in it, it raises as well.
-
-    Raises
-    ------
-    StepError
-        If there is no such file, or it is cut short.
-    """
-    try:
-        content = json.loads(read_step_file(folder, name, step))
-    except ValueError as error:
-        raise _unreadable(name, step) from error
-    if not isinstance(content, dict):
-        raise _unreadable(name, step)
-    return _StepDocument(content, name, step)
-
-
-def _unreadable(name: str, step: str) -> StepError:
-    return StepError(
-        f"Got {name} cut short or of another release, but expected what the step left; run "
-        f"`zeroskew {step}` again"
-    )
-
-
 def _check_request_features(
     compiled: CompiledPlan, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
 ) -> None:
@@ -424,13 +350,9 @@ def _check_request_features(
 
 def _check_same_model(folder: Path, parity: dict[str, Any]) -> None:
     """Raise unless evaluation, export and parity are of the booster that stands."""
-    if read_step_file(folder, EVALUATED, "evaluate").decode() != _sha256(folder / BOOSTER):
+    if read_step_file(folder, EVALUATED, "evaluate").decode() != hash_file(folder / BOOSTER):
         raise StepError("Got an evaluation of another fit; run `zeroskew evaluate` again")
-    if parity["booster_sha256"] != _sha256(folder / BOOSTER):
+    if parity["booster_sha256"] != hash_file(folder / BOOSTER):
         raise StepError("Got an export of another fit; run `zeroskew export` and `parity` again")
-    if parity["model_sha256"] != _sha256(folder / MODEL_FILE):
+    if parity["model_sha256"] != hash_file(folder / MODEL_FILE):
         raise StepError("Got a parity report on another export; run `zeroskew parity` again")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -179,7 +179,7 @@ def _run_step(name: str, spec: ModelSpec) -> None:
 
 def _print_evaluation(spec: ModelSpec) -> None:
     from training.evaluate import format_metric
-    from training.pipeline import load_evaluation
+    from training.step_files import load_evaluation
 
     evaluation = load_evaluation(Workspace(), spec)
     table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")

@@ -33,7 +33,8 @@ from training.live.simulate import prepare_simulation, simulate
 from training.live.skew import find_skew
 from training.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
 from training.objectives import objective_of_manifest
-from training.pipeline import TRAINING_STEPS, load_evaluation, materialize, publish
+from training.pipeline import TRAINING_STEPS, materialize, publish
+from training.step_files import load_evaluation
 from training.workspace import Workspace
 
 NOW: Final = datetime(2024, 6, 15, tzinfo=UTC)

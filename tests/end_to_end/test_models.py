@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.flights_project import MODELS, FlightsProject
-from training.pipeline import load_evaluation, make_dataset, make_export, make_fit
+from training.pipeline import make_dataset, make_export, make_fit
+from training.step_files import load_evaluation
 from training.workspace import Workspace
 
 

@@ -32,7 +32,7 @@ from tests.support.feast_repos import at, entity, feature_store, view, write_tab
 from tests.support.flights_project import CLOCK, MODELS, FlightsProject
 from tests.support.manifests import view_plan
 from training.dataset import Dataset
-from training.pipeline import load_fitted
+from training.step_files import load_fitted
 
 N_INSTANCES = 3_000
 Instance = dict[str, Any]
