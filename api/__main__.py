@@ -10,7 +10,7 @@ from api.contract.utc_process import live_in_utc
 from api.prediction.open_reader import open_reader
 from api.server import serve
 from api.settings import Settings
-from api.settings_page import render_text
+from api.settings_page import describe_refusals, render_text
 
 
 def main() -> None:
@@ -19,12 +19,8 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        for finding in error.errors(include_url=False):
-            if not finding["loc"]:  # About several together, which it names itself.
-                sys.stderr.write(f"{finding['msg'].removeprefix('Value error, ')}\n")
-                continue
-            name = f"ZEROSKEW_{finding['loc'][0]}".upper()
-            sys.stderr.write(f"{name}={finding['input']}: {finding['msg']}\n")
+        for variable, sentence in describe_refusals(error):
+            sys.stderr.write(f"{variable}: {sentence}\n" if variable else f"{sentence}\n")
         sys.exit(2)
     try:
         # It connects when it is first asked; here it only reads its address.

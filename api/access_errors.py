@@ -6,6 +6,8 @@
     ├── AccessError
     │   ├── UnauthenticatedError     no key, or none that is valid
     │   ├── ForbiddenError           the key does not let its bearer do that
+    │   ├── CrossSiteError           a page of another origin wants to change something
+    │   ├── UnknownHostError         the request was meant for a host of another name
     │   └── RateLimitedError         the key has made more requests than it may
     ├── UnavailableError
     │   └── LimitsUnavailableError   requests cannot be counted
@@ -22,11 +24,13 @@ from api.errors import NotFoundError, ServiceError, UnavailableError
 
 __all__ = [
     "AccessError",
+    "CrossSiteError",
     "ForbiddenError",
     "LimitsUnavailableError",
     "NoKeysError",
     "RateLimitedError",
     "UnauthenticatedError",
+    "UnknownHostError",
     "UnknownKeyError",
 ]
 
@@ -51,6 +55,18 @@ class ForbiddenError(AccessError):
     """The request's key does not let its bearer do that."""
 
     code = "forbidden"
+
+
+class CrossSiteError(AccessError):
+    """A page of another origin asks for more than a look."""
+
+    code = "cross_site_request"
+
+
+class UnknownHostError(AccessError):
+    """The request names a host that the service is not."""
+
+    code = "unknown_host"
 
 
 class RateLimitedError(AccessError):

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from api.background_work import BackgroundWork
+from api.body_coding import CODINGS, inflate
 from api.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -75,14 +76,24 @@ _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 class JsonBody:
     """Reads a request's body within the service's limits of type, size and time.
 
-    With `takes_binary` the body may be declared as bytes of any kind, too.
+    With `takes_binary` the body may be declared as bytes of any kind, too, or not at all, and be
+    compressed: Triton's client declares nothing, and can compress. `max_bytes` takes the place of
+    the settings' limit.
     """
 
-    def __init__(self, request: Request, settings: Settings, *, takes_binary: bool = False) -> None:
+    def __init__(
+        self,
+        request: Request,
+        settings: Settings,
+        *,
+        takes_binary: bool = False,
+        max_bytes: int | None = None,
+    ) -> None:
         self._request = request
         self._gate: RequestGate = request.app.state.gate
         self._takes_binary = takes_binary
-        self._max_bytes = settings.max_body_bytes
+        self._coding: str | None = None
+        self._max_bytes = settings.max_body_bytes if max_bytes is None else max_bytes
         self._timeout_sec = settings.body_timeout_sec
 
     async def read(self) -> bytes:
@@ -91,10 +102,14 @@ class JsonBody:
         Raises
         ------
         UnsupportedMediaTypeError
-            If the body is declared as something other than JSON in UTF-8, or as compressed.
-            A request that declares nothing is taken for JSON.
+            If the body is declared as something other than JSON in UTF-8, as compressed in a way
+            that is not taken, or as nothing: that is what a page can send without the browser
+            asking first.
+        InvalidTensorsError
+            If it is not compressed as it says.
         BodyTooLargeError
-            If it is larger than the limit, whether its length is declared or not.
+            If it is larger than the limit, whether its length is declared or not, as it comes or
+            inflated.
         BodyTimeoutError
             If it does not arrive in time.
         OverloadedError
@@ -102,13 +117,13 @@ class JsonBody:
         """
         length, is_plain_json = self._look_at_headers()
         if not is_plain_json:
-            self._check_media_type()
+            self._check_media_type(has_body=length not in (b"", b"0"))
         if length.isdigit() and (len(length) > 18 or int(length) > self._max_bytes):
             raise self._too_large()
         state = body_state(self._request.scope)
         try:
             if state == "whole":
-                return await self._read_chunks()
+                return self._decode(await self._read_chunks())
             # What is late has had all of its time; what is there of it may be refused by its size.
             timeout_sec = 0 if state == "late" else self._timeout_sec
             async with asyncio.timeout(timeout_sec):
@@ -120,7 +135,7 @@ class JsonBody:
         except ClientDisconnect as error:
             raise InvalidRequestError("The client went away.") from error
         self._gate.enter_late(self._request.scope)
-        return body
+        return self._decode(body)
 
     def flag(self, name: str) -> bool:
         """Return the query parameter `name`, which is ``true`` or ``false`` and false by default.
@@ -139,6 +154,9 @@ class JsonBody:
             f"Got {name}={value[:32]!r} in the query, but expected true or false."
         )
 
+    def _decode(self, body: bytes) -> bytes:
+        return body if self._coding is None else inflate(body, self._coding, self._max_bytes)
+
     async def _read_chunks(self) -> bytes:
         chunks: list[bytes] = []
         size = 0
@@ -151,7 +169,7 @@ class JsonBody:
 
     def _look_at_headers(self) -> tuple[bytes, bool]:
         """Return the declared length, and whether the body is what nearly every client sends."""
-        length, kind, is_encoded = b"", b"", False
+        length, kind, is_encoded = b"", b"", False  # The length is `?` for a body in chunks.
         for name, value in self._request.scope["headers"]:
             if name == b"content-length":
                 length = value
@@ -159,12 +177,27 @@ class JsonBody:
                 kind = value
             elif name == b"content-encoding":
                 is_encoded = True
+            elif name == b"transfer-encoding":
+                length = b"?"
         return length, kind == _JSON_BYTES and not is_encoded
 
-    def _check_media_type(self) -> None:
-        if self._request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMediaTypeError("Got a compressed body, but expected a plain one.")
-        given = self._request.headers.get("content-type", _JSON)
+    def _check_media_type(self, *, has_body: bool) -> None:
+        coding = self._request.headers.get("content-encoding", "identity").lower()
+        if coding != "identity":
+            taken = CODINGS if self._takes_binary else ()
+            if coding not in taken:
+                expected = " or ".join(("a plain one", *taken))
+                raise UnsupportedMediaTypeError(
+                    f"Got a body compressed by {coding[:32]!r}, but expected {expected}."
+                )
+            self._coding = coding
+        given = self._request.headers.get("content-type")
+        if given is None:
+            if has_body and not self._takes_binary:
+                raise UnsupportedMediaTypeError(
+                    "Got a body without a content-type, but expected application/json."
+                )
+            return
         if len(given) > _MAX_MEDIA_TYPE:
             # The standard library takes time by the square of its length.
             raise UnsupportedMediaTypeError(

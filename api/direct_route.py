@@ -1,36 +1,82 @@
-"""Routes that look at who asks, some without solving dependencies, and a short way to those."""
+"""Routes that look at who asks and for what, some without solving dependencies, a short way too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from fastapi import Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access.route_access import describe_security
-from api.errors import ServiceError
+from api.errors import InvalidRequestError, ServiceError
 
 __all__ = ["DirectRoute", "DirectWay", "GuardedRoute"]
+
+
+_SHOWN: Final = 64
 
 
 class GuardedRoute(APIRoute):
     """Lets a request through whose caller may do what the endpoint declares.
 
-    OpenAPI tells what that is.
+    OpenAPI tells what that is. A query may have the parameters that OpenAPI tells, and no others:
+    one that is mistyped would do nothing, and nobody would know.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         extra = describe_security(endpoint) | (options.pop("openapi_extra", None) or {})
         super().__init__(path, endpoint, openapi_extra=extra, **options)
+        declared = extra.get("parameters", ())
+        self._query_names = frozenset(
+            [one["name"] for one in declared if one["in"] == "query"]
+            + [
+                one.alias
+                for one in get_flat_params(self.dependant)
+                if isinstance(one.field_info, Query)
+            ]
+        )
+
+    async def admit(self, scope: Scope) -> None:
+        """Check who asks, and that each parameter of the query has a meaning here.
+
+        Raises
+        ------
+        AccessError
+            If the caller may not.
+        InvalidRequestError
+            If a parameter is unknown, or given twice.
+        """
+        await scope["app"].state.access.admit(scope, self.endpoint)
+        if scope["query_string"]:
+            self._check_query(scope["query_string"].decode("latin-1"))
+
+    def _check_query(self, query: str) -> None:
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+        for name in names:
+            if name not in self._query_names:
+                near = get_close_matches(name[:_SHOWN], self._query_names, 1)
+                expected = near or sorted(self._query_names)
+                raise InvalidRequestError(
+                    f"Got the unknown parameter {name[:_SHOWN]!r} in the query, but expected "
+                    f"{', '.join(expected) or 'none'}."
+                )
+            if names.count(name) > 1:
+                raise InvalidRequestError(
+                    f"Got the parameter {name} twice in the query, but expected it once."
+                )
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request whose path matches."""
         if scope["method"] in (self.methods or ()):
-            await scope["app"].state.access.admit(scope, self.endpoint)
+            await self.admit(scope)
         await super().handle(scope, receive, send)
 
 
@@ -48,7 +94,7 @@ class DirectRoute(GuardedRoute):
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # It answers 405.
             return
-        await scope["app"].state.access.admit(scope, self.endpoint)
+        await self.admit(scope)
         request = Request(scope, receive, send)
         response = await self.endpoint(request=request, **scope["path_params"])
         await response(scope, receive, send)
@@ -106,7 +152,7 @@ class DirectWay:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         try:
-            await scope["app"].state.access.admit(scope, scope["endpoint"])
+            await scope["route"].admit(scope)
             response = await scope["endpoint"](request=request, **scope["path_params"])
         except ServiceError as error:
             response = self._answer_error(request, error)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import access_errors, errors
+from api.feast_protocol.feast_errors import feast_error_response, is_feast_client
 from api.http_methods import allowed_methods
 from api.schemas import FieldProblem, Problem
 
@@ -57,6 +58,7 @@ _HEADERS: Final = {
     errors.DeadlineError.code: {"Retry-After": "1"},
     errors.FeedbackUnavailableError.code: {"Retry-After": "1"},
     errors.LogUnavailableError.code: {"Retry-After": "1"},
+    errors.PushUnavailableError.code: {"Retry-After": "1"},
     access_errors.LimitsUnavailableError.code: {"Retry-After": "1"},
 }
 _HTTP_CODES: Final = {404: "unknown_route", 405: "method_not_allowed"}
@@ -66,24 +68,35 @@ _HIDDEN_DETAIL: Final = {
     "the log says more under this request id.",
     errors.ScoreError.code: "The model gave a score that is not a finite number.",
 }
+_V1_CALL: Final = ":predict"
 _log: Final = structlog.get_logger(__name__)
 
 
 def error_response(
     path: str,
     *,
+    accept: str = "",
     status: int,
     code: str,
     detail: str,
     request_id: str,
     fields: tuple[errors.FieldError, ...] = (),
     headers: dict[str, str] | None = None,
+    user_agent: str = "",
 ) -> Response:
-    """Return the answer to a request to `path` that failed, in the style of that address."""
+    """Return the answer to a request to `path` that failed, in the style of that address.
+
+    `accept` is the request's header: KServe's client for V1 reads `error` only where the type is
+    ``application/json``, so that is a prediction's unless problem details are asked for by name.
+    """
     problem = _make_problem(status, code, detail, request_id, fields)
+    if is_feast_client(path, user_agent):
+        return feast_error_response(problem.model_dump(mode="json", exclude_defaults=True), headers)
     for prefix, render in _STYLES.items():
         if path == prefix or path.startswith(f"{prefix}/"):
             return render(problem, headers)
+    if path.endswith(_V1_CALL) and PROBLEM_MEDIA_TYPE not in accept:
+        return _render_json(problem, headers)
     return _render_problem(problem, headers)
 
 
@@ -95,6 +108,13 @@ def _render_problem(problem: Problem, headers: dict[str, str] | None) -> Respons
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
     )
+
+
+def _render_json(problem: Problem, headers: dict[str, str] | None) -> Response:
+    """Return the same as ``application/json``."""
+    answer = _render_problem(problem, headers)
+    answer.headers["content-type"] = "application/json"
+    return answer
 
 
 def _render_inference_error(problem: Problem, headers: dict[str, str] | None) -> Response:
@@ -162,13 +182,20 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
 def answer_service_error(request: Request, error: errors.ServiceError) -> Response:
     """Return the answer to an error of the service's own, and log it if it is the service's."""
     status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY and request.scope["path"].startswith("/v2/"):
+        # The Open Inference Protocol has no other status for what is wrong in a request.
+        status = HTTPStatus.BAD_REQUEST
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", code=error.code, reason=str(error), exc_info=error)
+    elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Something else is away: a probe asks every few seconds, and no line of ours is to blame.
+        request.scope["state"]["failure"] = _describe_failure(error)
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
     return error_response(
         request.scope["path"],
+        accept=request.headers.get("accept", ""),
         status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
@@ -179,7 +206,15 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
             if isinstance(error, access_errors.AccessError)
             else _HEADERS.get(error.code)
         ),
+        user_agent=request.headers.get("user-agent", ""),
     )
+
+
+def _describe_failure(error: errors.ServiceError) -> dict[str, str]:
+    told = {"code": error.code, "reason": str(error)}
+    if error.__cause__ is not None:
+        told["cause"] = f"{type(error.__cause__).__name__}: {error.__cause__}"
+    return told
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
@@ -193,9 +228,11 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         headers["Allow"] = ", ".join(allowed_methods(request.scope))
     return error_response(
         request.scope["path"],
+        accept=request.headers.get("accept", ""),
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),
         request_id=request.state.request_id,
         headers=headers,
+        user_agent=request.headers.get("user-agent", ""),
     )

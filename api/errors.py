@@ -10,6 +10,8 @@
     │   ├── BodyTooLargeError
     │   ├── BodyTimeoutError
     │   ├── UnsupportedMediaTypeError
+    │   ├── FeatureNameCollisionError
+    │   ├── MissingRequestDataError
     │   └── OverloadedError          too many requests are under way
     ├── NotFoundError
     │   ├── UnknownModelError
@@ -38,6 +40,7 @@
     │   ├── RegistryUnavailableError
     │   ├── LogUnavailableError
     │   ├── FeedbackUnavailableError
+    │   ├── PushUnavailableError     pushed rows cannot be put on disk
     │   ├── ArtifactStoreUnavailableError
     │   ├── FeatureCatalogRefusedError
     │   └── ModelRefusedError
@@ -67,6 +70,7 @@ __all__ = [
     "DeadlineError",
     "FeatureCatalogMissingError",
     "FeatureCatalogRefusedError",
+    "FeatureNameCollisionError",
     "FeedbackUnavailableError",
     "FieldError",
     "InvalidInstancesError",
@@ -75,6 +79,7 @@ __all__ = [
     "LabelConflictError",
     "LogUnavailableError",
     "MalformedJsonError",
+    "MissingRequestDataError",
     "ModelMissingError",
     "ModelRefusedError",
     "NotFoundError",
@@ -83,6 +88,7 @@ __all__ = [
     "OnlineValueError",
     "OverloadedError",
     "PredictionFailedError",
+    "PushUnavailableError",
     "RegistryConflictError",
     "RegistrySchemaError",
     "RegistryUnavailableError",
@@ -155,6 +161,18 @@ class InvalidTensorsError(InvalidRequestError):
     code = "invalid_tensors"
 
 
+class FeatureNameCollisionError(InvalidRequestError):
+    """Two of the features that are asked for have one name."""
+
+    code = "feature_name_collision"
+
+
+class MissingRequestDataError(InvalidRequestError):
+    """Features that are computed on demand need data of the request that is not there."""
+
+    code = "missing_request_data"
+
+
 class BodyTooLargeError(InvalidRequestError):
     """The body has more bytes than the service takes."""
 
@@ -211,8 +229,9 @@ class UnknownAliasError(NotFoundError):
 class UnknownFeastNameError(NotFoundError):
     """A request's body names something that the project in the feature catalog does not have."""
 
-    def __init__(self, field: FieldError) -> None:
-        super().__init__(field.message)
+    def __init__(self, field: FieldError, sentence: str = "") -> None:
+        # What Feast's server says stands first: its clients look for it.
+        super().__init__(f"{sentence}. {field.message}" if sentence else field.message)
         self.fields = (field,)
 
 
@@ -360,6 +379,12 @@ class FeedbackUnavailableError(UnavailableError):
     """Labels cannot be stored or read."""
 
     code = "feedback_unavailable"
+
+
+class PushUnavailableError(UnavailableError):
+    """Pushed rows cannot be put on disk, so they are not taken."""
+
+    code = "push_unavailable"
 
 
 class UnknownPredictionError(NotFoundError):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, MalformedJsonError
 
-__all__ = ["describe", "json_pointer", "malformed_json", "translate_validation_error"]
+__all__ = ["describe", "json_pointer", "malformed_json", "shorten", "translate_validation_error"]
 
 MAX_FIELDS: Final = 20
 _MAX_FINDINGS: Final = 1000
@@ -89,7 +89,7 @@ def json_pointer(base: str, *parts: int | str) -> str:
     '/instances/0/a~1b~0c'
     """
     return base + "".join(
-        "/" + _shorten(str(part)).replace("~", "~0").replace("/", "~1") for part in parts
+        "/" + shorten(str(part)).replace("~", "~0").replace("/", "~1") for part in parts
     )
 
 
@@ -108,8 +108,9 @@ def describe(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return json.dumps(value)
     text = json.dumps(value, default=lambda _: "another value")
-    return _shorten(text)
+    return shorten(text)
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Return the beginning of a text that a person reads in a sentence."""
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

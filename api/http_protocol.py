@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
+from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.error_responses import refusal_response
+from api.lingering_transport import LingeringTransport
 from api.request_gate import RequestGate
+from api.request_parser import RequestParser
 
 __all__ = ["GuardedHttpProtocol", "is_whole_prediction"]
 
@@ -34,7 +39,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     and every later request as long from its first byte to the end of its headers; then the
     connection is closed. Between requests uvicorn's own timer runs.
 
-    The application sees a request when its body is there, is larger than 64 KiB, or is late.
+    An offer of another protocol is ignored, HTTP/1.1 without one ``Host`` is refused, and what
+    stands behind a body in chunks as more headers (trailers) is nobody's.
+
+    The application sees a request when its body is there, is larger than 64 KiB, or is late. An
+    answer that it gives before the body is there is the connection's last, and says so; the
+    client may finish sending and then read it.
     What comes in one piece, headers and body, sets no timer. While the gate is full, a request
     is answered with 429 here, without the application: a refusal must cost a fraction of an
     answer, or refusing would be all that is left to do. One that comes in one piece between
@@ -45,6 +55,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.parser: RequestParser = RequestParser(self)  # type: ignore[assignment]  # all of one that is used
         state: Any = self.app.state
         self._gate: RequestGate = state.gate
         self._body_timeout_sec: float = state.settings.body_timeout_sec
@@ -59,7 +70,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """Begin to wait for the first request, unless there are too many connections."""
-        super().connection_made(transport)
+        self._lingering = LingeringTransport(
+            transport, loop=self.loop, is_sending=lambda: not self._is_between_requests
+        )
+        super().connection_made(self._lingering)  # type: ignore[arg-type]  # all of one that is used
         if len(self.connections) > self._max_connections:
             self._gate.note_refusal()
             transport.write(_REFUSALS[False])
@@ -69,14 +83,19 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on, and wait no longer than the deadline for what they began."""
+        if self._is_over or self._lingering.is_closing():
+            self._lingering.discard(len(data))
+            return
         if self._refuses_unparsed(data):
             return
         was_in_headers = self._is_in_headers and not self._is_between_requests
         super().data_received(data)
+        if self._is_over:
+            return
         if was_in_headers and self._is_in_headers:
             self._n_unfinished_bytes += len(data)
             if self._n_unfinished_bytes > _MAX_HEADER_BYTES:
-                self._refuse_headers()
+                self._refuse(_TOO_MANY_HEADERS)
         if self._deadline is not None:
             return
         if self._is_in_headers:
@@ -95,12 +114,18 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Note that a request's headers are complete."""
-        self._is_in_headers = False
+        if self._is_over:
+            return
         self._drop_deadline()
         if self._has_too_many_headers():
-            self._refuse_headers()
+            self._refuse(_TOO_MANY_HEADERS)
+        elif not self._has_one_host():
+            self._refuse(_NOT_ONE_HOST)
         else:
             super().on_headers_complete()
+            self._is_in_headers = False
+            # Trailers come as headers do, and must not be taken for some.
+            self.headers = deque(maxlen=0)  # type: ignore[assignment]  # it is appended to
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, and let the application see to a large one."""
@@ -123,11 +148,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Wait no more."""
         self._drop_deadline()
         self._held = None
+        self._lingering.end()
+        self.parser.close()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """Begin with what the client has sent meanwhile."""
+        was_last_owed = self._is_over and not self.pipeline
         super().on_response_complete()
+        if was_last_owed:
+            self.transport.close()
         if self._held is not None and self._deadline is None:
             self._set_deadline(self._body_timeout_sec, self._stop_holding)
 
@@ -138,7 +168,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         connection under it.
         """
         self._is_last = True
-        if self._is_idle() and self._is_between_requests:
+        if self._lingering.is_closing():
+            self._lingering.end()
+        elif self._is_idle() and self._is_between_requests:
             self.loop.call_later(_LAST_REQUEST_SEC, self._close_if_idle)
         elif self.cycle is not None:
             self.cycle.keep_alive = False
@@ -147,15 +179,32 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         n_bytes = sum(len(name) + len(value) for name, value in self.headers)
         return n_bytes > _MAX_HEADER_BYTES or len(self.headers) > _MAX_HEADERS
 
-    def _refuse_headers(self) -> None:
-        """Answer that there are too many headers, and read no more of this connection."""
+    def _has_one_host(self) -> bool:
+        n_hosts = sum(name == b"host" for name, _ in self.headers)
+        return n_hosts == 1 or (n_hosts == 0 and self.parser.get_http_version() == "1.0")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer that what came is no HTTP; uvicorn would answer an earlier request with it."""
+        self._refuse(_write_text(400, msg))
+
+    def _refuse(self, answer: bytes) -> None:
+        """Refuse the present request and read no more; what earlier ones are owed comes first."""
         if self._is_over:
             return
         self._is_over = True
         self._drop_deadline()
-        if self._is_idle() and not self.transport.is_closing():
-            # Else an earlier request is still owed its answer, and the client will miss this one.
-            self.transport.write(_TOO_MANY_HEADERS)
+        if self._is_in_headers or self._is_between_requests:
+            if not self._is_idle():
+                return
+        elif self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+            return
+        else:
+            self._held = None
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            answer = b"" if self.cycle.response_started else answer
+        self.transport.write(answer)
         self.transport.close()
 
     def _is_idle(self) -> bool:
@@ -179,10 +228,12 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         scope: Any = cycle.scope
         if not cycle.more_body:
             if not self._gate.admits(scope["path"]):
-                self._refuse(cycle)
+                self._refuse_busy(cycle)
                 return
             self._gate.set_body(scope, "whole")
             self._gate.enter(scope)
+        else:
+            cycle.send = partial(_send_last, cycle, cycle.send)  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, self.app)
 
     def _refuses_unparsed(self, data: bytes) -> bool:
@@ -207,7 +258,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         )
         return True
 
-    def _refuse(self, cycle: RequestResponseCycle) -> None:
+    def _refuse_busy(self, cycle: RequestResponseCycle) -> None:
         """Answer that there is too much to do."""
         self._gate.note_refusal()
         self.transport.write(_REFUSALS[cycle.keep_alive])
@@ -236,7 +287,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._deadline = None
         # What an earlier request of this connection is still owed comes first.
         if self._is_idle():
-            self.transport.close()
+            # It has had its time, and is told nothing that it could read.
+            self._lingering.end()
         else:
             self._set_deadline(self.timeout_keep_alive, self._close)
 
@@ -261,17 +313,29 @@ def _write_refusal(*, keep_alive: bool) -> bytes:
     return b"HTTP/1.1 429 Too Many Requests\r\n%b\r\n%b" % (lines, bytes(response.body))
 
 
-def _write_header_refusal() -> bytes:
-    said = (
-        f"Got too many headers, but expected at most {_MAX_HEADERS}, and at most "
-        f"{_MAX_HEADER_BYTES:,} bytes of it."
-    ).encode()
-    return (
-        b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-        b"content-type: text/plain; charset=utf-8\r\n"
-        b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(said), said)
+async def _send_last(cycle: RequestResponseCycle, send: Any, message: Any) -> None:
+    """Send a part of an answer, which is the connection's last if the body is still to come."""
+    if message["type"] == "http.response.start" and cycle.more_body:
+        cycle.keep_alive = False
+    await send(message)
+
+
+def _write_text(status: int, said: str) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n%b%d\r\nconnection: close\r\n\r\n%b" % (
+        status,
+        HTTPStatus(status).phrase.encode(),
+        b"content-type: text/plain; charset=utf-8\r\ncontent-length: ",
+        len(said),
+        said.encode(),
     )
 
 
-_TOO_MANY_HEADERS: Final = _write_header_refusal()
+_TOO_MANY_HEADERS: Final = _write_text(
+    431,
+    f"Got too many headers, but expected at most {_MAX_HEADERS}, and at most "
+    f"{_MAX_HEADER_BYTES:,} bytes of it.",
+)
+_NOT_ONE_HOST: Final = _write_text(
+    400, "Got a request in HTTP/1.1 with no Host or several, but expected one."
+)
 _REFUSALS: Final = {keep: _write_refusal(keep_alive=keep) for keep in (True, False)}

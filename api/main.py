@@ -17,7 +17,7 @@ from api.access.open_access_guard import open_access_guard
 from api.access.route_access import require_declared
 from api.background_work import BackgroundTask, BackgroundWork
 from api.contract.moved_clock import MovedClock
-from api.cross_origin import allow_origins
+from api.cross_origin import guard_sites
 from api.dependencies import Resources
 from api.direct_route import DirectWay, GuardedRoute
 from api.documentation import ASSETS, install_documentation
@@ -55,7 +55,7 @@ from api.rollouts.answering import Answering
 from api.rollouts.shadow_runner import ShadowRunner
 from api.routers import feast as feast_routes
 from api.routers import feedback as feedback_routes
-from api.routers import health, metrics, models, predict, predictions, v2
+from api.routers import health, metrics, models, predict, predictions, v2, v2_models
 from api.routers import registry as registry_routes
 from api.settings import Settings
 from api.tracing import open_tracer
@@ -127,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         predictions.router,
         feedback_routes.router,
         metrics.router,
+        v2_models.router,
         v2.router,
         feast_routes.router,
     ):
@@ -134,15 +135,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_documentation(app)
     require_declared(app.routes, GuardedRoute, open_mounts=frozenset({f"/{ASSETS}"}))
     app.add_middleware(HeadAndOptionsMiddleware)
-    app.add_middleware(allow_origins, origins=settings.cors_origins)
+    guard = partial(
+        guard_sites,
+        origins=settings.cors_origins,
+        hosts=None if settings.answers_any_host else settings.allowed_hosts,
+        is_loopback=not settings.asks_for_keys,
+        answer_error=answer_service_error,
+    )
+    app.add_middleware(guard)
     app.add_middleware(RequestContextMiddleware)
     build_usual_way = app.build_middleware_stack
     app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # FastAPI's own way
         build_usual_way(),
         routes=app.routes,
-        add_context=lambda answer: RequestContextMiddleware(
-            allow_origins(answer, settings.cors_origins)
-        ),
+        add_context=lambda answer: RequestContextMiddleware(guard(answer)),
         answer_error=answer_service_error,
     )
     return app

@@ -32,6 +32,7 @@ from api.prediction.registry_follower import CHAMPION
 from api.routers.feedback import FEEDBACK_DOCUMENTS
 from api.routers.predict import PARAMETERS
 from api.routers.registry import DOCUMENTS
+from api.routers.v2_models import INDEX_DOCUMENTS
 from api.schemas import Problem
 from api.v1_documents import SIGNATURE
 
@@ -135,6 +136,7 @@ def _describe_types(models: Sequence[ActiveModel]) -> dict[str, Any]:
         InferenceError,
         *DOCUMENTS,
         *FEEDBACK_DOCUMENTS,
+        *INDEX_DOCUMENTS,
     ]
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]
@@ -249,6 +251,12 @@ def _list_problems(operation: dict[str, Any], method: str, path: str) -> Sequenc
         return FEAST_STATUSES
     if "registry" in operation["tags"]:
         return CHANGE_STATUSES if method != "get" else (*READ_STATUSES, _UNPROCESSABLE)
+    if path == "/v2/repository/index":
+        return FEEDBACK_STATUSES
+    if path.startswith("/v2/") and any(
+        one["in"] == "query" for one in operation.get("parameters", ())
+    ):
+        return (*READ_STATUSES, HTTPStatus.BAD_REQUEST)
     if path == "/v1/feedback":
         return FEEDBACK_STATUSES if method == "post" else (*READ_STATUSES, _UNPROCESSABLE)
     return (HTTPStatus.METHOD_NOT_ALLOWED,) if path in _CANNOT_FAIL else READ_STATUSES

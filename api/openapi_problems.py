@@ -200,7 +200,10 @@ def problem_reference(status: HTTPStatus, path: str) -> dict[str, str]:
 
 def _response(case: _Case, media_type: str, schema: str, example: dict[str, Any]) -> dict[str, Any]:
     content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
-    return {"description": case.description, "content": {media_type: content}}
+    kinds = [media_type]
+    if media_type == PROBLEM_MEDIA_TYPE:
+        kinds.append("application/json")  # Of a prediction, for who does not ask for problems.
+    return {"description": case.description, "content": dict.fromkeys(kinds, content)}
 
 
 def _example(case: _Case) -> dict[str, Any]:

@@ -96,13 +96,15 @@ async def _answer_crash(scope: Scope, receive: Receive, send: Send, request_id: 
 def _finish(
     scope: Scope, status: int, seconds: float, metrics: ServiceMetrics, span: RequestSpan | None
 ) -> None:
-    """Log and count a request that was answered."""
-    _log.info(
+    """Log and count a request that was answered; what it lacked stands in the same line."""
+    failure = scope["state"].get("failure", {})
+    (_log.warning if failure else _log.info)(
         "request_finished",
         method=scope["method"],
         path=_clean(scope["path"][:_LOGGED_PATH]),
         status=status,
         duration_ms=round(seconds * 1000, 3),
+        **failure,
     )
     # A route as it is declared, never a path that a client made up.
     route = getattr(scope.get("route"), "path", OTHER)

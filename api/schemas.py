@@ -146,6 +146,11 @@ class PredictionResponse(BaseModel):
         description="There when asked for by `?with_features=true`: for each instance its "
         "features, by `view:feature` or the request field's name.",
     )
+    warnings: list[str] | None = Field(
+        None,
+        description="There with `?with_features=true` when nothing at all is stored for an "
+        "instance's entity keys, which is as likely a mistyped key as a new entity.",
+    )
 
 
 class Instances(NamedTuple):

@@ -41,6 +41,9 @@ def _split_at_commas(given: object) -> object:
     return [part.strip() for part in given.split(",") if part.strip()]
 
 
+_Host = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$", to_lower=True)
+]
 _Origin = Annotated[
     str,
     StringConstraints(pattern=r"^(\*|https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?)$"),
@@ -56,6 +59,7 @@ _HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 _RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://.+$")]
 _PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
+_Hosts = Annotated[tuple[_Host, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
 
 
@@ -144,6 +148,13 @@ class Settings(BaseSettings):
         (),
         description="Origins whose pages may call the service from a browser, such as "
         "`https://app.example`, with commas between them; `*` is any.",
+    )
+    allowed_hosts: _Hosts = Field(
+        (),
+        description="Names and addresses, without port and with commas between them, by which "
+        "callers may call the service. Where it asks for no keys, those of this machine "
+        "(`localhost`, `127.0.0.1`) are among them and nothing else is; where it does, any, if "
+        "not set.",
     )
     log_format: Literal["console", "json"] = Field(
         "console", description="Lines for a reader, or one JSON object a line."
@@ -253,20 +264,32 @@ class Settings(BaseSettings):
         256 * _MIB, description="How large that may become; what is beyond is dropped, and counted."
     )
     feedback_timeout_sec: PositiveFloat = Field(
-        5.0, description="How long a write of labels waits for the database; then 503."
+        5.0,
+        description="How long a write of labels or pushed rows waits for the database; then 503.",
     )
     feast_project: str | None = Field(
         None,
         description="The Feast project that `/feast` serves; if not set, the only one published.",
     )
     feast_refresh_sec: PositiveFloat = Field(
-        5.0, description="How often `/feast` looks for a newer feature catalog, at most."
+        5.0,
+        description="How long `/feast` answers from the feature catalog it has after the registry "
+        "or a newer catalog could not be read. Otherwise each request is answered from the newest.",
     )
     feast_max_rows: PositiveInt = Field(
-        1000, description="How many rows a request under `/feast` may read or write."
+        1000, description="How many rows a request under `/feast` may read."
     )
     feast_max_cells: PositiveInt = Field(
-        20_000, description="How many values a request under `/feast` may read or write."
+        20_000, description="How many values a request under `/feast` may read."
+    )
+    feast_max_write_rows: PositiveInt = Field(
+        20_000, description="How many rows a request under `/feast` may write."
+    )
+    feast_max_write_cells: PositiveInt = Field(
+        400_000, description="How many values a request under `/feast` may write."
+    )
+    feast_max_write_bytes: PositiveInt = Field(
+        8 * _MIB, description="A larger body of a write under `/feast` is refused."
     )
     shutdown_grace_sec: PositiveInt = Field(
         10, description="How long requests may take to finish once the service is told to stop."
@@ -285,6 +308,11 @@ class Settings(BaseSettings):
         if self.require_keys is not None:
             return self.require_keys
         return self.host not in _LOOPBACK
+
+    @property
+    def answers_any_host(self) -> bool:
+        """Whether a request may name any host: a page that made its name ours has no key."""
+        return self.asks_for_keys and not self.allowed_hosts
 
     @property
     def log_policy(self) -> LogPolicy:

@@ -7,11 +7,18 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from api.settings import Settings
 
-__all__ = ["SettingRow", "describe_settings", "render_markdown", "render_text"]
+__all__ = [
+    "SettingRow",
+    "describe_refusals",
+    "describe_settings",
+    "render_markdown",
+    "render_text",
+]
 
 
 class SettingRow(NamedTuple):
@@ -39,6 +46,23 @@ def describe_settings(settings: Settings) -> Iterator[SettingRow]:
             _to_text(field.default),
             field.description,
         )
+
+
+def describe_refusals(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yield the variable and a sentence for each setting that is refused.
+
+    The variable is empty where several contradict one another, which the sentence then names.
+    Secrets, and passwords in addresses, are left out.
+    """
+    for finding in error.errors(include_url=False):
+        message = finding["msg"].removeprefix("Value error, ")
+        if not finding["loc"]:
+            yield "", message
+            continue
+        name = str(finding["loc"][0])
+        field = Settings.model_fields.get(name)
+        value = "***" if field is not None and not field.repr else _to_text(finding["input"])
+        yield f"ZEROSKEW_{name}".upper(), f"Got {value}: {message}"
 
 
 def render_text(settings: Settings) -> str:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from api.contract.scope import TENANT_PATTERN, Scope
+from training.errors import SpecError
 from training.registry_commands import Model, Reason, user_name
 from training.workspace import Workspace
 
@@ -25,6 +26,7 @@ _PANEL = "Access"
 _console = Console()
 _keys_app = typer.Typer(name="keys", help="Make, rotate and revoke API keys.", no_args_is_help=True)
 
+_MOST_DAYS: Final = 36_500
 KeyId = Annotated[str, typer.Argument(help="The part of the key that is shown: zsk_…")]
 
 
@@ -49,6 +51,10 @@ def create(
     """Make a key and print it, this once; the database has a hash of it alone."""
     if tenant is not None:
         _check_tenant(tenant)
+    if days is not None and not 0 < days <= _MOST_DAYS:
+        raise SpecError(
+            f"Got --days {days:g}, but expected a number above 0 and up to {_MOST_DAYS}"
+        )
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _registry() as registry:
         issued = registry.create_key(

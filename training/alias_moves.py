@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from api.registry.model_registry import ModelRegistry
 
 __all__ = ["check_alias_move", "read_manifest", "read_rollout_manifests"]
+
+
+_ALIAS: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def check_alias_move(
@@ -48,6 +52,11 @@ def check_alias_move(
         If the callers could not go on, or the model's rollout goes by the alias and the version
         does not fit the others in it.
     """
+    if _ALIAS.fullmatch(alias) is None:
+        raise SpecError(
+            f"Got alias {alias!r}, but expected small letters, digits and _, beginning with a "
+            "letter: others have no address"
+        )
     model = coming.model
     try:
         standing = registry.list_aliases(model).get(alias)

@@ -78,11 +78,11 @@ def apply_definitions(
     RegistrySchemaError
         If the model registry's tables are of another release.
     """
-    workspace.require_feature_repo()
+    workspace.load_repo_config()
     live = _read_live(workspace)
     folder = RegistryFolder(workspace)
     taken_from = folder.take_over()
-    store = workspace.open_feature_store()
+    store = workspace.open_definitions()
     # Feast changes the working directory to the repo, and leaves it there.
     with contextlib.chdir(Path.cwd()):
         views = _call_feast(_read_views, store)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,17 +21,27 @@ from api.contract.utc_process import live_in_utc
 from api.registry import ServiceError
 from training import standing
 from training.access_commands import add_access_commands
-from training.errors import SpecError, TrainingError
+from training.checks.command import add_check_command, refuse_mistakes
+from training.database_errors import describe_database_error
+from training.errors import SpecError, StepError, TrainingError
 from training.live.commands import add_live_commands
 from training.live.log_commands import add_log_commands
 from training.live.rollout_commands import add_rollout_commands
-from training.model_spec import ModelSpec, list_model_names, load_model_spec
+from training.located_error import describe_error, locate_error
+from training.model_spec import ModelSpec, load_model_spec
 from training.privacy.commands import add_privacy_commands
 from training.progress import Reporter, quiet
 from training.registry_commands import AllowRequestChange, add_registry_commands, migrate
+from training.repo_modules import repo_modules
 from training.service_address import ServiceAddress
 from training.service_clock import as_utc, clock_text, read_clock
 from training.signing_commands import add_signing_commands
+from training.training_commands import (
+    add_training_commands,
+    declared_models,
+    publish_models,
+    train_models,
+)
 from training.workspace import Workspace
 
 __all__ = ["app", "main"]
@@ -56,9 +66,6 @@ reporter = Reporter(console)
 
 DATA, TRAINING, SERVING = "Data", "Training", "Serving"
 
-ModelArgument = Annotated[
-    list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")
-]
 BreakLive = Annotated[
     bool,
     typer.Option(
@@ -74,8 +81,16 @@ def main() -> None:
     try:
         app()
     except (TrainingError, ServiceError, OSError) as error:
-        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _leave(str(error))
+    except Exception as error:
+        if (said := describe_database_error(error)) is None:
+            raise
+        _leave(said)
+
+
+def _leave(sentence: str) -> NoReturn:
+    console.print(f"[red]✗[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @app.command(rich_help_panel=DATA)
@@ -90,8 +105,13 @@ def prepare() -> None:
     if not (workspace.feature_repo / "pipelines" / "prepare.py").exists():
         console.print("[green]✓[/] no pipelines: the tables come as they are")
         return
-    with _feature_repo_importable(workspace), reporter.task("prepare tables"):
-        from pipelines.prepare import prepare as prepare_tables
+    with repo_modules(workspace.feature_repo), reporter.task("prepare tables"):
+        try:
+            from pipelines.prepare import prepare as prepare_tables
+        except Exception as error:  # Whatever a user's file may raise.
+            repo = workspace.feature_repo
+            place = locate_error(error, repo, repo / "pipelines" / "prepare.py")
+            raise SpecError(f"{place}: {describe_error(error)[0]}") from error
 
         report = prepare_tables(
             workspace.lake_folder, progress=lambda line: console.print(f"  {line}", highlight=False)
@@ -113,6 +133,7 @@ def apply(break_live: BreakLive = False) -> None:
     from training.compile_catalog import publish_catalog
 
     workspace = Workspace()
+    refuse_mistakes(workspace, "apply")
     with reporter.task("apply feature definitions"), quiet():
         applied = apply_definitions(workspace, break_live=break_live)
     with reporter.task("publish the feature catalog"), quiet():
@@ -149,69 +170,35 @@ def materialize(
         )
 
 
-@app.command(rich_help_panel=TRAINING)
-def train(models: ModelArgument = None) -> None:
-    """Run all training steps: dataset, fit, evaluate, export, parity."""
-    from training.pipeline import TRAINING_STEPS
+@app.command(rich_help_panel=DATA)
+def collect() -> None:
+    """Bring the rows that were pushed to the service into the tables of the lake.
 
-    for spec in _load_specs(models):
-        for step in TRAINING_STEPS:
-            _run_step(step.name, spec)
-        _print_evaluation(spec)
-
-
-@app.command(rich_help_panel=TRAINING)
-def dataset(models: ModelArgument = None) -> None:
-    """Join labels with features as of each prediction time, and split by time."""
-    _run_step_for("dataset", models)
-
-
-@app.command(rich_help_panel=TRAINING)
-def fit(models: ModelArgument = None) -> None:
-    """Fit LightGBM on the data set."""
-    _run_step_for("fit", models)
-
-
-@app.command(rich_help_panel=TRAINING)
-def evaluate(models: ModelArgument = None) -> None:
-    """Judge the fitted model on the test span against both baselines."""
-    _run_step_for("evaluate", models)
-    for spec in _load_specs(models):
-        _print_evaluation(spec)
+    The commands that read tables do so first by themselves. Exits with 1 where rows do not fit
+    into their table: they wait, and are tried again each time.
+    """
+    workspace = Workspace()
+    with reporter.task("collect pushed rows"), quiet():
+        collected = workspace.collect_pushes(workspace.open_definitions())
+    added = collected.added if collected else {}
+    for source, n_rows in added.items():
+        assert collected is not None
+        console.print(
+            f"  {source}: {n_rows:,} rows; {collected.repeated[source]:,} were there already",
+            highlight=False,
+        )
+    if not added:
+        console.print("  no row waited", highlight=False)
+    if collected and collected.refused:
+        waiting = ", ".join(
+            f"{collected.n_refused[source]:,} rows of {source} ({why})"
+            for source, why in collected.refused.items()
+        )
+        raise StepError(f"Got pushed rows that do not fit: {waiting}")
 
 
-@app.command(rich_help_panel=TRAINING)
-def export(models: ModelArgument = None) -> None:
-    """Export the fitted model and its request-time features to ONNX."""
-    _run_step_for("export", models)
-
-
-@app.command(rich_help_panel=TRAINING)
-def parity(models: ModelArgument = None) -> None:
-    """Compare the ONNX file with LightGBM, leaf by leaf."""
-    _run_step_for("parity", models)
-
-
-@app.command(rich_help_panel=SERVING)
-def publish(
-    models: ModelArgument = None,
-    alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = "champion",
-    reason: Annotated[str, typer.Option(help="Why, for the registry.")] = "",
-    allow_request_change: AllowRequestChange = False,
-) -> None:
-    """Register trained models that pass their gates, and that the service loads."""
-    from training import pipeline
-
-    for spec in _load_specs(models):
-        with reporter.task(f"publish {spec.name}"):
-            published = pipeline.publish(
-                Workspace(),
-                spec,
-                alias=alias,
-                reason=reason,
-                allow_request_change=allow_request_change,
-            )
-        console.print(f"  {published.model} version {published.version} is {alias}")
+# Here, so that help lists the commands in the order of the line.
+add_training_commands(app)
 
 
 @app.command("models", rich_help_panel=SERVING)
@@ -270,20 +257,31 @@ def up(
     if serve_after:
         address.require_free()
     with _alone_in(workspace.home):
-        specs = _load_specs(None)
-        if _stands(workspace, specs):
+        names = declared_models()
+        failed: list[str] = []
+        if _stands(workspace, names):
             console.print("[green]✓[/] tables, online store and models stand")
             if clock_text() == "system" or workspace.online_store_path is None:
                 materialize()
         else:
-            _make_all(workspace, break_live, allow_request_change)
-    _print_first_request(specs[0], address)
+            failed = _make_all(workspace, names, break_live, allow_request_change)
+    made = [name for name in names if name not in failed]
+    if failed:
+        console.print(
+            f"[red]✗[/] {len(failed)} of {len(names)} models did not get through: "
+            f"{', '.join(failed)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if not made or (failed and not serve_after):
+        raise typer.Exit(1)
+    _print_first_request(load_model_spec(workspace.models, made[0]), address, serve_after)
     if serve_after:
         address.require_free()
         serve()
 
 
-def _stands(workspace: Workspace, specs: list[ModelSpec]) -> bool:
+def _stands(workspace: Workspace, names: list[str]) -> bool:
     stamp = standing.Stamp.read(workspace)
     if (
         stamp is None
@@ -291,14 +289,20 @@ def _stands(workspace: Workspace, specs: list[ModelSpec]) -> bool:
         or stamp.tables != standing.digest_tables(workspace)
     ):
         return False
-    missing = standing.find_missing(workspace, stamp, [spec.name for spec in specs])
+    missing = standing.find_missing(workspace, stamp, names)
     if missing is not None:
         console.print(f"[yellow]![/] {escape(missing)}", highlight=False, soft_wrap=True)
     return missing is None
 
 
-def _make_all(workspace: Workspace, break_live: bool, allow_request_change: bool) -> None:
-    """Run all steps; the stamp is of what was there before each was first read."""
+def _make_all(
+    workspace: Workspace, names: list[str], break_live: bool, allow_request_change: bool
+) -> list[str]:
+    """Run all steps and return the models that failed, which stops none of the others.
+
+    The stamp is of what was there before each was first read.
+    """
+    refused = refuse_mistakes(workspace, "up", names)
     standing.Stamp.remove(workspace)
     code = standing.digest_code(workspace, clock_text())
     migrate()
@@ -306,11 +310,14 @@ def _make_all(workspace: Workspace, break_live: bool, allow_request_change: bool
         prepare()
     tables = standing.digest_tables(workspace)
     apply(break_live=break_live)
-    train()
+    able = [name for name in names if name not in refused]
+    failed = train_models(able)
     # Where a feature changed its type the plan that serves cannot read what is written now, so
     # it is written as late as can be.
     materialize()
-    publish(allow_request_change=allow_request_change)
+    failed += publish_models(
+        [name for name in able if name not in failed], allow_request_change=allow_request_change
+    )
     standing.stamp_of(workspace, code, tables).write(workspace)
     if (code, tables) != (
         standing.digest_code(workspace, clock_text()),
@@ -322,8 +329,10 @@ def _make_all(workspace: Workspace, break_live: bool, allow_request_change: bool
             highlight=False,
             soft_wrap=True,
         )
+    return [name for name in names if name in {*refused, *failed}]
 
 
+add_check_command(app)
 add_registry_commands(app)
 add_access_commands(app)
 add_privacy_commands(app)
@@ -333,47 +342,13 @@ add_rollout_commands(app)
 add_log_commands(app)
 
 
-def _load_specs(names: list[str] | None) -> list[ModelSpec]:
-    folder = Workspace().models
-    names = names or list_model_names(folder)
-    if not names:
-        raise SpecError(f"Got no model in {folder}, but expected at least one file there")
-    return [load_model_spec(folder, name) for name in names]
-
-
-def _run_step_for(name: str, models: list[str] | None) -> None:
-    for spec in _load_specs(models):
-        _run_step(name, spec)
-
-
-def _run_step(name: str, spec: ModelSpec) -> None:
-    from training.pipeline import TRAINING_STEPS
-
-    step = next(step for step in TRAINING_STEPS if step.name == name)
-    with reporter.task(f"{spec.name}: {name}") as task:
-        outcome = step.run(Workspace(), spec, task)
-    console.print(f"  {outcome}", highlight=False)
-
-
-def _print_evaluation(spec: ModelSpec) -> None:
-    from training.evaluate import format_metric
-    from training.pipeline import load_evaluation
-
-    evaluation = load_evaluation(Workspace(), spec)
-    table = Table("metric", "model", *evaluation.baselines, title=f"{spec.name}, test span")
-    for name, measured in evaluation.metrics.items():
-        others = [metrics.get(name) for metrics in evaluation.baselines.values()]
-        table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
-    console.print(table)
-    console.print(f"  {evaluation.say_advantage()}", highlight=False)
-    if evaluation.threshold is not None:
-        console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)
-
-
-def _print_first_request(spec: ModelSpec, address: ServiceAddress) -> None:
+def _print_first_request(spec: ModelSpec, address: ServiceAddress, serve_after: bool) -> None:
     url = address.url
     body = json.dumps({"instances": [spec.example]})
-    console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
+    if serve_after:
+        console.print(f"\nThe service answers at {url}, its pages at {url}/docs. Ask it:\n")
+    else:
+        console.print(f"\nAll is ready: `zeroskew serve` will answer at {url}. Then ask it:\n")
     # Written without Rich, so that a narrow terminal does not break the line.
     sys.stdout.write(
         f"curl -s {url}/v1/models/{spec.name}:predict "
@@ -392,13 +367,3 @@ def _alone_in(home: Path) -> Iterator[None]:
             console.print("another `zeroskew up` is at work here; waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _feature_repo_importable(workspace: Workspace) -> Iterator[None]:
-    repo = str(workspace.feature_repo.resolve())
-    sys.path.insert(0, repo)
-    try:
-        yield
-    finally:
-        sys.path.remove(repo)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from api.contract.manifest import (
+    AS_OF,
     Column,
     FeaturePlan,
     FieldType,
@@ -25,7 +26,17 @@ from training.stored_views import plan_stored_view
 if TYPE_CHECKING:
     from training.request_function import RequestFunction
 
-__all__ = ["CompiledPlan", "compile_plan", "make_golden_keys"]
+__all__ = [
+    "COLUMN_TYPES",
+    "INPUT_TYPES",
+    "CompiledPlan",
+    "check_feature_type",
+    "check_is_served",
+    "check_join_key",
+    "compile_plan",
+    "compile_request_function",
+    "make_golden_keys",
+]
 
 KEY_FIELDS = {
     "STRING": FieldType.STRING,
@@ -99,7 +110,7 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
     for projection in service.feature_view_projections:
         view = store.registry.get_any_feature_view(projection.name, store.project)
         if isinstance(view, OnDemandFeatureView):
-            function = _compile_request_function(view, projection, fields)
+            function = compile_request_function(view, projection, fields)
             functions.append(function)
             sources += [(function, one) for one in view.source_feature_view_projections.values()]
         else:
@@ -230,7 +241,12 @@ def _request_inputs(functions: Sequence[RequestFunction]) -> tuple[RequestInput,
     """Return each argument once; functions that share a name must mean the same by it."""
     inputs: dict[str, RequestInput] = {}
     for function in functions:
-        wanted = [RequestInput(name=name, field=name) for name in function.request_names]
+        wanted = [
+            RequestInput(name=AS_OF, is_moment=True)
+            if name == AS_OF
+            else RequestInput(name=name, field=name)
+            for name in function.request_names
+        ]
         wanted += [
             RequestInput(name=one.feature, view=one.view, feature=one.feature)
             for one in function.stored_inputs
@@ -252,16 +268,11 @@ def _compile_view(
     types: Sequence[str],
 ) -> ViewPlan:
     plan = plan_stored_view(store, view, projection)
-    if not view.online:
-        raise PlanError(
-            f"Got view {plan.name!r} with online=False, but expected one that can be served: its "
-            "values would be null in every answer. Set online=True and apply, or leave it out of "
-            "the feature service"
-        )
+    check_is_served(view)
     for key in plan.join_keys:
-        _check_join_key(plan.name, key, fields)
+        check_join_key(plan.name, key, fields)
     for feature in plan.features:
-        _check_feature_type(plan.name, feature, types)
+        check_feature_type(plan.name, feature, types)
     return plan
 
 
@@ -285,7 +296,18 @@ def _merge_features(view: ViewPlan, other: ViewPlan) -> ViewPlan:
     return view.model_copy(update={"features": (*view.features, *more)})
 
 
-def _check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> None:
+def check_is_served(view: Any) -> None:
+    """Raise `PlanError` where nothing of a view is ever online."""
+    if not view.online:
+        raise PlanError(
+            f"Got view {view.name!r} with online=False, but expected one that can be served: its "
+            "values would be null in every answer. Set online=True and apply, or leave it out of "
+            "the feature service"
+        )
+
+
+def check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> None:
+    """Raise `PlanError` unless a request field carries the key."""
     field = fields.get(key.field)
     if field is None:
         raise PlanError(
@@ -299,7 +321,8 @@ def _check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) ->
         )
 
 
-def _check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str]) -> None:
+def check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str]) -> None:
+    """Raise `PlanError` unless a feature's type is one of ``types``."""
     if feature.type not in types:
         what = "a model column" if types is COLUMN_TYPES else "an input of a function"
         raise PlanError(
@@ -308,9 +331,16 @@ def _check_feature_type(view: str, feature: OnlineFeature, types: Sequence[str])
         )
 
 
-def _compile_request_function(
+def compile_request_function(
     view: Any, projection: Any, fields: dict[str, RequestField]
 ) -> RequestFunction:
+    """Return the function of an on-demand view, its outputs those of the projection.
+
+    Raises
+    ------
+    PlanError, RequestFunctionError
+        If it was made in another way, or asks for what no request field gives.
+    """
     from training.request_time import request_function_of
 
     function = request_function_of(view).select([feature.name for feature in projection.features])
@@ -319,13 +349,14 @@ def _compile_request_function(
             f"Got on-demand view {view.name!r} under the name {projection.name_alias!r}, but "
             "expected its own: Feast computes no aliased one for training"
         )
-    missing = sorted(set(function.request_names) - set(fields))
+    given = set(function.request_names) - {AS_OF}
+    missing = sorted(given - set(fields))
     if missing:
         raise PlanError(
             f"Got on-demand view {view.name!r} with inputs {missing}, but expected request "
             f"fields; the model declares {sorted(fields)}"
         )
-    text = sorted(name for name in function.request_names if fields[name].type is FieldType.STRING)
+    text = sorted(name for name in given if fields[name].type is FieldType.STRING)
     if text:
         raise PlanError(
             f"Got text inputs {text} of on-demand view {view.name!r}, but expected numbers, "

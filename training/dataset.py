@@ -6,10 +6,10 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ __all__ = [
     "to_request_input",
 ]
 
+Value = TypeVar("Value")
 SPAN: Final = "span"
 NAN: Final = float("nan")
 _ROW: Final = "row"
@@ -140,18 +141,36 @@ class Dataset:
         Raises
         ------
         StepError
-            If there is nothing to read.
+            If there is nothing to read, or a file of it is gone or cut short.
         """
         if not (folder / "plan.json").exists():
             raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
         return cls(
-            rows=pl.read_parquet(folder / "rows.parquet"),
-            labels=pl.read_parquet(folder / "labels.parquet"),
-            features=pl.read_parquet(folder / "features.parquet"),
-            plan=FeaturePlan.model_validate_json((folder / "plan.json").read_bytes()),
-            request=pl.read_parquet(folder / "request.parquet"),
-            request_only=tuple(json.loads((folder / "request_only.json").read_bytes())),
+            rows=_read_file(folder / "rows.parquet", pl.read_parquet),
+            labels=_read_file(folder / "labels.parquet", pl.read_parquet),
+            features=_read_file(folder / "features.parquet", pl.read_parquet),
+            plan=_read_file(folder / "plan.json", _read_plan),
+            request=_read_file(folder / "request.parquet", pl.read_parquet),
+            request_only=_read_file(folder / "request_only.json", _read_names),
         )
+
+
+def _read_file(path: Path, read: Callable[[Path], Value]) -> Value:
+    try:
+        return read(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise StepError(
+            f"Got {path.name} gone, cut short or of another release, but expected what the step "
+            "left; run `zeroskew dataset` again"
+        ) from error
+
+
+def _read_plan(path: Path) -> FeaturePlan:
+    return FeaturePlan.model_validate_json(path.read_bytes())
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    return tuple(json.loads(path.read_bytes()))
 
 
 def build_dataset(
@@ -261,7 +280,8 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
     Parameters
     ----------
     joined
-        Request fields by name, and stored features as ``view__feature``.
+        Request fields by name, stored features as ``view__feature``, and the moment of each
+        prediction as ``event_timestamp``.
     inputs
         ``plan.request_inputs``.
 
@@ -273,12 +293,18 @@ def extract_request(joined: pl.DataFrame, inputs: Sequence[RequestInput]) -> pl.
     """
     return pl.DataFrame(
         [
-            to_request_input(
-                joined[one.field or f"{one.view}__{one.feature}"], is_stored=one.field is None
-            ).alias(one.name)
+            to_request_input(joined[_column_of(one)], is_stored=one.view is not None).alias(
+                one.name
+            )
             for one in inputs
         ]
     )
+
+
+def _column_of(one: RequestInput) -> str:
+    if one.is_moment:
+        return EVENT_TIMESTAMP
+    return one.field or f"{one.view}__{one.feature}"
 
 
 def to_request_input(values: pl.Series, *, is_stored: bool) -> pl.Series:

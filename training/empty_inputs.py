@@ -25,6 +25,8 @@ def list_inputs(
 ) -> dict[str, pl.Series]:
     """Return what the graph is given, by ``view:feature`` or request field; NaN is no value.
 
+    The moment of the prediction goes by its own name.
+
     Parameters
     ----------
     features, request
@@ -33,7 +35,7 @@ def list_inputs(
     sources: tuple[Column | RequestInput, ...] = (*plan.columns, *plan.request_inputs)
     columns = [*(features[one.name] for one in plan.columns), *request.get_columns()]
     return {
-        str(one.field or f"{one.view}:{one.feature}"): values
+        f"{one.view}:{one.feature}" if one.view is not None else str(one.field or one.name): values
         for one, values in zip(sources, columns, strict=True)
     }
 

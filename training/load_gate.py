@@ -86,5 +86,5 @@ def _score_example(loaded: ActiveModel) -> np.ndarray[tuple[int, ...], np.dtype[
     body = json.dumps({"instances": [dict(loaded.manifest.example)]}).encode()
     instances = loaded.schema.parse(body)
     loaded.plan.serialize_keys(instances.rows)
-    features = loaded.plan.assemble_defaults(instances.rows, instances.overrides)
+    features = loaded.plan.assemble_defaults(instances.rows, 0, instances.overrides)
     return loaded.session.run(features.values, features.request).ravel()

@@ -12,16 +12,26 @@ from typing import Annotated, Any, Final, Literal, Self
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.contract.manifest import FieldType, ModelName, Output, RequestField, Scalar
+from api.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
+from training.located_error import describe_error, locate_error
 from training.objectives import Objective, read_objective
 from training.parameters import find_problems, resolve_names
 
-__all__ = ["Gate", "LabelTable", "ModelSpec", "TimeSplit", "list_model_names", "load_model_spec"]
+__all__ = [
+    "Gate",
+    "LabelTable",
+    "ModelFileError",
+    "ModelSpec",
+    "TimeSplit",
+    "list_model_names",
+    "load_model_spec",
+]
 
 SPANS = ("train", "validation", "test")
 BASELINES = ("base_rate", "request_only")
 RESERVED_FIELDS: Final = {
+    AS_OF: "request-time functions call the moment of the prediction so",
     "overrides": "in an instance it holds what the caller gives instead of stored features",
     "event_timestamp": "in the label table it is the moment of the prediction, which a service "
     "knows by itself",
@@ -225,6 +235,21 @@ class ModelSpec(_Declared):
         return self.output.kind == "probability"
 
 
+class ModelFileError(SpecError):
+    """A model file does not run, or declares something impossible.
+
+    Attributes
+    ----------
+    sentences
+        One for each mistake, beginning with the file and, where it is known, the line.
+    """
+
+    def __init__(self, sentences: list[str]) -> None:
+        self.sentences = sentences
+        more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
+        super().__init__(f"{sentences[0]}{more}")
+
+
 def _check_field_names(names: Sequence[str]) -> None:
     for name in names:
         if name in RESERVED_FIELDS:
@@ -252,8 +277,10 @@ def load_model_spec(models: Path, name: str) -> ModelSpec:
 
     Raises
     ------
+    ModelFileError
+        If it does not run, or has no ``MODEL`` of that name.
     SpecError
-        If there is no such file, it does not run, or it has no ``MODEL`` of that name.
+        If there is no such file.
     """
     names = list_model_names(models)
     if name not in names:
@@ -264,13 +291,26 @@ def load_model_spec(models: Path, name: str) -> ModelSpec:
     assert module_spec is not None
     assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
+    path = models / f"{name}.py"
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:
-        raise SpecError(f"Got {type(error).__name__} from {name}.py: {error}") from error
-    declared = getattr(module, "MODEL", None)
-    if not isinstance(declared, ModelSpec) or declared.name != name:
-        raise SpecError(
-            f"Got {declared!r} as MODEL in {name}.py, but expected a ModelSpec named {name!r}"
+    except (Exception, SystemExit) as error:  # Whatever a user's file may raise.
+        place = locate_error(error, models, path)
+        raise ModelFileError([f"{place}: {said}" for said in describe_error(error)]) from error
+    if not hasattr(module, "MODEL"):
+        raise ModelFileError(
+            [f"{path.name}: Got no MODEL, but expected one: MODEL = ModelSpec(name={name!r}, ...)"]
+        )
+    declared = module.MODEL
+    if not isinstance(declared, ModelSpec):
+        raise ModelFileError(
+            [f"{path.name}: Got a {type(declared).__name__} as MODEL, but expected a ModelSpec"]
+        )
+    if declared.name != name:
+        raise ModelFileError(
+            [
+                f"{path.name}: Got a model named {declared.name!r}, but expected {name!r}, as the "
+                "file is; rename one of them"
+            ]
         )
     return declared

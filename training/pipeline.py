@@ -13,13 +13,13 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
@@ -37,6 +37,7 @@ from training.label_table import LABEL, load_labels
 from training.model_spec import ModelSpec
 from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model
+from training.registry_commands import user_name
 from training.registry_folder import RegistryFolder
 from training.report import write_report
 from training.workspace import Workspace
@@ -57,7 +58,10 @@ __all__ = [
 
 BOOSTER, FITTED = "booster.txt", "fitted.json"
 EVALUATION, EVALUATED = "evaluation.json", "evaluated.sha256"
-MODEL_FILE, PARITY = "model.onnx", "parity.json"
+MODEL_FILE, EXPORTED, PARITY = "model.onnx", "exported.sha256", "parity.json"
+
+
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     )
     content = serialize_model(model)
     (folder / MODEL_FILE).write_bytes(content)
+    (folder / EXPORTED).write_text(_sha256(folder / MODEL_FILE))
     return f"{len(content):,} bytes"
 
 
@@ -149,6 +154,11 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     folder = workspace.work(spec.name)
     dataset = Dataset.load(folder)
     model_file = read_step_file(folder, MODEL_FILE, "export")
+    if (
+        hashlib.sha256(model_file).hexdigest()
+        != read_step_file(folder, EXPORTED, "export").decode()
+    ):
+        raise _unreadable(MODEL_FILE, "export")
     compiled = compile_plan(workspace.open_feature_store(), spec)
     progress(0, 1)
     features, _ = dataset.matrix("test")
@@ -216,7 +226,7 @@ def publish(
     """
     folder = workspace.work(spec.name)
     evaluation = load_evaluation(workspace, spec)
-    parity = json.loads(read_step_file(folder, PARITY, "parity"))
+    parity = read_step_document(folder, PARITY, "parity")
     model_file = read_step_file(folder, MODEL_FILE, "export")
     dataset = Dataset.load(folder)
     load_fitted(folder, spec, dataset)
@@ -239,7 +249,7 @@ def publish(
             artifacts=workspace.open_artifacts(),
             registry=registry,
             alias=alias,
-            created_by=getuser(),
+            created_by=user_name(),
             reason=reason,
             signing_key=workspace.signing_key_file,
             allow_request_change=allow_request_change,
@@ -263,6 +273,8 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
         If no view is applied.
     """
     RegistryFolder(workspace).require_own()
+    if until < _EARLIEST:
+        raise StepError(f"Got {until:%Y-%m-%d}, but expected a moment after {_EARLIEST:%Y-%m-%d}")
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
     path = workspace.online_store_path
@@ -294,7 +306,7 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
         raise StepError("Got no feature view, but expected some; run `zeroskew apply` first")
     for done, view in enumerate(views):
         progress(done, len(views))
-        start = until - view.ttl if view.ttl else datetime(1970, 1, 2, tzinfo=UTC)
+        start = until - view.ttl if view.ttl else _EARLIEST
         with say_write_errors(view.name):
             check_online_values(store, view, start, until)
             store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
@@ -317,7 +329,10 @@ def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
         If it has not been run.
     """
     content = read_step_file(workspace.work(spec.name), EVALUATION, "evaluate")
-    return Evaluation.model_validate_json(content)
+    try:
+        return Evaluation.model_validate_json(content)
+    except ValidationError as error:
+        raise _unreadable(EVALUATION, "evaluate") from error
 
 
 def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
@@ -330,8 +345,8 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
         ends the whole process on a model text that is cut short.
     """
     text = read_step_file(folder, BOOSTER, "fit")
-    fitted = json.loads(read_step_file(folder, FITTED, "fit"))
-    if fitted.get("booster_sha256") != hashlib.sha256(text).hexdigest():
+    fitted = read_step_document(folder, FITTED, "fit")
+    if fitted["booster_sha256"] != hashlib.sha256(text).hexdigest():
         raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
@@ -350,6 +365,41 @@ def read_step_file(folder: Path, name: str, step: str) -> bytes:
     if not path.exists():
         raise StepError(f"Got no {name} in {folder}, but expected one; run `zeroskew {step}` first")
     return path.read_bytes()
+
+
+class _StepDocument(dict[str, Any]):
+    """What a step noted; what it did not note was another release's."""
+
+    def __init__(self, content: dict[str, Any], name: str, step: str) -> None:
+        super().__init__(content)
+        self._origin = name, step
+
+    def __missing__(self, key: str) -> Any:
+        raise _unreadable(*self._origin)
+
+
+def read_step_document(folder: Path, name: str, step: str) -> dict[str, Any]:
+    """Return what ``step`` left as JSON; asked for what is not in it, it raises as well.
+
+    Raises
+    ------
+    StepError
+        If there is no such file, or it is cut short.
+    """
+    try:
+        content = json.loads(read_step_file(folder, name, step))
+    except ValueError as error:
+        raise _unreadable(name, step) from error
+    if not isinstance(content, dict):
+        raise _unreadable(name, step)
+    return _StepDocument(content, name, step)
+
+
+def _unreadable(name: str, step: str) -> StepError:
+    return StepError(
+        f"Got {name} cut short or of another release, but expected what the step left; run "
+        f"`zeroskew {step}` again"
+    )
 
 
 def _check_request_features(
@@ -374,7 +424,7 @@ def _check_request_features(
 
 def _check_same_model(folder: Path, parity: dict[str, Any]) -> None:
     """Raise unless evaluation, export and parity are of the booster that stands."""
-    if (folder / EVALUATED).read_text() != _sha256(folder / BOOSTER):
+    if read_step_file(folder, EVALUATED, "evaluate").decode() != _sha256(folder / BOOSTER):
         raise StepError("Got an evaluation of another fit; run `zeroskew evaluate` again")
     if parity["booster_sha256"] != _sha256(folder / BOOSTER):
         raise StepError("Got an export of another fit; run `zeroskew export` and `parity` again")

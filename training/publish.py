@@ -135,7 +135,7 @@ def publish_model(
         signature=signature,
     )
     if alias is not None:
-        registry.set_alias(manifest.model, alias, row.version)
+        registry.set_alias(manifest.model, alias, row.version, actor=created_by, reason=reason)
     return Published(
         model=manifest.model,
         version=row.version,

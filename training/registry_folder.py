@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from training.errors import StepError
 from training.workspace import Workspace
 
@@ -42,7 +40,7 @@ class RegistryFolder:
 
     def __init__(self, workspace: Workspace) -> None:
         self._feature_repo = workspace.feature_repo.resolve()
-        settings = yaml.safe_load(workspace.feature_store_yaml.read_text())
+        settings = workspace.read_feature_store_yaml()
         self._file = _find_file(settings.get("registry"), self._feature_repo)
         self._project = str(settings.get("project", ""))
         self._online_store = workspace.online_store_path

@@ -10,6 +10,12 @@ for each of its inputs, by keyword, and returns a mapping of float64 arrays of t
 
 Arguments are fields of the request and features of stored views. A feature goes by its own
 name, as it was known at the row's time: null, and what its view's ttl has made null, is NaN.
+
+An input named ``as_of`` is the moment of the prediction, so that "days since" needs no field of
+the caller's: in training the label row's ``event_timestamp``, in serving the answer's ``as_of``:
+
+    def days_since_order(as_of, last_ordered_at):
+        return {"days_since_order": (as_of - last_ordered_at) / 86400.0}
 """
 
 from __future__ import annotations
@@ -27,6 +33,7 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.transformation.udf_rehydrate import rehydrate_udf_from_source
 from feast.types import Bool, Float32, Float64, Int32, Int64, UnixTimestamp
 
+from api.contract.manifest import AS_OF
 from training.request_function import (
     ArrayFunction,
     FloatArray,
@@ -71,7 +78,8 @@ def request_time_view(
         ``Float64`` or ``UnixTimestamp``. Timestamps reach the function as seconds since the
         Unix epoch, cut off below the microsecond; without a time zone they are UTC. Nulls are
         NaN. Feast's own SDK cuts them off below the second where it is asked online; training
-        and the service do not.
+        and the service do not. ``Field(name="as_of", dtype=UnixTimestamp)`` is given by
+        training and the service themselves; who asks Feast's SDK gives it.
     sources : sequence of feast.FeatureView or FeatureViewProjection, optional
         Views, or selections such as ``view[["feature"]]``, all of whose features are arguments
         by their own names, of the same types. Timestamps are cut off below the second, because
@@ -270,6 +278,14 @@ def _check_fields(
                 f"Got type {field.dtype} for input {field.name!r} of request-time view {name!r}, "
                 f"but expected one of {', '.join(map(str, _INPUT_TYPES))}."
             )
+    if AS_OF in [field.name for field in (*arguments[len(inputs) :], *outputs)] or any(
+        field.name == AS_OF and field.dtype != UnixTimestamp for field in inputs
+    ):
+        raise RequestFunctionError(
+            f"Got a feature, an output or an input of another type named {AS_OF!r} of request-time "
+            f"view {name!r}, but expected it as an input of type UnixTimestamp alone: it is the "
+            "moment of the prediction."
+        )
     for field in outputs:
         if field != Field(name=field.name, dtype=Float64):
             raise RequestFunctionError(

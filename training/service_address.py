@@ -56,13 +56,13 @@ class ServiceAddress:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(place)
                 probe.listen()
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
+        except (OSError, UnicodeError) as error:
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
                 raise StepError(
                     f"Got ZEROSKEW_PORT={self.port}, but expected a free port: something answers "
                     "there"
                 ) from error
             raise StepError(
                 f"Got ZEROSKEW_HOST={self.host} and ZEROSKEW_PORT={self.port}, but expected an "
-                f"address to listen on: {error.strerror or error}"
+                f"address to listen on: {getattr(error, 'strerror', None) or error}"
             ) from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 
 from api.contract.manifest import JoinKey, OnlineFeature, ViewPlan
 from training.errors import PlanError
 
-__all__ = ["plan_stored_view"]
+__all__ = ["KEY_TYPES", "check_ttl", "plan_stored_view"]
 
+_LONGEST_TTL: Final = datetime(1970, 1, 1, tzinfo=UTC) - datetime(1, 1, 2, tzinfo=UTC)
+"""Before it there is no calendar."""
 KEY_TYPES: Final = ("STRING", "INT64", "INT32", "BYTES")
 
 
@@ -29,11 +31,12 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
     Raises
     ------
     PlanError
-        If a join key has a type that is no entity key.
+        If a join key has a type that is no entity key, or the view's ttl is impossible.
     """
     from feast.infra.key_encoding_utils import serialize_entity_key_prefix
     from feast.infra.online_stores.helpers import compute_table_id, compute_versioned_name
 
+    check_ttl(view)
     name = projection.name_to_use()
     join_keys = sorted(
         (_plan_join_key(name, column, projection) for column in view.entity_columns),
@@ -57,6 +60,20 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
         ttl_us=(view.ttl // timedelta(microseconds=1)) if view.ttl else None,
         features=tuple(_plan_feature(stored_name, feature) for feature in projection.features),
     )
+
+
+def check_ttl(view: Any) -> None:
+    """Raise `PlanError` unless a moment can be a view's ttl old: Feast subtracts the two."""
+    if view.ttl and view.ttl < timedelta(0):
+        raise PlanError(
+            f"Got a ttl of {view.ttl.days:,} days of view {view.name!r}, but expected none or a "
+            "positive one"
+        )
+    if view.ttl and view.ttl > _LONGEST_TTL:
+        raise PlanError(
+            f"Got a ttl of {view.ttl.days:,} days of view {view.name!r}, but expected at most "
+            f"{_LONGEST_TTL.days:,}; timedelta(0) is for values that never expire"
+        )
 
 
 def _plan_join_key(view: str, column: Any, projection: Any) -> JoinKey:

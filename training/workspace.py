@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
@@ -14,7 +16,13 @@ from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
 from training.errors import StepError
 
+if TYPE_CHECKING:
+    from training.pushed_rows.collect import Collected
+
 __all__ = ["Workspace"]
+
+
+_DATABASE_URL: Final = re.compile(r"^(sqlite|postgresql)(\+\w+)?://")
 
 
 class Workspace(BaseSettings):
@@ -43,6 +51,16 @@ class Workspace(BaseSettings):
 
     signing_key_file: Path | None = None
     log_hash_key: str | None = Field(default=None, repr=False)
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, given: str) -> str:
+        if _DATABASE_URL.match(given):
+            return given
+        raise StepError(
+            f"Got ZEROSKEW_DATABASE_URL={given.partition('@')[0].partition(':')[0]}…, but expected "
+            "sqlite:///<path> or postgresql://<user>@<host>/<database>"
+        )
 
     @field_validator("lake", "artifacts_dir")
     @classmethod
@@ -87,9 +105,72 @@ class Workspace(BaseSettings):
     @property
     def online_store_path(self) -> Path | None:
         """The SQLite online store that ``feature_store_file`` names, ``None`` for a server."""
-        settings = yaml.safe_load(self.feature_store_yaml.read_text())
-        path = settings["online_store"].get("path")
-        return None if path is None else (self.feature_repo / path).resolve()
+        section = self.read_feature_store_yaml().get("online_store")
+        path = section.get("path") if isinstance(section, dict) else None
+        return None if path is None else (self.feature_repo / str(path)).resolve()
+
+    def read_feature_store_yaml(self) -> dict[str, Any]:
+        """Read Feast's settings of the feature repo, without Feast.
+
+        Raises
+        ------
+        StepError
+            If there are none, or they are no YAML: the folder is no Feast repo.
+        """
+        path = self.feature_store_yaml
+        if not path.is_file():
+            raise StepError(
+                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
+                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
+            )
+        try:
+            settings = yaml.safe_load(os.path.expandvars(path.read_text()))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            raise StepError(
+                f"Got {path.name}{line} that is no YAML "
+                f"({getattr(error, 'problem', None) or error}), but expected Feast's settings"
+            ) from error
+        if not isinstance(settings, dict):
+            raise StepError(
+                f"Got {path.name} with a {type(settings).__name__}, but expected Feast's settings: "
+                "project, provider, registry, online_store, offline_store"
+            )
+        return settings
+
+    def load_repo_config(self) -> Any:
+        """Read ``feature_store_file`` into Feast's ``RepoConfig``; nothing is opened or made.
+
+        Raises
+        ------
+        StepError
+            If there is no such file, or Feast refuses what stands in it.
+        """
+        settings = self.read_feature_store_yaml()
+        from feast import RepoConfig  # Feast takes seconds to import.
+        from feast.errors import FeastError
+        from pydantic import ValidationError
+
+        try:
+            config = RepoConfig(**settings)
+            # They are made when they are first asked for.
+            _ = config.registry, config.online_store, config.offline_store
+        except ValidationError as error:
+            one = error.errors(include_url=False)[0]
+            where = ".".join(map(str, one["loc"])) or "settings"
+            message = str(one["msg"]).removeprefix("Value error, ")
+            raise StepError(
+                f"Got {where} in {self.feature_store_file} that Feast refuses ({message}), but "
+                "expected what Feast documents"
+            ) from error
+        except (FeastError, ImportError, TypeError, ValueError) as error:
+            raise StepError(
+                f"Got {self.feature_store_file} that Feast refuses ({error}), but expected what "
+                "Feast documents"
+            ) from error
+        config.repo_path = self.feature_repo.resolve()
+        return config
 
     def service_environment(self) -> dict[str, str]:
         """Return the settings by which the service finds what was made here.
@@ -109,31 +190,45 @@ class Workspace(BaseSettings):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def require_feature_repo(self) -> None:
-        """Refuse to go on without a Feast repo.
-
-        Raises
-        ------
-        StepError
-            If the folder is none.
-        """
-        if not self.feature_store_yaml.exists():
-            raise StepError(
-                f"Got no {self.feature_store_file} in {self.feature_repo.resolve()}, but expected "
-                "a Feast repo; run in the project's folder or set ZEROSKEW_FEATURE_REPO"
-            )
-
     def open_feature_store(self) -> Any:
-        """Open Feast's ``FeatureStore`` of the feature repo.
+        """Open Feast's ``FeatureStore`` of the feature repo, over tables that have all rows.
 
-        The repo becomes importable first: request-time functions are imported by bare name.
+        What was pushed to the service and waits for the lake is brought there first, so that no
+        command reads a table without it. The repo becomes importable before: request-time
+        functions are imported by bare name.
 
         Raises
         ------
         StepError
-            If the folder is no Feast repo.
+            If the folder is no Feast repo, or Feast refuses its settings.
+        RegistrySchemaError
+            If the database's tables are of another release.
         """
-        self.require_feature_repo()
+        store = self.open_definitions()
+        collected = self.collect_pushes(store)
+        if collected is not None:
+            for source, why in collected.refused.items():
+                n_rows = collected.n_refused[source]
+                sys.stderr.write(f"! {n_rows} rows pushed for {source!r} wait: {why}\n")
+        return store
+
+    def collect_pushes(self, store: Any) -> Collected | None:
+        """Bring the pushed rows that wait into the lake; ``None`` where there is no database."""
+        database = self.database_url.removeprefix("sqlite:///")
+        if database != self.database_url and not Path(database).exists():
+            return None
+        from api.database.open_database import open_database
+        from training.pushed_rows.collect import collect_pushes
+
+        engine = open_database(self.database_url)
+        try:
+            return collect_pushes(engine, store)
+        finally:
+            engine.dispose()
+
+    def open_definitions(self) -> Any:
+        """Open Feast's ``FeatureStore`` without a look at what waits for its tables."""
+        self.load_repo_config()
         from feast import FeatureStore  # Feast takes seconds to import.
 
         # Feast makes the registry's folder there, but none above it.
@@ -142,4 +237,14 @@ class Workspace(BaseSettings):
         repo = str(self.feature_repo.resolve())
         if repo not in sys.path:
             sys.path.insert(0, repo)
-        return FeatureStore(repo_path=repo, fs_yaml_file=self.feature_store_yaml.resolve())
+        store = FeatureStore(repo_path=repo, fs_yaml_file=self.feature_store_yaml.resolve())
+        from google.protobuf.message import DecodeError
+
+        try:
+            _ = store.registry  # Opened when it is first asked for.
+        except DecodeError as error:
+            raise StepError(
+                f"Got a Feast registry that is none ({error}), but expected what `zeroskew apply` "
+                f"left; delete the file that {self.feature_store_file} names and apply again"
+            ) from error
+        return store

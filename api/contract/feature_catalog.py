@@ -17,7 +17,14 @@ __all__ = [
     "FEATURE_CATALOG_FORMAT",
     "CatalogService",
     "CatalogView",
+    "Entity",
     "FeatureCatalog",
+    "LakeColumn",
+    "LakeTable",
+    "OnDemandFeature",
+    "OnDemandInput",
+    "OnDemandPick",
+    "OnDemandView",
     "PushSource",
     "SourceColumns",
     "UnservedView",
@@ -34,12 +41,15 @@ class SourceColumns(_Frozen):
     """The columns of a view's source besides keys and features.
 
     ``field_mapping`` renames columns of a source to names that the view knows, ``timestamp``
-    and ``created`` among them.
+    and ``created`` among them. ``table`` names the table of the lake that it is, or else
+    ``no_table`` says why rows cannot be added to it.
     """
 
     timestamp: str
     created: str | None = None
     field_mapping: dict[str, str] = {}
+    table: str | None = None
+    no_table: str | None = None
 
 
 class CatalogView(ViewPlan):
@@ -56,12 +66,78 @@ class CatalogView(ViewPlan):
 class CatalogService(_Frozen):
     """A feature service: its views with the chosen features, names and join keys.
 
-    ``unserved`` names the features that are not stored, as ``view:feature``.
+    ``unserved`` names the features that cannot be read, as ``view:feature``.
     """
 
     name: str
     views: tuple[CatalogView, ...]
+    on_demand: tuple[OnDemandPick, ...] = ()
     unserved: tuple[str, ...] = ()
+
+
+class LakeColumn(_Frozen):
+    """A key or a feature of a table of the lake, and Feast's type of it."""
+
+    name: str
+    type: str
+
+
+class LakeTable(_Frozen):
+    """A table of the lake that rows can be added to, by the name of its source.
+
+    ``columns`` are all that views read of it, under the views' names. A row without one of them
+    would hide what stood there before.
+    """
+
+    name: str
+    columns: tuple[LakeColumn, ...]
+
+
+class OnDemandInput(_Frozen):
+    """What a graph takes: a feature of a stored view, or a field of the request without `view`.
+
+    ``type`` is Feast's. The graph's input has the same name.
+    """
+
+    name: str
+    type: str
+    view: str | None = None
+
+
+class OnDemandFeature(_Frozen):
+    """A feature that a graph computes, Feast's type of it, and the graph's output."""
+
+    name: str
+    type: str
+    output: str
+
+
+class OnDemandView(_Frozen):
+    """A view that is computed when it is asked for.
+
+    ``graph`` is an ONNX model as base64: a float64 input ``(n,)`` for each of ``inputs``, NaN
+    where there is no value, and a float64 output ``(n,)`` for each feature.
+    """
+
+    name: str
+    inputs: tuple[OnDemandInput, ...]
+    features: tuple[OnDemandFeature, ...]
+    graph: str
+
+
+class OnDemandPick(_Frozen):
+    """Some features of an on-demand view in a feature service, and its name there."""
+
+    view: str
+    name: str
+    features: tuple[str, ...]
+
+
+class Entity(_Frozen):
+    """An entity, which a request may name instead of its join key."""
+
+    name: str
+    join_key: str
 
 
 class PushSource(_Frozen):
@@ -90,5 +166,8 @@ class FeatureCatalog(_Frozen):
     views: tuple[CatalogView, ...]
     services: tuple[CatalogService, ...] = ()
     push_sources: tuple[PushSource, ...] = ()
+    tables: tuple[LakeTable, ...] = ()
+    on_demand: tuple[OnDemandView, ...] = ()
+    entities: tuple[Entity, ...] = ()
     unserved: tuple[UnservedView, ...] = ()
     redis_key_ttl_seconds: int | None = Field(default=None, gt=0)

@@ -24,6 +24,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 __all__ = [
+    "AS_OF",
     "MANIFEST_FORMAT",
     "PLAN_LAYOUT",
     "Column",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 MANIFEST_FORMAT: Final = "zeroskew.manifest/1"
+AS_OF: Final = "as_of"
+"""What a request-time function calls the moment of the prediction."""
 PLAN_LAYOUT: Final = "feast-entity-key-v3"
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -164,14 +167,16 @@ class Column(_Frozen):
 class RequestInput(_Frozen):
     """One column of the graph's ``request`` input, float64.
 
-    Exactly one source, as in `Column`. A timestamp becomes seconds since the Unix epoch, a
-    boolean 0 or 1, null NaN. ``name`` is what the request-time functions call it.
+    Exactly one source: as in `Column`, or the moment of the prediction (``is_moment``), which the
+    answer calls ``as_of``. A timestamp becomes seconds since the Unix epoch, a boolean 0 or 1,
+    null NaN. ``name`` is what the request-time functions call it.
     """
 
     name: str
     view: str | None = None
     feature: str | None = None
     field: str | None = None
+    is_moment: bool = False
 
 
 class FeaturePlan(_Frozen):

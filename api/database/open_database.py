@@ -9,10 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import make_url
 
-from api.database.head_revision import check_revision
+from api.database.head_revision import check_revision, describe_revision
 from api.errors import RegistrySchemaError
 
-__all__ = ["BUSY_TIMEOUT_SEC", "open_database", "writing"]
+__all__ = ["BUSY_TIMEOUT_SEC", "describe_database", "open_database", "writing"]
 
 BUSY_TIMEOUT_SEC: Final = 30.0
 """How long a publisher waits for another one."""
@@ -76,6 +76,41 @@ def open_database(
         engine.dispose()
         raise
     return engine
+
+
+def describe_database(url: str, *, timeout_sec: float) -> str | None:
+    """Say what keeps this release from working with a database that exists; change nothing.
+
+    Parameters
+    ----------
+    url
+        A SQLAlchemy URL.
+    timeout_sec
+        How long to wait for the server, or for the file's lock.
+
+    Returns
+    -------
+    str or None
+        A sentence; ``None`` where there are no tables yet, or ones that `zeroskew migrate`
+        brings to this release.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        If it cannot be reached, or is no database.
+    """
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    name = "timeout" if is_sqlite else "connect_timeout"
+    engine = create_engine(
+        parsed, connect_args={name: max(1, int(timeout_sec))}, hide_parameters=True
+    )
+    try:
+        return describe_revision(_read_revisions(engine), inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
 
 
 def writing(engine: Engine) -> Engine:

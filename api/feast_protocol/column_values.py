@@ -9,13 +9,15 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from api.contract.write_order import to_epoch_us
 from api.errors import FieldError, InvalidRequestError
 from api.field_errors import MAX_FIELDS, describe, json_pointer
+from api.online_writes.nested_encoder import infer_type
 from api.online_writes.value_encoder import round_to_float32
+from api.prediction.nested_values import ELEMENTS, MAPS, FeatureType, NestedType
 from api.prediction.value_codec import BYTES_TYPES, TEXT_TYPES, Value, ValueType
 
 __all__ = ["Findings", "parse_column", "parse_instants"]
@@ -66,13 +68,13 @@ class Findings:
 
 def parse_column(
     values: Sequence[object],
-    kind: ValueType,
+    kind: FeatureType,
     pointer: str,
     findings: Findings,
     *,
     nullable: bool = True,
-) -> list[Value | None]:
-    """Return the values of a column as `api.prediction.value_codec.decode_value` gives them.
+) -> list[Any]:
+    """Return the values of a column as `api.prediction.nested_values.decode_feature` gives them.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def _parse(
             continue
         try:
             parsed.append(parse(value))
-        except (TypeError, ValueError, ArithmeticError, RecursionError):
+        except (TypeError, ValueError, KeyError, ArithmeticError, RecursionError):
             findings.add(json_pointer(pointer, row), describe(value), expected)
             if findings.are_enough:
                 break
@@ -212,7 +214,48 @@ def _parse_decimal(value: object) -> str:
     return text
 
 
-_PARSERS: Final[dict[ValueType, Callable[[object], Value | None]]] = {
+def _parse_list(element: ValueType) -> Callable[[object], list[Any]]:
+    parse = _SCALARS[element]
+
+    def parse_all(value: object) -> list[Any]:
+        if not isinstance(value, list):
+            raise TypeError
+        parsed = [parse(one) for one in value]
+        if None in parsed:
+            raise ValueError
+        return parsed
+
+    return parse_all
+
+
+def _parse_map(value: object) -> dict[str, Any]:
+    """Return a map, which Feast's client sends as text."""
+    found = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise TypeError
+    for one in found.values():
+        if one is not None:
+            _check_inside(one)
+    return found
+
+
+def _check_inside(value: object) -> None:
+    """Refuse what a map cannot have inside."""
+    if isinstance(value, dict):
+        _parse_map(value)
+    elif isinstance(value, list):
+        for one in value:
+            _check_inside(one)
+    infer_type(value)
+
+
+def _parse_maps(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise TypeError
+    return [_parse_map(one) for one in value]
+
+
+_SCALARS: Final[dict[FeatureType, Callable[[object], Value | None]]] = {
     **dict.fromkeys(BYTES_TYPES, _parse_bytes),
     **dict.fromkeys(TEXT_TYPES, _text),
     ValueType.INT32: lambda value: _whole_number(value, 32),
@@ -226,7 +269,14 @@ _PARSERS: Final[dict[ValueType, Callable[[object], Value | None]]] = {
     ValueType.TIME_UUID: _parse_uuid,
     ValueType.DECIMAL: _parse_decimal,
 }
-_EXPECTED: Final[dict[ValueType, str]] = {
+_PARSERS: Final[dict[FeatureType, Callable[[object], Any]]] = {
+    **_SCALARS,
+    **{kind: _parse_list(element) for kind, element in ELEMENTS.items()},
+    **dict.fromkeys(MAPS, _parse_map),
+    NestedType.MAP_LIST: _parse_maps,
+    NestedType.STRUCT_LIST: _parse_maps,
+}
+_EXPECTED_SCALARS: Final[dict[FeatureType, str]] = {
     **dict.fromkeys(BYTES_TYPES, "bytes as base64"),
     ValueType.STRING: "text without NUL",
     ValueType.INT32: "a whole number of 32 bits",
@@ -239,4 +289,14 @@ _EXPECTED: Final[dict[ValueType, str]] = {
     ValueType.UUID: "a UUID as text",
     ValueType.TIME_UUID: "a UUID as text",
     ValueType.DECIMAL: "a decimal number as text",
+}
+_EXPECTED: Final[dict[FeatureType, str]] = {
+    **_EXPECTED_SCALARS,
+    **{
+        kind: f"a list without nulls, of {_EXPECTED_SCALARS[element]} each"
+        for kind, element in ELEMENTS.items()
+    },
+    **dict.fromkeys(MAPS, "an object, or its JSON as text"),
+    NestedType.MAP_LIST: "a list of objects",
+    NestedType.STRUCT_LIST: "a list of objects",
 }

@@ -11,6 +11,8 @@ from api.feast_protocol.request_bodies import FeastLimits
 from api.online_writes.open_writer import LazyWriter, open_writer
 from api.prediction.clock import Clock
 from api.prediction.online_features import OnlineFeatureReader
+from api.pushes.push_store import open_push_store
+from api.pushes.push_writer import PushWriter
 from api.settings import Settings
 
 __all__ = ["FeastInterface", "open_feast_interface"]
@@ -18,16 +20,18 @@ __all__ = ["FeastInterface", "open_feast_interface"]
 
 @dataclass(frozen=True, slots=True)
 class FeastInterface:
-    """What the routes call, and the writer that must be closed."""
+    """What the routes call, and the writers that must be closed."""
 
     catalogs: FeatureCatalogs
     lookups: FeatureLookups
     pushes: FeaturePushes
     writer: LazyWriter
+    lake: PushWriter
 
     async def close(self) -> None:
-        """End what is under way and close the writer."""
+        """End what is under way and close the writers."""
         await self.catalogs.close()
+        await self.lake.close()
         await self.writer.close()
 
 
@@ -50,11 +54,22 @@ def open_feast_interface(
         max_cells=settings.feast_max_cells,
         max_text_length=settings.max_text_length,
     )
+    write_limits = FeastLimits(
+        max_rows=settings.feast_max_write_rows,
+        max_cells=settings.feast_max_write_cells,
+        max_text_length=settings.max_text_length,
+    )
     timeout_sec = settings.online_write_timeout_sec
     writer = LazyWriter(lambda: open_writer(settings.online_store, timeout_sec=timeout_sec))
+    lake = PushWriter(
+        open_push_store(settings.database_url, timeout_sec=settings.feedback_timeout_sec)
+    )
     return FeastInterface(
         catalogs=catalogs,
         lookups=FeatureLookups(catalogs=catalogs, reader=reader, clock=clock, limits=limits),
-        pushes=FeaturePushes(catalogs=catalogs, writer=writer, limits=limits),
+        pushes=FeaturePushes(
+            catalogs=catalogs, lake=lake, writer=writer, clock=clock, limits=write_limits
+        ),
         writer=writer,
+        lake=lake,
     )

@@ -22,14 +22,18 @@ from api.registry.registry_executor import RegistryExecutor
 
 __all__ = ["FeatureCatalogs"]
 
+_PATIENCE_SEC: Final = 0.5
+"""How long a request waits for a look while there is a catalog to answer from."""
 _log: Final = structlog.get_logger(__name__)
 
 
 class FeatureCatalogs:
-    """Loads the catalog when it is first asked for, and looks for a newer one now and then.
+    """Loads the catalog, and looks for a newer one whenever one is asked for.
 
-    A look at the registry happens beside the event loop. Requests wait for the first catalog
-    only; while a newer one is loaded, or cannot be, they get the one that stands.
+    A look at the registry happens beside the event loop and is shared: it answers all who asked
+    before it began, so that the first answer after an ``apply`` is from the new catalog. Where
+    the registry fails or takes long, or a newer catalog cannot be loaded, requests get the one
+    that stands.
 
     Parameters
     ----------
@@ -40,7 +44,7 @@ class FeatureCatalogs:
     project
         Whose catalog; ``None`` is the one project that has published any.
     refresh_sec
-        How long a catalog, and a failure to get one, is taken for the newest.
+        How long after a failure nothing is tried again.
     """
 
     def __init__(
@@ -60,8 +64,11 @@ class FeatureCatalogs:
         self._index: CatalogIndex | None = None
         self._sha256 = ""
         self._failure: ServiceError | None = None
+        self._failed_sha256 = ""
         self._look_after = 0.0
+        self._load_after = 0.0
         self._look: asyncio.Task[None] | None = None
+        self._n_begun = self._n_done = 0
 
     async def current(self) -> CatalogIndex:
         """Return the catalog in force.
@@ -75,12 +82,7 @@ class FeatureCatalogs:
         RegistryUnavailableError
             If the registry cannot be read.
         """
-        loop = asyncio.get_running_loop()
-        if self._look is None and loop.time() >= self._look_after:
-            self._look = loop.create_task(self._look_for_newer())
-        if self._index is None and self._look is not None:
-            # The look is everybody's: a caller that goes away does not end it.
-            await asyncio.wait([self._look])
+        await self._look_again()
         if self._index is not None:
             return self._index
         failure = self._failure or FeatureCatalogMissingError("The service is stopping.")
@@ -92,27 +94,56 @@ class FeatureCatalogs:
             self._look.cancel()
             await asyncio.wait([self._look])
 
+    async def _look_again(self) -> None:
+        """Wait for a look that begins from now on, but not long where a catalog stands."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_SEC
+        needed = self._n_begun + 1
+        while self._n_done < needed and loop.time() >= self._look_after:
+            if self._look is None:
+                self._n_begun += 1
+                self._look = loop.create_task(self._look_for_newer())
+            patience = None if self._index is None else deadline - loop.time()
+            # The look is everybody's: a caller that goes away does not end it.
+            done, _ = await asyncio.wait([self._look], timeout=patience)
+            if not done:
+                self._look_after = loop.time() + self._refresh_sec
+
     async def _look_for_newer(self) -> None:
+        loop = asyncio.get_running_loop()
+        sha256 = ""
         try:
             newest = self._choose(await self._executor.run(self._registry.list_feature_catalogs))
-            if newest.sha256 != self._sha256:
-                self._index = await self._executor.run(_load, self._artifacts, newest.sha256)
-                self._sha256 = newest.sha256
-                _log.info("feature_catalog_loaded", project=newest.project, sha256=newest.sha256)
+            sha256 = newest.sha256
+            if sha256 == self._failed_sha256 and loop.time() < self._load_after:
+                return
+            if sha256 != self._sha256:
+                self._index = await self._executor.run(_load, self._artifacts, sha256)
+                self._sha256 = sha256
+                _log.info("feature_catalog_loaded", project=newest.project, sha256=sha256)
+            self._failure = None
         except ServiceError as error:
             if self._failure is None or str(error) != str(self._failure):
                 _log.warning("feature_catalog_not_loaded", reason=str(error), exc_info=error)
-            self._failure = error
+            self._fail(error, sha256)
         except Exception as error:
             # A look that nobody waits for must end in an answer for those who ask later.
             _log.exception("feature_catalog_not_loaded")
-            self._failure = FeatureCatalogRefusedError("The feature catalog cannot be read.")
-            self._failure.__cause__ = error
-        else:
-            self._failure = None
+            failure = FeatureCatalogRefusedError("The feature catalog cannot be read.")
+            failure.__cause__ = error
+            self._fail(failure, sha256)
         finally:
-            self._look_after = asyncio.get_running_loop().time() + self._refresh_sec
+            self._n_done = self._n_begun
             self._look = None
+
+    def _fail(self, failure: ServiceError, sha256: str) -> None:
+        """Remember a failure, of a catalog or, without `sha256`, of the registry."""
+        again = asyncio.get_running_loop().time() + self._refresh_sec
+        self._failure = failure
+        if sha256:
+            self._failed_sha256, self._load_after = sha256, again
+        elif not isinstance(failure, FeatureCatalogMissingError):
+            self._look_after = again
 
     def _choose(self, catalogs: list[RegisteredCatalog]) -> RegisteredCatalog:
         found = [one for one in catalogs if self._project in (None, one.project)]

@@ -1,40 +1,50 @@
-"""Writes what Feast's clients push, checked against the schema of each view."""
+"""Takes what Feast's clients push, checked against the schema of each view."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from api.contract.feature_catalog import CatalogView, SourceColumns
-from api.errors import FieldError, InvalidRequestError
+from api.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
+from api.errors import InvalidRequestError
 from api.feast_protocol.catalog_index import CatalogIndex
 from api.feast_protocol.column_values import Findings, parse_column, parse_instants
 from api.feast_protocol.entity_columns import EntityColumns
 from api.feast_protocol.feature_catalogs import FeatureCatalogs
+from api.feast_protocol.lake_rows import LakeTarget, choose_tables, make_rows
 from api.feast_protocol.online_read import store_view, value_kind
 from api.feast_protocol.request_bodies import (
     Columns,
     FeastLimits,
     PushRequest,
+    PushTarget,
     WriteRequest,
     count_rows,
 )
-from api.field_errors import describe, json_pointer
-from api.online_writes.online_writer import OnlineFeatureWriter, OnlineRow, OnlineWrite, ViewRows
+from api.field_errors import json_pointer
+from api.online_writes.online_writer import OnlineRow, OnlineWrite, ViewRows
+from api.online_writes.open_writer import LazyWriter
+from api.prediction.clock import Clock, to_epoch_us
 from api.prediction.value_codec import Value
+from api.pushes.push_store import PushRow
+from api.pushes.push_writer import PushWriter
 
 __all__ = ["FeaturePushes", "PushResult"]
 
 # What Feast's client calls the times of the rows it writes, whatever the source calls them.
 _CLIENT_TIMESTAMP: Final = "event_timestamp"
 _CLIENT_CREATED: Final = "created"
+_BATCH_ROWS: Final = 1000
+_INLINE_CELLS: Final = 2000
+"""Up to how many values are parsed in the event loop; to hand them to a thread would cost more."""
 
 
 class ViewResult(BaseModel):
-    """What became of the rows in one view."""
+    """What became of the rows in one view of the online store."""
 
     written: int
     older: int = Field(
@@ -47,76 +57,162 @@ class PushResult(BaseModel):
     """What became of a request's rows. Sending them again is safe."""
 
     rows: int
-    views: dict[str, ViewResult]
+    views: dict[str, ViewResult] = Field(description="What is online now; none if not asked to.")
+    lake: dict[str, int] = Field(
+        default={},
+        description="How many rows are on disk on their way to a table of the lake, by its source.",
+    )
+    online_only: dict[str, str] = Field(
+        default={},
+        description="Views whose rows go into no table, and why: training will not see them.",
+    )
 
 
 class FeaturePushes:
-    """Checks rows and writes them online.
+    """Checks rows, puts them on disk for the lake, and writes them online.
 
     Parameters
     ----------
     catalogs
         Where the project's views and push sources are known.
+    lake
+        Keeps what is on its way to the lake.
     writer
         Writes the online store.
+    clock
+        Says when a row was created whose caller did not.
     limits
         How much a request may write.
     """
 
     def __init__(
-        self, *, catalogs: FeatureCatalogs, writer: OnlineFeatureWriter, limits: FeastLimits
+        self,
+        *,
+        catalogs: FeatureCatalogs,
+        lake: PushWriter,
+        writer: LazyWriter,
+        clock: Clock,
+        limits: FeastLimits,
     ) -> None:
         self._catalogs = catalogs
+        self._lake = lake
         self._writer = writer
+        self._clock = clock
         self._limits = limits
 
     async def push(self, request: PushRequest) -> PushResult:
-        """Write rows to every view that a push source feeds.
+        """Write rows to every view that a push source feeds, and to their tables.
 
         Raises
         ------
         InvalidRequestError, NotFoundError
             If the rows do not fit; nothing was written.
         UnavailableError
-            If the catalog cannot be read or the store cannot be written.
+            If the catalog cannot be read, or the database or the store cannot be written.
         NotSupportedError
             If the online store is of a kind that the service does not write.
         """
-        if request.to != "online":
-            field = FieldError("/to", describe(request.to), "online; the service has no other")
-            raise InvalidRequestError(field.message, (field,))
+        target = request.target
         catalog = await self._catalogs.current()
-        return await self._write(catalog, catalog.fed_views(request.push_source_name), request.df)
+        views = catalog.fed_views(request.push_source_name)
+        return await self._write(catalog, views, request.df, target)
 
     async def write(self, request: WriteRequest) -> PushResult:
-        """Write rows to one view; see `push`."""
+        """Write rows to one view, and to its table; see `push`."""
+        target = request.target
         catalog = await self._catalogs.current()
         view = catalog.view(request.feature_view_name, "/feature_view_name")
-        return await self._write(catalog, [view], request.df)
+        return await self._write(catalog, [view], request.df, target)
 
     async def _write(
-        self, catalog: CatalogIndex, views: Sequence[CatalogView], frame: Columns
+        self,
+        catalog: CatalogIndex,
+        views: Sequence[CatalogView],
+        frame: Columns,
+        target: PushTarget | None,
     ) -> PushResult:
+        received_us = to_epoch_us(self._clock.now())
         n_rows = count_rows(frame, "/df", len(frame), self._limits)
+        lake = choose_tables(catalog, views, target)
+        is_online = target is not PushTarget.OFFLINE
         if n_rows == 0:
             # As Feast's server does: a client materializes a view that has nothing new.
-            written = [0] * len(views)
+            return _describe(0, views if is_online else [], [0] * len(views), lake)
+        # Many rows take a while, in which others are to be answered.
+        if n_rows * len(frame) <= _INLINE_CELLS:
+            read = _read_rows(views, frame, n_rows, self._limits)
         else:
-            rows = _read_rows(views, frame, n_rows, self._limits)
-            write = OnlineWrite(catalog.project, rows, catalog.redis_key_ttl_seconds)
-            written = await self._writer.write(write)
-        return PushResult(
-            rows=n_rows,
-            views={
-                view.name: ViewResult(written=n, older=n_rows - n)
-                for view, n in zip(views, written, strict=True)
-            },
-        )
+            read = await asyncio.to_thread(_read_rows, views, frame, n_rows, self._limits)
+        if is_online:
+            await self._writer.open()
+        # On disk first: what is online and nowhere else is what training never sees.
+        await self._keep(catalog, read, lake, received_us)
+        written: list[int] = []
+        if is_online:
+            written = await self._write_online(catalog, [one.rows for one in read])
+        return _describe(n_rows, views if is_online else [], written, lake)
+
+    async def _write_online(self, catalog: CatalogIndex, views: Sequence[ViewRows]) -> list[int]:
+        """Write rows some at a time, so that nobody waits for the store during all of them."""
+        newest = [list(view.newest().values()) for view in views]
+        written = [0] * len(views)
+        for start in range(0, max(map(len, newest)), _BATCH_ROWS):
+            batch = tuple(
+                replace(view, rows=rows[start : start + _BATCH_ROWS])
+                for view, rows in zip(views, newest, strict=True)
+            )
+            write = OnlineWrite(catalog.project, batch, catalog.redis_key_ttl_seconds)
+            counts = await self._writer.write(write)
+            written = [n + more for n, more in zip(written, counts, strict=True)]
+        return written
+
+    async def _keep(
+        self, catalog: CatalogIndex, read: Sequence[_ReadView], lake: LakeTarget, received_us: int
+    ) -> None:
+        """Put the rows of each table on disk."""
+
+        def make(table: LakeTable) -> PushRow:
+            parts = [one for one in read if lake.tables.get(one.view.name) == table]
+            columns = {name: values for one in parts for name, values in one.columns.items()}
+            rows = make_rows(table, columns, parts[0].event_us, parts[0].created_us, received_us)
+            return PushRow(
+                catalog.project, table.name, rows.to_json(), rows.sha256, self._clock.now()
+            )
+
+        tables = list({table.name: table for table in lake.tables.values()}.values())
+        if tables:
+            pushes = await asyncio.to_thread(lambda: [make(table) for table in tables])
+            await self._lake.write(pushes)
+
+
+def _describe(
+    n_rows: int, views: Sequence[CatalogView], written: Sequence[int], lake: LakeTarget
+) -> PushResult:
+    return PushResult(
+        rows=n_rows,
+        views={
+            view.name: ViewResult(written=n, older=n_rows - n)
+            for view, n in zip(views, written, strict=True)
+        },
+        lake={table.name: n_rows for table in lake.tables.values()},
+        online_only=dict(lake.online_only),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadView:
+    """A request's rows as one view has them: for the online store, and column by column."""
+
+    view: CatalogView
+    rows: ViewRows
+    columns: Mapping[str, list[Any]]
+    event_us: Sequence[int]
+    created_us: Sequence[int | None]
 
 
 def _read_rows(
     views: Sequence[CatalogView], frame: Columns, n_rows: int, limits: FeastLimits
-) -> tuple[ViewRows, ...]:
+) -> list[_ReadView]:
     """Return the rows of all views.
 
     Raises
@@ -133,7 +229,7 @@ def _read_rows(
             findings.add(json_pointer("/df", column), "a column of that name", expected)
     rows = [one.read(limits.max_text_length) for one in frames]
     findings.raise_any()
-    return tuple(one for one in rows if one is not None)
+    return [one for one in rows if one is not None]
 
 
 def _source_of(view: CatalogView) -> SourceColumns:
@@ -177,7 +273,7 @@ class _ViewFrame:
             columns[own_name] = values
         return columns
 
-    def read(self, max_text_length: int) -> ViewRows | None:
+    def read(self, max_text_length: int) -> _ReadView | None:
         """Return the view's rows, or ``None`` and findings."""
         columns = self._rename_columns()
         keys = [key.model_copy(update={"field": key.name}) for key in self.view.join_keys]
@@ -191,7 +287,7 @@ class _ViewFrame:
             return None
         entity_keys = entities.serialize_keys(keys)
         rows = list(zip(*values, strict=True)) or [()] * self.n_rows
-        return ViewRows(
+        online = ViewRows(
             view=store_view(self.view, self.view.features),
             kinds=tuple(value_kind(self.view, one, "/df") for one in self.view.features),
             rows=[
@@ -201,6 +297,7 @@ class _ViewFrame:
                 )
             ],
         )
+        return _ReadView(self.view, online, columns, event_us, created_us)  # type: ignore[arg-type]  # as above
 
     def _read_feature(self, columns: dict[str, list[Any]], place: int) -> list[Value | None]:
         feature = self.view.features[place]

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.contract.feature_catalog import CatalogView
+from api.contract.feature_catalog import CatalogView, OnDemandFeature
 from api.contract.manifest import JoinKey, OnlineFeature
 from api.errors import FieldError, InvalidRequestError
 from api.feast_protocol.entity_columns import EntityColumns
+from api.feast_protocol.on_demand import OnDemandGraph
+from api.prediction.nested_values import FeatureType, find_type
 from api.prediction.online_features import EntityLookup, ReadLayout, StoredView
 from api.prediction.value_codec import ValueType
 
-__all__ = ["AnsweredFeature", "AskedFeature", "OnlineRead", "store_view", "value_kind"]
+__all__ = [
+    "AnsweredFeature",
+    "AskedComputation",
+    "AskedFeature",
+    "OnlineRead",
+    "store_view",
+    "value_kind",
+]
 
 FOREVER_US: Final = 2**62
 """A time to live that no event outlives; the event time of a missing cell stays below it."""
@@ -31,18 +40,37 @@ class AskedFeature(NamedTuple):
     pointer: str
 
 
+class AskedComputation(NamedTuple):
+    """A feature of an on-demand view that a request asks for, and the view's name there."""
+
+    graph: OnDemandGraph
+    name: str
+    feature: OnDemandFeature
+    pointer: str
+
+
 @dataclass(frozen=True, slots=True)
 class AnsweredFeature:
-    """A column of the answer, and the position of its cells in a row."""
+    """A column of the answer: the position of its cells in a row, or the graph that gives it."""
 
     name: str
     full_name: str
-    kind: ValueType
+    kind: FeatureType
+    position: int
+    graph: OnDemandGraph | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphInput:
+    """A stored feature that a graph takes."""
+
+    name: str
+    kind: FeatureType
     position: int
 
 
 class OnlineRead:
-    """What one list of features reads, compiled once.
+    """What one list of features reads and computes, compiled once.
 
     Parameters
     ----------
@@ -50,6 +78,8 @@ class OnlineRead:
         Feast's project.
     asked
         The features in the order of the answer.
+    stored_inputs
+        Those that the asked graphs take, whether they are asked for or not.
 
     Raises
     ------
@@ -57,14 +87,24 @@ class OnlineRead:
         If there are none, or one is of a type that the service does not read.
     """
 
-    def __init__(self, project: str, asked: Sequence[AskedFeature]) -> None:
+    def __init__(
+        self,
+        project: str,
+        asked: Sequence[AskedFeature | AskedComputation],
+        stored_inputs: Sequence[AskedFeature] = (),
+    ) -> None:
         if not asked:
             raise InvalidRequestError(
                 "Got no features, but expected features or a feature_service that has some."
             )
-        self.versions = {one.view.name: one.view.version for one in asked}
+        self.versions = {
+            one.view.name: one.view.version for one in asked if isinstance(one, AskedFeature)
+        }
         """Feast's number of each view, by the name that the view has here."""
-        views = _group_by_view(asked)
+        stored = [one for one in asked if isinstance(one, AskedFeature)]
+        views = _group_by_view(
+            list({_reference(one): one for one in (*stored_inputs, *stored)}.values())
+        )
         by_keys: dict[tuple[JoinKey, ...], list[str]] = {}
         for name, features in views.items():
             by_keys.setdefault(features[0].view.join_keys, []).append(name)
@@ -84,9 +124,24 @@ class OnlineRead:
             [min(one.view.ttl_us or FOREVER_US, FOREVER_US) for one in in_order], np.int64
         )
         """The time to live of each cell of a row, int64 ``(n_features,)``."""
-        places = {one: place for place, one in enumerate(map(_reference, in_order))}
-        self.features = tuple(_answer(one, places[_reference(one)]) for one in asked)
+        places = {_reference(one): place for place, one in enumerate(in_order)}
+        self.features = tuple(_answer(one, places) for one in asked)
         """The columns of the answer, behind those of the join keys."""
+        self.graphs = tuple({id(f.graph): f.graph for f in self.features if f.graph}.values())
+        """What computes those of them that are not stored."""
+        self.graph_inputs = {
+            _reference(one): GraphInput(
+                one.feature.name,
+                value_kind(one.view, one.feature, one.pointer),
+                places[_reference(one)],
+            )
+            for one in stored_inputs
+        }
+        """The stored features that graphs take, by view and feature."""
+        self.request_fields = frozenset(
+            one.name for graph in self.graphs for one in graph.request_inputs
+        )
+        """What the entities of a request must have beside keys."""
         self.repeated_name = _find_repeated([one.name for one in self.features])
         """A name that two features have, unless they are told apart by their views."""
 
@@ -106,7 +161,7 @@ def store_view(view: CatalogView, features: Sequence[OnlineFeature]) -> StoredVi
     )
 
 
-def value_kind(view: CatalogView, feature: OnlineFeature, pointer: str) -> ValueType:
+def value_kind(view: CatalogView, feature: OnlineFeature, pointer: str) -> FeatureType:
     """Return the type of a feature.
 
     Raises
@@ -114,12 +169,12 @@ def value_kind(view: CatalogView, feature: OnlineFeature, pointer: str) -> Value
     InvalidRequestError
         If it is none that the service reads and writes.
     """
-    try:
-        return ValueType[feature.type]
-    except KeyError:
+    kind = find_type(feature.type)
+    if kind is None:
         got = f"feature {view.name}:{feature.name} of type {feature.type}"
-        field = FieldError(pointer, got, f"one of {', '.join(ValueType.__members__)}")
-        raise InvalidRequestError(field.message, (field,)) from None
+        field = FieldError(pointer, got, "a single value, a list, a map or a struct")
+        raise InvalidRequestError(field.message, (field,))
+    return kind
 
 
 def _group_by_view(asked: Sequence[AskedFeature]) -> dict[str, list[AskedFeature]]:
@@ -137,13 +192,19 @@ def _reference(asked: AskedFeature) -> tuple[str, str]:
     return asked.view.name, asked.feature.name
 
 
-def _answer(asked: AskedFeature, position: int) -> AnsweredFeature:
+def _answer(
+    asked: AskedFeature | AskedComputation, places: Mapping[tuple[str, str], int]
+) -> AnsweredFeature:
+    if isinstance(asked, AskedComputation):
+        name = asked.feature.name
+        kind = ValueType[asked.feature.type]
+        return AnsweredFeature(name, f"{asked.name}__{name}", kind, -1, asked.graph)
     view, feature, pointer = asked
     return AnsweredFeature(
         name=feature.name,
         full_name=f"{view.name}__{feature.name}",
         kind=value_kind(view, feature, pointer),
-        position=position,
+        position=places[_reference(asked)],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import ConfigDict, Field
@@ -15,6 +16,7 @@ __all__ = [
     "FeastLimits",
     "OnlineFeaturesRequest",
     "PushRequest",
+    "PushTarget",
     "WriteRequest",
     "count_rows",
 ]
@@ -71,21 +73,47 @@ class OnlineFeaturesRequest(RequestDocument):
     include_feature_view_version_metadata: bool = False
 
 
+class PushTarget(StrEnum):
+    """Where rows go: into the online store, into the lake's tables, or into both."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    BOTH = "online_and_offline"
+
+
 class _Frame(RequestDocument):
     df: Columns = Field(description=_FRAME)
     allow_registry_cache: bool = Field(default=True, description="Accepted; changes nothing.")
     transform_on_write: bool = Field(default=True, description="Accepted; changes nothing.")
+    to: str | None = Field(
+        default=None,
+        description="`online_and_offline` unless said otherwise, and `online` for a view whose "
+        "source is no table that rows can be added to.",
+        json_schema_extra={"anyOf": [{"enum": list(PushTarget)}, {"type": "null"}]},
+    )
+
+    @property
+    def target(self) -> PushTarget | None:
+        """Where the rows go; ``None`` is both, or online where there is no table.
+
+        Raises
+        ------
+        InvalidRequestError
+            If it is no such place.
+        """
+        if self.to is None:
+            return None
+        try:
+            return PushTarget(self.to)
+        except ValueError:
+            expected = f"one of {', '.join(PushTarget)}"
+            raise _refused("/to", describe(self.to), expected) from None
 
 
 class PushRequest(_Frame):
     """Rows for every view that a push source feeds."""
 
     push_source_name: str
-    to: str = Field(
-        default="online",
-        description="`online`; the service writes nothing else.",
-        json_schema_extra={"enum": ["online"]},
-    )
 
 
 class WriteRequest(_Frame):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from api.contract.write_order import keep_newest
+from api.prediction.nested_values import FeatureType
 from api.prediction.online_features import StoredView
-from api.prediction.value_codec import Value, ValueType
 
 __all__ = ["OnlineFeatureWriter", "OnlineRow", "OnlineWrite", "ViewRows"]
 
@@ -21,7 +21,7 @@ class OnlineRow:
     """
 
     entity_key: bytes
-    values: tuple[Value | None, ...]
+    values: tuple[Any, ...]
     event_us: int
     created_us: int | None = None
 
@@ -31,7 +31,7 @@ class ViewRows:
     """Rows of one view, and the types of its features."""
 
     view: StoredView
-    kinds: tuple[ValueType, ...]
+    kinds: tuple[FeatureType, ...]
     rows: Sequence[OnlineRow]
 
     def newest(self) -> dict[bytes, OnlineRow]:

@@ -60,13 +60,23 @@ class LazyWriter:
         self._writer: OnlineFeatureWriter | None = None
         self._opening = asyncio.Lock()
 
-    async def write(self, write: OnlineWrite) -> list[int]:
-        """Write, see `OnlineFeatureWriter`."""
+    async def open(self) -> OnlineFeatureWriter:
+        """Open the writer if it is not open yet.
+
+        Raises
+        ------
+        NotSupportedError
+            If the service writes no store of that kind.
+        """
         if self._writer is None:
             async with self._opening:
                 if self._writer is None:
                     self._writer = await asyncio.to_thread(self._open_one)
-        return await self._writer.write(write)
+        return self._writer
+
+    async def write(self, write: OnlineWrite) -> list[int]:
+        """Write, see `OnlineFeatureWriter`."""
+        return await (await self.open()).write(write)
 
     async def close(self) -> None:
         """Close the writer if it was opened."""

@@ -26,8 +26,9 @@ from redis.exceptions import (
 
 from api.contract.write_order import REDIS_WRITE_IF_STANDING
 from api.errors import OnlineStoreUnavailableError, OnlineValueError, ServiceError
+from api.online_writes.nested_encoder import encode_feature
 from api.online_writes.online_writer import OnlineRow, OnlineWrite, ViewRows
-from api.online_writes.value_encoder import encode_timestamp, encode_value
+from api.online_writes.value_encoder import encode_timestamp
 from api.prediction.redis_address import RedisAddress
 from api.prediction.redis_timestamps import decode_timestamp
 
@@ -128,7 +129,7 @@ def _hash_fields(view_rows: ViewRows, row: OnlineRow) -> list[bytes]:
     for field, kind, value in zip(
         view_rows.view.redis_fields, view_rows.kinds, row.values, strict=True
     ):
-        fields += [field, encode_value(value, kind)]
+        fields += [field, encode_feature(value, kind)]
     return fields
 
 

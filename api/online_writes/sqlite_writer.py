@@ -11,8 +11,9 @@ from typing import Final
 
 from api.contract.write_order import create_event_times, note_event_times, read_standing_event
 from api.errors import OnlineStoreUnavailableError
+from api.online_writes.nested_encoder import encode_feature
 from api.online_writes.online_writer import OnlineRow, OnlineWrite, ViewRows
-from api.online_writes.value_encoder import describe_value, encode_value
+from api.online_writes.value_encoder import describe_value
 from api.prediction.online_features import NEVER_US
 
 __all__ = ["SqliteFeatureWriter"]
@@ -114,7 +115,7 @@ def _table_rows(
         for feature, kind, value in zip(
             view_rows.view.features, view_rows.kinds, row.values, strict=True
         ):
-            columns = (encode_value(value, kind), *describe_value(value, kind))
+            columns = (encode_feature(value, kind), *describe_value(value, kind))
             yield (key, feature, *columns[:n_columns], *times)
 
 

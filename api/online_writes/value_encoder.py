@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from api.prediction.nested_values import FeatureType
 from api.prediction.value_codec import TAGS, Value, ValueType
 
-__all__ = ["describe_value", "encode_timestamp", "encode_value", "round_to_float32"]
+__all__ = [
+    "PAYLOADS",
+    "describe_value",
+    "encode_text",
+    "encode_timestamp",
+    "encode_value",
+    "encode_varint",
+    "round_to_float32",
+]
 
 _FLOAT: Final = struct.Struct("<f")
 _DOUBLE: Final = struct.Struct("<d")
@@ -30,7 +39,7 @@ def encode_value(value: Value | None, kind: ValueType) -> bytes:
     >>> encode_value(-1, ValueType.INT32).hex(), encode_value("UA", ValueType.STRING).hex()
     ('18ffffffffffffffffff01', '12025541')
     """
-    return b"" if value is None else TAGS[kind] + _PAYLOADS[kind](value)
+    return b"" if value is None else TAGS[kind] + PAYLOADS[kind](value)
 
 
 def round_to_float32(value: float) -> float:
@@ -45,7 +54,7 @@ def round_to_float32(value: float) -> float:
         return float("inf") if value > 0 else float("-inf")
 
 
-def describe_value(value: Value | None, kind: ValueType) -> tuple[str | None, float | None]:
+def describe_value(value: Any, kind: FeatureType) -> tuple[str | None, float | None]:
     """Return the text and the number that Feast's SQL stores keep beside a value for searches."""
     if value is None or kind is ValueType.STRING:
         return (value if isinstance(value, str) else None), None
@@ -55,7 +64,7 @@ def describe_value(value: Value | None, kind: ValueType) -> tuple[str | None, fl
     return None, None
 
 
-_NUMBERS: Final = frozenset(
+_NUMBERS: Final[frozenset[FeatureType]] = frozenset(
     {ValueType.INT32, ValueType.INT64, ValueType.FLOAT, ValueType.DOUBLE, ValueType.BOOL}
 )
 
@@ -67,11 +76,11 @@ def encode_timestamp(event_us: int) -> bytes:
     '080210e807'
     """
     seconds, microseconds = divmod(event_us, 1_000_000)
-    encoded = b"\x08" + _encode_varint(seconds) if seconds else b""
-    return encoded + b"\x10" + _encode_varint(microseconds * 1000) if microseconds else encoded
+    encoded = b"\x08" + encode_varint(seconds) if seconds else b""
+    return encoded + b"\x10" + encode_varint(microseconds * 1000) if microseconds else encoded
 
 
-def _encode_varint(number: int) -> bytes:
+def encode_varint(number: int) -> bytes:
     """Return a number of at most 64 bits as a varint, a negative one in two's complement."""
     number &= _UINT64
     encoded = bytearray()
@@ -82,17 +91,19 @@ def _encode_varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def _encode_text(value: str | bytes) -> bytes:
+def encode_text(value: str | bytes) -> bytes:
+    """Return text, bytes or a message behind its length."""
     payload = value.encode() if isinstance(value, str) else value
-    return _encode_varint(len(payload)) + payload
+    return encode_varint(len(payload)) + payload
 
 
-_PAYLOADS: Final[dict[ValueType, Callable[..., bytes]]] = {
-    **dict.fromkeys(ValueType, _encode_text),
+PAYLOADS: Final[dict[ValueType, Callable[..., bytes]]] = {
+    **dict.fromkeys(ValueType, encode_text),
     **dict.fromkeys(
         (ValueType.INT32, ValueType.INT64, ValueType.BOOL, ValueType.UNIX_TIMESTAMP),
-        _encode_varint,
+        encode_varint,
     ),
     ValueType.FLOAT: _FLOAT.pack,
     ValueType.DOUBLE: _DOUBLE.pack,
 }
+"""What makes the bytes behind a value's tag, by type."""

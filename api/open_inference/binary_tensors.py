@@ -49,7 +49,7 @@ def split_body(body: bytes, header_length: str | None) -> tuple[bytes, memoryvie
     Raises
     ------
     InvalidTensorsError
-        If the header is no number of bytes that the body has.
+        If the header is no number of bytes that the body has, or 0.
     """
     if header_length is None:
         return body, memoryview(b"")
@@ -60,6 +60,11 @@ def split_body(body: bytes, header_length: str | None) -> tuple[bytes, memoryvie
             f"a whole number of at most {len(body)}, the length of the body."
         )
     length = int(header_length)
+    if not length:
+        raise InvalidTensorsError(
+            f"Got a raw binary request ({HEADER_LENGTH}: 0), but expected JSON that names the "
+            "tensors in front of their bytes."
+        )
     return body[:length], memoryview(body)[length:]
 
 

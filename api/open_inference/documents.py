@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from api.request_documents import RequestDocument
+
 __all__ = [
+    "IndexRequest",
     "InferenceError",
     "InferenceInput",
     "InferenceModelMetadata",
     "InferenceRequest",
     "InferenceResponse",
+    "ModelConfiguration",
+    "ModelNames",
     "ModelReady",
+    "ModelStatistics",
     "Parameters",
+    "RepositoryEntry",
     "RequestedOutput",
     "ResponseOutput",
     "ServerLive",
     "ServerMetadata",
     "ServerReady",
+    "TensorConfiguration",
     "TensorMetadata",
+    "VersionStatistics",
 ]
 
 
@@ -141,7 +150,7 @@ class TensorMetadata(BaseModel):
 
 
 class InferenceModelMetadata(BaseModel):
-    """A model, its versions and its tensors. A request uses the inputs of one interface."""
+    """A model, its versions and the tensors of one of its interfaces."""
 
     name: str
     versions: list[str]
@@ -176,6 +185,62 @@ class ModelReady(BaseModel):
 
     name: str
     ready: bool
+
+
+class ModelNames(BaseModel):
+    """The models, by name."""
+
+    models: list[str]
+
+
+class IndexRequest(RequestDocument):
+    """Which versions are to be listed."""
+
+    ready: bool = Field(False, description="Only those that answer.")
+
+
+class RepositoryEntry(BaseModel):
+    """A version, and whether it answers; `reason` says why it does not."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
+
+
+class VersionStatistics(BaseModel):
+    """What a version has scored."""
+
+    name: str
+    version: str
+    inference_count: int = Field(description="Rows.")
+    execution_count: int = Field(description="Requests.")
+
+
+class ModelStatistics(BaseModel):
+    """What each version has scored; one that has scored nothing is not there."""
+
+    model_stats: list[VersionStatistics]
+
+
+class TensorConfiguration(BaseModel):
+    """What one tensor of a model is, but for the number of rows."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+    optional: bool = False
+
+
+class ModelConfiguration(BaseModel):
+    """A model as Triton's model configuration describes it."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: int
+    input: list[TensorConfiguration]
+    output: list[TensorConfiguration]
 
 
 class InferenceError(BaseModel):

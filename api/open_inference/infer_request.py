@@ -15,6 +15,7 @@ from api.errors import InvalidInstancesError, InvalidTensorsError
 from api.field_errors import describe, translate_validation_error
 from api.field_types import InstanceLimits
 from api.open_inference.binary_tensors import read_binary_elements, split_blobs, split_body
+from api.open_inference.content_types import check_content_type, decode_elements
 from api.open_inference.documents import InferenceInput, InferenceRequest, Parameters
 from api.open_inference.model_interface import (
     FEATURES,
@@ -166,6 +167,7 @@ def read_infer_request(
     text, rest = split_body(body, header_length)
     document = _parse_document(text)
     inputs = document.inputs
+    check_content_type(document.parameters, "the request")
     chosen = interface.choose([given.name for given in inputs])
     if document.id is not None and len(document.id) > limits.max_text_length:
         raise InvalidTensorsError(
@@ -267,6 +269,7 @@ def _read_tensor(given: InferenceInput, spec: TensorSpec, blobs: dict[str, memor
         elements = read_json_elements(
             given.data, name=given.name, datatype=given.datatype, shape=given.shape
         )
+    elements = decode_elements(elements, given.parameters, spec)
     return Tensor(given.name, elements, is_nullable=spec.is_optional and spec.datatype == BYTES)
 
 
@@ -285,6 +288,7 @@ def _read_outputs(document: InferenceRequest, specs: dict[str, TensorSpec]) -> d
             )
         where = f"output {output.name}"
         _refuse_other_extensions(output.parameters, where)
+        check_content_type(output.parameters, where)
         own = _read_parameter(output.parameters, "binary_data", bool, where)
         wanted[output.name] = by_default if own is None else own
     return wanted

@@ -14,7 +14,7 @@ from typing import Final
 from api.contract.manifest import FieldType, Manifest
 from api.errors import InvalidTensorsError
 from api.field_errors import describe
-from api.open_inference.documents import TensorMetadata
+from api.open_inference.documents import TensorConfiguration, TensorMetadata
 from api.open_inference.tensors import BYTES
 
 __all__ = ["FEATURES", "LABEL", "REQUEST", "SCORES", "Interface", "ModelInterface", "TensorSpec"]
@@ -46,6 +46,7 @@ class TensorSpec:
 
     ``width`` is the number of columns of a matrix, ``None`` for a tensor of one element a
     row. ``is_optional`` is for inputs: where it is left out, every row of it is null.
+    ``is_instant`` says that its text is a moment.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TensorSpec:
     interface: Interface
     width: int | None = None
     is_optional: bool = False
+    is_instant: bool = False
 
     def describe(self) -> TensorMetadata:
         """Return what the model's metadata say about it."""
@@ -62,6 +64,14 @@ class TensorSpec:
         shape = [-1] if self.width is None else [-1, self.width]
         return TensorMetadata(
             name=self.name, datatype=self.datatype, shape=shape, parameters=parameters
+        )
+
+    def configure(self) -> TensorConfiguration:
+        """Return what the model's configuration says about it."""
+        data_type = "TYPE_STRING" if self.datatype == BYTES else f"TYPE_{self.datatype}"
+        dims = [1 if self.width is None else self.width]
+        return TensorConfiguration(
+            name=self.name, data_type=data_type, dims=dims, optional=self.is_optional
         )
 
     def fits(self, shape: Sequence[int]) -> bool:
@@ -95,13 +105,27 @@ class ModelInterface:
         }
         """By interface and name, in the order of the answers."""
 
-    def list_inputs(self) -> list[TensorMetadata]:
-        """Describe the inputs of both interfaces."""
-        return [spec.describe() for specs in self.inputs.values() for spec in specs.values()]
+    def require(self, interface: Interface) -> None:
+        """Check that the model has an interface.
 
-    def list_outputs(self) -> list[TensorMetadata]:
-        """Describe the outputs of both interfaces."""
-        return [spec.describe() for specs in self.outputs.values() for spec in specs.values()]
+        Raises
+        ------
+        InvalidTensorsError
+            If it has not.
+        """
+        if not self.inputs[interface]:
+            raise InvalidTensorsError(
+                f"Got the interface {interface.value}, but this model has none: one of its request "
+                "fields has the name of an input of the graph."
+            )
+
+    def list_inputs(self, interface: Interface) -> list[TensorMetadata]:
+        """Describe the inputs of an interface: who fills them all is answered."""
+        return [spec.describe() for spec in self.inputs[interface].values()]
+
+    def list_outputs(self, interface: Interface) -> list[TensorMetadata]:
+        """Describe the outputs of an interface."""
+        return [spec.describe() for spec in self.outputs[interface].values()]
 
     def choose(self, names: Sequence[str]) -> Interface:
         """Return the interface whose inputs a request has.
@@ -147,7 +171,11 @@ def _join(names: Iterable[str]) -> str:
 def _entity_inputs(manifest: Manifest) -> dict[str, TensorSpec]:
     return {
         field.name: TensorSpec(
-            field.name, _DATATYPES[field.type], Interface.ENTITY, is_optional=field.nullable
+            field.name,
+            _DATATYPES[field.type],
+            Interface.ENTITY,
+            is_optional=field.nullable,
+            is_instant=field.type is FieldType.TIMESTAMP,
         )
         for field in manifest.request
     }

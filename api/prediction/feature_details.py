@@ -18,7 +18,7 @@ from api.prediction.predictor import Prediction
 from api.prediction.value_codec import Value, ValueType
 from api.schemas import RequestRow
 
-__all__ = ["describe_features", "list_overridden"]
+__all__ = ["describe_features", "list_overridden", "warn_of_unknown_entities"]
 
 _NAMES: Final = {status: status.name.lower() for status in FeatureStatus}
 _NOT_LIVE: Final = (FeatureStatus.STALE, FeatureStatus.FUTURE)
@@ -38,6 +38,27 @@ def describe_features(model: ActiveModel, prediction: Prediction) -> list[dict[s
         | computed[row]
         for row, values in enumerate(prediction.instances.rows)
     ]
+
+
+def warn_of_unknown_entities(features: list[dict[str, Any]], keys: list[str]) -> list[str]:
+    """Return a sentence for each instance of whose entities nothing at all is stored.
+
+    Parameters
+    ----------
+    features
+        What `describe_features` returns.
+    keys
+        The request fields that are entity keys.
+    """
+    warnings = []
+    for number, described in enumerate(features):
+        stored = [one["status"] for one in described.values() if one["view"] is not None]
+        if stored and all(status == "missing" for status in stored):
+            warnings.append(
+                f"Instance {number}: nothing is stored for its {', '.join(keys)}; all of its "
+                f"{len(stored)} stored features are null, as for an entity that nobody knows."
+            )
+    return warnings
 
 
 def list_overridden(prediction: Prediction) -> list[list[str]]:

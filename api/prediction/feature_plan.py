@@ -74,6 +74,7 @@ class CompiledPlan:
         """The columns of the graph's ``features`` that come from the request."""
         self.request_inputs: tuple[RequestColumn, ...] = compiler.request_inputs()
         """The columns of the graph's ``request`` that come from the request."""
+        self._moment = compiler.moment_input()
         self.n_columns = len(plan.columns)
         """The width of the graph's ``features``."""
         self.n_request_inputs = len(plan.request_inputs)
@@ -124,6 +125,7 @@ class CompiledPlan:
         StaleFeatureError
             If a value is not live and its view says ``reject``.
         """
+        rows = self._with_moment(rows, now_us)
         if len(rows) == 1 and not overrides:
             inputs = self._row_assembler.assemble(rows[0], stored, now_us)
             if inputs is not None:
@@ -152,13 +154,20 @@ class CompiledPlan:
         self._refuse_stale(status, event_us, now_us)
         return self._fill(rows, numbers, status, event_us)
 
+    def _with_moment(self, rows: Sequence[RequestRow], now_us: int) -> Sequence[RequestRow]:
+        """Put the moment of the prediction behind the fields of each row, if the graph takes it."""
+        if self._moment is None:
+            return rows
+        return [(*row, now_us / _US) for row in rows]
+
     def assemble_defaults(
-        self, rows: Sequence[RequestRow], overrides: Overrides = ()
+        self, rows: Sequence[RequestRow], now_us: int, overrides: Overrides = ()
     ) -> FeatureMatrix:
         """Return the graph's inputs when the online store cannot be read.
 
         Every stored feature has the plan's default, which is NaN where it gives none.
         """
+        rows = self._with_moment(rows, now_us)
         shape = (len(rows), len(self.features))
         numbers = np.array(
             [[_number(place, self.features[place.feature].default) for place in self._places]]
@@ -213,6 +222,10 @@ class CompiledPlan:
             reference = self.features[place.feature].reference
             self._places_by_reference.setdefault(reference, []).append(i)
 
+    def _given_inputs(self) -> tuple[RequestColumn, ...]:
+        """Return the columns of ``request`` that stand in a row, its moment included."""
+        return self.request_inputs if self._moment is None else (*self.request_inputs, self._moment)
+
     def _index_freshness(self) -> None:
         # The oldest event time must stay above NEVER_US, which no value is live at.
         forever_us = 2**62
@@ -229,7 +242,7 @@ class CompiledPlan:
         n_cells = len(self._places)
         request = [
             *((c, True) for c in self.request_columns),
-            *((c, False) for c in self.request_inputs),
+            *((c, False) for c in self._given_inputs()),
         ]
         features = {place.column: i for i, place in enumerate(self._places)}
         inputs = {place.request_input: i for i, place in enumerate(self._places)}
@@ -289,7 +302,7 @@ class CompiledPlan:
                 values[:, column.index] = _request_values(rows, column, narrow=True)
         if self.n_request_inputs:
             request[:, self._inputs] = numbers[:, self._input_places]
-        for column in self.request_inputs:
+        for column in self._given_inputs():
             request[:, column.index] = _request_values(rows, column, narrow=False)
         return FeatureMatrix(values, request, FeatureOrigins(status, event_us))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from api.errors import ModelRefusedError
 from api.prediction.graph_contents import check_graph_contents
 
-__all__ = ["INLINE_BUDGET_SEC", "ModelSession"]
+__all__ = ["INLINE_BUDGET_SEC", "ModelSession", "open_session"]
 
 INLINE_BUDGET_SEC: Final = 1e-3
 """Work up to this long runs in the event loop; handing it to a thread would cost more."""
@@ -42,8 +42,7 @@ class ModelSession:
     def __init__(
         self, content: bytes, *, n_features: int, n_request_inputs: int, n_request_features: int
     ) -> None:
-        check_graph_contents(content)
-        self._session = _open_session(content)
+        self._session = open_session(content)
         self._has_request = n_request_inputs > 0
         expected = {"features": ("tensor(float)", n_features)}
         if self._has_request:
@@ -140,7 +139,15 @@ class ModelSession:
         return max(1, int(INLINE_BUDGET_SEC / min(elapsed_sec) * _PROBE_ROWS))
 
 
-def _open_session(content: bytes) -> onnxruntime.InferenceSession:
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
+    """Open a graph on one thread that does not spin.
+
+    Raises
+    ------
+    ModelRefusedError
+        If it has contents that `check_graph_contents` refuses, or the runtime cannot load it.
+    """
+    check_graph_contents(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

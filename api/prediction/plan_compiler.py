@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from api.contract.manifest import (
+    AS_OF,
     Column,
     FeaturePlan,
     FieldType,
@@ -126,6 +127,7 @@ class PlanCompiler:
             _require_one_source(source, plan.views)
         self._columns = _index_by_feature("column", plan.columns)
         self._inputs = _index_by_feature("request input", plan.request_inputs)
+        _require_unique("moment", [AS_OF for source in plan.request_inputs if source.is_moment])
 
     def lookups(self) -> tuple[CompiledLookup, ...]:
         """Return the views by entity key, in the order of the plan's views."""
@@ -167,6 +169,16 @@ class PlanCompiler:
             for index, source in enumerate(self._plan.request_inputs)
             if source.field is not None
         )
+
+    def moment_input(self) -> RequestColumn | None:
+        """Return the column of ``request`` that is the moment of the prediction.
+
+        It is taken from behind the last field of a row.
+        """
+        for index, source in enumerate(self._plan.request_inputs):
+            if source.is_moment:
+                return RequestColumn(source.name, index, len(self._fields), None)
+        return None
 
     def _compile_view(self, view: ViewPlan) -> CompiledView:
         names = [feature.name for feature in view.features]
@@ -324,7 +336,8 @@ def _value_type(name: str, feature: str) -> ValueType:
 def _require_one_source(column: Column | RequestInput, views: Sequence[ViewPlan]) -> None:
     online = column.view is not None and column.feature is not None
     half = (column.view is None) != (column.feature is None)
-    if half or online == (column.field is not None):
+    is_moment = isinstance(column, RequestInput) and column.is_moment
+    if half or [online, column.field is not None, is_moment].count(True) != 1:
         raise ModelRefusedError(
             f"Got {column.name!r} with none or several sources, but expected one."
         )

@@ -196,7 +196,7 @@ class Predictor:
         stored, is_degraded = await self._read(model, instances)
         rows, overrides = instances.rows, instances.overrides
         if stored is None:
-            return model.plan.assemble_defaults(rows, overrides), None, is_degraded
+            return model.plan.assemble_defaults(rows, now_us, overrides), None, is_degraded
         features = model.plan.assemble(rows, stored, now_us, overrides=overrides)
         return features, stored, is_degraded
 
@@ -217,7 +217,9 @@ class Predictor:
                     raise error.behind(rows.start) from error
                 if stored is None:
                     # The store is down: the answer comes from defaults as a whole, and at once.
-                    defaults = model.plan.assemble_defaults(instances.rows, instances.overrides)
+                    defaults = model.plan.assemble_defaults(
+                        instances.rows, now_us, instances.overrides
+                    )
                     return defaults, None, is_degraded
                 if matrix is None:
                     matrix = FeatureMatrix.allocate(n_rows, part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -23,6 +24,10 @@ from api.feast_protocol.request_bodies import (
 from api.request_documents import parse_document
 
 __all__ = ["router"]
+
+_INLINE_BYTES: Final = 1 << 16
+"""Up to how large a body is parsed in the event loop; others are answered during a longer one."""
+_Write = TypeVar("_Write", PushRequest, WriteRequest)
 
 router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
 
@@ -91,10 +96,14 @@ async def get_online_features(request: Request) -> Response:
 )
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def push(request: Request) -> Response:
-    """Write rows online to every view that the push source feeds; older ones change nothing."""
+    """Write rows online to every view that the push source feeds, and to their tables.
+
+    Rows that are older than what is online change nothing there. Of the lake they are on disk
+    when this answers, and the next command that reads the table finds them in it.
+    """
     resources = resources_of(request)
-    pushed = parse_document(PushRequest, await _read_body(request, resources))
-    return _JsonResponse((await resources.feast.pushes.push(pushed)).model_dump_json())
+    pushed = await _read_write(PushRequest, request, resources)
+    return _told(await resources.feast.pushes.push(pushed))
 
 
 @router.post(
@@ -105,10 +114,10 @@ async def push(request: Request) -> Response:
 )
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def write_to_online_store(request: Request) -> Response:
-    """Write rows of one view online; older ones change nothing."""
+    """Write rows of one view online, and to its table; as a push does."""
     resources = resources_of(request)
-    given = parse_document(WriteRequest, await _read_body(request, resources))
-    return _JsonResponse((await resources.feast.pushes.write(given)).model_dump_json())
+    given = await _read_write(WriteRequest, request, resources)
+    return _told(await resources.feast.pushes.write(given))
 
 
 @router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
@@ -127,5 +136,18 @@ class _JsonResponse(Response):
     media_type = "application/json"
 
 
+def _told(result: PushResult) -> Response:
+    return _JsonResponse(result.model_dump_json(exclude_defaults=True))
+
+
 async def _read_body(request: Request, resources: Resources) -> bytes:
     return await JsonBody(request, resources.settings).read()
+
+
+async def _read_write(kind: type[_Write], request: Request, resources: Resources) -> _Write:
+    """Return what a request writes, which may be larger than what others send."""
+    settings = resources.settings
+    body = await JsonBody(request, settings, max_bytes=settings.feast_max_write_bytes).read()
+    if len(body) <= _INLINE_BYTES:
+        return parse_document(kind, body)
+    return await asyncio.to_thread(parse_document, kind, body)

@@ -14,7 +14,11 @@ from api.dependencies import JsonBody, Resources, resources_of
 from api.direct_route import DirectRoute
 from api.errors import InvalidInstancesError
 from api.prediction.active_model import ActiveModel
-from api.prediction.feature_details import describe_features, list_overridden
+from api.prediction.feature_details import (
+    describe_features,
+    list_overridden,
+    warn_of_unknown_entities,
+)
 from api.prediction.wide_work import MOST_TOLD
 from api.rollouts.answering import Answer, AnswerPart, Served
 from api.routers.addresses import (
@@ -148,6 +152,9 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
         document["features"] = answer.merge(
             lambda part: describe_features(part.model, part.prediction)
         )
+        keys = answer.first.model.manifest.plan.list_key_fields()
+        if warnings := warn_of_unknown_entities(document["features"], keys):
+            document["warnings"] = warnings
     # An answer is of its model's `response_type`; JSON has no NaN, but a feature may be one.
     return Response(
         to_json(document, inf_nan_mode="strings"), media_type="application/json", headers=headers

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs, with_key
+from api.body_coding import compress
 from api.contract.scope import Scope
 from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
 from api.direct_route import DirectRoute, GuardedRoute
+from api.errors import InvalidTensorsError
 from api.field_types import InstanceLimits
 from api.open_inference.binary_tensors import HEADER_LENGTH
 from api.open_inference.documents import (
@@ -68,6 +70,18 @@ _INFER: Final[dict[str, Any]] = {
     "openapi_extra": _BODY,
 }
 
+_INTERFACE: Final = {
+    "parameters": [
+        {
+            "name": "interface",
+            "in": "query",
+            "description": "`entity`: a tensor for each field of the request, whose features are "
+            "looked up. `tensor`: the graph's own inputs.",
+            "schema": {"type": "string", "enum": [*Interface], "default": Interface.ENTITY},
+        }
+    ]
+}
+
 router = APIRouter(prefix="/v2", tags=[*_TAGS], route_class=GuardedRoute)
 infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectRoute)
 
@@ -78,7 +92,9 @@ infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectR
 async def get_server(request: Request) -> ServerMetadata:
     """Return the server's name and version, and the extensions of the protocol that it has."""
     return ServerMetadata(
-        name="zeroskew", version=request.app.version, extensions=["binary_tensor_data"]
+        name="zeroskew",
+        version=request.app.version,
+        extensions=["binary_tensor_data", "model_configuration", "statistics"],
     )
 
 
@@ -97,20 +113,28 @@ async def get_ready(resources: ServiceResources) -> ServerReady:
     return ServerReady(live=True, ready=True)
 
 
-@router.get("/models/{model:name}", summary="Show a model's tensors")
+@router.get("/models/{model:name}", summary="Show a model's tensors", openapi_extra=_INTERFACE)
 @with_key
-async def get_model(model: ModelName, resources: ServiceResources) -> InferenceModelMetadata:
+async def get_model(
+    model: ModelName, request: Request, resources: ServiceResources
+) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
-    return await _describe(await _champion(model, resources), resources)
+    chosen = _read_interface(request)
+    return await _describe(await _champion(model, resources), resources, chosen)
 
 
-@router.get("/models/{model:name}/versions/{version:name}", summary="Show a version's tensors")
+@router.get(
+    "/models/{model:name}/versions/{version:name}",
+    summary="Show a version's tensors",
+    openapi_extra=_INTERFACE,
+)
 @with_key
 async def get_version(
-    model: ModelName, version: VersionNumber, resources: ServiceResources
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
 ) -> InferenceModelMetadata:
     """Return the inputs and outputs of one version."""
-    return await _describe(await _version(model, version, resources), resources)
+    chosen = _read_interface(request)
+    return await _describe(await _version(model, version, resources), resources, chosen)
 
 
 @router.get("/models/{model:name}/ready", summary="Is a model ready?")
@@ -160,15 +184,27 @@ async def _version(model: str, version: str, resources: Resources) -> ActiveMode
     return await resources.models.by_version(check_model(model), parse_version(version))
 
 
-async def _describe(active: ActiveModel, resources: Resources) -> InferenceModelMetadata:
+def _read_interface(request: Request) -> Interface:
+    given = request.query_params.get("interface", Interface.ENTITY)
+    if given not in tuple(Interface):
+        raise InvalidTensorsError(
+            f"Got interface={given[:32]!r} in the query, but expected {' or '.join(Interface)}."
+        )
+    return Interface(given)
+
+
+async def _describe(
+    active: ActiveModel, resources: Resources, chosen: Interface
+) -> InferenceModelMetadata:
     known = await resources.registry_executor.run(resources.catalog.get_model, active.name)
     interface = ModelInterface(active.manifest)
+    interface.require(chosen)
     return InferenceModelMetadata(
         name=active.name,
         versions=sorted((str(one.version) for one in known.versions), key=int),
         platform="onnx_onnxv1",
-        inputs=interface.list_inputs(),
-        outputs=interface.list_outputs(),
+        inputs=interface.list_inputs(chosen),
+        outputs=interface.list_outputs(chosen),
     )
 
 
@@ -205,6 +241,9 @@ async def _answer(served: Served, request: Request) -> Response:
         headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
     if header_length is not None:
         headers[HEADER_LENGTH] = str(header_length)
+    body, coding = compress(body, ",".join(request.headers.getlist("accept-encoding")))
+    if coding is not None:
+        headers |= {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
     media_type = "application/json" if header_length is None else BINARY
     return Response(body, media_type=media_type, headers=headers)
 

@@ -34,6 +34,17 @@ def score(response: Any, instance: int = 0) -> float:
     return value
 
 
+def test_an_entity_of_which_nothing_is_stored_is_said_so(client: AppClient) -> None:
+    nobody = {"carrier": "DL", "dest": None}
+    told = post(client, {}, nobody, {"dest": None}, query="?with_features=true").json()
+    assert told["warnings"] == [
+        "Instance 1: nothing is stored for its carrier, dest, origin; all of its 4 stored features "
+        "are null, as for an entity that nobody knows."
+    ]
+    assert "warnings" not in post(client, {}, query="?with_features=true").json()
+    assert "warnings" not in post(client, nobody).json()
+
+
 def test_the_features_are_told_when_asked_for(client: AppClient) -> None:
     answer = post(client, {}, {"dest": None}, query="?with_features=true").json()
     known, unknown = answer["features"]

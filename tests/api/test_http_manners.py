@@ -204,3 +204,20 @@ def test_the_id_of_a_failure_is_in_the_log(tmp_path: Path, online_store: Path) -
     (line,) = [line for line in server.log if line["event"] == "request_failed"]
     assert line["request_id"] == response.json()["request_id"]
     assert line["code"] == response.json()["code"] == "non_finite_score"
+
+
+def test_a_failing_probe_is_one_line_in_the_log(tmp_path: Path, online_store: Path) -> None:
+    server = Server(tmp_path, online_store)
+    before = len(server.log)
+    for path in ("/readyz", "/v2/health/ready"):
+        answer = httpx.get(f"{server.url}{path}")
+        assert answer.status_code == 503
+    server.stop()
+    lines = [line for line in server.log[before:] if "request_id" in line]
+    told = [(line["path"], line["level"], line["status"], line["code"]) for line in lines]
+    assert told == [
+        ("/readyz", "warning", 503, "unavailable"),
+        ("/v2/health/ready", "warning", 503, "unavailable"),
+    ]
+    assert all("exception" not in line for line in lines)
+    assert all(str(line["reason"]).startswith("No model is loaded") for line in lines)

@@ -1,9 +1,14 @@
 """The Open Inference Protocol: documents, and scores equal to `:predict` and to the graph's own."""
 
+import base64
+import copy
+import gzip
 import json
 import math
 import struct
 import uuid
+import zlib
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,6 +37,7 @@ INSTANCES: list[dict[str, Any]] = [
 NAN = math.nan
 FEATURES = [[0.5, -2.0, 1.0, 3.0, 0.0, 0.25], [NAN, 1.0, NAN, -4.0, 2.0, 0.125]]
 REQUEST = [[1.5, 0.0], [NAN, 1.0]]
+GRAPH = sum_graph(6, 2)
 INTERFACES = ["arrival_delay", "is_late", "delay_class"]
 
 
@@ -89,7 +95,7 @@ def test_the_server_says_what_it_is(client: AppClient) -> None:
         answer = client.get(path).json()
         assert answer["name"] == "zeroskew"
         assert answer["version"] == client.app.version
-        assert answer["extensions"] == ["binary_tensor_data"]
+        assert answer["extensions"] == ["binary_tensor_data", "model_configuration", "statistics"]
 
 
 def test_the_server_is_live_and_ready(client: AppClient) -> None:
@@ -103,17 +109,25 @@ def test_a_model_is_ready(client: AppClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["arrival_delay", "arrival_delay/versions/2"])
-def test_metadata_list_the_tensors_of_both_interfaces(client: AppClient, path: str) -> None:
+def test_metadata_list_the_tensors_of_one_interface(client: AppClient, path: str) -> None:
     entity, tensor = {"interface": "entity"}, {"interface": "tensor"}
     optional = {**entity, "optional": True}
 
     def one(name: str, datatype: str, shape: list[int], parameters: dict[str, Any]) -> Any:
         return {"name": name, "datatype": datatype, "shape": shape, "parameters": parameters}
 
-    assert client.get(f"/v2/models/{path}").json() == {
-        "name": "arrival_delay",
-        "versions": ["1", "2"],
-        "platform": "onnx_onnxv1",
+    named = {"name": "arrival_delay", "versions": ["1", "2"], "platform": "onnx_onnxv1"}
+    asked = client.get(f"/v2/models/{path}?interface=tensor").json()
+    assert asked == named | {
+        "inputs": [
+            one("features", "FP32", [-1, 6], tensor),
+            one("request", "FP64", [-1, 2], tensor),
+        ],
+        "outputs": [one("scores", "FP64", [-1], tensor)],
+    }
+    default = client.get(f"/v2/models/{path}").json()
+    assert client.get(f"/v2/models/{path}?interface=entity").json() == default
+    assert default == named | {
         "inputs": [
             one("carrier", "BYTES", [-1], entity),
             one("origin", "BYTES", [-1], entity),
@@ -122,13 +136,8 @@ def test_metadata_list_the_tensors_of_both_interfaces(client: AppClient, path: s
             one("distance", "FP64", [-1], entity),
             one("international", "BOOL", [-1], entity),
             one("scheduled_departure", "BYTES", [-1], entity),
-            one("features", "FP32", [-1, 6], tensor),
-            one("request", "FP64", [-1, 2], tensor),
         ],
-        "outputs": [
-            one("value", "FP64", [-1], entity),
-            one("scores", "FP64", [-1], tensor),
-        ],
+        "outputs": [one("value", "FP64", [-1], entity)],
     }
 
 
@@ -146,7 +155,94 @@ def test_the_outputs_are_those_of_the_models_kind(
         (one["name"], one["datatype"], one["shape"])
         for one in client.get(f"/v2/models/{model}").json()["outputs"]
     ]
-    assert found == [*expected, ("scores", "FP64", expected[0][2])]
+    assert found == expected
+
+
+@pytest.mark.parametrize("interface", ["entity", "tensor"])
+@pytest.mark.parametrize("model", INTERFACES)
+@pytest.mark.parametrize("binary", [False, True])
+def test_who_fills_all_that_is_listed_is_answered(
+    client: AppClient, interface: str, model: str, binary: bool
+) -> None:
+    found = client.get(f"/v2/models/{model}?interface={interface}").json()
+    values = {"BYTES": "", "INT64": 0, "FP64": 0.5, "FP32": 0.5, "BOOL": True}
+    inputs = []
+    for one in found["inputs"]:
+        shape = [3 if size == -1 else size for size in one["shape"]]
+        value = values[one["datatype"]]
+        if one["datatype"] == "BYTES":
+            value = EXAMPLE[one["name"]]
+        data = [value] * math.prod(shape)
+        inputs.append({**one, "shape": shape, "data": data, "parameters": {}})
+    answer = infer(client, model, {"inputs": inputs}, binary=binary)
+    assert list(outputs(answer)) == [one["name"] for one in found["outputs"]]
+
+
+def test_models_are_listed(client: AppClient) -> None:
+    names = ["arrival_delay", "delay_class", "is_late"]
+    assert client.get("/v2/models").json() == {"models": names}
+    expected = [
+        ("arrival_delay", "2"),
+        ("arrival_delay", "1"),
+        *((name, "1") for name in names[1:]),
+    ]
+    for body in ("", "{}", '{"ready": true}', '{"ready": false}'):
+        headers = {"content-type": ""}  # As Triton's client does.
+        answer = client.post("/v2/repository/index", content=body, headers=headers)
+        assert [(one["name"], one["version"]) for one in answer.json()] == expected
+        assert {(one["state"], one["reason"]) for one in answer.json()} == {("READY", "")}
+    answer = client.post("/v2/repository/index", json={"raedy": True})
+    assert answer.status_code == 400
+    assert "raedy" in answer.json()["error"]
+
+
+def test_a_retired_version_is_listed_as_away(tmp_path: Path, online_store: Path) -> None:
+    publish(tmp_path, make_manifest(GRAPH), GRAPH)
+    publish(tmp_path, make_manifest(GRAPH, description="Another."), GRAPH, alias=None)
+    with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        retire = "/v1/models/arrival_delay/versions/2:retire"
+        assert client.post(retire, json={}).status_code == 200
+        states = {
+            (one["version"], one["state"], one["reason"])
+            for one in client.post("/v2/repository/index").json()
+        }
+        assert states == {("1", "READY", ""), ("2", "UNAVAILABLE", "It is retired.")}
+        ready = client.post("/v2/repository/index", json={"ready": True}).json()
+        assert [one["version"] for one in ready] == ["1"]
+
+
+def test_what_was_scored_is_counted(published: Path, online_store: Path) -> None:
+    with AppClient(create_app(make_settings(published, online_store))) as client:
+        assert client.get("/v2/models/stats").json() == {"model_stats": []}
+        infer(client, "arrival_delay", {"inputs": entity_inputs(INSTANCES)}, binary=False)
+        infer(client, "is_late", {"inputs": entity_inputs([EXAMPLE])}, binary=False)
+        client.post("/v1/models/is_late:predict", json={"instances": [EXAMPLE]})
+
+        def read(path: str) -> Any:
+            found = client.get(f"/v2/models/{path}").json()["model_stats"]
+            return {(one["name"], one["version"]): tuple(one.values())[2:] for one in found}
+
+        delays = {("arrival_delay", "1"): (len(INSTANCES), 1)}
+        assert read("stats") == delays | {("is_late", "1"): (2, 2)}
+        assert read("arrival_delay/stats") == delays
+        assert read("arrival_delay/versions/1/stats") == delays
+        assert read("arrival_delay/versions/2/stats") == read("delay_class/stats") == {}
+        assert client.get("/v2/models/nope/stats").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["delay_class", "delay_class/versions/1"])
+def test_a_configuration_is_as_tritons(client: AppClient, path: str) -> None:
+    found = client.get(f"/v2/models/{path}/config").json()
+    assert (found["name"], found["platform"]) == ("delay_class", "onnx_onnxv1")
+    assert found["max_batch_size"] == 1000
+    told = {one["name"]: (one["data_type"], one["dims"], one["optional"]) for one in found["input"]}
+    assert told["carrier"] == ("TYPE_STRING", [1], False)
+    assert told["dest"] == ("TYPE_STRING", [1], True)
+    assert told["distance"] == ("TYPE_FP64", [1], False)
+    assert [(one["name"], one["dims"]) for one in found["output"]] == [
+        ("probabilities", [2]),
+        ("label", [1]),
+    ]
 
 
 def test_entities_score_as_reckoned_by_hand(client: AppClient) -> None:
@@ -225,7 +321,7 @@ def test_a_body_is_taken_under_the_types_that_clients_send(
     client: AppClient, content_type: str | None
 ) -> None:
     body = json.dumps({"inputs": tensor_inputs()}).encode()
-    headers = {} if content_type is None else {"content-type": content_type}
+    headers = {"content-type": content_type or ""}
     response = client.post("/v2/models/arrival_delay/infer", content=body, headers=headers)
     assert outputs(response)["scores"] == [4.25, 0.125]
     assert response.headers["content-type"] == "application/json"
@@ -352,8 +448,8 @@ def test_a_graph_without_request_inputs_takes_features_alone(
     plan = PLAN.model_copy(update={"request_inputs": (), "request_features": ()})
     publish(tmp_path, make_manifest(graph, plan=plan), graph)
     with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
-        described = client.get("/v2/models/arrival_delay").json()
-        assert [one["name"] for one in described["inputs"]][-1] == "features"
+        described = client.get("/v2/models/arrival_delay?interface=tensor").json()
+        assert [one["name"] for one in described["inputs"]] == ["features"]
         answer = infer(client, "arrival_delay", {"inputs": tensor_inputs()[:1]}, binary=False)
         assert outputs(answer)["scores"] == [2.75, -0.875]
 
@@ -366,6 +462,9 @@ def test_a_field_with_the_name_of_a_graphs_input_leaves_the_entity_interface(
     manifest = make_manifest(graph, request=fields, example={**EXAMPLE, "features": 1.0})
     publish(tmp_path, manifest, graph)
     with AppClient(create_app(make_settings(tmp_path, online_store))) as client:
+        none = client.get("/v2/models/arrival_delay?interface=tensor")
+        assert none.status_code == 400
+        assert none.json()["error"].startswith("Got the interface tensor, but this model has none")
         described = client.get("/v2/models/arrival_delay").json()
         assert [one["name"] for one in described["inputs"]][-1] == "features"
         assert [one["name"] for one in described["outputs"]] == ["value"]
@@ -404,3 +503,56 @@ def test_the_documentation_describes_the_tensors(client: AppClient) -> None:
     response = document["components"]["responses"][name]
     error = response["content"]["application/json"]["schema"]
     assert error == {"$ref": "#/components/schemas/InferenceError"}
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_content_type_is_honoured(client: AppClient, is_binary: bool) -> None:
+    inputs = entity_inputs([one for one in INSTANCES if one["dest"] is not None])
+    plain = {"inputs": inputs}
+    expected = outputs(client.post("/v2/models/arrival_delay/infer", json=plain))
+    types = {"carrier": "base64", "scheduled_departure": "datetime", "distance": "np"}
+    inputs = copy.deepcopy(inputs)
+    given = {"inputs": inputs, "parameters": {"content_type": "pd"}}
+    for one in inputs:
+        if (content_type := types.get(one["name"])) is not None:
+            one["parameters"] = {"content_type": content_type}
+        if content_type == "base64":
+            one["data"] = [base64.b64encode(text.encode()).decode() for text in one["data"]]
+    if is_binary:
+        body, headers = to_binary(given)
+        answer = client.post("/v2/models/arrival_delay/infer", content=body, headers=headers)
+    else:
+        answer = client.post("/v2/models/arrival_delay/infer", json=given)
+    assert outputs(answer) == expected
+
+
+def deflate_bare(body: bytes) -> bytes:
+    made = zlib.compressobj(wbits=-15)
+    return made.compress(body) + made.flush()
+
+
+CODERS = [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", deflate_bare)]
+
+
+@pytest.mark.parametrize(("coding", "compress"), CODERS)
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_requests_and_answers_may_be_compressed(
+    client: AppClient, coding: str, compress: Callable[[bytes], bytes], is_binary: bool
+) -> None:
+    path = "/v2/models/arrival_delay/infer"
+    request = {
+        "inputs": entity_inputs([EXAMPLE] * 300),
+        "parameters": {"binary_data_output": is_binary},
+    }
+    body = json.dumps(request).encode()
+    headers: dict[str, str] = {}
+    if is_binary:
+        body, headers = to_binary(request)
+    plain = client.post(path, content=body, headers=headers | {"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    headers |= {"content-encoding": coding, "accept-encoding": f"br, {coding}"}
+    answer = client.post(path, content=compress(body), headers=headers)
+    assert outputs(answer) == outputs(plain)
+    assert answer.headers["content-encoding"] == coding
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert int(answer.headers["content-length"]) < len(plain.content)

@@ -1,8 +1,10 @@
 """Bad inference requests: 400 and an `error` that says which tensor, what came, what was due."""
 
 import copy
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -379,7 +381,7 @@ def test_addresses_that_only_look_alike_have_problems(client: AppClient, path: s
         {"content-type": "text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
         {"content-type": "application/json; charset=utf-16"},
-        {"content-encoding": "gzip"},
+        {"content-encoding": "br"},
     ],
 )
 def test_another_media_type_is_refused(client: AppClient, headers: dict[str, str]) -> None:
@@ -420,3 +422,75 @@ def test_a_crash_is_told_in_the_protocols_own_way(published: Path, online_store:
 
     with AppClient(app) as client:
         assert "secret" not in check_error(client.get("/v2/crash"), 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "expected"),
+    [
+        ("carrier", "json", "np or pd or str or base64."),
+        ("carrier", "datetime", "np or pd or str or base64."),
+        ("carrier", "BASE64", "np or pd or str or base64."),
+        ("carrier", "", "np or pd or str or base64."),
+        ("carrier", 1, "np or pd or str or base64."),
+        ("scheduled_departure", "pd_json", "np or pd or str or base64 or datetime."),
+        ("distance", "base64", "np or pd."),
+        ("distance", "str", "np or pd."),
+        ("features", "base64", "np or pd."),
+    ],
+)
+def test_a_content_type_that_means_something_else_is_refused(
+    client: AppClient, name: str, content_type: Any, expected: str
+) -> None:
+    request = change(name, parameters={"content_type": content_type})
+    refuse(client, request, f"content_type {json.dumps(content_type)}", f"input {name}", expected)
+    for place in ("request", "output"):
+        given: dict[str, Any] = copy.deepcopy(ENTITY)
+        parameters = {"parameters": {"content_type": "base64"}}
+        given |= parameters if place == "request" else {"outputs": [{"name": "value"} | parameters]}
+        refuse(client, given, 'content_type "base64"', place, "np or pd or str.")
+
+
+@pytest.mark.parametrize("element", ["UA", "VUE", "VUE=!", "/w==", "ÅÖ", "V UE="])
+def test_what_is_not_the_base64_of_a_text_is_refused(client: AppClient, element: str) -> None:
+    request = change("carrier", data=["VUE=", element], parameters={"content_type": "base64"})
+    refuse(client, request, "element 1 of input carrier", "base64")
+
+
+GZIPPED = gzip.compress(json.dumps(ENTITY).encode())
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status", "said"),
+    [
+        ("gzip", GZIPPED[:-1], 400, "no end"),
+        ("gzip", GZIPPED + b"x", 400, "bytes behind the end"),
+        ("gzip", GZIPPED * 2, 400, "bytes behind the end"),
+        ("gzip", json.dumps(ENTITY).encode(), 400, "not compressed by gzip"),
+        ("gzip", b"", 400, "no end"),
+        ("deflate", GZIPPED, 400, "not compressed by deflate"),
+        ("deflate", zlib.compress(b"{}")[:-1], 400, "no end"),
+        ("br", GZIPPED, 415, "a plain one or gzip or deflate"),
+        ("gzip, gzip", gzip.compress(GZIPPED), 415, "a plain one or gzip or deflate"),
+        ("gzip", gzip.compress(b" " * (1024 * 1024 + 1)), 413, "more than 1048576 bytes"),
+        # A bomb of a thousand to one, and no more of it is inflated than a body may have.
+        ("gzip", gzip.compress(b" " * 60_000_000, 1), 413, "more than 1048576 bytes"),
+        ("deflate", zlib.compress(b" " * 60_000_000, 9), 413, "more than 1048576 bytes"),
+    ],
+)
+def test_what_is_not_compressed_as_it_says_is_refused(
+    client: AppClient, coding: str, body: bytes, status: int, said: str
+) -> None:
+    headers = {"content-encoding": coding}
+    assert said in check_error(client.post(INFER, content=body, headers=headers), status)
+
+
+def test_a_raw_binary_request_is_told_what_is_missing(client: AppClient) -> None:
+    headers = {HEADER: "0", "content-type": "application/octet-stream"}
+    error = check_error(client.post(INFER, content=bytes(8), headers=headers))
+    assert error.startswith("Got a raw binary request")
+    assert "expected JSON that names the tensors" in error
+
+
+def test_an_unknown_interface_is_refused(client: AppClient) -> None:
+    error = check_error(client.get("/v2/models/arrival_delay?interface=row"))
+    assert error == "Got interface='row' in the query, but expected entity or tensor."

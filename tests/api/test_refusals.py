@@ -288,10 +288,25 @@ def test_json_under_its_other_names_is_taken(client: AppClient, content_type: st
     assert post(client, body("seats", "1"), content_type=content_type).status_code == 200
 
 
-def test_a_body_without_a_type_is_taken_for_json(client: AppClient) -> None:
-    response = client.post(PREDICT, content=body("seats", "1"))
-    assert "content-type" not in response.request.headers
-    assert response.status_code == 200
+def test_a_body_without_a_type_is_refused(client: AppClient) -> None:
+    # A page of another site can send such a one without the browser asking first.
+    for path in (PREDICT, "/v1/feedback", "/v1/models/arrival_delay/versions/1:retire"):
+        response = client.post(path, content=body("seats", "1"), headers={"content-type": ""})
+        assert "content-type" not in response.request.headers
+        check_problem(response, 415, "unsupported_media_type")
+
+
+def test_kserves_client_reads_why(client: AppClient) -> None:
+    # It takes `error` out of `application/json` alone, and accepts anything.
+    for path in (PREDICT, "/v1/models/nope:predict", "/v1/models/arrival_delay/versions/9:predict"):
+        plain = client.post(path, json={}, headers={"accept": "*/*"})
+        assert plain.headers["content-type"] == "application/json"
+        problem = client.post(path, json={})
+        assert problem.headers["content-type"] == "application/problem+json"
+        assert plain.json()["error"] == problem.json()["detail"]
+    assert client.get("/v1/models/nope", headers={"accept": "*/*"}).headers["content-type"] == (
+        "application/problem+json"
+    )
 
 
 def test_a_body_over_the_limit_is_refused(client: AppClient) -> None:
@@ -329,3 +344,50 @@ def test_the_callers_request_id_is_kept_where_it_is_harmless(client: AppClient) 
     assert kept.headers["x-request-id"] == "trace-1.a_B"
     replaced = client.get("/livez", headers={"x-request-id": "x" * 129})
     assert len(replaced.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "got", "expected"),
+    [
+        ("POST", PREDICT, "with_feature=true", "with_feature", "with_features"),
+        ("POST", PREDICT, "WITH_FEATURES=true", "WITH_FEATURES", "with_features"),
+        ("POST", PREDICT, "with_features=true&a=b", "a", "with_features"),
+        ("POST", PREDICT, "with%5Ffeature", "with_feature", "with_features"),
+        ("POST", PREDICT, "%00=1", "\\x00", "with_features"),
+        ("POST", "/v1/models/arrival_delay/versions/1:predict", "x=", "x", "with_features"),
+        ("POST", "/v1/models/arrival_delay/labels/champion:predict", "x", "x", "with_features"),
+        ("POST", "/feast/get-online-features", "full_feature_names=true", "full_feature_names", ""),
+        ("POST", "/feast/push", "to=online", "to", "none"),
+        ("GET", "/v1/models", "modle=x", "modle", "none"),
+        ("GET", "/v1/models/arrival_delay", "version=1", "version", "none"),
+        ("GET", "/v1/feedback", "predictionid=1", "predictionid", "prediction_id"),
+        ("GET", "/livez", "verbose", "verbose", "none"),
+        ("GET", "/docs", "q=1", "q", "none"),
+        ("HEAD", "/readyz", "verbose=1", "", ""),
+        ("DELETE", "/v1/models/arrival_delay/labels/nope", "force=true", "force", "none"),
+    ],
+)
+def test_an_unknown_parameter_of_the_query_is_named(
+    client: AppClient, method: str, path: str, query: str, got: str, expected: str
+) -> None:
+    answer = client.request(method, f"{path}?{query}")
+    assert answer.status_code == 422
+    if method != "HEAD":
+        error = answer.json()["error"]
+        assert f"{got}' in the query, but expected {expected}" in error
+        assert len(error) < 200
+
+
+def test_the_open_inference_protocol_refuses_with_400(client: AppClient) -> None:
+    for method, path in (("POST", "/v2/models/arrival_delay/infer"), ("GET", "/v2/models")):
+        answer = client.request(method, f"{path}?binary=true")
+        assert answer.status_code == 400
+        assert answer.json() == {
+            "error": "Got the unknown parameter 'binary' in the query, but expected none."
+        }
+
+
+def test_a_parameter_stands_in_a_query_once(client: AppClient) -> None:
+    answer = client.post(f"{PREDICT}?with_features=true&with_features=false", content=b"{}")
+    check_problem(answer, 422, "invalid_request")
+    assert answer.json()["error"].startswith("Got the parameter with_features twice")

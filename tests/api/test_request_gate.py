@@ -59,8 +59,11 @@ def raw(server: Server) -> socket.socket:
     return connection
 
 
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
 def begin_body(connection: socket.socket, n_sent: int, n_declared: int = 100_000) -> None:
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {n_declared}\r\n\r\n"
+    head = f"{HEAD}Content-Length: {n_declared}\r\n\r\n"
     connection.sendall(head.encode() + b" " * n_sent)
 
 
@@ -151,9 +154,9 @@ def test_connections_are_bounded(tmp_path: Path, online_store: Path) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(tmp_path: Path, online_store: Path) -> None:
-    live = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    live = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving(tmp_path, online_store) as server, raw(server) as connection:
-        missing = b"GET /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+        missing = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"
         connection.sendall(live + missing + b"ab")
         time.sleep(0.2)
         connection.sendall(b"c" + live)
@@ -175,7 +178,7 @@ def test_a_refused_connections_requests_can_be_pipelined(
         with locked(online_store):
             waiting = clients.submit(post, server)
             _until_refused(server)
-            request = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+            request = f"{HEAD}Content-Length: 2\r\n\r\n{{}}".encode()
             connection.sendall(request * 3)
             answers = b""
             while answers.count(b"HTTP/1.1 429 ") < 3:
@@ -192,7 +195,7 @@ def test_whole_requests_are_refused_between_others_and_the_connection_goes_on(
         raw(server) as connection,
     ):
         body = httpx.Request("POST", server.url, json=BODY).content
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        head = f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode()
         with locked(online_store):
             waiting = clients.submit(post, server)
             _until_refused(server)

@@ -142,7 +142,7 @@ def test_folder_without_a_project_names_what_is_missing(tmp_path: Path) -> None:
         [ZEROSKEW, "apply"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "Got no feature_store.yaml" in done.stdout
+    assert "feature_repo: Got no such folder, but expected a Feast repo" in done.stdout
     assert "set ZEROSKEW_FEATURE_REPO" in done.stdout
 
 
@@ -184,7 +184,7 @@ def test_broken_definitions_are_one_clear_line(flights: FlightsProject, tmp_path
     (tmp_path / "feature_repo" / "entities.py").write_text("carrier =")
     done = project.run("apply")
     assert done.returncode == 1
-    assert "Got SyntaxError from the feature repo" in done.stdout
+    assert "entities.py:1: Got SyntaxError" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

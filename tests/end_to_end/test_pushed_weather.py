@@ -1,6 +1,7 @@
-"""An hour's weather pushed to the service is what the next prediction is made from."""
+"""An hour's weather pushed to the service is what the next prediction and training are given."""
 
-import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,12 @@ from api.main import create_app
 from tests.support.app_client import AppClient
 from tests.support.feast_service import settings_of
 from tests.support.flights_project import CLOCK, FlightsProject
+from training.live.logged_predictions import Span
+from training.live.open_log import open_log
+from training.live.skew import Verdict, find_skew
+from training.workspace import Workspace
+
+MODEL = "arrival_delay_15"
 
 WEATHER = {
     "temperature_fahrenheit": 101.5,
@@ -35,19 +42,18 @@ def push(client: AppClient, known_at: str) -> dict[str, Any]:
 def test_a_pushed_observation_reaches_the_next_prediction(
     flights: FlightsProject, tmp_path: Path
 ) -> None:
-    # A copy: other tests compare what is online with what the model was trained on.
-    online = flights.workspace.online_store_path
-    assert online is not None
-    shutil.copy(online, tmp_path / "online.db")
+    # A copy: other tests compare what is online and in the lake with what the model was trained on.
+    workspace = copy_project(flights, tmp_path)
     settings = settings_of(
-        flights.workspace.home,
-        f"sqlite:///{tmp_path}/online.db",
-        database_url=flights.workspace.database_url,
-        artifacts_dir=flights.workspace.artifacts_dir,
+        workspace.home,
+        f"sqlite:///{workspace.online_store_path}",
+        database_url=workspace.database_url,
+        artifacts_dir=workspace.artifacts_dir,
+        log_spool_dir=tmp_path / "spool",
         clock=CLOCK,
     )
-    instance = flights.spec("arrival_delay_15").example
-    path = "/v1/models/arrival_delay_15:predict?with_features=true"
+    instance = flights.spec(MODEL).example
+    path = f"/v1/models/{MODEL}:predict?with_features=true"
     with AppClient(create_app(settings)) as client:
         before = client.post(path, json={"instances": [instance]}).json()
         assert push(client, "2013-10-01T09:00:00Z") == {"written": 0, "older": 1}
@@ -70,3 +76,20 @@ def test_a_pushed_observation_reaches_the_next_prediction(
     assert told == WEATHER
     assert features["origin_weather:wind_speed_mph"]["age_seconds"] == 120
     assert after["predictions"] != before["predictions"]
+    with open_log(workspace=workspace) as log:
+        # To open the tables is to bring what was pushed there.
+        store = workspace.open_feature_store()
+        skew = find_skew(log, store, MODEL, Span(), lambda _done, _total: None)
+    assert (skew.n_rows, skew.n_faults) == (3, 0)
+    assert skew.features["origin_weather", "wind_speed_mph"].count(Verdict.EQUAL) == 1
+
+
+def copy_project(flights: FlightsProject, folder: Path) -> Workspace:
+    """Copy the project with its database, but without what was predicted."""
+    path = folder / "zeroskew.db"
+    source = flights.workspace.database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(path)) as there:
+        here.backup(there)
+        there.execute("DELETE FROM prediction")
+        there.commit()
+    return flights.copy(folder).model_copy(update={"database_url": f"sqlite:///{path}"})

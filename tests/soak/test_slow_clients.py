@@ -19,10 +19,8 @@ CLOSED_WITHIN_SEC = 10.0
 MAX_P99_SEC = 0.1
 PATH = "/v1/models/arrival_delay:predict"
 BODY = json.dumps({"instances": [EXAMPLE]}).encode()
-REQUEST = (
-    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    f"Content-Length: {len(BODY)}\r\n\r\n"
-).encode() + BODY
+POST = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+REQUEST = f"{POST}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 MB = 1_000_000
 
 
@@ -85,8 +83,8 @@ async def call_normally(server: Server, until: asyncio.Event) -> list[float]:
 
 
 def test_slow_clients_are_closed_and_harm_nobody(server: Server) -> None:
-    head = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: "
-    body = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".encode()
+    head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: "
+    body = f"{POST}Content-Length: 100000\r\n\r\n".encode()
 
     async def run_all() -> tuple[list[float], list[float]]:
         over = asyncio.Event()
@@ -117,7 +115,7 @@ def test_a_body_of_50_mb_is_refused_and_costs_little(server: Server, is_chunked:
     async def send() -> bytes:
         reader, writer = await connect(server)
         length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {50 * MB}"
-        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+        writer.write(f"{POST}{length}\r\n\r\n".encode())
         part = b" " * 100_000
         with suppress(ConnectionError):
             for _ in range(500):

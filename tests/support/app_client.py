@@ -32,8 +32,8 @@ class AppClient:
             self._stack = stack.pop_all()
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
-            base_url="http://service",
-            headers=HEADERS,
+            base_url="http://localhost",
+            headers={"Accept": "application/problem+json, */*", **HEADERS},
         )
         self._client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))
         return self
@@ -42,7 +42,17 @@ class AppClient:
         self._stack.close()
 
     def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """Send one request; ``options`` are httpx's."""
+        """Send one request; ``options`` are httpx's.
+
+        What is sent as bytes is called JSON where ``content-type`` is not among the headers, and
+        nothing where that is empty.
+        """
+        if "content" in options:
+            headers = httpx.Headers({"content-type": "application/json"})
+            headers.update(options.get("headers", {}))
+            if not headers["content-type"]:
+                del headers["content-type"]
+            options["headers"] = headers
         answer = self._portal.call(partial(self._client.request, method, url, **options))
         told = find_canaries(f"{answer.headers} {answer.content!r}")
         assert not told, f"{method} {url} answers with the secrets {told}"

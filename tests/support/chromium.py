@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playw
 
 from tests.support.debian_programs import need_program
 
-__all__ = ["need_chromium", "open_browser", "open_page"]
+__all__ = ["need_chromium", "open_browser", "open_browser_that_resolves", "open_page"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -21,15 +21,22 @@ def need_chromium() -> str:
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
+def open_browser(*arguments: str) -> Iterator[Browser]:
     """Yield a headless Chromium that runs until the end of the block."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=need_chromium(),
-            args=["--no-sandbox"],  # Chromium refuses to sandbox what root starts.
+            args=["--no-sandbox", *arguments],  # Chromium refuses to sandbox what root starts.
         )
         yield browser
         browser.close()
+
+
+@contextmanager
+def open_browser_that_resolves(name: str) -> Iterator[Browser]:
+    """Yield a Chromium for which a host's `name` leads here, as its owner may have it."""
+    with open_browser(f"--host-resolver-rules=MAP {name} 127.0.0.1") as browser:
+        yield browser
 
 
 @contextmanager

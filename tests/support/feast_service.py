@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pandas as pd
@@ -28,7 +29,7 @@ from feast import (
     ValueType,
 )
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Float32, Int64, String
+from feast.types import Array, Float32, Int64, Set, String
 
 from api.contract.feature_catalog import FeatureCatalog
 from api.registry.artifact_store import ArtifactStore
@@ -42,6 +43,8 @@ __all__ = [
     "TTL",
     "make_flights_store",
     "make_odd_store",
+    "make_source",
+    "open_trial_store",
     "publish_catalog",
     "remote_store",
     "run_service",
@@ -58,18 +61,19 @@ def make_flights_store(folder: Path, online_store: Mapping[str, Any]) -> Feature
 
     ``route`` has a ttl of `TTL`; a push to ``gate_push`` writes ``gate`` and ``gate_wait``.
     """
-    store = _open_store(folder, online_store)
+    store = open_trial_store(folder, online_store)
     store.apply(_definitions(folder))
     return store
 
 
 def make_odd_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStore:
-    """Apply what is seldom: no entity, a list, an on-demand view, a view that is not online."""
-    store = _open_store(folder, online_store)
+    """Apply what is seldom: no entity, lists and sets, on-demand views, one that is not online."""
+    store = open_trial_store(folder, online_store)
     badge = Entity(name="badge", join_keys=["code"], value_type=ValueType.BYTES)
     clock = Entity(name="clock", join_keys=["at"], value_type=ValueType.UNIX_TIMESTAMP)
     season = _view("season", [], {"factor": Float32}, folder)
     lists = _view("lists", [badge], {"uses": Int64, "hours": Array(Int64)}, folder)
+    sets = _view("sets", [badge], {"codes": Set(Int64)}, folder)
     hidden = _view("hidden", [badge], {"secret": Int64}, folder, online=False)
     times = _view("times", [clock], {"ticks": Int64}, folder)
 
@@ -77,17 +81,22 @@ def make_odd_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStor
     def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"twice": inputs["uses"] * 2})
 
+    @on_demand_feature_view(sources=[lists], schema=[Field(name="text", dtype=String)])
+    def spelled(inputs: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"text": inputs["uses"].astype(str)})
+
     services = [
-        FeatureService(name="mixed_v1", features=[lists[["uses"]], doubled]),
-        FeatureService(name="lists_v1", features=[lists]),
+        FeatureService(name="mixed_v1", features=[lists[["uses"]], spelled]),
+        FeatureService(name="sets_v1", features=[sets]),
     ]
-    store.apply([badge, clock, season, lists, hidden, times, doubled, *services])
+    views = [season, lists, sets, hidden, times, doubled, spelled]
+    store.apply([badge, clock, *views, *services])
     return store
 
 
 def remote_store(folder: Path, url: str) -> FeatureStore:
     """Return a store on the registry of `make_flights_store` that reads through a service."""
-    return _open_store(folder, {"type": "remote", "path": f"{url}/feast"})
+    return open_trial_store(folder, {"type": "remote", "path": f"{url}/feast"})
 
 
 def publish_catalog(folder: Path, store: FeatureStore) -> FeatureCatalog:
@@ -166,7 +175,12 @@ def _read_log(process: subprocess.Popen[str], told: set[str]) -> None:
             told |= find_canaries(line)
 
 
-def _open_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStore:
+def open_trial_store(
+    folder: Path,
+    online_store: Mapping[str, Any],
+    offline_store: Mapping[str, Any] = MappingProxyType({"type": "file"}),
+) -> FeatureStore:
+    """Open a store without definitions."""
     folder.mkdir(parents=True, exist_ok=True)
     return FeatureStore(
         config=RepoConfig(
@@ -174,7 +188,7 @@ def _open_store(folder: Path, online_store: Mapping[str, Any]) -> FeatureStore:
             provider="local",
             registry=str(folder / "registry.db"),
             online_store=dict(online_store),
-            offline_store={"type": "file"},
+            offline_store=dict(offline_store),
             entity_key_serialization_version=3,
             repo_path=folder,
         )
@@ -187,7 +201,7 @@ def _definitions(folder: Path) -> list[Any]:
     origin = Entity(name="origin", join_keys=["origin"], value_type=ValueType.STRING)
     dest = Entity(name="dest", join_keys=["dest"], value_type=ValueType.STRING)
     tail = Entity(name="tail", join_keys=["tail"], value_type=ValueType.INT64)
-    gates = _source(folder, "gate", {"gate_number": pa.int64(), "walk_m": pa.int64()})
+    gates = make_source(folder, "gate", {"gate_number": pa.int64(), "walk_m": pa.int64()})
     push = PushSource(name="gate_push", batch_source=gates)
     carrier_view = _view("carrier_stats", [carrier], {"mean": Float32, "size": String}, folder)
     route_view = _view("route", [tail, origin, dest], {"flights": Int64}, folder, ttl=TTL)
@@ -228,11 +242,12 @@ def _view(
         ttl=ttl,
         online=online,
         schema=[Field(name=feature, dtype=dtype) for feature, dtype in features.items()],
-        source=PushSource(name=f"{name}_push", batch_source=_source(folder, name, columns)),
+        source=PushSource(name=f"{name}_push", batch_source=make_source(folder, name, columns)),
     )
 
 
-def _source(folder: Path, name: str, columns: Mapping[str, pa.DataType]) -> FileSource:
+def make_source(folder: Path, name: str, columns: Mapping[str, pa.DataType]) -> FileSource:
+    """Write an empty table with some columns and two of times, and return its source."""
     times = {"known_at": pa.timestamp("us", tz="UTC"), "made_at": pa.timestamp("us", tz="UTC")}
     path = folder / f"{name}.parquet"
     pq.write_table(pa.schema(list({**columns, **times}.items())).empty_table(), path)

@@ -60,7 +60,8 @@ def to_binary(request: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
     for one in request["inputs"]:
         blobs.append(pack(one["datatype"], one["data"]))
         described = {key: value for key, value in one.items() if key != "data"}
-        inputs.append({**described, "parameters": {"binary_data_size": len(blobs[-1])}})
+        size = {"binary_data_size": len(blobs[-1])}
+        inputs.append({**described, "parameters": described.get("parameters", {}) | size})
     text = json.dumps({**request, "inputs": inputs}).encode()
     return b"".join((text, *blobs)), {HEADER: str(len(text))}
 

@@ -141,7 +141,7 @@ class Load:
         model = MODELS[gate % 2]
         body = json.dumps({"instances": [{"gate": gate}]}).encode()
         head = (
-            f"POST /v1/models/{model}:predict?with_features=true HTTP/1.1\r\nHost: x\r\n"
+            f"POST /v1/models/{model}:predict?with_features=true HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

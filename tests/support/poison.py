@@ -27,7 +27,7 @@ class Poison:
 
     def to_bytes(self) -> bytes:
         """Return the request as it goes over the wire."""
-        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: x", "Connection: close"]
+        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: localhost", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         body = self.body or b""
         if self.body is not None and "Transfer-Encoding" not in self.headers:

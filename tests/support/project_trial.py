@@ -28,7 +28,7 @@ from training.errors import TrainingError
 
 __all__ = ["Outcome", "try_project"]
 
-STEPS: Final = ("apply", "materialize", "train", "publish")
+STEPS: Final = ("check", "apply", "materialize", "train", "publish")
 MOST_CHARACTERS: Final = 600
 
 
@@ -88,6 +88,8 @@ def _run(step: str, seed: int) -> str | None:
             text = f"seed {seed}: {step} ends in {type(error).__name__}: {error}"
             raise AssertionError(text) from error  # noqa: TRY004 - of whatever type
         message = str(error)
+        if step in ("train", "publish"):  # They say of each model what is wrong with it.
+            message = result.output + message
         assert len(message) <= MOST_CHARACTERS, f"seed {seed}: {step}: {message}"
     assert "Traceback" not in message, f"seed {seed}: {step}: {message}"
     return message
@@ -126,14 +128,21 @@ def _check_answers(project: RandomProject, oracle: ExactOracle) -> int:
     for request, told, score, prediction in zip(
         requests, answer["features"], expected, answer["predictions"], strict=True
     ):
-        got = prediction["probability" if "probability" in prediction else "value"]
+        got = np.array(_scores(prediction))
         at = f"seed {project.seed}: {request}"
-        assert math.isclose(got, score, rel_tol=1e-12, abs_tol=1e-300), f"{at}: {got} for {score}"
+        close = np.isclose(got, score, rtol=1e-12, atol=1e-300)
+        assert close.all(), f"{at}: {got} for {score}"
         for (view, name), value in oracle.look_up(request, CLOCK).items():
             detail = told.get(f"{view}:{name}")
             if detail is not None:
                 assert _is_same(detail["value"], value), f"{at}: {view}:{name}: {detail}, {value!r}"
     return len(requests)
+
+
+def _scores(prediction: dict[str, Any]) -> list[float]:
+    if "probabilities" in prediction:
+        return list(prediction["probabilities"].values())
+    return [prediction["probability" if "probability" in prediction else "value"]]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 N_LABELS: Final = 600
 N_ENTITIES: Final = 12
 TTL: Final = timedelta(days=40)
+TIMES: Final = ("event_timestamp", "created", "known_at")
 
 _NUMBER: Final = itertools.count()
 
@@ -76,6 +77,15 @@ PARAMETERS: Final = {
         {"objective": "regression", "boosting": "dart"},
         {"objective": "regression", "lambda_l2": 3.0, "max_bin": 15},
     ),
+    "classes": (
+        {"objective": "multiclass", "num_leaves": 7},
+        {"objective": "softmax", "boosting": "dart"},
+    ),
+}
+OUTPUTS: Final = {
+    "binary": 'kind="probability"',
+    "value": 'kind="value"',
+    "classes": 'kind="probabilities", classes=("low", "middle", "high")',
 }
 BAD_PARAMETERS: Final = (
     *({"n_estimators": 900}, {"num_leafs": 3}, {"early_stopping_round": 3}, {"metric": "None"}),
@@ -110,7 +120,7 @@ class RandomProject:
     parameters: dict[str, Any]
     label: str = 'pl.col("y")'
     output: str = ""
-    more: str = ""
+    parts: str = "one"
     mistake: str | None = None
     folder: Path = field(default=Path())
 
@@ -142,7 +152,17 @@ class RandomProject:
     def _write_table(self, name: str, rows: pl.DataFrame) -> None:
         folder = self.folder / "var" / "lake" / name
         folder.mkdir(parents=True)
-        rows.write_parquet(folder / "part-0.parquet")
+        half = rows.height // 2 if self.parts != "one" else rows.height
+        first, second = rows[:half], rows[half:]
+        times = [column for column in TIMES if column in rows.columns]
+        if self.parts == "naive and zoned":
+            utc = [pl.col(time).dt.convert_time_zone("UTC") for time in times if _zone(rows[time])]
+            first = first.with_columns(*utc).with_columns(pl.col(times).dt.replace_time_zone(None))
+        elif self.parts == "milliseconds and microseconds":
+            first = first.with_columns(pl.col(times).dt.cast_time_unit("ms"))
+        first.write_parquet(folder / "part-0.parquet")
+        if second.height:
+            second.write_parquet(folder / "part-1.parquet")
 
     def _definitions(self) -> str:
         lines = [
@@ -184,7 +204,7 @@ class RandomProject:
             f'labels=LabelTable(table="labels", label={self.label}, known_at="known_at"), '
             'split=TimeSplit.from_dates("2024-01-01", "2024-05-01", "2024-06-01", "2024-07-01"), '
             f"parameters={self.parameters!r}, n_rounds=8, early_stopping_rounds=4, "
-            f'output=Output({self.output}, description="d"){self.more})\n'
+            f'output=Output({self.output}, description="d"))\n'
         )
 
     def example(self, name: str) -> Any:
@@ -194,10 +214,14 @@ class RandomProject:
         return {"INTEGER": 7, "NUMBER": 2.5, "STRING": "red", "BOOLEAN": True}[self.fields[name][0]]
 
 
+def _zone(times: pl.Series) -> str | None:
+    return getattr(times.dtype, "time_zone", None)
+
+
 def draw_project(seed: int, *, mistakes: float = 0.4) -> RandomProject:
     """Draw a project; with a chance of `mistakes` something is put wrong in it."""
     rng = np.random.default_rng(seed)
-    kind = str(rng.choice(["binary", "value"]))
+    kind = str(rng.choice(["binary", "value", "classes"]))
     n_keys = int(rng.integers(1, 3))
     key_types = {f"k{i}": str(rng.choice(list(KEYS))) for i in range(n_keys)}
     views = [_draw_view(rng, i, key_types) for i in range(int(rng.integers(1, 3)))]
@@ -223,7 +247,8 @@ def draw_project(seed: int, *, mistakes: float = 0.4) -> RandomProject:
         columns=columns,
         labels=_draw_labels(rng, kind, key_types, fields),
         parameters=dict(_pick(rng, PARAMETERS[kind])),
-        output=f'kind="{"probability" if kind == "binary" else "value"}"',
+        output=OUTPUTS[kind],
+        parts=str(rng.choice(["one", "two", "naive and zoned", "milliseconds and microseconds"])),
     )
     if rng.random() < mistakes:
         mistake = _pick(rng, MISTAKES)
@@ -291,7 +316,11 @@ def _draw_labels(
             values, dtype = FIELD_VALUES[field_kind]
             columns[name] = _column(rng, values, dtype, N_LABELS, nulls)
     noise = rng.random(N_LABELS)
-    y = pl.Series((x > 0.5) != (noise < 0.05)) if kind == "binary" else pl.Series(10 * x + noise)
+    y = {
+        "binary": pl.Series((x > 0.5) != (noise < 0.05)),
+        "value": pl.Series(10 * x + noise),
+        "classes": pl.Series(np.array(["low", "middle", "high"])[np.digitize(x, [0.3, 0.7])]),
+    }[kind]
     known = at.dt.offset_by("1d")
     zone = str(rng.choice(["UTC", "UTC", "America/New_York", "Asia/Kolkata"]))
     instants = {
@@ -335,7 +364,7 @@ def text_label(rng: np.random.Generator, project: RandomProject) -> None:
 
 def other_output(rng: np.random.Generator, project: RandomProject) -> None:
     """Declare an output that the objective does not give."""
-    project.output = f'kind="{"value" if project.kind == "binary" else "probability"}"'
+    project.output = OUTPUTS["binary" if project.kind == "value" else "value"]
 
 
 def offline_view(rng: np.random.Generator, project: RandomProject) -> None:

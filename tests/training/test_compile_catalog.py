@@ -39,9 +39,20 @@ def test_views_stand_in_order_with_keys_types_times_and_fields(flights: FeatureC
         ("size", "STRING"),
     ]
     assert carrier.features[0].redis_field == _mmh3("carrier_stats:mean").hex()
-    assert route.source == SourceColumns(timestamp="known_at", created="made_at")
+    assert route.source == SourceColumns(
+        timestamp="known_at", created="made_at", table="route_source"
+    )
     assert gate.source is not None
     assert gate.source.field_mapping == {"walk_m": "walk"}
+
+
+def test_tables_have_all_that_views_read_of_them(flights: FeatureCatalog) -> None:
+    gates = next(table for table in flights.tables if table.name == "gate_source")
+    assert [(one.name, one.type) for one in gates.columns] == [
+        ("gate_number", "INT64"),
+        ("wait", "FLOAT"),
+        ("walk", "INT64"),
+    ]
 
 
 def test_push_sources_name_all_that_they_feed(flights: FeatureCatalog) -> None:
@@ -68,16 +79,18 @@ def test_services_have_chosen_features_names_and_mapped_keys(flights: FeatureCat
 
 
 def test_what_cannot_be_served_is_named_with_the_reason(odd: FeatureCatalog) -> None:
-    assert [view.name for view in odd.views] == ["lists"]
+    assert [view.name for view in odd.views] == ["lists", "sets"]
     reasons = {view.name: view.reason for view in odd.unserved}
-    assert reasons.keys() == {"doubled", "hidden", "season", "times"}
-    assert "on demand" in reasons["doubled"]
+    assert reasons.keys() == {"hidden", "season", "spelled", "times"}
+    assert "on demand by code" in reasons["spelled"]
+    assert [view.name for view in odd.on_demand] == ["doubled"]
+    assert [(one.name, one.view) for one in odd.on_demand[0].inputs] == [("uses", "lists")]
     assert "online=False" in reasons["hidden"]
     assert "no entity" in reasons["season"]
     assert "UNIX_TIMESTAMP" in reasons["times"]
-    assert odd.services[1].unserved == ("doubled:twice",)
-    assert [view.name for view in odd.services[1].views] == ["lists"]
-    assert [source.name for source in odd.push_sources] == ["lists_push"]
+    assert odd.services[0].unserved == ("spelled:text",)
+    assert [view.name for view in odd.services[0].views] == ["lists"]
+    assert [source.name for source in odd.push_sources] == ["lists_push", "sets_push"]
 
 
 def test_a_catalog_is_the_same_after_a_round_trip(flights: FeatureCatalog) -> None:

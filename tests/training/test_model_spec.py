@@ -37,13 +37,14 @@ def test_the_model_of_the_page_on_kinds_is_declared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("MODEL = 1", "Got 1 as MODEL in broken.py, but expected a ModelSpec named 'broken'"),
-        ("", "Got None as MODEL"),
-        ("MODEL =", "Got SyntaxError from broken.py"),
-        ("import nothing_like_it", "Got ModuleNotFoundError from broken.py"),
+        ("MODEL = 1", "^broken.py: Got a int as MODEL, but expected a ModelSpec$"),
+        ("", r"^broken.py: Got no MODEL, but expected one: MODEL = ModelSpec\(name='broken', "),
+        ("\nMODEL =", r"^broken.py:2: Got SyntaxError \(invalid syntax\)"),
+        ("import nothing_like_it", r"^broken.py:1: Got ModuleNotFoundError \(No module named"),
+        ("raise SystemExit(3)", r"^broken.py:1: Got SystemExit \(3\)"),
         (
             "from training.model_spec import ModelSpec\nMODEL = ModelSpec(nam='broken')",
-            r"Got ValidationError from broken.py: (?s:.*)nam\n",
+            r"^broken.py:2: name: Got nothing, but expected a value \(and \d more\)$",
         ),
     ],
 )

@@ -12,13 +12,16 @@ import polars as pl
 import pytest
 from feast import FeatureStore
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 from typer.testing import CliRunner, Result
 
+from api.contract.pushed_rows import PushedColumn, PushedRows
 from api.main import create_app
 from api.prediction_log.log_mask import hash_text
 from api.prediction_log.logged_rows import LoggedRow
 from api.prediction_log.spool import Spool
+from api.pushes.tables import StoredPush
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import open_database_url
@@ -128,9 +131,26 @@ class Place:
         lake = folder / "var" / "lake" / "routes"
         lake.mkdir(parents=True)
         pl.DataFrame({"origin": [PERSON, OTHER], "x": [1, 2]}).write_parquet(lake / "a.parquet")
+        self._push(PERSON, OTHER)
         self.key_file = folder / "key.pem"
         make_signing_key(self.key_file)
         self.spool = folder / "var" / "spool"
+
+    def _push(self, *origins: str) -> None:
+        """Have rows wait for the lake that fit into no table of it."""
+        columns = {"origin": PushedColumn("STRING", origins), "y": PushedColumn("INT64", [1, 2])}
+        rows = PushedRows(columns, [0, 0], [None, None], 7)
+        push = StoredPush(
+            project=self.store.project,
+            source="routes",
+            rows=rows.to_json(),
+            sha256=rows.sha256,
+            received_at=datetime.now(UTC),
+        )
+        engine = create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
+        with Session(engine) as session, session.begin():
+            session.add(push)
+        engine.dispose()
 
     def predict_and_label(self) -> None:
         """Predict for both, alone and in one request, and send labels by id and by key."""
@@ -167,7 +187,7 @@ class Place:
         if not self.url.startswith("sqlite"):
             engine = create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
             with engine.connect() as connection:
-                for table in ("prediction", "label"):
+                for table in ("prediction", "label", "pushed_rows"):
                     found += repr(connection.execute(text(f"SELECT * FROM {table}")).all()).encode()
             engine.dispose()
         if self.redis is not None:
@@ -236,7 +256,9 @@ def test_after_an_erasure_nothing_of_the_person_is_anywhere(place: Place) -> Non
     assert all(one["request"]["origin"] == PERSON for one in exported["predictions"])
     assert len(exported["labels"]) == 2
     assert exported["files"][0]["rows"] == [{"origin": PERSON, "x": 1}]
+    assert exported["pushed_rows"] == [{"source": "routes", "origin": PERSON, "y": 1}]
     assert erase(place) == {
+        "pushed_rows": 1,
         "file_rows": 1,
         "online_entities": 1,
         "predictions": 2,
@@ -248,6 +270,14 @@ def test_after_an_erasure_nothing_of_the_person_is_anywhere(place: Place) -> Non
     assert set(erase(place).values()) == {0}
     exported = json.loads(run("export", f"origin={OTHER}").stdout)
     assert [one["row"] for one in exported["predictions"]] == [0, 2, 0]
+
+
+def test_an_erasure_looks_into_what_is_kept_of_a_removed_view(place: Place) -> None:
+    view = place.store.get_feature_view("route_stats")
+    place.store.apply([], objects_to_delete=[view], partial=False)
+    # Feast's own Redis store keeps nothing.
+    assert erase(place)["online_entities"] == (1 if place.redis is None else 0)
+    assert PERSON.encode() not in place.dump()
 
 
 def test_what_stays_of_a_shared_request_is_replayed_to_the_bit(place: Place) -> None:

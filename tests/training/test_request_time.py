@@ -209,6 +209,16 @@ def test_functions_that_cannot_be_imported_are_refused() -> None:
             [Field(name="hour", dtype=Float64, description="Local hour")],
             "description 'Local hour'",
         ),
+        (
+            [Field(name="as_of", dtype=Float64)],
+            [Field(name="hour", dtype=Float64)],
+            "'as_of' .* but expected it as an input of type UnixTimestamp alone",
+        ),
+        (
+            [Field(name="departure", dtype=UnixTimestamp)],
+            [Field(name="as_of", dtype=Float64)],
+            "'as_of' .* but expected it as an input",
+        ),
     ],
 )
 def test_fields_of_other_types_are_refused(

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from training.errors import SpecError
 from training.live.open_log import open_log
-from training.live.options import AsOf, End, Models, Start, or_now, span
+from training.live.options import AsOf, End, Models, Start, named_models, or_now, span
 from training.model_spec import list_model_names, load_model_spec
 from training.progress import Reporter, quiet
 from training.workspace import Workspace
@@ -84,7 +84,7 @@ def replay(models: Models = None, start: Start = None, end: End = None) -> None:
     table = Table("model", "version", "predictions", title="Computed again")
     n_differing = 0
     with open_log() as log:
-        for model in models or log.registry.list_models():
+        for model in named_models(log.registry, models):
             with _reporter.task(f"replay {model}") as task:
                 report = run(log, model, span(start, end), task)
             for version, n_rows in sorted(report.rows.items()):
@@ -136,7 +136,7 @@ def skew(
     with open_log() as log:
         with quiet():
             store = workspace.open_feature_store()
-        for model in models or log.registry.list_models():
+        for model in named_models(log.registry, models):
             with _reporter.task(f"skew of {model}") as task:
                 report = find_skew(log, store, model, span(start, end), task)
             findings = list_findings(report)
@@ -186,7 +186,7 @@ def metrics(
     moment = or_now(as_of)
     groups = by or ["version", "arm"]
     with open_log() as log:
-        for model in models or log.registry.list_models():
+        for model in named_models(log.registry, models):
             outcomes = read_outcomes(log, model, span(start, end), moment)
             if outcomes.is_empty():
                 _console.print(f"{model}: nothing is logged", highlight=False)

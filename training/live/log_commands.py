@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from training.live.open_log import open_log
-from training.live.options import AsOf, Models, or_now
+from training.live.options import AsOf, Models, named_models, or_now
 from training.progress import Reporter
 from training.workspace import Workspace
 
@@ -53,7 +53,7 @@ def export(models: Models = None, as_of: AsOf = None) -> None:
 
     until = or_now(as_of)
     with open_log() as log:
-        for model in models or log.registry.list_models():
+        for model in named_models(log.registry, models):
             with _reporter.task(f"export the log of {model}") as task:
                 report = export_log(log, Workspace().lake_folder, model, until, task)
             _console.print(

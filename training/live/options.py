@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from training.errors import SpecError
 from training.service_clock import as_utc, read_clock
 
 if TYPE_CHECKING:
+    from api.registry.model_registry import ModelRegistry
     from training.live.logged_predictions import Span
 
-__all__ = ["AsOf", "End", "Models", "Start", "or_now", "span"]
+__all__ = ["AsOf", "End", "Models", "Start", "named_models", "or_now", "span"]
 
 Models = Annotated[list[str] | None, typer.Argument(help="Models; all registered ones by default.")]
 Start = Annotated[
@@ -28,6 +30,23 @@ AsOf = Annotated[
 def or_now(moment: datetime | None) -> datetime:
     """Return a moment in UTC, or what the service's clock says where none is given."""
     return read_clock() if moment is None else as_utc(moment)
+
+
+def named_models(registry: ModelRegistry, names: list[str] | None) -> list[str]:
+    """Return the models that are named, or else all registered ones.
+
+    Raises
+    ------
+    SpecError
+        If one of them is not registered.
+    """
+    known = registry.list_models()
+    if unknown := sorted(set(names or ()) - set(known)):
+        raise SpecError(
+            f"Got model {unknown[0]!r}, but expected one of those that are registered: "
+            f"{', '.join(known) or 'there are none yet'}"
+        )
+    return names or known
 
 
 def span(start: datetime | None, end: datetime | None) -> Span:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from api.registry import UnknownRolloutError
 from training.live.open_log import open_log
-from training.live.options import AsOf, End, Models, Start, or_now, span
+from training.live.options import AsOf, End, Models, Start, named_models, or_now, span
 from training.progress import quiet
 from training.registry_commands import read_rollout, user_name
 from training.workspace import Workspace
@@ -46,7 +46,7 @@ def guard(models: Models = None, as_of: AsOf = None, trial: Trial = False) -> No
 
     moment = or_now(as_of)
     with open_log() as log:
-        for model in models or log.registry.list_models():
+        for model in named_models(log.registry, models):
             try:
                 judgements = guard_rollout(
                     log,
@@ -69,7 +69,7 @@ def bandit(models: Models = None, as_of: AsOf = None, trial: Trial = False) -> N
 
     moment = or_now(as_of)
     with open_log() as log:
-        for model in models or log.registry.list_models():
+        for model in named_models(log.registry, models):
             try:
                 before, n_labels, after = move_bandit(
                     log, model, moment, actor=user_name(), is_trial=trial

@@ -21,9 +21,12 @@ __all__ = [
     "conform_key",
     "declared_type",
     "epoch_microseconds",
+    "fits_declared",
     "numbers_for_feast",
 ]
 
+_MAX_NS_US: Final = (2**63 - 1) // 1000
+"""The most microseconds since the Unix epoch that a time in nanoseconds can say."""
 TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
 EXACT_FLOAT: Final = 2**53
 """Up to here no two whole numbers are the same float64."""
@@ -144,6 +147,15 @@ def declared_type(feast_type: FeastType) -> pa.DataType | None:
     return None if pa.types.is_nested(inner) or pa.types.is_null(inner) else arrow
 
 
+def fits_declared(source: pl.DataType, declared: pl.DataType) -> bool:
+    """Whether values of a column's type may become the declared one, whatever they are.
+
+    >>> fits_declared(pl.Float64(), pl.Int64()), fits_declared(pl.String(), pl.Int64())
+    (True, False)
+    """
+    return source == declared or _convertible(pl.Series(dtype=source), declared)
+
+
 def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     """Cast a column to a declared type, or refuse.
 
@@ -180,10 +192,7 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     if values.dtype.is_float() and dtype.is_integer():
         values = values.fill_nan(None)
     if isinstance(dtype, pl.Datetime):
-        microseconds = _to_microseconds(values, column)
-        return microseconds.cast(pl.Datetime("us", dtype.time_zone)).dt.cast_time_unit(
-            dtype.time_unit
-        )
+        return _conform_instants(values, dtype, column)
     if dtype.is_float() and not values.dtype.is_float() and values.dtype != pl.Null:
         return _to_nearest_float(values, dtype, column)
     try:
@@ -192,6 +201,19 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
         raise SourceError(
             f"Got {values.dtype} in column {column!r} that does not fit, but expected {dtype}."
         ) from error
+
+
+def _conform_instants(values: pl.Series, dtype: pl.Datetime, column: str) -> pl.Series:
+    """Cast instants by the microsecond; a naive one is UTC."""
+    microseconds = _to_microseconds(values, column)
+    if dtype.time_unit == "ms":
+        is_lost = (microseconds % 1000 != 0).any()
+    else:
+        is_lost = dtype.time_unit == "ns" and (microseconds.abs() > _MAX_NS_US).any()
+    if is_lost:
+        raise SourceError(f"Got a time in column {column!r} that {dtype} does not hold.")
+    instants = microseconds.cast(pl.Datetime("us", dtype.time_zone))
+    return instants.dt.cast_time_unit(dtype.time_unit)
 
 
 def _to_microseconds(values: pl.Series, column: str) -> pl.Series:

@@ -21,6 +21,7 @@ __all__ = [
     "INSTANT_OF_DAY",
     "ParquetTable",
     "between",
+    "find_place",
     "local_path",
     "open_parquet_table",
 ]
@@ -127,7 +128,9 @@ class ParquetTable:
         return days.to_series().drop_nulls().sort().to_list()
 
 
-def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> ParquetTable:
+def open_parquet_table(
+    source: DataSource | None, repo_path: Path | None, *, without: str = ""
+) -> ParquetTable:
     """Open a Feast source for reading.
 
     Parameters
@@ -138,6 +141,8 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
         or ``_`` are not read.
     repo_path : Path or None
         What a relative path is relative to.
+    without : str, optional
+        A name of files that are not read.
 
     Returns
     -------
@@ -152,9 +157,9 @@ def open_parquet_table(source: DataSource | None, repo_path: Path | None) -> Par
     SourceError
         If there is no file, one is not Parquet, or the object store cannot be read.
     """
-    root = _find(source, repo_path)
+    root = find_place(source, repo_path)
     assert source is not None
-    files = parquet_files(root)
+    files = [file for file in parquet_files(root) if PurePosixPath(file).name != without]
     if not files:
         raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
     parts = open_parts(files, f"source {source.name!r}", partitions=partition_columns(root, files))
@@ -169,7 +174,7 @@ def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
     UnsupportedRequestError
         If the source is of another kind, of another format, or in an object store.
     """
-    place = _find(source, repo_path)
+    place = find_place(source, repo_path)
     if isinstance(place, str):
         raise UnsupportedRequestError(
             f"Got {place} to write to, but expected a file or folder of this machine."
@@ -177,7 +182,14 @@ def local_path(source: DataSource | None, repo_path: Path | None) -> Path:
     return place
 
 
-def _find(source: DataSource | None, repo_path: Path | None) -> Place:
+def find_place(source: DataSource | None, repo_path: Path | None) -> Place:
+    """Return where a Feast file source of Parquet lies, here or in an object store.
+
+    Raises
+    ------
+    UnsupportedRequestError
+        If the source is of another kind or format.
+    """
     if not isinstance(source, FileSource):
         raise UnsupportedRequestError(
             f"Got {type(source).__name__} as a batch source, but expected a FileSource."

@@ -12,8 +12,10 @@ from uuid import uuid4
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from training.offline_store.errors import SourceError
+from training.offline_store.table_files import Place
 
 __all__ = [
     "append_parts",
@@ -34,8 +36,13 @@ def write_file_atomically(table: pa.Table, path: Path) -> None:
 
 
 def append_parts(
-    rows: pl.DataFrame, root: Path, partitions: Sequence[str], *, event_column: str
-) -> list[Path]:
+    rows: pl.DataFrame,
+    root: Place,
+    partitions: Sequence[str],
+    *,
+    event_column: str,
+    name: str | None = None,
+) -> list[Place]:
     """Append rows to a folder, one new part file a partition.
 
     All parts are on disk under hidden names before the first one gets its name, so a failure
@@ -45,17 +52,20 @@ def append_parts(
     ----------
     rows : pl.DataFrame
         Without rows nothing is written.
-    root : Path
-        The table's folder.
+    root : Path or str
+        The table's folder, or its address in an object store, where a failure may leave some of
+        the new parts.
     partitions : sequence of str
         Hive partitions, outermost first. ``year``, ``month`` and ``day`` that ``rows`` lacks
         are taken from the event time in UTC.
     event_column : str
         The event timestamp.
+    name : str, optional
+        Name of the new files, which replace those of that name; one that nobody has otherwise.
 
     Returns
     -------
-    list of Path
+    list of Path or str
         The new files.
 
     Raises
@@ -65,10 +75,13 @@ def append_parts(
     """
     if rows.is_empty():
         return []
-    name = f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex}.parquet"
+    name = name or f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex}.parquet"
+    parts = _split(rows, partitions, event_column)
+    if isinstance(root, str):
+        return [_put(part.to_arrow(), f"{_join(root, folder)}/{name}") for folder, part in parts]
     staged: list[tuple[Path, Path]] = []
     try:
-        for folder, part in _split(rows, partitions, event_column):
+        for folder, part in parts:
             path = root / folder / name
             staged.append((_stage(part.to_arrow(), path), path))
     except BaseException:
@@ -77,6 +90,17 @@ def append_parts(
         raise
     publish_files(staged)
     return [path for _, path in staged]
+
+
+def _join(root: str, folder: str) -> str:
+    return f"{root.rstrip('/')}/{folder}".rstrip("/")
+
+
+def _put(table: pa.Table, address: str) -> str:
+    """Write an object, which is seen when all of it is there."""
+    store, path = fs.FileSystem.from_uri(address)
+    pq.write_table(table, path, filesystem=store, compression="zstd")
+    return address
 
 
 def _split(

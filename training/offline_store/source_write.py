@@ -12,7 +12,7 @@ from training.offline_store.column_types import conform
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.parquet_source import local_path, open_parquet_table
 from training.offline_store.part_files import append_parts
-from training.offline_store.table_files import parquet_files, partition_columns
+from training.offline_store.table_files import Place, parquet_files, partition_columns
 
 __all__ = ["append_to_source", "derived_partitions"]
 
@@ -25,7 +25,7 @@ def derived_partitions(source: DataSource, repo_path: Path | None) -> list[str]:
     return [name for name in partition_columns(root, parquet_files(root)) if name in _CALENDAR]
 
 
-def append_to_source(table: pa.Table, source: DataSource, repo_path: Path | None) -> list[Path]:
+def append_to_source(table: pa.Table, source: DataSource, repo_path: Path | None) -> list[Place]:
     """Append rows to a folder of Parquet as new part files.
 
     Parameters

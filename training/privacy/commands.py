@@ -56,6 +56,7 @@ def export(
     from training.privacy.lake_subject import find_in_files
     from training.privacy.logged_subject import find_logged
     from training.privacy.places import find_places
+    from training.pushed_rows.waiting import find_pushed
 
     with _open(keys) as (log, subject, workspace), quiet():
         places = find_places(
@@ -71,6 +72,7 @@ def export(
             "online_store": places.online.find(subject),
             "predictions": logged.predictions,
             "labels": logged.labels,
+            "pushed_rows": find_pushed(log.engine, subject.matches),
             "files": find_in_files(workspace, subject),
         }
     text = to_json(found, indent=1, fallback=str, inf_nan_mode="null").decode()
@@ -96,7 +98,7 @@ def erase(
     ] = False,
     same_store: SameStore = False,
 ) -> None:
-    """Erase an entity from online store, log, labels, spool and files, and sign a receipt.
+    """Erase an entity from online store, log, labels, spool, pushes and files; sign a receipt.
 
     It may be stopped at any moment and begun again; again it finds nothing. Exits with 3 where a
     service still holds a part of its spool, or may on another machine, as with PostgreSQL: run it
@@ -107,6 +109,7 @@ def erase(
     from training.privacy.places import find_places
     from training.privacy.receipt import make_receipt
     from training.privacy.spool_subject import forget_spooled
+    from training.pushed_rows.waiting import forget_pushed
     from training.signing import public_key_of
 
     with _open(keys) as (log, subject, workspace):
@@ -127,7 +130,9 @@ def erase(
                 spool=spool,
                 is_same_store=same_store,
             )
-        # Files first: what is materialized from them afterwards would bring it back.
+        # Files before the store: what is materialized from them afterwards would bring it back.
+        # Before both what waits to be written into them.
+        n_pushed = forget_pushed(log.engine, subject.matches)
         with _reporter.task("files") as task:
             n_files = forget_in_files(workspace, subject, task)
         n_online = places.online.forget(subject)
@@ -136,6 +141,7 @@ def erase(
             n_logged, n_labels = forget_logged(log, subject, task)
         made = make_receipt(
             {
+                "pushed_rows": n_pushed,
                 "file_rows": n_files,
                 "online_entities": n_online,
                 "predictions": n_logged + spooled.n_instances,
@@ -193,6 +199,7 @@ def where(
             folder, _, name = name_file(workspace, path).rpartition("/")
             table.add_row(folder, name, "yes")
     table.add_row("labels", "entity_key, or the prediction's id", "yes")
+    table.add_row("pushed rows that wait for the lake", "as their table", "yes")
     table.add_row("spool of each replica", "as the prediction log", "what no service holds")
     for place in places.looked_at:
         table.add_row(place, "looked through", "yes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,6 +16,7 @@ from feast.type_map import feast_value_type_to_python_type
 from api.contract.write_order import EVENT_TIMES
 from api.places.online_address import name_online_store, name_redis
 from training.errors import StepError
+from training.online_store.removed_views import list_removed
 from training.privacy.logged_subject import empty_write_ahead_log
 from training.privacy.subject import Subject
 
@@ -69,7 +70,8 @@ def open_online_subject(store: Any, tables: Collection[str] = ()) -> OnlineSubje
         path = Path(config.path)
         root = Path(store.repo_path or ".")
         path = path if path.is_absolute() else root / path
-        return _SqliteSubject(path.resolve(), store.project, {*_list_tables(store), *tables})
+        known = {*_list_tables(store), *tables, *_list_kept(path, store.project)}
+        return _SqliteSubject(path.resolve(), store.project, known)
     if hasattr(config, "connection_string"):
         return _RedisSubject(store)
     raise StepError(
@@ -82,6 +84,14 @@ def _list_tables(store: Any) -> list[str]:
     versioning = store.config.registry.enable_online_feature_view_versioning
     views = [*store.list_batch_feature_views(), *store.list_stream_feature_views()]
     return [compute_table_id(store.project, view, versioning) for view in views]
+
+
+def _list_kept(path: Path, project: str) -> Sequence[str]:
+    """Return the tables of removed views that stay while a live plan reads them."""
+    if not path.exists():
+        return ()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        return list_removed(database, project)
 
 
 class _SqliteSubject:

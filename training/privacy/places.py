@@ -106,11 +106,12 @@ def find_places(
             elsewhere.append(f"spool {service.spool_dir} on {service.host}")
             if is_local_file:
                 elsewhere.append(f"online store {service.online_store} on {service.host}")
+    database = log.engine.url.render_as_string(hide_password=True)
     looked_at = (
         f"files below {workspace.home.resolve()} and in {workspace.lake}",
         f"online store {online.name}, project {store.project}",
         *(f"spool {path}" for path in sorted(spools)),
-        f"prediction log and labels in {log.engine.url.render_as_string(hide_password=True)}",
+        f"prediction log, labels and pushed rows in {database}",
     )
     return Places(online, tuple(sorted(spools)), looked_at, tuple(sorted(set(elsewhere))))
 

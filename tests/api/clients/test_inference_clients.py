@@ -90,7 +90,11 @@ def test_triton_reads_what_predict_answers(server: Server, model: str, outputs: 
     assert said["answers"] == [["42", expected]] * 4
     assert said["everything"] == expected
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, [True, False])
-    assert said["server"]["extensions"] == ["binary_tensor_data"]
+    assert said["server"]["extensions"] == [
+        "binary_tensor_data",
+        "model_configuration",
+        "statistics",
+    ]
     assert said["metadata"]["platform"] == "onnx_onnxv1"
     status, message = said["refusal"]
     assert status == "400"

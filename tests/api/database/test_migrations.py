@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 import api.feedback.tables
 import api.places.tables
 import api.prediction_log.tables
+import api.pushes.tables
 import api.registry.access_tables
 import api.registry.tables
 from api.database.head_revision import HEAD_REVISION

@@ -80,6 +80,14 @@ def test_entities_that_no_view_asks_for_are_left_out_as_feast_does(service: Feas
     assert read.keys() == {"gate_number", "walk"}
 
 
+def test_an_entity_may_go_by_its_own_name(service: FeastService) -> None:
+    service.push("gate_push", gate_number=[120], walk=[5], wait=[None], known_at=[at(EVENT_TIME)])
+    assert service.read(["gate:walk"], gate=[120]) == {"gate_number": [120], "walk": [5]}
+    both = {"features": ["gate:walk"], "entities": {"gate": [120], "gate_number": [120]}}
+    answer = service.post("get-online-features", both)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/entities/gate")
+
+
 def test_full_names_tell_views_apart(service: FeastService) -> None:
     body = {"features": ["gate:walk"], "entities": {"gate_number": [1]}, "full_feature_names": True}
     answer = service.post("get-online-features", body).json()
@@ -89,13 +97,14 @@ def test_full_names_tell_views_apart(service: FeastService) -> None:
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        ({"feature_service": "mixed_v1"}, "invalid_request", "doubled:twice"),
-        ({"feature_service": "lists_v1"}, "invalid_request", "lists:hours of type INT64_LIST"),
-        ({"features": ["doubled:twice"]}, "invalid_request", "computed on demand"),
+        ({"feature_service": "mixed_v1"}, "invalid_request", "spelled:text"),
+        ({"feature_service": "mixed_v1"}, "invalid_request", "'text' of type STRING"),
+        ({"feature_service": "sets_v1"}, "invalid_request", "sets:codes of type INT64_SET"),
+        ({"features": ["spelled:text"]}, "invalid_request", "computed on demand by code"),
         ({"features": ["season:factor"]}, "invalid_request", "no entity"),
         ({"features": ["hidden:secret"]}, "invalid_request", "online=False"),
         ({"features": ["times:ticks"]}, "invalid_request", "UNIX_TIMESTAMP"),
-        ({"features": ["lists:hours"]}, "invalid_request", "INT64_LIST"),
+        ({"features": ["sets:codes"]}, "invalid_request", "INT64_SET"),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(
@@ -247,7 +256,13 @@ def test_a_bad_look_up_is_refused_with_its_place(
 def test_a_body_must_be_json_of_a_moderate_size(service: FeastService) -> None:
     for options, status in (
         ({"content": b"{}", "headers": {"Content-Type": "text/csv"}}, 415),
-        ({"content": b"{" + b" " * 2**20 + b"}"}, 413),
+        (
+            {
+                "content": b"{" + b" " * 2**20 + b"}",
+                "headers": {"Content-Type": "application/json"},
+            },
+            413,
+        ),
     ):
         assert service.client.post("/feast/get-online-features", **options).status_code == status
     assert service.client.get("/feast/get-online-features").status_code == 405

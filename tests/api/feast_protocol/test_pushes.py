@@ -66,13 +66,15 @@ def test_event_times_are_read_as_feasts_clients_write_them(
 def test_the_times_may_have_the_names_that_feasts_client_gives_them(service: FeastService) -> None:
     df = {"gate_number": [4], "walk": [7], "event_timestamp": [NOON], "created": [None]}
     answer = service.post("write-to-online-store", {"feature_view_name": "gate", "df": df})
-    assert answer.json() == {"rows": 1, "views": {"gate": WRITTEN}}
+    told = answer.json()
+    assert (told["rows"], told["views"]) == (1, {"gate": WRITTEN})
     assert sdk_read(service, "gate:walk", gate_number=4) == 7
 
 
 def test_nothing_to_write_is_no_mistake(service: FeastService) -> None:
     answer = service.post("write-to-online-store", {"feature_view_name": "gate", "df": {}})
-    assert answer.json() == {"rows": 0, "views": {"gate": {"written": 0, "older": 0}}}
+    told = answer.json()
+    assert (told["rows"], told["views"]) == (0, {"gate": {"written": 0, "older": 0}})
 
 
 def test_a_push_is_written_whole_or_not_at_all(service: FeastService) -> None:
@@ -93,13 +95,6 @@ def test_all_that_is_wrong_is_named(service: FeastService) -> None:
         "/df/wait",
         "/df/x",
     }
-
-
-def test_a_view_with_a_list_is_not_written(odd_service: FeastService) -> None:
-    df = {"code": ["eA=="], "uses": [1], "hours": [[1]], "known_at": [NOON]}
-    answer = odd_service.post("push", {"push_source_name": "lists_push", "df": df})
-    assert answer.status_code == 422
-    assert "lists:hours of type INT64_LIST" in answer.json()["detail"]
 
 
 GATE: dict[str, Any] = {"gate_number": [1], "walk": [1], "wait": [0.5], "known_at": [NOON]}
@@ -125,8 +120,8 @@ POISON: list[tuple[Any, int, str, str]] = [
     ({"push_source_name": "nope", "df": GATE}, 404, "unknown_push_source", "/push_source_name"),
     ({"push_source_name": "gate", "df": GATE}, 404, "unknown_push_source", "/push_source_name"),
     ({"push_source_name": "../x", "df": GATE}, 404, "unknown_push_source", "/push_source_name"),
-    ({**gate(), "to": "offline"}, 422, "invalid_request", "/to"),
-    ({**gate(), "to": "online_and_offline"}, 422, "invalid_request", "/to"),
+    ({**gate(), "to": "nowhere"}, 422, "invalid_request", "/to"),
+    ({**gate(), "to": "ONLINE"}, 422, "invalid_request", "/to"),
     ({**gate(), "to": 1}, 422, "invalid_request", "/to"),
     ({**gate(), "transform_on_write": "yes"}, 422, "invalid_request", "/transform_on_write"),
     ({**gate(), "more": 1}, 422, "invalid_request", "/more"),
@@ -165,10 +160,10 @@ POISON: list[tuple[Any, int, str, str]] = [
     (carrier(size=["a\0b"]), 422, "invalid_request", "/df/size/0"),
     (carrier(size=[{}]), 422, "invalid_request", "/df/size/0"),
     (
-        gate(**{name: values * 1001 for name, values in GATE.items()}),
+        gate(**{name: values * 20_001 for name, values in GATE.items()}),
         422,
         "invalid_request",
-        "1000",
+        "20000",
     ),
     (
         '{"push_source_name": "gate_push", "df": {"a": [], "a": []}}',

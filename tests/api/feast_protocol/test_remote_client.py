@@ -9,7 +9,14 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
-from feast import FeatureStore
+from feast import FeatureService, FeatureStore
+from feast.errors import (
+    FeastError,
+    FeastObjectNotFoundException,
+    FeatureServiceNotFoundException,
+    FeatureViewNotFoundException,
+)
+from feast.infra.online_stores.remote import RemoteOnlineStore
 
 from tests.support.feast_service import (
     TTL,
@@ -132,15 +139,51 @@ def test_what_has_outlived_its_ttl_is_null_through_the_service_alone(sides: Side
     assert read == [[3], [None]]
 
 
-def test_what_the_service_says_reaches_the_user_of_the_client(sides: Sides) -> None:
-    with pytest.raises(RuntimeError) as refusal:
-        sides.remote.get_online_features(["route:nope"], [route(6)])
-    assert '"code":"unknown_feature"' in str(refusal.value)
-    assert "/features/0" in str(refusal.value)
-    with pytest.raises(RuntimeError) as refusal:
-        sides.remote.get_online_features(["route:flights"], [{"tail": 6, "origin": "EWR"}])
-    assert '"code":"invalid_request"' in str(refusal.value)
-    assert "/entities/dest" in str(refusal.value)
+REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    (
+        {"features": ["nope:flights"], "entity_rows": [route(6)]},
+        FeatureViewNotFoundException,
+        "Feature view nope does not exist in project trial.*/features/0",
+    ),
+    (
+        {"features": ["route:nope"], "entity_rows": [route(6)]},
+        FeastObjectNotFoundException,
+        "route:nope.*/features/0",
+    ),
+    (
+        {"features": ["route:flights"], "entity_rows": [{"tail": 6, "origin": "EWR"}]},
+        FeastError,
+        "nothing at /entities/dest",
+    ),
+    (
+        {"features": FeatureService(name="nope", features=[]), "entity_rows": [route(6)]},
+        FeatureServiceNotFoundException,
+        "Feature service nope does not exist in project trial",
+    ),
+    (
+        {"features": ["route:flights"], "entity_rows": [route(2**63)]},
+        FeastError,
+        "/entities/tail/0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "kind", "said"), REFUSALS)
+def test_a_client_raises_feasts_own_exceptions(
+    sides: Sides, asked: dict[str, Any], kind: type[Exception], said: str
+) -> None:
+    config = sides.remote.config
+    with pytest.raises(kind, match=said) as refusal:
+        RemoteOnlineStore().get_online_features(
+            config, registry=sides.remote.registry, project=sides.remote.project, **asked
+        )
+    assert type(refusal.value) is kind
+
+
+def test_a_refused_write_raises_feasts_own_exception(sides: Sides) -> None:
+    row = {"carrier": "x" * 300, "mean": 0.1, "size": "big"}
+    with pytest.raises(FeastError, match="length 300 at /df/carrier/0"):
+        sides.remote.write_to_online_store("carrier_stats", frame(row))
 
 
 def test_of_eight_pushers_at_once_the_newest_stands(sides: Sides) -> None:

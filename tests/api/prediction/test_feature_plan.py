@@ -160,13 +160,34 @@ def test_an_override_is_read_as_the_stored_value_would_be() -> None:
 
 def test_defaults_stand_for_all_that_is_stored() -> None:
     plan = make_plan(defaults={"last": 7, "size": "b"}, when_store_down="defaults")
-    matrix = plan.assemble_defaults([ROW, ROW], [{"carrier_stats:mean": 1.5}, {}])
+    matrix = plan.assemble_defaults([ROW, ROW], 0, [{"carrier_stats:mean": 1.5}, {}])
     np.testing.assert_array_equal(
         matrix.values, np.array([[1, 7, 1.5, 1], [1, 7, np.nan, 1]], np.float32)
     )
     np.testing.assert_array_equal(matrix.request, [[np.nan, 100, 7], [np.nan, 100, 7]])
     assert status_of(plan, matrix.status)["carrier_stats:mean"] is FeatureStatus.OVERRIDE
     assert status_of(plan, matrix.status)["carrier_stats:last"] is FeatureStatus.DEFAULT
+
+
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_the_moment_of_prediction_reaches_the_graph_to_the_microsecond(n_rows: int) -> None:
+    inputs = (RequestInput(name="as_of", is_moment=True), RequestInput(name="seats", field="seats"))
+    plan = CompiledPlan(
+        FIELDS,
+        FeaturePlan(
+            project="trial",
+            feature_service="delay_v1",
+            views=(),
+            columns=(),
+            request_inputs=inputs,
+            when_store_down="defaults",
+        ),
+    )
+    now_us = NOW_US + 123_457
+    expected = [[now_us / 1e6, 100.0]] * n_rows
+    cells = stored(plan, *[{}] * n_rows)
+    assert plan.assemble([ROW] * n_rows, cells, now_us).request.tolist() == expected
+    assert plan.assemble_defaults([ROW] * n_rows, now_us).request.tolist() == expected
 
 
 def test_a_stored_nan_is_present_and_both_writings_of_null_are_null() -> None:

@@ -82,6 +82,10 @@ def feature_input(view: str, feature: str) -> dict[str, Any]:
     return plan_with(request_inputs=(source, RequestInput(name="y", field="seats")))
 
 
+def moments(*sources: RequestInput) -> dict[str, Any]:
+    return plan_with(request_inputs=sources)
+
+
 def twice_as_input(view: str, feature: str) -> dict[str, Any]:
     sources = (RequestInput(name=name, view=view, feature=feature) for name in ("x", "y"))
     return plan_with(request_inputs=tuple(sources))
@@ -98,6 +102,17 @@ SHORT = ROW.model_copy(update={"features": ROW.features[8:]})
     [
         ({"golden_rows": (ROW, FLIPPED)}, "another score than published for golden row 1"),
         ({"golden_rows": (SHORT,)}, "Got 20 bytes in golden row 0, but expected 24"),
+        (
+            moments(
+                RequestInput(name="as_of", is_moment=True, field="seats"),
+                RequestInput(name="seats", field="seats"),
+            ),
+            "Got 'as_of' with none or several sources",
+        ),
+        (
+            moments(*(RequestInput(name=name, is_moment=True) for name in ("as_of", "now"))),
+            "Got moment 'as_of' twice",
+        ),
         ({"golden_keys": ()}, r"no golden key for the views \['carrier_stats', 'route_stats'\]"),
         (
             {"golden_keys": (GoldenKey(view="carrier_stats", values=("UA",), serialized="00"),)},

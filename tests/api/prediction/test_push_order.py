@@ -28,6 +28,7 @@ from tests.support.online_stores import (
     write_protos,
     write_rows,
 )
+from training.online_store.newest_sqlite import NewestSqliteOnlineStore
 
 GATE = ViewSpec("gate", {"gate_number": "INT32"}, {"walk": "INT64", "width": "INT64"})
 FIELDS = (RequestField(name="gate_number", type=FieldType.INTEGER, description="", example=1),)
@@ -180,6 +181,7 @@ def test_a_view_that_is_dropped_and_applied_again_begins_anew(tmp_path: Path) ->
         write(store, 1, EVENT_TIME)
         view = store.get_feature_view("gate")
         store.apply([], objects_to_delete=[view], partial=False)
+        assert NewestSqliteOnlineStore().drop_removed_views(store.config, []) == ["trial_gate"]
         connection = sqlite3.connect(online.config["path"])
         assert connection.execute("SELECT * FROM zeroskew_event_times").fetchall() == []
         connection.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005_service_places"
-down_revision = "0004_access"
+revision = "0006_service_places"
+down_revision = "0005_pushed_rows"
 
 
 def upgrade() -> None:

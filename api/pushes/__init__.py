@@ -1,0 +1,1 @@
+"""Rows that were pushed and wait in the database for the lake."""

@@ -1,0 +1,227 @@
+"""What lies outside the project: port, settings, clock, folders, database, online store."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from training.checks.finding import Finding
+from training.checks.project import ProjectView
+from training.errors import StepError, TrainingError
+from training.service_address import ServiceAddress
+from training.workspace import Workspace
+
+if TYPE_CHECKING:
+    import redis
+
+    from api.settings import Settings
+
+__all__ = [
+    "check_address",
+    "check_database",
+    "check_folders",
+    "check_online_store",
+    "check_settings",
+]
+
+_PREFIX: Final = "ZEROSKEW_"
+# Read by what ships with Zeroskew, but a setting of neither the service nor the workspace.
+_OTHER_VARIABLES: Final = {"CODE_REVISION", "ROOT", "BENCHMARK_RUN", "URL", "API_KEY"}
+_TIMEOUT_SEC: Final = 2.0
+
+
+def check_settings(project: ProjectView) -> Iterator[Finding]:
+    """Ask the service which settings it would refuse, and name those that nobody reads."""
+    from pydantic import ValidationError
+
+    from api.settings_page import describe_refusals
+
+    try:
+        settings = read_settings(project)
+    except ValidationError as error:
+        for variable, sentence in describe_refusals(error):
+            yield Finding(variable or "settings", sentence)
+    except TrainingError:
+        return  # The feature store's file is unreadable, which is a finding of its own.
+    else:
+        yield from _check_online_address(settings)
+    yield from _check_names(project)
+
+
+def check_address(project: ProjectView) -> Iterator[Finding]:
+    """Listen where the service will, for a moment."""
+    host = project.environment.get("ZEROSKEW_HOST", "127.0.0.1")
+    port = project.environment.get("ZEROSKEW_PORT", "8000")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        return  # The settings say so.
+    try:
+        ServiceAddress(host, int(port)).require_free()
+    except StepError as error:
+        yield Finding("ZEROSKEW_HOST, ZEROSKEW_PORT", str(error))
+
+
+def check_folders(project: ProjectView) -> Iterator[Finding]:
+    """Look whether what is made can be written."""
+    yield from _check_writable("ZEROSKEW_HOME", project.workspace.home)
+    artifacts = project.workspace.artifacts_dir
+    if isinstance(artifacts, Path) and not artifacts.is_relative_to(project.workspace.home):
+        yield from _check_writable("ZEROSKEW_ARTIFACTS_DIR", artifacts)
+
+
+def check_database(project: ProjectView) -> Iterator[Finding]:
+    """Connect to the database, if there is one yet, and read which release its tables are of."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    from api.database.open_database import describe_database
+
+    place = "ZEROSKEW_DATABASE_URL"
+    url = project.workspace.database_url
+    if url.startswith("sqlite:///"):
+        path = Path(url.removeprefix("sqlite:///").partition("?")[0])
+        if not path.exists():
+            yield from _check_writable(place, path.parent)
+            return
+        if not path.is_file() or not os.access(path, os.W_OK):
+            yield Finding(place, f"Got {path} that cannot be written, but expected a file")
+            return
+    try:
+        reason = describe_database(url, timeout_sec=_TIMEOUT_SEC)
+    except (ArgumentError, NoSuchModuleError, ImportError):
+        reason = (
+            "Got an address of no database that is known, but expected sqlite:/// or postgresql://"
+        )
+    except (SQLAlchemyError, OSError) as error:
+        said = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = f"Got no answer ({said}), but expected a database that can be reached"
+    if reason:
+        yield Finding(place, reason)
+
+
+def check_online_store(project: ProjectView) -> Iterator[Finding]:
+    """Ping the Redis that Feast writes to, and the one that the service reads."""
+    store = getattr(project.config, "online_store", None)
+    connection = getattr(store, "connection_string", None)
+    given = project.environment.get("ZEROSKEW_ONLINE_STORE", "")
+    file = project.workspace.feature_store_file
+    if store is not None and getattr(store, "path", None) is None and not given:
+        yield Finding(
+            f"{file}: online_store",
+            "Got a store that is a server, but expected ZEROSKEW_ONLINE_STORE to say where the "
+            "service finds it",
+        )
+    if isinstance(connection, str) and (said := _ping_feast_redis(connection)):
+        yield Finding(f"{file}: online_store", said)
+    if given.startswith(("redis://", "rediss://", "unix://")) and (said := _ping_redis_url(given)):
+        yield Finding("ZEROSKEW_ONLINE_STORE", said)
+
+
+def read_settings(project: ProjectView) -> Settings:
+    """Return the service's settings as `zeroskew serve` would start it.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the service would refuse them.
+    StepError
+        If the feature store's file cannot be read.
+    """
+    from api.settings import Settings
+
+    # What the workspace says stands only where no variable does.
+    given = {
+        variable.removeprefix(_PREFIX).lower(): value
+        for variable, value in project.workspace.service_environment().items()
+        if variable not in project.environment
+    }
+    return Settings(**given)  # type: ignore[arg-type]
+
+
+def _check_online_address(settings: Settings) -> Iterator[Finding]:
+    from api.prediction.open_reader import open_reader
+
+    try:
+        open_reader(settings.online_store, timeout_sec=None)
+    except ValueError as error:
+        yield Finding("ZEROSKEW_ONLINE_STORE", str(error))
+
+
+def _check_names(project: ProjectView) -> Iterator[Finding]:
+    from api.settings import Settings
+
+    known = {
+        *(name.upper() for name in (*Settings.model_fields, *Workspace.model_fields)),
+        *_OTHER_VARIABLES,
+    }
+    for variable in sorted(project.environment):
+        name = variable.removeprefix(_PREFIX)
+        if not variable.startswith(_PREFIX) or name in known:
+            continue
+        # A variable of somebody's own harness is no mistake; one letter beside a setting is.
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            yield Finding(
+                variable, f"Got a setting that nobody reads, but expected {_PREFIX}{near[0]}"
+            )
+
+
+def _check_writable(variable: str, folder: Path) -> Iterator[Finding]:
+    standing = next(one for one in (folder, *folder.parents) if one.exists())
+    if not standing.is_dir():
+        yield Finding(variable, f"Got {standing}, which is a file, but expected a folder")
+    elif not os.access(standing, os.W_OK | os.X_OK) or str(standing).startswith("/proc"):
+        yield Finding(
+            variable, f"Got {standing}, but expected a folder that this user can write to"
+        )
+
+
+def _ping_feast_redis(connection: str) -> str | None:
+    import redis  # A quarter of a second, which a project on SQLite need not take.
+    from feast.infra.online_stores.redis import RedisOnlineStore
+
+    try:
+        nodes, options = RedisOnlineStore._parse_connection_string(connection)
+        options = {key: value for key, value in options.items() if key != "retry"}
+        clients = [
+            redis.Redis(host=node["host"], port=int(node["port"]), **(options | _quickly()))
+            for node in nodes
+        ]
+    except (KeyError, TypeError, ValueError):
+        return "Got no address, but expected host:port,name=value,... as Feast documents it"
+    said = None
+    for client in clients:
+        if (said := _ping(client)) is None:
+            return None
+    return said
+
+
+def _ping_redis_url(url: str) -> str | None:
+    import redis
+
+    try:
+        return _ping(redis.Redis.from_url(url, **_quickly()))
+    except ValueError as error:
+        return f"Got an address that is none ({error}), but expected redis://host:port/database"
+
+
+def _quickly() -> dict[str, Any]:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {
+        "socket_connect_timeout": _TIMEOUT_SEC,
+        "socket_timeout": _TIMEOUT_SEC,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _ping(client: redis.Redis) -> str | None:
+    from redis.exceptions import RedisError
+
+    try:
+        with client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        return f"Got no answer ({error}), but expected a Redis that can be reached; start it first"
+    return None

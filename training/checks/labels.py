@@ -1,0 +1,112 @@
+"""What the label tables lack; two columns are read, the rest is told by the files' footers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import polars as pl
+
+from training.checks.finding import Finding
+from training.checks.project import ProjectView
+from training.dataset import SPAN
+from training.errors import DatasetError, TrainingError
+from training.label_rules import encode_labels, find_span_problem
+from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, find_schema_faults
+from training.model_spec import ModelSpec
+from training.offline_store.column_types import epoch_microseconds
+from training.offline_store.part_schemas import PartFiles, open_parts
+from training.offline_store.table_files import parquet_files
+from training.split import assign_spans
+
+__all__ = ["check_labels"]
+
+_UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
+
+
+def check_labels(project: ProjectView) -> Iterator[Finding]:
+    """Hold each model's label table to what the model declares."""
+    for name, spec in project.models.items():
+        place = f"{name}.py: labels"
+        for said in _find_in_table(project, spec):
+            yield Finding(place, said, name)
+
+
+def _find_in_table(project: ProjectView, spec: ModelSpec) -> Iterator[str]:
+    lake, name = project.workspace.lake, spec.labels.table
+    root = f"{lake.rstrip('/')}/{name}" if isinstance(lake, str) else lake / name
+    try:
+        files = parquet_files(root)
+        parts = open_parts(files, f"label table {name!r}") if files else None
+    except TrainingError as error:
+        yield str(error)
+        return
+    if parts is None:
+        if not project.awaits_tables:
+            yield f"Got no Parquet file in {lake}/{name}, but expected the label table"
+        return
+    wanted = {
+        EVENT_TIMESTAMP,
+        spec.labels.known_at,
+        *(field.name for field in spec.request),
+        *spec.labels.label.meta.root_names(),
+    }
+    refused = [parts.refused[column] for column in sorted(wanted & set(parts.refused))]
+    faults = refused or find_schema_faults(spec, parts.schema)
+    yield from faults
+    if not faults:
+        yield from _find_in_values(spec, parts)
+
+
+def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
+    """Read the label and the two times, and nothing else."""
+    table = spec.labels.table
+    try:
+        rows = parts.frame.select(
+            pl.col(EVENT_TIMESTAMP),
+            pl.col(spec.labels.known_at).alias(KNOWN_AT),
+            spec.labels.label.alias(LABEL),
+        ).collect()
+    except _UNREADABLE as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        yield f"Got {first} from the label's expression, but expected one over {table!r}"
+        return
+    rows = rows.filter(pl.all_horizontal(pl.all().is_not_null()))
+    if rows.is_empty():
+        yield f"Got no labelled row in {table!r}, but expected some"
+        return
+    try:
+        rows = rows.with_columns(encode_labels(spec, rows[LABEL]).alias(LABEL))
+    except DatasetError as error:
+        yield str(error)
+        return
+    if empty := [_say_empty(rows, *one) for one in spec.split.spans().items()]:
+        yield from (said for said in empty if said)
+    if not any(empty):
+        try:
+            spanned = assign_spans(_in_utc(rows), spec.split)
+        except DatasetError as error:
+            yield str(error)
+            return
+        if (problem := find_span_problem(spec, spanned[LABEL], spanned[SPAN])) is not None:
+            yield problem
+
+
+def _say_empty(rows: pl.DataFrame, span: str, bounds: tuple[Any, Any]) -> str | None:
+    begin, end = bounds
+    times: Any = _in_utc(rows)[EVENT_TIMESTAMP]
+    if times.is_between(begin, end, closed="left").any():
+        return None
+    return (
+        f"Got no labelled row in the split's {span} span from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, "
+        f"but expected some; the table has {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+    )
+
+
+def _in_utc(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return both times as the trainer has them; naive ones are UTC."""
+    instant = pl.Datetime("us", "UTC")
+    return rows.with_columns(
+        epoch_microseconds(rows[name]).cast(instant).alias(name)
+        for name in (EVENT_TIMESTAMP, KNOWN_AT)
+    )
