@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from api.database.sqlite_connection import SqliteStore, to_sqlite_time
+from api.database.sqlite_connection import to_sqlite_time
 from api.places.online_address import name_online_store
 
 __all__ = ["NOTE_SEC", "PlaceStore", "note_places", "open_place_store"]
@@ -39,10 +41,24 @@ class PlaceStore(Protocol):
         ...
 
 
-class _SqlitePlaces(SqliteStore):
+class _SqlitePlaces:
+    """Opens the file for each note: once a minute, and how the file is kept is others' business."""
+
+    failures = (sqlite3.Error,)
+
+    def __init__(self, path: str, *, timeout_sec: float) -> None:
+        self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+        self._timeout_sec = timeout_sec
+
     def note(self, place: Place, now: datetime) -> None:
-        with self._transaction() as connection:
-            connection.execute(_NOTE, (*place, to_sqlite_time(now)))
+        with (
+            closing(sqlite3.connect(self._uri, uri=True, timeout=self._timeout_sec)) as database,
+            database,
+        ):
+            database.execute(_NOTE, (*place, to_sqlite_time(now)))
+
+    def close(self) -> None:
+        """Close nothing."""
 
 
 def open_place_store(url: str, *, timeout_sec: float) -> PlaceStore:
