@@ -11,6 +11,8 @@ import polars as pl
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import FeastType
 
+from tests.support.online_stores import NEWEST_STORES
+
 ASOF_STORE = "training.offline_store.polars_asof.PolarsAsofOfflineStore"
 
 EPOCH_2013 = datetime(2013, 1, 1, tzinfo=UTC)
@@ -33,7 +35,7 @@ def feature_store(
         project="trial",
         provider="local",
         registry=str(folder / "registry.db"),
-        online_store={"type": "sqlite", "path": str(folder / "online.db")},
+        online_store={"type": NEWEST_STORES["sqlite"], "path": str(folder / "online.db")},
         offline_store={"type": ASOF_STORE, **(offline_store or {})},
         materialization=dict(materialization or {}),
         entity_key_serialization_version=3,
