@@ -15,6 +15,9 @@
     │   ├── SourceError                a view's table is not what its definition says
     │   └── UnsupportedRequestError    Feast offers it, this store does not do it
     ├── RequestFunctionError           a request-time function breaks its contract
+    ├── SymbolError                    an on-demand view asks what no graph can answer
+    ├── RefusedError                   LightGBM refuses the parameters or the rows
+    │   └── NoSplitError               there is nothing to learn from
     ├── ModelTextError                 a LightGBM model text cannot be read completely
     ├── ExportError                    a model cannot be exported to ONNX
     └── ParityError                    an exported model predicts something else

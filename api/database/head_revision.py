@@ -32,7 +32,7 @@ def describe_revision(found: list[str], tables: list[str]) -> str | None:
 
     >>> describe_revision(["0001_registry"], ["alembic_version"])
     >>> describe_revision(["0999_later"], ["alembic_version"])
-    "Got tables at step '0999_later', but expected at most '0004_access'; a newer release made them"
+    "Got tables at step '0999_later', but expected at most '0006_service_places'; a newer release made them"
     """
     if not tables or found == [HEAD_REVISION]:
         return None

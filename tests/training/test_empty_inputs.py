@@ -70,7 +70,9 @@ def store_of(folder: Path, heights: pl.DataFrame, *, ttl: timedelta | None = Non
 def dataset_of(folder: Path, store: FeatureStore, spec: ModelSpec) -> Dataset:
     rows = [
         pl.DataFrame({"shop": SHOPS, "size": pl.Series([None] * 4, dtype=pl.Float64)}).with_columns(
-            event_timestamp=pl.lit(moment), known_at=pl.lit(moment), sold=pl.lit(1.0)
+            event_timestamp=pl.lit(moment),
+            known_at=pl.lit(moment),
+            sold=pl.Series([1.0, 0.0, 1.0, 0.0]),
         )
         for moment in ASKED
     ]

@@ -192,7 +192,8 @@ class Repo:
         labels += [nobody.with_columns(event_timestamp=pl.lit(moment)) for moment in ASKED]
         (self.folder / "labels").mkdir(exist_ok=True)
         pl.concat(labels).with_columns(
-            known_at=pl.col("event_timestamp") + timedelta(hours=1), sold=pl.lit(1.0)
+            known_at=pl.col("event_timestamp") + timedelta(hours=1),
+            sold=pl.int_range(pl.len()).mod(2).cast(pl.Float64),
         ).write_parquet(self.folder / "labels" / "a.parquet")
         return build_dataset(
             self.store, self.spec, self.compiled, load_labels(self.folder, self.spec)

@@ -15,6 +15,8 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from training.errors import TrainingError
+
 __all__ = ["Boosted", "NoSplitError", "Progress", "RefusedError", "Rows", "boost"]
 
 Progress = Callable[[int, int], None]
@@ -28,7 +30,7 @@ _IGNORED: Final = ("Unknown parameter", "will be ignored", "is ignored", "are ig
 """What a warning says that tells of something given without effect."""
 
 
-class RefusedError(Exception):
+class RefusedError(TrainingError):
     """LightGBM does not take the parameters or the rows."""
 
 

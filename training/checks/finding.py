@@ -46,7 +46,7 @@ def shorten(text: str, length: int) -> str:
     Both ends are kept: an error begins with the place and ends with what to do.
 
     >>> shorten("Got 'aaaaaaaaaaaaaaaaaaaaaa', but expected 'b'", 30)
-    "Got 'aaaaaaaaa … t expected 'b'"
+    "Got 'aaaaaaaaa …  expected 'b'"
     """
     if len(text) <= length:
         return text

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from training.errors import TrainingError
 from training.onnx_graph import GraphBuilder
 
 __all__ = ["Symbol", "SymbolError"]
 
 
-class SymbolError(TypeError):
+class SymbolError(TrainingError, TypeError):
     """Something was asked of a symbol that depends on its value, or that no graph does."""
 
 
