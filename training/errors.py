@@ -4,6 +4,8 @@
 
     TrainingError
     ├── SpecError                      a model file declares something impossible
+    │   ├── ModelFileError             it does not run, or says several such things
+    │   └── NothingLearntError         there is nothing that a model could learn from
     ├── PlanError                      a feature service cannot be compiled into a plan
     ├── FitError                       LightGBM did not come to an end of its own
     ├── DatasetError                   labels or features are not what the model declares

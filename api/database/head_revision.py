@@ -31,8 +31,8 @@ def describe_revision(found: list[str], tables: list[str]) -> str | None:
     """Say why tables cannot be brought to this release; ``None`` where they can, or are.
 
     >>> describe_revision(["0001_registry"], ["alembic_version"])
-    >>> describe_revision(["0999_later"], ["alembic_version"])
-    "Got tables at step '0999_later', but expected at most '0006_service_places'; a newer release made them"
+    >>> describe_revision(["0999_later"], ["alembic_version"])  # doctest: +ELLIPSIS
+    "Got tables at step '0999_later', but expected at most '...'; a newer release made them"
     """
     if not tables or found == [HEAD_REVISION]:
         return None
