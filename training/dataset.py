@@ -40,6 +40,7 @@ Value = TypeVar("Value")
 SPAN: Final = "span"
 NAN: Final = float("nan")
 _ROW: Final = "row"
+_OWN_COLUMNS: Final = (KNOWN_AT, LABEL, SPAN)
 _SECOND_US: Final = 1_000_000
 
 
@@ -126,9 +127,14 @@ class Dataset:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the data set into ``folder``."""
-        self.rows.write_parquet(folder / "rows.parquet")
-        self.labels.write_parquet(folder / "labels.parquet")
+        """Write the data set into ``folder``.
+
+        ``rows.parquet`` has the trainer's own columns last; one whose name a request field has as
+        well ends in an underscore there.
+        """
+        taken = set(self.rows.columns)
+        labels = self.labels.rename(lambda name: _find_free_name(name, taken))
+        self.rows.hstack(labels).write_parquet(folder / "rows.parquet")
         self.features.write_parquet(folder / "features.parquet")
         self.request.write_parquet(folder / "request.parquet")
         (folder / "request_only.json").write_text(json.dumps(self.request_only))
@@ -145,14 +151,22 @@ class Dataset:
         """
         if not (folder / "plan.json").exists():
             raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
+        rows = _read_file(folder / "rows.parquet", pl.read_parquet)
+        own = rows.columns[-len(_OWN_COLUMNS) :]
         return cls(
-            rows=_read_file(folder / "rows.parquet", pl.read_parquet),
-            labels=_read_file(folder / "labels.parquet", pl.read_parquet),
+            rows=rows.drop(own),
+            labels=rows.select(own).rename(dict(zip(own, _OWN_COLUMNS, strict=True))),
             features=_read_file(folder / "features.parquet", pl.read_parquet),
             plan=_read_file(folder / "plan.json", _read_plan),
             request=_read_file(folder / "request.parquet", pl.read_parquet),
             request_only=_read_file(folder / "request_only.json", _read_names),
         )
+
+
+def _find_free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _read_file(path: Path, read: Callable[[Path], Value]) -> Value:
@@ -207,7 +221,7 @@ def build_dataset(
     refuse_empty_inputs(store, spec, plan, views, rows.filter(is_train), trained)
     return Dataset(
         rows=rows,
-        labels=spanned.select(KNOWN_AT, LABEL, SPAN),
+        labels=spanned.select(_OWN_COLUMNS),
         features=features,
         plan=plan,
         request=request,

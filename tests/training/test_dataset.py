@@ -38,7 +38,13 @@ def tiny_dataset() -> Dataset:
             "event_timestamp": [datetime(2024, 1, 1, tzinfo=UTC)] * 2,
         }
     )
-    labels = pl.DataFrame({"label": [1.0, 0.0], "span": ["train", "test"]})
+    labels = pl.DataFrame(
+        {
+            "label_known_at": [datetime(2024, 1, 2, tzinfo=UTC)] * 2,
+            "label": [1.0, 0.0],
+            "span": ["train", "test"],
+        }
+    )
     features = pl.DataFrame({"amount": pl.Series([1.5, 2.5], dtype=pl.Float32)})
     instants = [
         datetime(2024, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC),
@@ -97,8 +103,10 @@ def test_request_matrix_holds_seconds_and_numbers() -> None:
     np.testing.assert_array_equal(tiny_dataset().request_matrix("test"), matrix[1:])
 
 
-def test_dataset_survives_saving(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [{}, {"at": "span", "open": "label"}, {"at": "span_"}])
+def test_dataset_survives_saving(tmp_path: Path, names: dict[str, str]) -> None:
     dataset = tiny_dataset()
+    dataset = replace(dataset, rows=dataset.rows.rename(names))
     dataset.save(tmp_path)
     loaded = Dataset.load(tmp_path)
     assert loaded.plan == dataset.plan
