@@ -154,7 +154,7 @@ class RandomProject:
         folder.mkdir(parents=True)
         half = rows.height // 2 if self.parts != "one" else rows.height
         first, second = rows[:half], rows[half:]
-        times = [column for column in TIMES if column in rows.columns]
+        times = [name for name in TIMES if isinstance(rows.schema.get(name), pl.Datetime)]
         if self.parts == "naive and zoned":
             utc = [pl.col(time).dt.convert_time_zone("UTC") for time in times if _zone(rows[time])]
             first = first.with_columns(*utc).with_columns(pl.col(times).dt.replace_time_zone(None))
