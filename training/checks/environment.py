@@ -78,9 +78,7 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
     from api.database.open_database import describe_database
 
     place = "ZEROSKEW_DATABASE_URL"
-    url = project.workspace.database_url
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    if (path := project.workspace.database_file) is not None:
         if not path.exists():
             yield from _check_writable(place, path.parent)
             return
@@ -88,7 +86,7 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
             yield Finding(place, f"Got {path} that cannot be written, but expected a file")
             return
     try:
-        reason = describe_database(url, timeout_sec=_TIMEOUT_SEC)
+        reason = describe_database(project.workspace.database_url, timeout_sec=_TIMEOUT_SEC)
     except (ArgumentError, NoSuchModuleError, ImportError):
         reason = (
             "Got an address of no database that is known, but expected sqlite:/// or postgresql://"

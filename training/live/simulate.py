@@ -89,8 +89,8 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     if not simulation.database.exists():
-        scheme, _, path = workspace.database_url.partition(":///")
-        if scheme != "sqlite" or not Path(path).exists():
+        path = workspace.database_file
+        if path is None or not path.exists():
             raise StepError("Got no registry in a SQLite file, but expected one to copy")
         with (
             contextlib.closing(sqlite3.connect(path)) as source,
