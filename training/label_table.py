@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from api.contract.manifest import FieldType, RequestField
-from training.errors import DatasetError
+from training.errors import DatasetError, first_line
 from training.label_rules import encode_labels
 from training.model_spec import ModelSpec
 from training.offline_store.column_types import TEXT, beyond_exact_float, conform
@@ -145,12 +145,12 @@ def read_label_rows(lake: Place, spec: ModelSpec) -> LabelRows:
         rows = query.collect()
     except UNREADABLE as error:
         raise SourceError(
-            f"Got label table {table!r} that cannot be read ({_first_line(error)}), but expected "
+            f"Got label table {table!r} that cannot be read ({first_line(error)}), but expected "
             "whole Parquet files"
         ) from error
     except pl.exceptions.PolarsError as error:
         raise DatasetError(
-            f"Got {_first_line(error)} from the label's expression on {table!r}, but expected "
+            f"Got {first_line(error)} from the label's expression on {table!r}, but expected "
             "numbers or booleans"
         ) from error
     instants = [
@@ -211,10 +211,6 @@ def load_labels(lake: Place, spec: ModelSpec) -> LabelRows:
             "once: a row that is there twice counts twice"
         )
     return LabelRows(request, labels, {name: n for name, n in left_out.items() if n})
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _read_field(values: pl.Series, field: RequestField, table: str) -> pl.Series:

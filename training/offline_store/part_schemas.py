@@ -18,6 +18,7 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
+from training.errors import first_line
 from training.offline_store.column_types import EXACT_FLOAT, TEXT
 from training.offline_store.errors import SourceError
 from training.offline_store.table_files import Place
@@ -105,10 +106,9 @@ def _read_schemas(files: Sequence[Place], title: str) -> list[tuple[Place, pl.Sc
         try:
             return scan([file]).collect_schema()
         except UNREADABLE as error:
-            name, reason = PurePosixPath(file).name, str(error).splitlines()[0]
             raise SourceError(
-                f"Got file {name!r} of {title} that cannot be read ({reason}), but expected "
-                "Parquet files"
+                f"Got file {PurePosixPath(file).name!r} of {title} that cannot be read "
+                f"({first_line(error)}), but expected Parquet files"
             ) from error
 
     if isinstance(files[0], str):
