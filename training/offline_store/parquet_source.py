@@ -12,6 +12,7 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
 
+from api.contract.number_bounds import INT64
 from training.errors import first_line
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.part_schemas import UNREADABLE, open_parts, scan
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 DAY_US: Final = 86_400_000_000
-_INT64: Final = (-(2**63), 2**63 - 1)
 INSTANT_OF_DAY: Final = "; a date does not say from which moment of the day it holds"
 _PER_MICROSECOND: Final = {"ns": 1000, "us": 1}
 
@@ -256,5 +256,4 @@ def _last_tick(microseconds: int, dtype: pl.Datetime) -> int:
 
 
 def _instant(ticks: int, dtype: pl.Datetime) -> pl.Expr:
-    low, high = _INT64
-    return pl.lit(min(max(ticks, low), high), dtype=pl.Int64).cast(dtype)
+    return pl.lit(min(max(ticks, INT64.start), INT64.stop - 1), dtype=pl.Int64).cast(dtype)
