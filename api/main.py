@@ -206,6 +206,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 executor=registry_executor,
                 project=settings.feast_project,
                 refresh_sec=settings.feast_refresh_sec,
+                timeout_sec=settings.request_timeout_sec,
             ),
             reader=TurningReader(reader, wide),
             clock=clock,
