@@ -6,7 +6,7 @@ is joined; every fault is one sentence that names the table and the column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import polars as pl
 from api.contract.manifest import FieldType, RequestField
 from api.contract.number_bounds import INT64, MAX_FLOAT32
 from training.errors import DatasetError, first_line
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
 from training.label_rules import encode_labels
 from training.model_spec import ModelSpec
 from training.offline_store.column_types import (
@@ -30,19 +31,12 @@ from training.offline_store.part_schemas import UNREADABLE, PartFiles, open_part
 from training.offline_store.table_files import Place, parquet_files, partition_columns
 
 __all__ = [
-    "EVENT_TIMESTAMP",
-    "KNOWN_AT",
-    "LABEL",
     "LabelRows",
     "find_schema_faults",
     "load_labels",
     "open_label_table",
     "read_label_rows",
 ]
-
-EVENT_TIMESTAMP: Final = "event_timestamp"
-KNOWN_AT: Final = "label_known_at"
-LABEL: Final = "label"
 
 _INSTANT: Final = pl.Datetime("us", "UTC")
 
@@ -240,7 +234,9 @@ def _read_field(values: pl.Series, field: RequestField, table: str) -> pl.Series
     return values.alias(name)
 
 
-def _refuse_values(values: Sequence[Any], field: RequestField, table: str, expected: str) -> None:
+def _refuse_values(
+    values: pl.Series | list[Any], field: RequestField, table: str, expected: str
+) -> None:
     if len(values):
         raise DatasetError(
             f"Got {values[0]!r} in column {field.name!r} of {table!r} ({len(values):,} such rows), "

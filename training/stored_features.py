@@ -10,6 +10,7 @@ from feast.errors import FeastObjectNotFoundException
 
 from api.contract.manifest import FeaturePlan
 from training.errors import StepError, first_line
+from training.label_columns import EVENT_TIMESTAMP
 from training.offline_store.historical_view import HistoricalView, plan_view
 from training.offline_store.labels import Labels, read_labels
 from training.offline_store.point_in_time import TimeOrder, join_view
@@ -139,4 +140,4 @@ def slice_limits(store: Any) -> SliceLimits:
 
 
 def _keyed_rows(plan: FeaturePlan, rows: pl.DataFrame) -> Labels:
-    return read_labels(rows.select(*plan.list_key_fields(), "event_timestamp"))
+    return read_labels(rows.select(*plan.list_key_fields(), EVENT_TIMESTAMP))

@@ -54,12 +54,12 @@ def check_settings(project: ProjectView) -> Iterator[Finding]:
 
 def check_address(project: ProjectView) -> Iterator[Finding]:
     """Listen where the service will, for a moment."""
-    host = project.environment.get("ZEROSKEW_HOST", "127.0.0.1")
-    port = project.environment.get("ZEROSKEW_PORT", "8000")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    try:
+        address = ServiceAddress.read(project.environment)
+    except StepError:
         return  # The settings say so.
     try:
-        ServiceAddress(host, int(port)).require_free()
+        address.require_free()
     except StepError as error:
         yield Finding("ZEROSKEW_HOST, ZEROSKEW_PORT", str(error))
 

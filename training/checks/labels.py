@@ -9,10 +9,10 @@ import polars as pl
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.dataset import SPAN
 from training.errors import DatasetError, TrainingError, first_line
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
 from training.label_rules import encode_labels, find_span_problem
-from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, find_schema_faults
+from training.label_table import find_schema_faults
 from training.model_spec import ModelSpec
 from training.offline_store.column_types import epoch_microseconds
 from training.offline_store.part_schemas import PartFiles, open_parts

@@ -23,7 +23,8 @@ from api.contract.manifest import FieldType
 from api.contract.moved_clock import ClockMover
 from training import pipeline
 from training.errors import StepError
-from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, read_label_rows
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
+from training.label_table import read_label_rows
 from training.live.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulated_service import SimulatedService
 from training.model_spec import ModelSpec
