@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, MalformedJsonError
 
-__all__ = ["describe", "json_pointer", "malformed_json", "shorten", "translate_validation_error"]
+__all__ = [
+    "describe",
+    "json_pointer",
+    "malformed_json",
+    "refuse_fields",
+    "shorten",
+    "translate_validation_error",
+]
 
 MAX_FIELDS: Final = 20
 _MAX_FINDINGS: Final = 1000
@@ -63,9 +71,15 @@ def translate_validation_error(error: ValidationError) -> InvalidRequestError:
     findings = error.errors(include_url=False)
     if findings[0]["type"] == "json_invalid":
         return malformed_json(str(findings[0].get("ctx", {}).get("error", "")))
-    fields = tuple(_field_error(dict(finding)) for finding in findings[:MAX_FIELDS])
-    more = f" The body has {len(findings) - 1} more errors." if len(findings) > 1 else ""
-    return InvalidInstancesError(fields[0].message + more, fields)
+    fields = [_field_error(dict(finding)) for finding in findings[:MAX_FIELDS]]
+    return refuse_fields(fields, n_found=len(findings))
+
+
+def refuse_fields(fields: Sequence[FieldError], *, n_found: int = 0) -> InvalidInstancesError:
+    """Return the error about the first of the fields, of ``n_found`` or as many as are given."""
+    n_more = max(n_found, len(fields)) - 1
+    more = f" The body has {n_more} more errors." if n_more else ""
+    return InvalidInstancesError(fields[0].message + more, tuple(fields[:MAX_FIELDS]))
 
 
 def malformed_json(reason: str) -> MalformedJsonError:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from api.contract.manifest import Column, FieldType, Manifest, RequestField, RequestInput
+from api.contract.number_bounds import EXACT_FLOAT, INT32, INT64, MAX_FLOAT32
 from api.errors import ModelRefusedError
 
 __all__ = ["InstanceLimits", "make_field", "make_override_type", "parse_timestamp"]
@@ -25,9 +26,6 @@ _TIMESTAMP: Final = (
     "an RFC 3339 timestamp with UTC offset, to the microsecond at most, "
     "such as 2013-10-01T10:17:00-04:00"
 )
-_MAX_FLOAT32: Final = float.fromhex("0x1.fffffep+127")
-_MAX_EXACT_FLOAT: Final = float(1 << 53)
-"""Up to here no two whole numbers are the same float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class InstanceLimits:
 
 def _to_whole_number(given: Any) -> Any:
     """Return 880 for 880.0, which JSON has no other type for and pandas writes beside a null."""
-    if type(given) is float and given.is_integer() and abs(given) <= _MAX_EXACT_FLOAT:
+    if type(given) is float and given.is_integer() and abs(given) <= EXACT_FLOAT:
         return int(given)
     return given
 
@@ -49,9 +47,7 @@ _SCHEMA_EXTRAS: Final[dict[FieldType, Any]] = {
     FieldType.STRING: {"pattern": r"^[^\u0000]*$"},
     FieldType.TIMESTAMP: {"format": "date-time"},
 }
-_WHOLE_NUMBER: Final = BeforeValidator(_to_whole_number)
-# What is beyond would be infinite in the model's float32 matrix.
-_NUMBER: Final = Annotated[float, Field(allow_inf_nan=False, ge=-_MAX_FLOAT32, le=_MAX_FLOAT32)]
+_NUMBER: Final = Annotated[float, Field(allow_inf_nan=False, ge=-MAX_FLOAT32, le=MAX_FLOAT32)]
 
 
 def make_field(field: RequestField, manifest: Manifest, limits: InstanceLimits) -> Any:
@@ -84,10 +80,9 @@ def _field_type(field: RequestField, manifest: Manifest, limits: InstanceLimits)
         for key in view.join_keys
         if key.field == field.name
     }
-    bound = 1 << (31 if "INT32" in key_types else 63)
     return {
         FieldType.STRING: _text(limits),
-        FieldType.INTEGER: Annotated[int, Field(ge=-bound, le=bound - 1), _WHOLE_NUMBER],
+        FieldType.INTEGER: _whole_number(INT32 if "INT32" in key_types else INT64),
         FieldType.NUMBER: _NUMBER,
         FieldType.BOOLEAN: bool,
         FieldType.TIMESTAMP: Annotated[
@@ -139,8 +134,8 @@ def make_override_type(
 @functools.cache
 def _override_type(value_type: str, limits: InstanceLimits) -> Any:
     return {
-        "INT32": Annotated[int, Field(ge=-(1 << 31), le=(1 << 31) - 1), _WHOLE_NUMBER],
-        "INT64": Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1), _WHOLE_NUMBER],
+        "INT32": _whole_number(INT32),
+        "INT64": _whole_number(INT64),
         "FLOAT": _NUMBER,
         "DOUBLE": _NUMBER,
         "BOOL": bool,
@@ -148,6 +143,11 @@ def _override_type(value_type: str, limits: InstanceLimits) -> Any:
             str, Field(max_length=_MAX_TIMESTAMP_LENGTH), AfterValidator(parse_timestamp)
         ],
     }.get(value_type, _text(limits))
+
+
+def _whole_number(bounds: range) -> Any:
+    described = Field(ge=bounds.start, le=bounds.stop - 1)
+    return Annotated[int, described, BeforeValidator(_to_whole_number)]
 
 
 def _text(limits: InstanceLimits) -> Any:

@@ -42,7 +42,7 @@ from api.prediction.open_reader import open_reader
 from api.prediction.predictor import Predictor
 from api.prediction.registry_follower import RegistryFollower
 from api.prediction.wide_work import TurningReader, WideWork
-from api.prediction_log.prediction_log import open_prediction_log
+from api.prediction_log.prediction_log import PredictionLog, open_prediction_log
 from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
 from api.registry.open_registry import open_registry
@@ -198,17 +198,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.gate.open()
         stack.callback(app.state.gate.close)
         clock = _make_clock(settings)
+        catalogs = _open_catalogs(settings, registry, artifacts, registry_executor)
         feast = open_feast_interface(
-            settings,
-            catalogs=FeatureCatalogs(
-                registry=registry,
-                artifacts=artifacts,
-                executor=registry_executor,
-                project=settings.feast_project,
-                refresh_sec=settings.feast_refresh_sec,
-            ),
-            reader=TurningReader(reader, wide),
-            clock=clock,
+            settings, catalogs=catalogs, reader=TurningReader(reader, wide), clock=clock
         )
         stack.push_async_callback(feast.close)
         # What was counted last is told, too: what the log could not write at the stop.
@@ -217,17 +209,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.callback(prediction_log.close)
         active_models = ActiveModels(follower=follower, loaded=loaded)
         catalog = ModelCatalog(registry=registry, artifacts=artifacts)
-        feedback = Feedback(
-            writer=LabelWriter(
-                _open_labels(settings),
-                timeout_sec=_LABEL_PATIENCE * settings.feedback_timeout_sec,
-            ),
-            reader=_open_labels(settings),
-            log=prediction_log,
-            entities=LoggedEntities(log=prediction_log, catalog=catalog),
-            models=active_models,
-            executor=registry_executor,
-            clock=clock,
+        feedback = _open_feedback(
+            settings, prediction_log, catalog, active_models, registry_executor, clock
         )
         stack.callback(feedback.close)
         predictor = Predictor(
@@ -238,13 +221,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             timeout_sec=settings.request_timeout_sec,
             metrics=app.state.metrics,
         )
-        shadows = ShadowRunner(
-            models=active_models,
-            predictor=predictor,
-            log=prediction_log,
-            max_share=settings.shadow_max_share,
+        answering = _open_answering(
+            settings, active_models, predictor, prediction_log, app.state.metrics, stack
         )
-        stack.callback(shadows.close)
         # What stands now stays. Collections that need not look at it again are short ones.
         gc.collect()
         gc.freeze()
@@ -256,13 +235,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             models=active_models,
             predictor=predictor,
             prediction_log=prediction_log,
-            answering=Answering(
-                models=active_models,
-                predictor=predictor,
-                log=prediction_log,
-                shadows=shadows,
-                metrics=app.state.metrics,
-            ),
+            answering=answering,
             feedback=feedback,
             reader=reader,
             feast=feast,
@@ -351,6 +324,59 @@ def _open_models(
         timeout_sec=2 * settings.registry_timeout_sec,
     )
     return loaded, follower
+
+
+def _open_catalogs(
+    settings: Settings,
+    registry: RegistryReader,
+    artifacts: ArtifactStore,
+    executor: RegistryExecutor,
+) -> FeatureCatalogs:
+    return FeatureCatalogs(
+        registry=registry,
+        artifacts=artifacts,
+        executor=executor,
+        project=settings.feast_project,
+        refresh_sec=settings.feast_refresh_sec,
+        timeout_sec=settings.request_timeout_sec,
+    )
+
+
+def _open_answering(
+    settings: Settings,
+    models: ActiveModels,
+    predictor: Predictor,
+    log: PredictionLog,
+    metrics: ServiceMetrics,
+    stack: AsyncExitStack,
+) -> Answering:
+    shadows = ShadowRunner(
+        models=models, predictor=predictor, log=log, max_share=settings.shadow_max_share
+    )
+    stack.callback(shadows.close)
+    return Answering(models=models, predictor=predictor, log=log, shadows=shadows, metrics=metrics)
+
+
+def _open_feedback(
+    settings: Settings,
+    log: PredictionLog,
+    catalog: ModelCatalog,
+    models: ActiveModels,
+    executor: RegistryExecutor,
+    clock: Clock,
+) -> Feedback:
+    return Feedback(
+        writer=LabelWriter(
+            _open_labels(settings),
+            timeout_sec=_LABEL_PATIENCE * settings.feedback_timeout_sec,
+        ),
+        reader=_open_labels(settings),
+        log=log,
+        entities=LoggedEntities(log=log, catalog=catalog),
+        models=models,
+        executor=executor,
+        clock=clock,
+    )
 
 
 def _open_labels(settings: Settings) -> LabelStore:

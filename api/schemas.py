@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -14,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from api.class_fields import name_classes
 from api.contract.manifest import FieldType, Manifest, Output, Scalar
 from api.errors import FieldError, InvalidInstancesError, InvalidRequestError, ModelRefusedError
-from api.field_errors import json_pointer, translate_validation_error
+from api.field_errors import json_pointer, refuse_fields, translate_validation_error
 from api.field_types import InstanceLimits, make_field, make_override_type
+from api.rounded_numbers import find_rounded, has_large_float
 from api.v1_requests import OtherForm, move_pointers_to_columns, read_other_form
 
 __all__ = [
@@ -193,6 +195,9 @@ class ModelSchema:
         self._field_names = [field.name for field in manifest.request]
         self._limits = limits
         texts = [(i, f) for i, f in enumerate(manifest.request) if f.type in _TEXT_TYPES]
+        self._number_positions = [
+            i for i, field in enumerate(manifest.request) if field.type is FieldType.NUMBER
+        ]
         self._text_positions = [i for i, _ in texts]
         self._nullable_positions = [i for i, field in texts if field.nullable]
         self.example: dict[str, Any] = {"instances": [dict(manifest.example)]}
@@ -225,7 +230,8 @@ class ModelSchema:
             If the body is not JSON.
         InvalidInstancesError
             If a field is missing, unknown, given twice, of another type, NaN, infinite, too
-            long, or not among its choices, or if there are no instances or too many.
+            long, not among its choices, or a whole number for a number that float64 does not
+            hold, or if there are no instances or too many.
         """
         try:
             request: Any = self.request_type.model_validate_json(body)
@@ -243,7 +249,25 @@ class ModelSchema:
             rows = [row[:-1] for row in rows]
         if overrides or not self._has_distinct_names(body, instances, rows):
             _refuse_repeated_names(body)
-        return Instances(rows, overrides)
+        read = Instances(rows, overrides)
+        self._refuse_rounded(read, lambda: json.loads(body)["instances"])
+        return read
+
+    def _refuse_rounded(
+        self, read: Instances, get_given: Callable[[], Sequence[Mapping[str, Any]]]
+    ) -> None:
+        numbers = [row[position] for position in self._number_positions for row in read.rows]
+        if not has_large_float(chain(numbers, *(one.values() for one in read.overrides))):
+            return
+        found: list[FieldError] = []
+        for number, (given, row) in enumerate(zip(get_given(), read.rows, strict=True)):
+            place = f"/instances/{number}"
+            found += find_rounded(given, zip(self._field_names, row, strict=True), place)
+            if read.overrides and (overrides := given.get(OVERRIDES)):
+                parsed = read.overrides[number].items()
+                found += find_rounded(overrides, parsed, f"{place}/{OVERRIDES}")
+        if found:
+            raise refuse_fields(found)
 
     def _parse_other_form(self, other: OtherForm) -> Instances:
         if not other.is_columnar:
@@ -297,7 +321,9 @@ class ModelSchema:
             raise translate_validation_error(error) from error
         width = self._n_fields
         rows = [tuple(vars(instance).values())[:width] for instance in request.instances]
-        return Instances(rows, ())
+        read = Instances(rows, ())
+        self._refuse_rounded(read, lambda: instances)
+        return read
 
 
 def _read_overrides(given: BaseModel | None) -> dict[str, Scalar | None]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.contract.database_url import locate_database
 from api.contract.log_policy import LogPolicy
 
 __all__ = ["Settings"]
@@ -33,6 +34,11 @@ def _to_utc(instant: Literal["system"] | datetime) -> Literal["system"] | dateti
         return instant.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("Got an instant outside the years 1 to 9999 in UTC.") from error
+
+
+def _check_database_url(url: str) -> str:
+    locate_database(url)
+    return url
 
 
 def _split_at_commas(given: object) -> object:
@@ -113,7 +119,7 @@ class Settings(BaseSettings):
     workers: PositiveInt = Field(
         1, description="How many processes serve, each with one event loop and its own models."
     )
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(_check_database_url)] = Field(
         "sqlite:///var/zeroskew.db",
         description="The database of registry, prediction log and labels, as SQLAlchemy URL.",
     )

@@ -14,7 +14,7 @@ import polars as pl
 
 from api.contract.manifest import FeaturePlan, ViewPlan
 from training.compile_plan import make_golden_keys
-from training.errors import StepError
+from training.errors import StepError, first_line
 from training.model_spec import ModelSpec
 
 __all__ = ["refuse_absent_online"]
@@ -79,7 +79,6 @@ def refuse_absent_online(
     StepError
         If there is one that ``spec.may_be_empty`` does not name, or the store cannot be read.
     """
-    absent: list[str] = []
     wanted = {
         view.name: [
             feature
@@ -92,23 +91,16 @@ def refuse_absent_online(
     }
     if not any(wanted.values()):
         return
-    try:
-        find = (
-            _sqlite_finder(sqlite_path)
-            if sqlite_path
-            else _server_finder(open_store(), plan, rows, inputs)
-        )
-        for view in plan.views:
-            seen = find(view, wanted[view.name]) if wanted[view.name] else {}
-            for name in wanted[view.name]:
-                values = inputs[f"{view.name}:{name}"]
-                if seen[name].is_absent(int(values.is_not_nan().sum()) / len(values)):
-                    absent.append(f"{view.name}:{name}")
-    except Exception as error:  # Of whatever client the store has.
-        raise StepError(
-            f"Got {type(error).__name__} ({error}) from the online store, but expected to see "
-            "there what the model is to be served with"
-        ) from error
+    with _say_store_errors():
+        store = None if sqlite_path else open_store()
+    find = _sqlite_finder(sqlite_path) if sqlite_path else _server_finder(store, plan, rows, inputs)
+    absent: list[str] = []
+    for view in plan.views:
+        seen = find(view, wanted[view.name]) if wanted[view.name] else {}
+        for name, one in seen.items():
+            values = inputs[f"{view.name}:{name}"]
+            if one.is_absent(int(values.is_not_nan().sum()) / len(values)):
+                absent.append(f"{view.name}:{name}")
     if absent:
         named = ", ".join(absent[:_MOST_NAMED])
         more = f" and {len(absent) - _MOST_NAMED} more" if len(absent) > _MOST_NAMED else ""
@@ -118,12 +110,27 @@ def refuse_absent_online(
         )
 
 
+@contextlib.contextmanager
+def _say_store_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Of whatever client the store has.
+        raise StepError(
+            f"Got {type(error).__name__} ({first_line(error)}) from the online store, but expected "
+            "to see there what the model is to be served with"
+        ) from error
+
+
 def _sqlite_finder(path: Path) -> Find:
     def find(view: ViewPlan, features: Sequence[str]) -> dict[str, Seen]:
         seen = {name: Seen() for name in features}
         if not path.exists():
             return seen
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as online:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with (
+            _say_store_errors(),
+            contextlib.closing(sqlite3.connect(uri, uri=True)) as online,
+        ):
             tables = {name for (name,) in online.execute("SELECT name FROM sqlite_master")}
             if view.table not in tables:
                 return seen
@@ -145,9 +152,10 @@ def _server_finder(
 ) -> Find:
     def find(view: ViewPlan, features: Sequence[str]) -> dict[str, Seen]:
         keys = _latest_keys(plan, view, rows, [inputs[f"{view.name}:{one}"] for one in features])
-        if hasattr(store.config.online_store, "connection_string"):
-            return _find_in_redis(store, view, features, keys)
-        return _find_by_feast(store, plan, view, features, keys)
+        with _say_store_errors():
+            if hasattr(store.config.online_store, "connection_string"):
+                return _find_in_redis(store, view, features, keys)
+            return _find_by_feast(store, plan, view, features, keys)
 
     return find
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.registry.model_registry import ModelRegistry
-from training.errors import StepError, TrainingError
+from training.errors import StepError, TrainingError, first_line
 from training.live_plans import (
     LivePlan,
     find_breaks,
@@ -124,11 +124,17 @@ def _call_feast(call: Any, store: Any) -> Any:
         with contextlib.redirect_stdout(said):
             return call(store)
     except SystemExit as error:
-        raise StepError(f"Got a refusal from Feast: {said.getvalue().strip()}") from error
+        raise StepError(
+            f"Got a refusal from Feast ({said.getvalue().strip()}), but expected definitions that "
+            "it takes"
+        ) from error
     except TrainingError:
         raise
-    except Exception as error:
-        raise StepError(f"Got {type(error).__name__} from the feature repo: {error}") from error
+    except Exception as error:  # The user's files may raise anything.
+        raise StepError(
+            f"Got {type(error).__name__} from the feature repo ({first_line(error)}), but expected "
+            "definitions that run and that Feast takes"
+        ) from error
 
 
 def _read_views(store: Any) -> list[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from training.errors import first_line
+
 __all__ = ["describe_database_error"]
 
 
@@ -24,8 +26,8 @@ def describe_database_error(error: BaseException) -> str | None:
     # Of those that derive from it, only its own: SQLite says so of a file that is no database.
     if not is_away and type(error) is not DatabaseError:
         return None
-    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    said = first_line(getattr(error, "orig", None) or error)
     return (
-        f"Got no answer from the database ({said[0] if said else type(error).__name__}), but "
-        "expected ZEROSKEW_DATABASE_URL to name one that can be reached and written"
+        f"Got no answer from the database ({said}), but expected ZEROSKEW_DATABASE_URL to name one "
+        "that can be reached and written"
     )

@@ -16,18 +16,19 @@ import numpy.typing as npt
 import polars as pl
 
 from api.contract.manifest import Column, DataSnapshot, FeaturePlan, RequestInput
+from api.contract.number_bounds import EXACT_FLOAT
 from training.compile_plan import CompiledPlan, request_feature_names
 from training.empty_inputs import list_inputs, refuse_empty_inputs
 from training.errors import DatasetError, StepError
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
 from training.label_rules import check_labelled_spans
-from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, LabelRows
+from training.label_table import LabelRows
 from training.model_spec import SPANS, ModelSpec, TimeSplit
-from training.offline_store.column_types import EXACT_FLOAT, epoch_microseconds
+from training.offline_store.column_types import epoch_microseconds
 from training.split import assign_spans
 from training.stored_features import find_views, join_stored_features
 
 __all__ = [
-    "SPAN",
     "Dataset",
     "build_dataset",
     "encode_columns",
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 Value = TypeVar("Value")
-SPAN: Final = "span"
 NAN: Final = float("nan")
 _ROW: Final = "row"
 _OWN_COLUMNS: Final = (KNOWN_AT, LABEL, SPAN)

@@ -13,7 +13,7 @@ from api.contract.manifest import Metric
 from training.dataset import Dataset
 from training.errors import GateError
 from training.fit import FittedModel, NothingLearntError, fit_model, request_only_dataset
-from training.label_table import EVENT_TIMESTAMP
+from training.label_columns import EVENT_TIMESTAMP
 from training.metrics import best_constant, compare_losses, measure_scores
 from training.model_spec import Gate, ModelSpec
 from training.parameters import drop_columns

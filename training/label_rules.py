@@ -13,10 +13,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from api.contract.number_bounds import MAX_FLOAT32
 from training.errors import DatasetError
 from training.model_spec import SPANS, ModelSpec
 from training.objectives import LabelRule
-from training.offline_store.column_types import beyond_exact_float
+from training.offline_store.column_types import beyond_exact_float, is_whole
 
 __all__ = [
     "check_labelled_spans",
@@ -26,17 +27,16 @@ __all__ = [
     "find_span_problem",
 ]
 
-_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 _COARSE: Final = 1e-3
 """LightGBM keeps a label as float32: what it may move one, in standard deviations of all."""
 
 _OBEYS: Final[dict[LabelRule, Callable[[pl.Series], pl.Series]]] = {
     LabelRule.TRUTH: lambda values: (values == 0) | (values == 1),
     LabelRule.SHARE: lambda values: values.is_between(0, 1),
-    LabelRule.NUMBER: lambda values: values.abs() <= _FLOAT32_MAX,
-    LabelRule.NOT_NEGATIVE: lambda values: values.is_between(0, _FLOAT32_MAX),
-    LabelRule.POSITIVE: lambda values: (values > 0) & (values <= _FLOAT32_MAX),
-    LabelRule.FAR_FROM_ZERO: lambda values: values.abs().is_between(1, _FLOAT32_MAX),
+    LabelRule.NUMBER: lambda values: values.abs() <= MAX_FLOAT32,
+    LabelRule.NOT_NEGATIVE: lambda values: values.is_between(0, MAX_FLOAT32),
+    LabelRule.POSITIVE: lambda values: (values > 0) & (values <= MAX_FLOAT32),
+    LabelRule.FAR_FROM_ZERO: lambda values: values.abs().is_between(1, MAX_FLOAT32),
 }
 
 
@@ -110,7 +110,7 @@ def find_label_problem(spec: ModelSpec, labels: pl.Series) -> str | None:
         numbers = _to_class_numbers(spec.objective.classes, labels)
         bad = labels.filter(numbers.is_null())
         return _say_bad(spec, labels, bad, f"one of {_say_classes(spec)}") if len(bad) else None
-    if len(beyond := beyond_exact_float(labels) if labels.dtype.is_integer() else labels.clear()):
+    if len(beyond := beyond_exact_float(labels) if is_whole(labels.dtype) else labels.clear()):
         return _say_bad(spec, labels, beyond, "numbers that float64 holds")
     numbers = labels.cast(pl.Float64)
     obeys = _OBEYS[spec.objective.labels](numbers) & numbers.is_finite()

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from api.contract.manifest import FieldType, RequestField
-from training.errors import DatasetError
+from api.contract.number_bounds import INT64, MAX_FLOAT32
+from training.errors import DatasetError, first_line
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
 from training.label_rules import encode_labels
 from training.model_spec import ModelSpec
-from training.offline_store.column_types import TEXT, beyond_exact_float, conform
+from training.offline_store.column_types import (
+    TEXT,
+    beyond_exact_float,
+    conform,
+    is_whole,
+    outside,
+)
 from training.offline_store.errors import SourceError
 from training.offline_store.parquet_source import INSTANT_OF_DAY
 from training.offline_store.part_schemas import UNREADABLE, PartFiles, open_parts
 from training.offline_store.table_files import Place, parquet_files, partition_columns
 
 __all__ = [
-    "EVENT_TIMESTAMP",
-    "KNOWN_AT",
-    "LABEL",
     "LabelRows",
     "find_schema_faults",
     "load_labels",
@@ -33,11 +38,6 @@ __all__ = [
     "read_label_rows",
 ]
 
-EVENT_TIMESTAMP: Final = "event_timestamp"
-KNOWN_AT: Final = "label_known_at"
-LABEL: Final = "label"
-
-_LARGEST_FLOAT32: Final = float.fromhex("0x1.fffffep+127")
 _INSTANT: Final = pl.Datetime("us", "UTC")
 
 # What a column of the table must be, by the type of the request field it stands for, and what it
@@ -145,12 +145,12 @@ def read_label_rows(lake: Place, spec: ModelSpec) -> LabelRows:
         rows = query.collect()
     except UNREADABLE as error:
         raise SourceError(
-            f"Got label table {table!r} that cannot be read ({_first_line(error)}), but expected "
+            f"Got label table {table!r} that cannot be read ({first_line(error)}), but expected "
             "whole Parquet files"
         ) from error
     except pl.exceptions.PolarsError as error:
         raise DatasetError(
-            f"Got {_first_line(error)} from the label's expression on {table!r}, but expected "
+            f"Got {first_line(error)} from the label's expression on {table!r}, but expected "
             "numbers or booleans"
         ) from error
     instants = [
@@ -213,24 +213,20 @@ def load_labels(lake: Place, spec: ModelSpec) -> LabelRows:
     return LabelRows(request, labels, {name: n for name, n in left_out.items() if n})
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
-
-
 def _read_field(values: pl.Series, field: RequestField, table: str) -> pl.Series:
     """Return a request field's column as the service takes it, under its name here."""
     name, dtype = values.name, values.dtype
     if dtype.is_float():
         values = values.fill_nan(None)
-    if dtype.is_integer() and field.type is FieldType.NUMBER:
-        beyond = beyond_exact_float(values)
-        _refuse_values(beyond, field, table, "numbers that float64 holds: declare it an integer")
-    if dtype == pl.UInt64 and field.type is FieldType.INTEGER:
-        beyond = values.filter(values > 2**63 - 1)
+    if is_whole(dtype) and field.type is FieldType.NUMBER:
+        rounded = [one for one in beyond_exact_float(values) if float(one) != one]
+        _refuse_values(rounded, field, table, "numbers that float64 holds: declare it an integer")
+    if dtype.is_integer() and field.type is FieldType.INTEGER:
+        beyond = outside(values, INT64.start, INT64.stop - 1)
         _refuse_values(beyond, field, table, "whole numbers of 64 bits, sign included")
     values = conform(values, _KINDS[field.type][2], column=field.name)
     if field.type is FieldType.NUMBER:
-        beyond = values.filter(values.abs() > _LARGEST_FLOAT32)
+        beyond = values.filter(values.abs() > MAX_FLOAT32)
         _refuse_values(beyond, field, table, "finite numbers within float32, as the service does")
     if field.choices is not None:
         others = values.filter(~values.is_in(list(field.choices)))
@@ -238,7 +234,9 @@ def _read_field(values: pl.Series, field: RequestField, table: str) -> pl.Series
     return values.alias(name)
 
 
-def _refuse_values(values: pl.Series, field: RequestField, table: str, expected: str) -> None:
+def _refuse_values(
+    values: pl.Series | list[Any], field: RequestField, table: str, expected: str
+) -> None:
     if len(values):
         raise DatasetError(
             f"Got {values[0]!r} in column {field.name!r} of {table!r} ({len(values):,} such rows), "

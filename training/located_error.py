@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from training.errors import TrainingError
+from training.errors import TrainingError, first_line
 
 __all__ = ["describe_error", "locate_error"]
 
@@ -48,7 +48,7 @@ def describe_error(error: BaseException) -> list[str]:
         return [_describe_field(one) for one in error.errors(include_url=False)]
     if isinstance(error, TrainingError) or str(error).startswith("Got "):
         return [str(error)]
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    said = error.msg if isinstance(error, SyntaxError) else first_line(error)
     return [f"Got {type(error).__name__} ({said}), but expected a file that runs"]
 
 

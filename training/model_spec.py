@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from api.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
 from training.errors import SpecError
+from training.label_columns import EVENT_TIMESTAMP
 from training.located_error import describe_error, locate_error
 from training.objectives import Objective, read_objective
 from training.parameters import find_problems, resolve_names
@@ -33,7 +34,7 @@ BASELINES = ("base_rate", "request_only")
 RESERVED_FIELDS: Final = {
     AS_OF: "request-time functions call the moment of the prediction so",
     "overrides": "in an instance it holds what the caller gives instead of stored features",
-    "event_timestamp": "in the label table it is the moment of the prediction, which a service "
+    EVENT_TIMESTAMP: "in the label table it is the moment of the prediction, which a service "
     "knows by itself",
 }
 """Names that no request field can have, and why."""

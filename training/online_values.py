@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from training.errors import StepError, TrainingError
+from training.errors import StepError, TrainingError, first_line
 
 __all__ = ["check_online_values", "say_write_errors"]
 
@@ -35,6 +35,7 @@ def check_online_values(store: Any, view: Any, start: datetime, until: datetime)
         If a value has no equal in its declared type; the message names the column.
     """
     import polars as pl
+    from feast.feature_view import DUMMY_ENTITY_NAME
     from feast.utils import _get_column_names
 
     from training.offline_store.column_types import conform
@@ -46,7 +47,7 @@ def check_online_values(store: Any, view: Any, start: datetime, until: datetime)
     )
     if is_computed or not isinstance(store.config.offline_store, PolarsAsofOfflineStoreConfig):
         return
-    entities = [store.get_entity(name) for name in view.entities if name != "__dummy"]
+    entities = [store.get_entity(name) for name in view.entities if name != DUMMY_ENTITY_NAME]
     keys, features, event, created = _get_column_names(view, entities)
     table = open_parquet_table(view.batch_source, store.config.repo_path)
     declared = _list_declared(view, keys, features)
@@ -111,9 +112,11 @@ def say_write_errors(view: str) -> Iterator[None]:
     except TrainingError as error:
         raise type(error)(f"View {view!r}: {error}") from error
     except (sqlite3.Error, OSError) as error:
-        raise StepError(f"View {view!r}: the online store cannot be written: {error}") from error
-    except Exception as error:  # What Feast and the stores' clients raise has no common root.
-        first = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise StepError(
-            f"View {view!r}: Got {type(error).__name__} while its rows were written: {first}"
+            f"View {view!r}: the online store cannot be written: {first_line(error)}"
+        ) from error
+    except Exception as error:  # What Feast and the stores' clients raise has no common root.
+        raise StepError(
+            f"View {view!r}: Got {type(error).__name__} while its rows were written "
+            f"({first_line(error)[:160]}), but expected a store that takes them"
         ) from error

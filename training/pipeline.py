@@ -24,14 +24,15 @@ from api.registry.model_registry import ModelRegistry
 from training.absent_online import refuse_absent_online
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import SPAN, Dataset, build_dataset
+from training.dataset import Dataset, build_dataset
 from training.empty_inputs import list_inputs
 from training.errors import StepError
 from training.evaluate import check_gates, evaluate_model
 from training.export_onnx import export_onnx, serialize_model
 from training.fit import FittedModel, Progress, fit_model
+from training.label_columns import LABEL, SPAN
 from training.label_rules import check_labelled_spans
-from training.label_table import LABEL, load_labels
+from training.label_table import load_labels
 from training.model_spec import ModelSpec
 from training.online_values import check_online_values, say_write_errors
 from training.publish import Published, build_manifest, publish_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from training.errors import StepError
@@ -20,7 +21,7 @@ class ServiceAddress:
     port: int
 
     @classmethod
-    def read(cls) -> ServiceAddress:
+    def read(cls, environment: Mapping[str, str] = os.environ) -> ServiceAddress:
         """Return what the environment says.
 
         Raises
@@ -28,10 +29,10 @@ class ServiceAddress:
         StepError
             If the port is none.
         """
-        port = os.environ.get("ZEROSKEW_PORT", "8000")
-        if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        port = environment.get("ZEROSKEW_PORT", "8000")
+        if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
             raise StepError(f"Got ZEROSKEW_PORT={port}, but expected a number from 0 to 65535")
-        return cls(os.environ.get("ZEROSKEW_HOST", "127.0.0.1"), int(port))
+        return cls(environment.get("ZEROSKEW_HOST", "127.0.0.1"), int(port))
 
     @property
     def url(self) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from api.contract.manifest import OnlineFeature, Scalar, ViewPlan
+from api.contract.number_bounds import INT32, INT64, MAX_FLOAT32
 from training.errors import PlanError
 from training.model_spec import ModelSpec
 
 __all__ = ["apply_policies", "require_known"]
 
-_LARGEST_FLOAT32: Final = 3.4028234663852886e38
-_BITS: Final = {"INT32": 32, "INT64": 64, "UNIX_TIMESTAMP": 64}
+_WHOLE: Final = {"INT32": INT32, "INT64": INT64, "UNIX_TIMESTAMP": INT64}
 
 
 def apply_policies(views: tuple[ViewPlan, ...], spec: ModelSpec) -> tuple[ViewPlan, ...]:
@@ -65,9 +65,8 @@ def _with_default(view: str, feature: OnlineFeature, defaults: dict[str, Scalar]
 
 
 def _fits(value: Scalar, value_type: str) -> bool:
-    if value_type in _BITS:
-        bound = 2 ** (_BITS[value_type] - 1)
-        return type(value) is int and -bound <= value < bound
+    if value_type in _WHOLE:
+        return type(value) is int and value in _WHOLE[value_type]
     if value_type in ("STRING", "BOOL"):
         return type(value) is (str if value_type == "STRING" else bool)
     if isinstance(value, bool | str):
@@ -76,4 +75,6 @@ def _fits(value: Scalar, value_type: str) -> bool:
         number = float(value)
     except OverflowError:
         return False
-    return math.isfinite(number) and (value_type == "DOUBLE" or abs(number) <= _LARGEST_FLOAT32)
+    # A whole number may be another as a float.
+    is_same = math.isfinite(number) and number == value
+    return is_same and (value_type == "DOUBLE" or abs(number) <= MAX_FLOAT32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from training.errors import DatasetError
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, SPAN
 from training.model_spec import TimeSplit
 
 __all__ = ["assign_spans"]
@@ -24,14 +25,15 @@ def assign_spans(labels: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
     """
     span = pl.lit(None, pl.String)
     for name, (start, end) in split.spans().items():
-        inside = pl.col("event_timestamp").is_between(start, end, closed="left")
+        inside = pl.col(EVENT_TIMESTAMP).is_between(start, end, closed="left")
         if name != "test":
-            inside &= pl.col("label_known_at") < end
+            inside &= pl.col(KNOWN_AT) < end
         span = pl.when(inside).then(pl.lit(name)).otherwise(span)
-    spanned = labels.with_columns(span.alias("span")).filter(pl.col("span").is_not_null())
+    spanned = labels.with_columns(span.alias(SPAN)).filter(pl.col(SPAN).is_not_null())
     for name, bounds in split.spans().items():
-        if spanned.filter(pl.col("span") == name).is_empty():
+        if spanned.filter(pl.col(SPAN) == name).is_empty():
             raise DatasetError(
-                f"Got no labelled row in the {name} span from {bounds[0]} to {bounds[1]}"
+                f"Got no labelled row in the {name} span from {bounds[0]} to {bounds[1]}, but "
+                "expected some"
             )
     return spanned

@@ -93,8 +93,7 @@ def find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> s
 def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> Iterator[str]:
     from api.registry.model_registry import ModelRegistry
 
-    path = workspace.database_url.removeprefix("sqlite:///")
-    if path != workspace.database_url and not Path(path).exists():
+    if (file := workspace.database_file) is not None and not file.exists():
         yield "the model registry is gone"
         return
     try:

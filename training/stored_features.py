@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
+from feast.errors import FeastObjectNotFoundException
 
 from api.contract.manifest import FeaturePlan
-from training.errors import StepError
+from training.errors import StepError, first_line
+from training.label_columns import EVENT_TIMESTAMP
 from training.offline_store.historical_view import HistoricalView, plan_view
 from training.offline_store.labels import Labels, read_labels
 from training.offline_store.point_in_time import TimeOrder, join_view
@@ -29,18 +31,12 @@ def find_views(store: Any, plan: FeaturePlan) -> dict[str, HistoricalView]:
     """
     service = plan.feature_service
     try:
-        projections = store.get_feature_service(service).feature_view_projections
-    except Exception as error:  # Feast's own are of many kinds.
+        found = _find_stored_views(store, service)
+    except FeastObjectNotFoundException as error:
         raise StepError(
-            f"Got no feature service {service!r} in Feast's registry, but the model needs it"
+            f"Got Feast's registry without what the model needs ({first_line(error)}), but "
+            f"expected feature service {service!r} and its views; run `zeroskew apply`"
         ) from error
-    found: dict[str, Any] = {}
-    for projection in projections:
-        view = store.registry.get_any_feature_view(projection.name, store.project)
-        sources = getattr(view, "source_feature_view_projections", None)
-        for one in [projection] if sources is None else sources.values():
-            stored = store.registry.get_any_feature_view(one.name, store.project)
-            found.setdefault(one.name_to_use(), stored.with_projection(one))
     views = {}
     for planned in plan.views:
         if planned.name not in found:
@@ -58,6 +54,18 @@ def find_views(store: Any, plan: FeaturePlan) -> dict[str, HistoricalView]:
             repo_path=store.config.repo_path,
         )
     return views
+
+
+def _find_stored_views(store: Any, service: str) -> dict[str, Any]:
+    """Return a service's stored views, those behind its on-demand views too, by name."""
+    found: dict[str, Any] = {}
+    for projection in store.get_feature_service(service).feature_view_projections:
+        view = store.registry.get_any_feature_view(projection.name, store.project)
+        sources = getattr(view, "source_feature_view_projections", None)
+        for one in [projection] if sources is None else sources.values():
+            stored = store.registry.get_any_feature_view(one.name, store.project)
+            found.setdefault(one.name_to_use(), stored.with_projection(one))
+    return found
 
 
 def join_stored_features(
@@ -132,4 +140,4 @@ def slice_limits(store: Any) -> SliceLimits:
 
 
 def _keyed_rows(plan: FeaturePlan, rows: pl.DataFrame) -> Labels:
-    return read_labels(rows.select(*plan.list_key_fields(), "event_timestamp"))
+    return read_labels(rows.select(*plan.list_key_fields(), EVENT_TIMESTAMP))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.contract.database_url import locate_database
 from api.registry.artifact_store import ArtifactStore
 from api.registry.open_artifacts import open_artifacts
 from training.errors import StepError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from training.pushed_rows.collect import Collected
 
 __all__ = ["Workspace"]
-
-
-_DATABASE_URL: Final = re.compile(r"^(sqlite|postgresql)(\+\w+)?://")
 
 
 class Workspace(BaseSettings):
@@ -55,12 +52,11 @@ class Workspace(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, given: str) -> str:
-        if _DATABASE_URL.match(given):
-            return given
-        raise StepError(
-            f"Got ZEROSKEW_DATABASE_URL={given.partition('@')[0].partition(':')[0]}…, but expected "
-            "sqlite:///<path> or postgresql://<user>@<host>/<database>"
-        )
+        try:
+            locate_database(given)
+        except ValueError as error:
+            raise StepError(f"ZEROSKEW_DATABASE_URL: {error}") from error
+        return given
 
     @field_validator("lake", "artifacts_dir")
     @classmethod
@@ -81,6 +77,12 @@ class Workspace(BaseSettings):
     def open_artifacts(self) -> ArtifactStore:
         """Open the folder or the object store of model files."""
         return open_artifacts(self.artifacts_dir, cache=self.home / "artifacts_cache")
+
+    @property
+    def database_file(self) -> Path | None:
+        """The database, where it is a SQLite file and not a server."""
+        place = locate_database(self.database_url)
+        return place if isinstance(place, Path) else None
 
     @property
     def lake_folder(self) -> Path:
@@ -214,8 +216,7 @@ class Workspace(BaseSettings):
 
     def collect_pushes(self, store: Any) -> Collected | None:
         """Bring the pushed rows that wait into the lake; ``None`` where there is no database."""
-        database = self.database_url.removeprefix("sqlite:///")
-        if database != self.database_url and not Path(database).exists():
+        if self.database_file is not None and not self.database_file.exists():
             return None
         from api.database.open_database import open_database
         from training.pushed_rows.collect import collect_pushes

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
+from api.contract.database_url import locate_database
 from api.database.head_revision import check_revision, describe_revision
 from api.errors import RegistrySchemaError
 
@@ -32,7 +33,7 @@ def open_database(
     Parameters
     ----------
     url
-        A SQLAlchemy URL, for example ``sqlite:///var/zeroskew.db``.
+        Of SQLite or PostgreSQL, for example ``sqlite:///var/zeroskew.db``.
     busy_timeout_sec
         How long a call waits for a lock of SQLite that another process holds.
     check_tables
@@ -46,28 +47,22 @@ def open_database(
 
     Raises
     ------
+    ValueError
+        If the URL is of neither SQLite nor PostgreSQL.
     RegistrySchemaError
         If there are tables, and they are not this release's, or if PostgreSQL keeps the
         database's text in another encoding than UTF8.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        is_postgres = parsed.get_backend_name() == "postgresql"
-        lost = _LOST_AFTER if is_postgres else {}
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args=lost, hide_parameters=True)
-        if is_postgres:
-            # Before SQLAlchemy asks anything, and cannot read the answer.
-            event.listen(engine, "connect", _check_encoding, insert=True)
-    else:
-        if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(
-            url, connect_args={"timeout": busy_timeout_sec}, hide_parameters=True
-        )
+    place = locate_database(url)
+    if isinstance(place, Path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        engine = _create_engine(place, timeout=busy_timeout_sec)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = _create_engine(place, **_LOST_AFTER)
+        # Before SQLAlchemy asks anything, and cannot read the answer.
+        event.listen(engine, "connect", _check_encoding, insert=True)
     if not check_tables:
         return engine
     try:
@@ -99,14 +94,9 @@ def describe_database(url: str, *, timeout_sec: float) -> str | None:
     sqlalchemy.exc.SQLAlchemyError
         If it cannot be reached, or is no database.
     """
-    parsed = make_url(url)
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    is_sqlite = parsed.get_backend_name() == "sqlite"
-    name = "timeout" if is_sqlite else "connect_timeout"
-    engine = create_engine(
-        parsed, connect_args={name: max(1, int(timeout_sec))}, hide_parameters=True
-    )
+    place = locate_database(url)
+    name = "timeout" if isinstance(place, Path) else "connect_timeout"
+    engine = _create_engine(place, **{name: max(1, int(timeout_sec))})
     try:
         return describe_revision(_read_revisions(engine), inspect(engine).get_table_names())
     finally:
@@ -116,6 +106,20 @@ def describe_database(url: str, *, timeout_sec: float) -> str | None:
 def writing(engine: Engine) -> Engine:
     """Return `engine` set so that its transactions take the write lock when they begin."""
     return engine.execution_options(**_WRITE)
+
+
+def _create_engine(place: Path | str, **connect_args: float) -> Engine:
+    if isinstance(place, Path):
+        url = URL.create("sqlite", database=str(place))
+    else:
+        url = make_url(place).set(drivername="postgresql+psycopg")
+    # A connection to a server may have been lost since it was last used.
+    return create_engine(
+        url,
+        pool_pre_ping=not isinstance(place, Path),
+        connect_args=connect_args,
+        hide_parameters=True,
+    )
 
 
 def _check_encoding(connection: Any, _record: Any) -> None:

@@ -13,6 +13,7 @@ from api.errors import (
     ArtifactError,
     FeatureCatalogMissingError,
     FeatureCatalogRefusedError,
+    RegistryUnavailableError,
     ServiceError,
 )
 from api.feast_protocol.catalog_index import CatalogIndex
@@ -45,6 +46,8 @@ class FeatureCatalogs:
         Whose catalog; ``None`` is the one project that has published any.
     refresh_sec
         How long after a failure nothing is tried again.
+    timeout_sec
+        How long a request waits for the first catalog.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class FeatureCatalogs:
         executor: RegistryExecutor,
         project: str | None,
         refresh_sec: float,
+        timeout_sec: float,
     ) -> None:
         self._registry = registry
         self._artifacts = artifacts
         self._executor = executor
         self._project = project
         self._refresh_sec = refresh_sec
+        self._timeout_sec = timeout_sec
         self._index: CatalogIndex | None = None
         self._sha256 = ""
         self._failure: ServiceError | None = None
@@ -80,7 +85,7 @@ class FeatureCatalogs:
         FeatureCatalogRefusedError
             If it cannot be used.
         RegistryUnavailableError
-            If the registry cannot be read.
+            If the registry cannot be read, or not in time.
         """
         await self._look_again()
         if self._index is not None:
@@ -97,17 +102,21 @@ class FeatureCatalogs:
     async def _look_again(self) -> None:
         """Wait for a look that begins from now on, but not long where a catalog stands."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE_SEC
+        patience = self._timeout_sec if self._index is None else _PATIENCE_SEC
+        deadline = loop.time() + patience
         needed = self._n_begun + 1
         while self._n_done < needed and loop.time() >= self._look_after:
             if self._look is None:
                 self._n_begun += 1
                 self._look = loop.create_task(self._look_for_newer())
-            patience = None if self._index is None else deadline - loop.time()
             # The look is everybody's: a caller that goes away does not end it.
-            done, _ = await asyncio.wait([self._look], timeout=patience)
+            done, _ = await asyncio.wait([self._look], timeout=deadline - loop.time())
             if not done:
                 self._look_after = loop.time() + self._refresh_sec
+                self._failure = RegistryUnavailableError(
+                    f"Got no feature catalog within {patience:g} s, but expected the model "
+                    "registry to answer by then."
+                )
 
     async def _look_for_newer(self) -> None:
         loop = asyncio.get_running_loop()

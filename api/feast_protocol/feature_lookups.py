@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from api.contract.number_bounds import EXACT_FLOAT
 from api.errors import (
     FeatureNameCollisionError,
     FieldError,
@@ -245,7 +246,7 @@ def _as_wholes(
     OnlineValueError
         If float64, in which graphs calculate, may have rounded one, or it is none.
     """
-    largest = min(1 << 53, (1 << _WHOLE_BITS[feature.kind] - 1) - 1)
+    largest = min(EXACT_FLOAT, (1 << _WHOLE_BITS[feature.kind] - 1) - 1)
     if any(value is not None and not abs(value) <= largest for value in values):
         raise OnlineValueError(
             f"Got a computed {feature.name!r} beyond {largest}, but expected a whole number that "

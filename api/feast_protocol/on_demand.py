@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.contract.feature_catalog import OnDemandInput, OnDemandView
+from api.contract.number_bounds import EXACT_FLOAT
 from api.errors import (
     FeatureCatalogRefusedError,
     FieldError,
@@ -35,7 +36,6 @@ _INPUTS: Final = frozenset(
         ValueType.UNIX_TIMESTAMP,
     }
 )
-_MAX_EXACT: Final = 1 << 53
 Floats = NDArray[np.float64]
 
 
@@ -112,7 +112,7 @@ class OnDemandGraph:
         OnlineValueError
             If one is a whole number that float64 does not hold.
         """
-        if any(type(value) is int and abs(value) > _MAX_EXACT for value in values):
+        if any(type(value) is int and abs(value) > EXACT_FLOAT for value in values):
             raise OnlineValueError(
                 f"Got a stored {name!r} beyond 2^53, from which on-demand view {self.view.name!r} "
                 "cannot be computed exactly."
@@ -149,6 +149,6 @@ def _parse(one: OnDemandInput, values: Sequence[Any], findings: Findings) -> Flo
         return np.array([None if us is None else us / 1e6 for us in instants], np.float64)
     parsed = parse_column(values, ValueType[one.type], pointer, findings)
     for row, value in enumerate(parsed):
-        if type(value) is int and abs(value) > _MAX_EXACT:
+        if type(value) is int and abs(value) > EXACT_FLOAT:
             findings.add(json_pointer(pointer, row), str(value), "a number of at most 2^53")
     return np.array(parsed, np.float64)

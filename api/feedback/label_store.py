@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+from api.contract.database_url import locate_database
 from api.feedback.labels import LabelConflict, LabelRow
 
 __all__ = ["LabelStore", "Outcome", "open_label_store"]
@@ -54,15 +56,11 @@ def open_label_store(url: str, *, timeout_sec: float) -> LabelStore:
     ValueError
         If it is neither SQLite nor PostgreSQL.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
+    place = locate_database(url)
+    if isinstance(place, Path):
         from api.feedback.sqlite_labels import SqliteLabels
 
-        return SqliteLabels(rest.removeprefix("/"), timeout_sec=timeout_sec)
-    if scheme.partition("+")[0] == "postgresql":
-        from api.feedback.postgres_labels import PostgresLabels
+        return SqliteLabels(str(place), timeout_sec=timeout_sec)
+    from api.feedback.postgres_labels import PostgresLabels
 
-        return PostgresLabels(f"postgresql://{rest}", timeout_sec=timeout_sec)
-    raise ValueError(
-        f"Got a database of kind {scheme!r} for labels, but expected sqlite or postgresql."
-    )
+    return PostgresLabels(place, timeout_sec=timeout_sec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from api.contract.number_bounds import INT64
 from api.online_writes.value_encoder import PAYLOADS, encode_text, encode_value, encode_varint
 from api.prediction.nested_values import ELEMENTS, MAPS, FeatureType, NestedType
 from api.prediction.value_codec import ValueType
@@ -63,7 +64,7 @@ def infer_type(value: Any) -> FeatureType:
     if isinstance(value, dict):
         return NestedType.MAP
     if not isinstance(value, list):
-        if type(value) is int and not -(2**63) <= value < 2**63:
+        if type(value) is int and value not in INT64:
             raise ValueError(value)
         return _INFERRED[type(value)]
     kinds = {infer_type(one) for one in value} or {ValueType.STRING}

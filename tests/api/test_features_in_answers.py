@@ -129,6 +129,7 @@ def test_an_empty_override_changes_nothing(client: AppClient) -> None:
     [
         ({MEAN: "late"}, f"/instances/0/overrides/{MEAN}", "a number"),
         ({MEAN: 1e39}, f"/instances/0/overrides/{MEAN}", "a number of at most"),
+        ({MEAN: 2**53 + 1}, f"/instances/0/overrides/{MEAN}", "a whole number that float64"),
         ({FLIGHTS: 1.5}, f"/instances/0/overrides/{FLIGHTS}", "a whole number"),
         ({FLIGHTS: 2**63}, f"/instances/0/overrides/{FLIGHTS}", "a number of at most"),
         ({SIZE: 7}, f"/instances/0/overrides/{SIZE}", "a string"),

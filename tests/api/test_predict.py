@@ -1,5 +1,6 @@
 """Predictions over HTTP: hand-derived scores, every address, every kind of output."""
 
+import json
 import math
 import uuid
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_whole_numbers_may_be_written_as_floats(client: AppClient) -> None:
     plain = predict(client, {"seats": 100}, {"seats": -(2**53)})
     floats = predict(client, {"seats": 100.0}, {"seats": -float(2**53)})
     assert floats["predictions"] == plain["predictions"]
+
+
+@pytest.mark.parametrize(
+    "text", [f"{2**53}", f"{2**60}", "1" + "0" * 22, "9007199254740993.0", "-0.0", "1e3", "0"]
+)
+def test_numbers_that_float64_holds_may_be_written_as_whole_ones(
+    client: AppClient, text: str
+) -> None:
+    body = json.dumps({"instances": [EXAMPLE | {"distance": "@"}]}).replace('"@"', text)
+    response = client.post("/v1/models/arrival_delay:predict", content=body)
+    assert response.status_code == 200, response.text
+    same = predict(client, {"distance": float(text)})
+    assert response.json()["predictions"] == same["predictions"]
 
 
 def test_a_score_that_is_not_finite_fails_without_naming_the_cause(

@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from api.database.open_database import open_database
+from api.feedback.label_store import open_label_store
+from api.registry.open_registry import open_registry
+from api.registry.sqlite_registry import SqliteRegistry
 from api.settings import Settings
-from api.settings_page import describe_settings, render_markdown, render_text
+from api.settings_page import describe_refusals, describe_settings, render_markdown, render_text
+from training.errors import StepError
+from training.workspace import Workspace
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -26,6 +33,36 @@ def test_passwords_are_left_out_and_changes_are_marked() -> None:
     assert "* ZEROSKEW_ONLINE_STORE=rediss://:***@store:6379/1\n" in text
     assert "* ZEROSKEW_CORS_ORIGINS=https://a.b,https://c.d\n" in text
     assert "\n  ZEROSKEW_PORT=8000\n" in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite:///x.db?timeout=5", "sqlite:///file:x.db?mode=ro&uri=true", "sqlite://"),
+        *("sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///x.db", "mysql://a:s3cret@b/c"),
+        *("x.db", "postgresql://"),
+    ],
+)
+def test_service_and_commands_refuse_what_is_one_file_to_one_and_another_to_the_other(
+    url: str,
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(database_url=url)
+    ((variable, sentence),) = describe_refusals(refused.value)
+    assert variable == "ZEROSKEW_DATABASE_URL"
+    assert "but expected sqlite:///<path> without options or postgresql://" in sentence
+    with pytest.raises(StepError, match=r"ZEROSKEW_DATABASE_URL: Got .* without options") as said:
+        Workspace(database_url=url)
+    assert "s3cret" not in f"{sentence} {said.value}"
+
+
+def test_service_and_commands_find_the_same_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a:b #1%20.db"
+    open_database(url).dispose()
+    assert Workspace(database_url=url).database_file == tmp_path / "a:b #1%20.db"
+    assert [path.name for path in tmp_path.iterdir()] == ["a:b #1%20.db"]
+    assert isinstance(open_registry(url, busy_timeout_sec=1), SqliteRegistry)
+    assert open_label_store(url, timeout_sec=1).read("any") == []
 
 
 def test_variables_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

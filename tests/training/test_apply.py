@@ -279,5 +279,5 @@ def test_readiness_tells_that_a_type_was_changed_under_the_champion(shop: ShopPr
 
 def test_what_feast_refuses_on_its_way_out_is_said(shop: ShopProject) -> None:
     shop.declare("view()", head='from feast import Project\nother = Project(name="bazaar")\n')
-    with pytest.raises(StepError, match=r"Got a refusal from Feast: .*Project object name"):
+    with pytest.raises(StepError, match=r"Got a refusal from Feast \(.*Project object name"):
         shop.apply()

@@ -263,6 +263,7 @@ def test_policies_and_defaults_of_the_model_are_in_the_plan(tmp_path: Path) -> N
         ({"defaults": {"sales:float": 1e39}}, "Got default 1e\\+39 for feature sales:float"),
         ({"defaults": {"sales:float": True}}, "Got default True"),
         ({"defaults": {"sales:double": 10**400}}, "of its type DOUBLE"),
+        ({"defaults": {"sales:double": 2**53 + 1}}, "of its type DOUBLE"),
         ({"defaults": {"sales:double": "1"}}, "Got default '1'"),
         ({"defaults": {"sales:double": float("nan")}}, "Got default nan"),
         ({"defaults": {"sales:whole": 2**63}}, "of its type INT64"),

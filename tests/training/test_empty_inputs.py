@@ -25,6 +25,7 @@ from training.errors import DatasetError, PlanError, StepError
 from training.label_table import load_labels
 from training.model_spec import LabelTable, ModelSpec
 from training.request_time import request_time_view
+from training.stored_features import find_views
 
 EVENT = datetime(2024, 1, 1, tzinfo=UTC)
 ASKED = [datetime(2024, 1, day, tzinfo=UTC) for day in (2, 12, 22)]
@@ -204,6 +205,41 @@ def test_nulls_online_are_no_absence_where_training_had_as_many(tmp_path: Path) 
         sqlite_path=tmp_path / "online.db",
         open_store=lambda: store,
     )
+
+
+@pytest.mark.parametrize("gone", ["tiny_v1", "heights"])
+def test_what_is_gone_from_the_registry_is_named(tmp_path: Path, gone: str) -> None:
+    store = store_of(tmp_path, HEIGHTS)
+    plan = compile_plan(store, spec_of()).plan
+    if gone == "heights":
+        store.registry.delete_feature_view(gone, store.project)
+    else:
+        store.registry.delete_feature_service(gone, store.project)
+    with pytest.raises(StepError, match=f"{gone}.* expected feature service 'tiny_v1' and its"):
+        find_views(store, plan)
+
+
+def test_a_fault_in_the_registry_is_not_told_as_a_missing_service(tmp_path: Path) -> None:
+    store = store_of(tmp_path, HEIGHTS)
+    plan = compile_plan(store, spec_of()).plan
+    del store._registry  # As a fault of ours would: nothing of Feast's.
+    with pytest.raises(AttributeError, match="_registry"):
+        find_views(store, plan)
+
+
+def test_a_fault_in_what_is_compared_is_not_told_as_one_of_the_store(tmp_path: Path) -> None:
+    store = store_of(tmp_path, HEIGHTS)
+    dataset = dataset_of(tmp_path, store, spec_of())
+    inputs = list_inputs(dataset.plan, dataset.features, dataset.request)
+    with pytest.raises(pl.exceptions.ShapeError):
+        refuse_absent_online(
+            spec_of(),
+            dataset.plan,
+            dataset.rows.head(2),
+            inputs,
+            sqlite_path=None,
+            open_store=lambda: store,
+        )
 
 
 def test_a_server_that_does_not_answer_is_said_so(tmp_path: Path) -> None:

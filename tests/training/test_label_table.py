@@ -248,6 +248,10 @@ VALUES: dict[str, tuple[FieldType, pl.Series, str]] = {
     "whole floats": (FieldType.INTEGER, pl.Series([1.0, 2.0]), "Float64 .*expected whole numbers"),
     "decimals": (FieldType.INTEGER, pl.Series([Decimal(1), Decimal(2)]), "expected whole numbers"),
     "beyond float64": (FieldType.NUMBER, pl.Series([BEYOND, 1]), "declare it an integer"),
+    "of 128 bits": (FieldType.NUMBER, pl.Series([BEYOND, 1], dtype=pl.Int128), "declare it an"),
+    "unsigned of 128 bits": (FieldType.NUMBER, pl.Series([2**70 + 1] * 2, dtype=pl.UInt128), "64"),
+    "whole decimals": (FieldType.NUMBER, pl.Series([Decimal(BEYOND)] * 2), "that float64 holds"),
+    "wide": (FieldType.INTEGER, pl.Series([-(2**63) - 1, 1], dtype=pl.Int128), "64 bits"),
     "infinite": (FieldType.NUMBER, pl.Series([float("-inf"), 1.0]), "within float32"),
     "beyond float32": (FieldType.NUMBER, pl.Series([3.5e38, 1.0]), "within float32"),
     "numbers": (FieldType.BOOLEAN, pl.Series([0, 1]), "expected booleans"),
@@ -263,6 +267,20 @@ def test_a_value_that_the_service_would_refuse_is_refused(
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         load_labels(write(tmp_path, table_of(n=values)), spec_of(n=(kind, False)))
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt64, pl.Int128, pl.Decimal(38, 0), pl.Float64])
+def test_a_whole_number_that_the_service_takes_is_taken(tmp_path: Path, dtype: Any) -> None:
+    values = pl.Series([2**60, 2**53 + 2]).cast(dtype)
+    read = load_labels(write(tmp_path, table_of(n=values)), spec_of(n=(FieldType.NUMBER, False)))
+    assert read.request["n"].to_list() == [2.0**53 + 2, 2.0**60]
+
+
+def test_the_least_of_64_bits_is_read_beside_unsigned_ones(tmp_path: Path) -> None:
+    least = table_of(n=pl.Series([-(2**63), 1], dtype=pl.Int128))
+    other = table_of(n=pl.Series([5, 6], dtype=pl.UInt8)).with_columns(shop=pl.lit("c"))
+    read = load_labels(write(tmp_path, least, other.head(1)), spec_of(n=(FieldType.INTEGER, False)))
+    assert sorted(read.request["n"]) == [-(2**63), 1, 5]
 
 
 def test_a_value_that_is_none_of_the_choices_is_refused(tmp_path: Path) -> None:

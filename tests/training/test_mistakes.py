@@ -302,6 +302,10 @@ CASES: list[Case] = [
         (f"{command}", variable("ZEROSKEW_DATABASE_URL", "nonsense"), "ZEROSKEW_DATABASE_URL")
         for command in ("models", "migrate", "publish", "check")
     ),
+    *(
+        (f"{command}", variable("ZEROSKEW_DATABASE_URL", "sqlite:///x.db?timeout=5"), "options")
+        for command in ("models", "apply", "check")
+    ),
     ("models", variable("ZEROSKEW_DATABASE_URL", "oracle9://a"), "ZEROSKEW_DATABASE_URL"),
     # The registry.
     (f"alias {MODEL} champion 99", nothing, "99"),

@@ -295,6 +295,12 @@ def test_an_address_of_another_machine_is_named(host: str) -> None:
         ServiceAddress(host, 0).require_free()
 
 
+@pytest.mark.parametrize("port", ["eighty", "70000", "-1", "", "٣", "9" * 5000])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(StepError, match="but expected a number from 0 to 65535"):
+        ServiceAddress.read({"ZEROSKEW_PORT": port})
+
+
 def test_a_taken_port_is_said_before_the_work(made: ShopProject, taken: ServiceAddress) -> None:
     settings = {"ZEROSKEW_HOST": taken.host, "ZEROSKEW_PORT": str(taken.port)}
     done = CliRunner().invoke(app, ["up"], env=environment(made) | settings)

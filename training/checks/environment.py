@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.errors import StepError, TrainingError
+from training.errors import StepError, TrainingError, first_line
 from training.service_address import ServiceAddress
 from training.workspace import Workspace
 
@@ -53,12 +54,12 @@ def check_settings(project: ProjectView) -> Iterator[Finding]:
 
 def check_address(project: ProjectView) -> Iterator[Finding]:
     """Listen where the service will, for a moment."""
-    host = project.environment.get("ZEROSKEW_HOST", "127.0.0.1")
-    port = project.environment.get("ZEROSKEW_PORT", "8000")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    try:
+        address = ServiceAddress.read(project.environment)
+    except StepError:
         return  # The settings say so.
     try:
-        ServiceAddress(host, int(port)).require_free()
+        address.require_free()
     except StepError as error:
         yield Finding("ZEROSKEW_HOST, ZEROSKEW_PORT", str(error))
 
@@ -78,9 +79,7 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
     from api.database.open_database import describe_database
 
     place = "ZEROSKEW_DATABASE_URL"
-    url = project.workspace.database_url
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    if (path := project.workspace.database_file) is not None:
         if not path.exists():
             yield from _check_writable(place, path.parent)
             return
@@ -88,13 +87,13 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
             yield Finding(place, f"Got {path} that cannot be written, but expected a file")
             return
     try:
-        reason = describe_database(url, timeout_sec=_TIMEOUT_SEC)
+        reason = describe_database(project.workspace.database_url, timeout_sec=_TIMEOUT_SEC)
     except (ArgumentError, NoSuchModuleError, ImportError):
         reason = (
             "Got an address of no database that is known, but expected sqlite:/// or postgresql://"
         )
     except (SQLAlchemyError, OSError) as error:
-        said = str(getattr(error, "orig", None) or error).splitlines()[0]
+        said = first_line(getattr(error, "orig", None) or error)
         reason = f"Got no answer ({said}), but expected a database that can be reached"
     if reason:
         yield Finding(place, reason)
@@ -170,9 +169,15 @@ def _check_writable(variable: str, folder: Path) -> Iterator[Finding]:
     standing = next(one for one in (folder, *folder.parents) if one.exists())
     if not standing.is_dir():
         yield Finding(variable, f"Got {standing}, which is a file, but expected a folder")
-    elif not os.access(standing, os.W_OK | os.X_OK) or str(standing).startswith("/proc"):
+        return
+    try:
+        # The rights alone do not tell: root has them all, and yet cannot write everywhere.
+        with tempfile.TemporaryFile(dir=standing):
+            pass
+    except OSError as error:
         yield Finding(
-            variable, f"Got {standing}, but expected a folder that this user can write to"
+            variable,
+            f"Got {standing} ({error.strerror}), but expected a folder that this user can write to",
         )
 
 
@@ -202,7 +207,7 @@ def _ping_redis_url(url: str) -> str | None:
     try:
         return _ping(redis.Redis.from_url(url, **_quickly()))
     except ValueError as error:
-        return f"Got an address that is none ({error}), but expected redis://host:port/database"
+        return f"Got an address that is none ({first_line(error)}), but expected redis://host:port/database"
 
 
 def _quickly() -> dict[str, Any]:
@@ -223,5 +228,8 @@ def _ping(client: redis.Redis) -> str | None:
         with client:
             client.ping()
     except (RedisError, OSError) as error:
-        return f"Got no answer ({error}), but expected a Redis that can be reached; start it first"
+        return (
+            f"Got no answer ({first_line(error)}), but expected a Redis that can be reached; start "
+            "it first"
+        )
     return None

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
+from feast.feature_view import DUMMY_ENTITY, DUMMY_ENTITY_ID, DUMMY_ENTITY_NAME
 
 from training.checks.finding import Finding, join_names
 from training.checks.project import ProjectView
-from training.errors import PlanError, TrainingError
+from training.errors import PlanError, TrainingError, first_line
 from training.offline_store.column_types import declared_type, fits_declared
 from training.offline_store.parquet_source import ParquetTable
 from training.stored_views import KEY_TYPES, check_ttl
@@ -81,8 +82,6 @@ def _refused_kind(view: Any) -> Iterator[str]:
 
 
 def _refused_keys(project: ProjectView, view: Any) -> Iterator[str]:
-    from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_NAME
-
     known = {entity.name for entity in project.definitions.entities}
     if not view.entities or view.entities == [DUMMY_ENTITY_NAME]:
         yield (
@@ -110,7 +109,6 @@ def _refused_ttl(view: Any) -> Iterator[str]:
 
 def infer_views(project: ProjectView) -> Iterator[Finding]:
     """Complete views and services as ``feast apply`` will: types of keys, features of tables."""
-    from feast.feature_view import DUMMY_ENTITY
     from feast.inference import update_feature_views_with_inferred_features_and_entities
     from feast.infra.passthrough_provider import PassthroughProvider
 
@@ -133,8 +131,8 @@ def infer_views(project: ProjectView) -> Iterator[Finding]:
         except Exception as error:  # Feast's inference raises whatever its parts raise.
             yield Finding(
                 definitions.place("view", view),
-                f"Got {type(error).__name__} from Feast ({error}), but expected a view whose types "
-                "it can infer; declare them in the schema",
+                f"Got {type(error).__name__} from Feast ({first_line(error)}), but expected a "
+                "view whose types it can infer; declare them in the schema",
             )
     by_name = {view.name: view for view in definitions.views}
     for service in definitions.services:
@@ -143,8 +141,8 @@ def infer_views(project: ProjectView) -> Iterator[Finding]:
         except Exception as error:  # The same.
             yield Finding(
                 definitions.place("feature service", service),
-                f"Got {type(error).__name__} from Feast ({error}), but expected features that "
-                "their views have",
+                f"Got {type(error).__name__} from Feast ({first_line(error)}), but expected "
+                "features that their views have",
             )
 
 
@@ -203,11 +201,11 @@ def _refused_columns(view: Any, table: ParquetTable) -> Iterator[str]:
             said = f"Got {role} {column!r} of type {table.schema[column]}, but expected a timestamp"
         if said is not None:
             yield said
-    keys = {column.name for column in view.entity_columns} - {"__dummy_id"}
-    for declared in (*view.entity_columns, *view.features):
+    keys = [column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    roles = [*(("join key", key) for key in keys), *(("feature", one) for one in view.features)]
+    for role, declared in roles:
         column = mapping.get(declared.name, declared.name)
-        role = "join key" if declared.name in keys else "feature"
-        if column != "__dummy_id" and (said := _refuse_type(table, column, role, declared.dtype)):
+        if said := _refuse_type(table, column, role, declared.dtype):
             yield said
 
 

@@ -9,10 +9,10 @@ import polars as pl
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.dataset import SPAN
-from training.errors import DatasetError, TrainingError
+from training.errors import DatasetError, TrainingError, first_line
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
 from training.label_rules import encode_labels, find_span_problem
-from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, find_schema_faults
+from training.label_table import find_schema_faults
 from training.model_spec import ModelSpec
 from training.offline_store.column_types import epoch_microseconds
 from training.offline_store.part_schemas import PartFiles, open_parts
@@ -68,8 +68,8 @@ def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
             spec.labels.label.alias(LABEL),
         ).collect()
     except _UNREADABLE as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        yield f"Got {first} from the label's expression, but expected one over {table!r}"
+        said = first_line(error)
+        yield f"Got {said} from the label's expression, but expected one over {table!r}"
         return
     rows = rows.filter(pl.all_horizontal(pl.all().is_not_null()))
     if rows.is_empty():

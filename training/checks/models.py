@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
+
+from feast.feature_view import DUMMY_ENTITY_ID
 
 from api.contract.manifest import FieldType, RequestField
 from training.checks.finding import Finding, join_names
@@ -138,14 +140,13 @@ def _find_in_view(
         yield str(error)
         return
     for key in plan.join_keys:
-        if key.name != _DUMMY and (said := _error_of(check_join_key, plan.name, key, fields)):
+        if key.name == DUMMY_ENTITY_ID:
+            continue  # An entityless view is a finding of its own.
+        if said := _error_of(check_join_key, plan.name, key, fields):
             yield said
     for feature in plan.features:
         if said := _error_of(check_feature_type, plan.name, feature, types):
             yield said
-
-
-_DUMMY: Final = "__dummy_id"  # An entityless view is a finding of its own.
 
 
 def _error_of(function: Callable[..., object], *arguments: object) -> str | None:

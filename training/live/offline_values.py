@@ -12,7 +12,7 @@ import polars as pl
 
 from api.contract.manifest import Column, Manifest, RequestInput
 from training.dataset import encode_values, to_request_input
-from training.label_table import EVENT_TIMESTAMP
+from training.label_columns import EVENT_TIMESTAMP
 from training.offline_store.asof_join import CREATED, EVENT
 from training.offline_store.historical_view import HistoricalView
 from training.offline_store.labels import Labels, read_labels

@@ -23,7 +23,8 @@ from api.contract.manifest import FieldType
 from api.contract.moved_clock import ClockMover
 from training import pipeline
 from training.errors import StepError
-from training.label_table import EVENT_TIMESTAMP, KNOWN_AT, LABEL, read_label_rows
+from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
+from training.label_table import read_label_rows
 from training.live.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulated_service import SimulatedService
 from training.model_spec import ModelSpec
@@ -89,8 +90,8 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     if not simulation.database.exists():
-        scheme, _, path = workspace.database_url.partition(":///")
-        if scheme != "sqlite" or not Path(path).exists():
+        path = workspace.database_file
+        if path is None or not path.exists():
             raise StepError("Got no registry in a SQLite file, but expected one to copy")
         with (
             contextlib.closing(sqlite3.connect(path)) as source,

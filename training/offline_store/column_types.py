@@ -10,10 +10,10 @@ import pyarrow as pa
 from feast.types import FeastType, from_feast_to_pyarrow_type
 from polars.exceptions import InvalidOperationError
 
+from api.contract.number_bounds import EXACT_FLOAT
 from training.offline_store.errors import OfflineStoreError, SourceError
 
 __all__ = [
-    "EXACT_FLOAT",
     "TEXT",
     "align_keys",
     "beyond_exact_float",
@@ -22,14 +22,14 @@ __all__ = [
     "declared_type",
     "epoch_microseconds",
     "fits_declared",
+    "is_whole",
     "numbers_for_feast",
+    "outside",
 ]
 
 _MAX_NS_US: Final = (2**63 - 1) // 1000
 """The most microseconds since the Unix epoch that a time in nanoseconds can say."""
 TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
-EXACT_FLOAT: Final = 2**53
-"""Up to here no two whole numbers are the same float64."""
 
 
 def epoch_microseconds(instants: pl.Series) -> pl.Series:
@@ -104,7 +104,7 @@ def conform_key(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Ser
         If a value has no equal in ``dtype``, or numbers meet a float that is as well its neighbour.
     """
     if values.dtype != dtype or dtype.is_float():
-        by_float = values.dtype.is_float() or (dtype.is_float() and values.dtype.is_integer())
+        by_float = values.dtype.is_float() or (dtype.is_float() and is_whole(values.dtype))
         beyond = beyond_exact_float(values) if by_float else values.clear()
         if len(beyond):
             raise SourceError(
@@ -116,11 +116,25 @@ def conform_key(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Ser
 
 def beyond_exact_float(values: pl.Series) -> pl.Series:
     """Return those of a number column that a float64 does not tell from their neighbours."""
-    if values.dtype == pl.UInt64:
-        return values.filter(values > EXACT_FLOAT)
-    if values.dtype.is_float() or values.dtype == pl.Int64:
-        return values.filter((values > EXACT_FLOAT) | (values < -EXACT_FLOAT))
-    return values.clear()
+    return outside(values, -EXACT_FLOAT, EXACT_FLOAT)
+
+
+def outside(values: pl.Series, low: int, high: int) -> pl.Series:
+    """Return those of a number column below ``low`` or above ``high``; null is none of them.
+
+    >>> outside(pl.Series([-(2**63), 1, None], dtype=pl.Int128), 0, 9).to_list()
+    [-9223372036854775808]
+    """
+    if values.dtype.is_integer():
+        # Polars compares with no number that the column's type does not hold.
+        low = max(low, values.lower_bound().item())
+        high = min(high, values.upper_bound().item())
+    return values.filter((values < low) | (values > high))
+
+
+def is_whole(dtype: pl.DataType) -> bool:
+    """Tell whether a type has whole numbers alone: integers of any width, or such decimals."""
+    return dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
 
 
 def _common_key_type(label: pl.DataType, source: pl.DataType) -> pl.DataType | None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from training.label_columns import EVENT_TIMESTAMP
 from training.offline_store.column_types import epoch_microseconds
 from training.offline_store.errors import LabelError, UnsupportedRequestError
 from training.offline_store.time_slices import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = ["Labels", "read_labels"]
-
-_EVENT_TIMESTAMP: Final = "event_timestamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +137,13 @@ def _pandas_to_arrow(frame: pd.DataFrame) -> pa.Table:
 
 
 def _timestamp_column(table: pa.Table) -> str:
-    if _EVENT_TIMESTAMP in table.column_names:
-        return _EVENT_TIMESTAMP
+    if EVENT_TIMESTAMP in table.column_names:
+        return EVENT_TIMESTAMP
     candidates = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     if len(candidates) != 1:
         raise LabelError(
             f"Got labels with timestamp columns {candidates}, "
-            f"but expected one, or one named {_EVENT_TIMESTAMP!r}."
+            f"but expected one, or one named {EVENT_TIMESTAMP!r}."
         )
     return str(candidates[0])
 

@@ -12,6 +12,8 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
 
+from api.contract.number_bounds import INT64
+from training.errors import first_line
 from training.offline_store.errors import SourceError, UnsupportedRequestError
 from training.offline_store.part_schemas import UNREADABLE, open_parts, scan
 from training.offline_store.table_files import Place, parquet_files, partition_columns
@@ -27,7 +29,6 @@ __all__ = [
 ]
 
 DAY_US: Final = 86_400_000_000
-_INT64: Final = (-(2**63), 2**63 - 1)
 INSTANT_OF_DAY: Final = "; a date does not say from which moment of the day it holds"
 _PER_MICROSECOND: Final = {"ns": 1000, "us": 1}
 
@@ -77,11 +78,12 @@ class ParquetTable:
             except UNREADABLE as alone:
                 return SourceError(
                     f"Got file {PurePosixPath(file).name!r} of source {self.name!r} that cannot "
-                    f"be read ({alone}), but expected Parquet with the table's columns."
+                    f"be read ({first_line(alone)}), but expected Parquet with the columns "
+                    f"{self.schema.names()}."
                 )
         return SourceError(
-            f"Got {error} from source {self.name!r}, but expected whole Parquet files with the "
-            f"columns {dict(self.schema)}."
+            f"Got {first_line(error)} from source {self.name!r}, but expected whole Parquet files "
+            f"with the columns {self.schema.names()}."
         )
 
     def require(self, column: str, *, role: str) -> pl.DataType:
@@ -161,7 +163,9 @@ def open_parquet_table(
     assert source is not None
     files = [file for file in parquet_files(root) if PurePosixPath(file).name != without]
     if not files:
-        raise SourceError(f"Got no Parquet file at {root}, but expected source {source.name!r}.")
+        raise SourceError(
+            f"Got no Parquet file at {root}, but expected one or more for source {source.name!r}."
+        )
     parts = open_parts(files, f"source {source.name!r}", partitions=partition_columns(root, files))
     return ParquetTable(source.name, parts.frame, parts.schema, tuple(files), parts.refused)
 
@@ -252,5 +256,4 @@ def _last_tick(microseconds: int, dtype: pl.Datetime) -> int:
 
 
 def _instant(ticks: int, dtype: pl.Datetime) -> pl.Expr:
-    low, high = _INT64
-    return pl.lit(min(max(ticks, low), high), dtype=pl.Int64).cast(dtype)
+    return pl.lit(min(max(ticks, INT64.start), INT64.stop - 1), dtype=pl.Int64).cast(dtype)

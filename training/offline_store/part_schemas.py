@@ -18,7 +18,9 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
-from training.offline_store.column_types import EXACT_FLOAT, TEXT
+from api.contract.number_bounds import EXACT_FLOAT, INT64
+from training.errors import first_line
+from training.offline_store.column_types import TEXT
 from training.offline_store.errors import SourceError
 from training.offline_store.table_files import Place
 
@@ -105,10 +107,9 @@ def _read_schemas(files: Sequence[Place], title: str) -> list[tuple[Place, pl.Sc
         try:
             return scan([file]).collect_schema()
         except UNREADABLE as error:
-            name, reason = PurePosixPath(file).name, str(error).splitlines()[0]
             raise SourceError(
-                f"Got file {name!r} of {title} that cannot be read ({reason}), but expected "
-                "Parquet files"
+                f"Got file {PurePosixPath(file).name!r} of {title} that cannot be read "
+                f"({first_line(error)}), but expected Parquet files"
             ) from error
 
     if isinstance(files[0], str):
@@ -178,15 +179,15 @@ def _find_lossy_file(
     name: str, dtype: pl.DataType, schemas: Sequence[tuple[Place, pl.Schema]], title: str
 ) -> str | None:
     """Say which file has whole numbers that the common type cannot hold."""
-    bound = EXACT_FLOAT if dtype.is_float() else 2**63 - 1
+    bounds = (-EXACT_FLOAT, EXACT_FLOAT) if dtype.is_float() else (INT64.start, INT64.stop - 1)
     for file, schema in schemas:
-        is_wide = schema[name] in (pl.Int64, pl.UInt64, pl.Int128)
+        is_wide = schema[name] in (pl.Int64, pl.UInt64, pl.Int128, pl.UInt128)
         if not is_wide or schema[name] == dtype:
             continue
         column = pl.col(name)
         low, high = scan([file]).select(column.min().alias("l"), column.max().alias("h")).collect()
         for value in (low.item(), high.item()):
-            if value is not None and abs(value) > bound:
+            if value is not None and not bounds[0] <= value <= bounds[1]:
                 return (
                     f"Got {value} in column {name!r} of file {PurePosixPath(file).name!r} of "
                     f"{title}, but another file has it as {dtype}, which cannot hold it; write "

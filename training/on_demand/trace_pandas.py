@@ -19,6 +19,7 @@ import onnx
 import pandas as pd
 import pyarrow as pa
 
+from api.contract.number_bounds import EXACT_FLOAT, INT32
 from training.on_demand.symbols import Symbol, SymbolError
 from training.onnx_graph import GraphBuilder, open_session
 from training.request_function import RequestFunctionError
@@ -30,7 +31,6 @@ _CALCULATING: Final = frozenset({"math", "numpy", "pandas"})
 _READING: Final = frozenset({"open", "eval", "exec", "__import__", "read_csv", "read_parquet"})
 _SEED: Final = 20130101
 _N_ROWS: Final = 4000
-_MAX_EXACT: Final = 2**53
 _IR_VERSION: Final = 10
 _SPECIAL: Final = (0.0, -0.0, 0.5, -1.5, 1e-300, 1e300, np.inf, -np.inf)
 _FLOATS: Final = ("DOUBLE", "FLOAT")
@@ -168,7 +168,7 @@ def _draw(kind: str, seed: int) -> list[Any]:
     if kind == "BOOL":
         return list(map(bool, rng.integers(0, 2, _N_ROWS)))
     if kind not in _FLOATS:
-        largest = 2**31 - 1 if kind == "INT32" else _MAX_EXACT
+        largest = INT32.stop - 1 if kind == "INT32" else EXACT_FLOAT
         wholes = np.minimum(np.floor(2.0**exponents), largest) * signs
         return [int(value) for value in wholes]
     values = rng.normal(0, 1, _N_ROWS) * 2.0 ** (exponents - 26)

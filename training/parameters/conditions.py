@@ -161,15 +161,9 @@ CONDITIONS: Final[dict[str, Condition]] = {
         lambda given: given.values.get("use_missing") is not False, "use_missing=True"
     ),
     "binary": Condition(_reads("binary", metric=False), "objective 'binary'"),
-    "two classes": Condition(
-        _reads("binary", "multiclassova", metric=False), "objective 'binary' or 'multiclassova'"
-    ),
-    "sigmoid": Condition(
-        _reads("binary", "multiclassova", metric=False), "objective 'binary' or 'multiclassova'"
-    ),
+    "two classes": Condition(_reads("binary", "multiclassova", metric=False), "objective 'binary'"),
     "classes": Condition(
-        _reads("multiclass", "multiclassova", metric=False),
-        "objective 'multiclass' or 'multiclassova'",
+        _reads("multiclass", "multiclassova", metric=False), "objective 'multiclass'"
     ),
     "average": Condition(
         lambda given: given.objective not in _ON_LOG_SCALE, "an objective that starts from a mean"

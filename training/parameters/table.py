@@ -119,7 +119,7 @@ SETTABLE: Final[dict[str, Settable]] = {
     "tweedie_variance_power": Settable(Real(1.0, 2.0, below=True), needs=("tweedie",)),
     "reg_sqrt": Settable(_ON_OFF, off=False, needs=("square roots",)),
     "boost_from_average": Settable(_ON_OFF, off=True, needs=("average",)),
-    "sigmoid": Settable(_POSITIVE, needs=("sigmoid",)),
+    "sigmoid": Settable(_POSITIVE, needs=("two classes",)),
     "is_unbalance": Settable(_ON_OFF, off=False, needs=("two classes",)),
     "scale_pos_weight": Settable(_POSITIVE, off=1, needs=("two classes",)),
     "num_class": Settable(Whole(2, 10_000, also=1), off=1, needs=("classes",)),

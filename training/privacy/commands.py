@@ -21,6 +21,8 @@ from training.workspace import Workspace
 
 if TYPE_CHECKING:
     from api.contract.manifest import Manifest
+    from training.privacy.places import Places
+    from training.privacy.spool_subject import SpoolFindings
     from training.privacy.subject import Subject
 
 __all__ = ["add_privacy_commands"]
@@ -110,17 +112,9 @@ def erase(
     from training.privacy.receipt import make_receipt
     from training.privacy.spool_subject import forget_spooled
     from training.pushed_rows.waiting import forget_pushed
-    from training.signing import public_key_of
 
     with _open(keys) as (log, subject, workspace):
-        if workspace.signing_key_file is None:
-            raise StepError("Got no ZEROSKEW_SIGNING_KEY_FILE, but expected one; `zeroskew keygen`")
-        # Nothing is erased for which there could be no receipt.
-        public_key_of(workspace.signing_key_file)
-        if not os.access(receipt.parent, os.W_OK):
-            raise StepError(
-                f"Got {receipt}, but expected a file in a folder that can be written to"
-            )
+        key_file = _require_signing(workspace, receipt)
         with quiet():
             places = find_places(
                 workspace,
@@ -152,21 +146,37 @@ def erase(
             places=places.looked_at,
             left=places.elsewhere,
             reference=reference,
-            key_file=workspace.signing_key_file,
+            key_file=key_file,
         )
         receipt.write_text(made.model_dump_json(indent=1) + "\n")
     for place, number in made.erased.items():
         _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
     if not made.is_complete:
-        _console.print(
-            f"[yellow]![/] {spooled.n_in_use} files of the spool here are held or cannot be read, "
-            "and what others hold elsewhere is not known; run this again with --drained when it "
-            "is nothing",
-            highlight=False,
-        )
-        for place in places.elsewhere:
-            _console.print(f"  not looked at: {place}", highlight=False, markup=False)
+        _say_incomplete(places, spooled)
         raise typer.Exit(_NOT_COMPLETE)
+
+
+def _require_signing(workspace: Workspace, receipt: Path) -> Path:
+    """Return the key's file: nothing is erased for which there could be no receipt."""
+    from training.signing import public_key_of
+
+    if workspace.signing_key_file is None:
+        raise StepError("Got no ZEROSKEW_SIGNING_KEY_FILE, but expected one; `zeroskew keygen`")
+    public_key_of(workspace.signing_key_file)
+    if not os.access(receipt.parent, os.W_OK):
+        raise StepError(f"Got {receipt}, but expected a file in a folder that can be written to")
+    return workspace.signing_key_file
+
+
+def _say_incomplete(places: Places, spooled: SpoolFindings) -> None:
+    _console.print(
+        f"[yellow]![/] {spooled.n_in_use} files of the spool here are held or cannot be read, "
+        "and what others hold elsewhere is not known; run this again with --drained when it "
+        "is nothing",
+        highlight=False,
+    )
+    for place in places.elsewhere:
+        _console.print(f"  not looked at: {place}", highlight=False, markup=False)
 
 
 @_subject_app.command()

@@ -1,7 +1,9 @@
 """Which catalog is in force: none yet, a newer one, one of several, one that is damaged."""
 
 import base64
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from api.registry.model_registry import ModelRegistry
 from tests.support.app_client import AppClient
 from tests.support.feast_service import make_flights_store, publish_catalog, settings_of
 from tests.support.online_stores import EVENT_TIME
+from tests.support.waiting import wait_until
 
 ASKED = {"features": ["gate:walk"], "entities": {"gate_number": [1]}}
 
@@ -90,6 +93,23 @@ def test_a_damaged_catalog_does_not_replace_one_that_works(
     register(tmp_path, b"{}")
     for _ in range(20):
         assert ask(client).status_code == 200
+
+
+def test_a_database_that_hangs_is_a_503_by_the_deadline(
+    tmp_path: Path, store: FeatureStore
+) -> None:
+    publish_catalog(tmp_path, store)
+    settings = {"registry_timeout_sec": 10, "request_timeout_sec": 0.2}
+    with (
+        open_client(tmp_path, **settings) as client,
+        closing(sqlite3.connect(tmp_path / "zeroskew.db")) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        answer = ask(client)
+        other.rollback()
+        assert (answer.status_code, answer.json()["code"]) == (503, "registry_unavailable")
+        assert "Got no feature catalog within 0.2 s" in answer.json()["detail"]
+        wait_until(lambda: ask(client).status_code == 200, what="a catalog after the lock")
 
 
 def without_keys(catalog: FeatureCatalog) -> FeatureCatalog:

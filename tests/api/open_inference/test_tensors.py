@@ -29,7 +29,7 @@ def read(data: list[Any], datatype: str, shape: list[int]) -> Any:
         ([[1, 2]], "FP32", [1, 2], [1.0, 2.0]),
         ([0.1], "FP32", [1], [float.fromhex("0x1.99999ap-4")]),
         ([0.1], "FP16", [1], [float.fromhex("0x1.998p-4")]),
-        ([18446744073709551615], "FP64", [1], [18446744073709551616.0]),
+        ([18446744073709549568], "FP64", [1], [18446744073709549568.0]),
     ],
 )
 def test_elements_are_of_the_datatype(
@@ -72,6 +72,12 @@ def test_null_is_nan_in_a_floating_point_tensor() -> None:
         ([1e39], "FP32", [1], "Got 1e+39 as element 0"),
         ([70000], "FP16", [1], "but expected a finite number within FP16"),
         ([2**70], "FP64", [1], "Got a very large whole number as element 0"),
+        (
+            [1.5, 2**53 + 1],
+            "FP64",
+            [2],
+            '9007199254740993 as element 1 of input "x", but expected a',
+        ),
         ([10**400], "FP64", [1], "Got a very large whole number as element 0"),
     ],
 )

@@ -113,12 +113,6 @@ def test_a_registry_with_tables_is_read_directly_and_a_new_one_is_made(database:
     assert isinstance(open_registry(url, busy_timeout_sec=1), SqliteRegistry)
 
 
-def test_a_registry_in_memory_is_left_to_sqlalchemy() -> None:
-    registry = open_registry("sqlite:///:memory:", busy_timeout_sec=1)
-    assert isinstance(registry, ModelRegistry)
-    registry.close()
-
-
 @pytest.mark.parametrize(
     "change", ["UPDATE alembic_version SET version_num = '9'", "DELETE FROM alembic_version"]
 )
