@@ -5,6 +5,7 @@ Problem details after RFC 9457, but for the addresses of a protocol that has its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -68,7 +69,7 @@ _HIDDEN_DETAIL: Final = {
     "the log says more under this request id.",
     errors.ScoreError.code: "The model gave a score that is not a finite number.",
 }
-_V1_CALL: Final = ":predict"
+_V1_OF_KSERVE: Final = re.compile(r"/v1/models(/[^/:]+(:explain)?)?|/v1/models/.+:predict")
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -87,7 +88,8 @@ def error_response(
     """Return the answer to a request to `path` that failed, in the style of that address.
 
     `accept` is the request's header: KServe's client for V1 reads `error` only where the type is
-    ``application/json``, so that is a prediction's unless problem details are asked for by name.
+    ``application/json``, so that is the type at the addresses that it asks unless problem details
+    are asked for by name. It asks ``:explain`` too, which the service does not have.
     """
     problem = _make_problem(status, code, detail, request_id, fields)
     if is_feast_client(path, user_agent):
@@ -95,7 +97,7 @@ def error_response(
     for prefix, render in _STYLES.items():
         if path == prefix or path.startswith(f"{prefix}/"):
             return render(problem, headers)
-    if path.endswith(_V1_CALL) and PROBLEM_MEDIA_TYPE not in accept:
+    if _V1_OF_KSERVE.fullmatch(path) and PROBLEM_MEDIA_TYPE not in accept:
         return _render_json(problem, headers)
     return _render_problem(problem, headers)
 

@@ -83,9 +83,15 @@ def refuse_fields(fields: Sequence[FieldError], *, n_found: int = 0) -> InvalidI
 
 
 def malformed_json(reason: str) -> MalformedJsonError:
-    """Return the error for a body that is no JSON; of the parser's `reason` it tells the place."""
+    """Return the error for a body that the parser did not take; of its `reason` it tells the place.
+
+    >>> str(malformed_json("recursion limit exceeded at line 1 column 202"))
+    'Got a body nested deeper than 200 lists and objects at line 1, column 202.'
+    """
     position = _POSITION.search(reason)
     where = f" at line {position[1]}, column {position[2]}" if position else ""
+    if reason.startswith("recursion limit"):
+        return MalformedJsonError(f"Got a body nested deeper than 200 lists and objects{where}.")
     return MalformedJsonError(f"Got a body that stops being JSON in UTF-8{where}.")
 
 

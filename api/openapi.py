@@ -30,11 +30,12 @@ from api.openapi_problems import (
 from api.prediction.active_model import ActiveModel
 from api.prediction.registry_follower import CHAMPION
 from api.routers.feedback import FEEDBACK_DOCUMENTS
-from api.routers.predict import PARAMETERS
+from api.routers.predict import describe_parameters
 from api.routers.registry import DOCUMENTS
 from api.routers.v2_models import INDEX_DOCUMENTS
 from api.schemas import Problem
 from api.v1_documents import SIGNATURE
+from api.v1_outputs import ONE_OUTPUT, OneOutputResponse
 
 __all__ = ["build_openapi"]
 
@@ -172,7 +173,7 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
         "description": _describe_operation(model),
         "operationId": _operation_id(path),
         "security": [{SECURITY_SCHEME: [Scope.PREDICT.value]}],
-        "parameters": PARAMETERS,
+        "parameters": describe_parameters(ONE_OUTPUT[model.manifest.output.kind]),
         "requestBody": {
             "required": True,
             "content": {
@@ -187,7 +188,12 @@ def _operation(model: ActiveModel, path: str, summary: str) -> dict[str, Any]:
                 "description": model.manifest.output.description,
                 "content": {
                     "application/json": {
-                        "schema": {"$ref": _REF.format(model=model.schema.response_type.__name__)}
+                        "schema": {
+                            "anyOf": [
+                                {"$ref": _REF.format(model=answer.__name__)}
+                                for answer in (model.schema.response_type, OneOutputResponse)
+                            ]
+                        }
                     }
                 },
             }

@@ -19,6 +19,7 @@ from api.open_inference.tensors import BYTES, NUMPY_TYPES, Elements
 
 __all__ = [
     "HEADER_LENGTH",
+    "decode_text",
     "encode_bytes",
     "read_binary_elements",
     "read_byte_strings",
@@ -44,12 +45,13 @@ def split_body(body: bytes, header_length: str | None) -> tuple[bytes, memoryvie
     body
         The whole body.
     header_length
-        The header `HEADER_LENGTH`, or ``None``: then all of the body is JSON.
+        The header `HEADER_LENGTH`, or ``None``: then all of the body is JSON. With 0 there is no
+        JSON, and the body is a raw binary request.
 
     Raises
     ------
     InvalidTensorsError
-        If the header is no number of bytes that the body has, or 0.
+        If the header is no number of bytes that the body has.
     """
     if header_length is None:
         return body, memoryview(b"")
@@ -60,11 +62,6 @@ def split_body(body: bytes, header_length: str | None) -> tuple[bytes, memoryvie
             f"a whole number of at most {len(body)}, the length of the body."
         )
     length = int(header_length)
-    if not length:
-        raise InvalidTensorsError(
-            f"Got a raw binary request ({HEADER_LENGTH}: 0), but expected JSON that names the "
-            "tensors in front of their bytes."
-        )
     return body[:length], memoryview(body)[length:]
 
 
@@ -131,7 +128,7 @@ def read_binary_elements(
     """
     if datatype == BYTES:
         strings = read_byte_strings(blob, name=name, n_elements=n_elements)
-        return [_decode(text, position, name) for position, text in enumerate(strings)]
+        return [decode_text(text, position, name) for position, text in enumerate(strings)]
     dtype = NUMPY_TYPES[datatype]
     expected = n_elements * dtype.itemsize
     if len(blob) != expected:
@@ -190,7 +187,14 @@ def encode_bytes(texts: Iterable[str]) -> bytes:
     return b"".join(part for text in encoded for part in (_LENGTH.pack(len(text)), text))
 
 
-def _decode(text: bytes, position: int, name: str) -> str:
+def decode_text(text: bytes, position: int, name: str) -> str:
+    """Return an element of a BYTES tensor as text.
+
+    Raises
+    ------
+    InvalidTensorsError
+        If it is not UTF-8; it names the input and the element's position in it.
+    """
     try:
         return text.decode()
     except UnicodeDecodeError as error:

@@ -24,6 +24,7 @@ from api.open_inference.model_interface import (
     ModelInterface,
     TensorSpec,
 )
+from api.open_inference.raw_request import read_raw_request
 from api.open_inference.tensors import BYTES, Tensor, list_accepted, read_json_elements
 from api.schemas import Instances, ModelSchema
 from api.strict_json import parse_strict_json
@@ -149,7 +150,7 @@ def read_infer_request(
     body
         The whole body.
     header_length
-        The header ``Inference-Header-Content-Length``, if there is one.
+        The header ``Inference-Header-Content-Length``, if there is one; with 0 the body is raw.
     interface
         The model's inputs and outputs.
     limits
@@ -162,10 +163,14 @@ def read_infer_request(
     InvalidTensorsError
         If it is not a request; if its tensors are not those of one interface, differ from
         what they say about themselves, or are of different numbers of rows; if the bytes
-        behind the JSON are not exactly theirs; if an output is unknown.
+        behind the JSON are not exactly theirs; if an output is unknown; if a raw binary request
+        does not say all that.
     """
     text, rest = split_body(body, header_length)
-    document = _parse_document(text)
+    if header_length is None or text:
+        document = _parse_document(text)
+    else:
+        document, rest = read_raw_request(rest, interface)
     inputs = document.inputs
     check_content_type(document.parameters, "the request")
     chosen = interface.choose([given.name for given in inputs])

@@ -127,6 +127,22 @@ class ModelInterface:
         """Describe the outputs of an interface."""
         return [spec.describe() for spec in self.outputs[interface].values()]
 
+    def find_only_input(self) -> TensorSpec:
+        """Return the input of the entity interface, which is what the metadata list, if it is one.
+
+        Raises
+        ------
+        InvalidTensorsError
+            If it has several.
+        """
+        specs = list(self.inputs[Interface.ENTITY].values())
+        if len(specs) > 1:
+            raise InvalidTensorsError(
+                "Got a raw binary request, which names no tensor, but expected JSON in front of "
+                f"the bytes that names inputs of {self._say_inputs()}."
+            )
+        return specs[0]
+
     def choose(self, names: Sequence[str]) -> Interface:
         """Return the interface whose inputs a request has.
 

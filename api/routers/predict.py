@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -30,23 +32,30 @@ from api.routers.addresses import (
     parse_version,
 )
 from api.schemas import Instances, PredictionResponse
+from api.v1_outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, describe_one_output
 from api.v1_requests import to_outputs
 
-__all__ = ["PARAMETERS", "router"]
+__all__ = ["describe_parameters", "router"]
 
-PARAMETERS: Final = [
-    {
-        "name": "with_features",
-        "in": "query",
-        "description": "Whether the answer tells each instance's features with their value, "
-        "status, age and view.",
-        "schema": {"type": "boolean", "default": False},
-    }
-]
-"""The query parameters of every predict operation, as OpenAPI has them."""
+_WITH_FEATURES: Final = {
+    "name": "with_features",
+    "in": "query",
+    "description": "Whether the answer tells each instance's features with their value, "
+    "status, age and view.",
+    "schema": {"type": "boolean", "default": False},
+}
+
+
+def describe_parameters(outputs: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the query parameters of a predict operation, as OpenAPI has them.
+
+    `outputs` are the names of the outputs that may be asked for alone.
+    """
+    return [_WITH_FEATURES, describe_one_output(outputs)]
+
 
 _BODY: Final = {
-    "parameters": PARAMETERS,
+    "parameters": describe_parameters(dict.fromkeys(chain.from_iterable(ONE_OUTPUT.values()))),
     "requestBody": {
         "required": True,
         "content": {
@@ -75,7 +84,7 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], route_class=DirectRout
 @router.post(
     "/{model:name}:predict",
     summary="Score with the champion",
-    response_model=PredictionResponse,
+    response_model=PredictionResponse | OneOutputResponse,
     openapi_extra=_BODY,
 )
 @needs(Scope.PREDICT)
@@ -92,7 +101,7 @@ async def predict(model: ModelName, request: Request) -> Response:
 @router.post(
     "/{model:name}/versions/{version:name}:predict",
     summary="Score with a version",
-    response_model=PredictionResponse,
+    response_model=PredictionResponse | OneOutputResponse,
     openapi_extra=_BODY,
 )
 @needs(Scope.PREDICT)
@@ -108,7 +117,7 @@ async def predict_with_version(
 @router.post(
     "/{model:name}/labels/{alias:name}:predict",
     summary="Score with an alias",
-    response_model=PredictionResponse,
+    response_model=PredictionResponse | OneOutputResponse,
     openapi_extra=_BODY,
 )
 @needs(Scope.PREDICT)
@@ -122,6 +131,7 @@ async def predict_with_alias(model: ModelName, alias: AliasName, request: Reques
 async def _answer(served: Served, request: Request, resources: Resources) -> Response:
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
+    output = _read_output(request, served)
     content = await body.read()
 
     def parse(model: ActiveModel) -> Instances:
@@ -135,10 +145,12 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     document |= _tell_who(answer)
     document["as_of"] = answer.first.prediction.as_of
     predictions = answer.merge(_describe_scores)
-    if answer.first.prediction.instances.is_columnar:
-        document["outputs"] = to_outputs(predictions)
-    else:
+    if output is not None:
+        predictions = [prediction[output] for prediction in predictions]
+    if not answer.first.prediction.instances.is_columnar:
         document["predictions"] = predictions
+    else:
+        document["outputs"] = predictions if output is not None else to_outputs(predictions)
     headers = {
         name: value
         for part in answer.parts
@@ -159,6 +171,17 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     return Response(
         to_json(document, inf_nan_mode="strings"), media_type="application/json", headers=headers
     )
+
+
+def _read_output(request: Request, served: Served) -> str | None:
+    """Return the output that is wanted alone, which every version that may answer has."""
+    if not request.scope["query_string"]:
+        return None
+    name = request.query_params.get("output")
+    if name is not None:
+        for model in served.models:
+            check_one_output(name, model.manifest.output)
+    return name
 
 
 def _check_told(n_rows: int, n_features: int) -> None:

@@ -484,11 +484,12 @@ def test_what_is_not_compressed_as_it_says_is_refused(
     assert said in check_error(client.post(INFER, content=body, headers=headers), status)
 
 
-def test_a_raw_binary_request_is_told_what_is_missing(client: AppClient) -> None:
+def test_a_raw_binary_request_to_a_model_of_several_inputs_is_refused(client: AppClient) -> None:
     headers = {HEADER: "0", "content-type": "application/octet-stream"}
     error = check_error(client.post(INFER, content=bytes(8), headers=headers))
-    assert error.startswith("Got a raw binary request")
-    assert "expected JSON that names the tensors" in error
+    assert error.startswith("Got a raw binary request, which names no tensor, but expected JSON")
+    assert "the entity interface (carrier, origin, dest, " in error
+    assert "the tensor interface (features, request)" in error
 
 
 def test_an_unknown_interface_is_refused(client: AppClient) -> None:

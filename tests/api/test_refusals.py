@@ -300,17 +300,32 @@ def test_a_body_without_a_type_is_refused(client: AppClient) -> None:
         check_problem(response, 415, "unsupported_media_type")
 
 
-def test_kserves_client_reads_why(client: AppClient) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", PREDICT),
+        ("POST", "/v1/models/nope:predict"),
+        ("POST", "/v1/models/arrival_delay/versions/9:predict"),
+        ("POST", "/v1/models/arrival_delay:explain"),
+        ("GET", "/v1/models/nope"),
+        ("PUT", "/v1/models"),
+    ],
+)
+def test_kserves_client_reads_why(client: AppClient, method: str, path: str) -> None:
     # It takes `error` out of `application/json` alone, and accepts anything.
-    for path in (PREDICT, "/v1/models/nope:predict", "/v1/models/arrival_delay/versions/9:predict"):
-        plain = client.post(path, json={}, headers={"accept": "*/*"})
-        assert plain.headers["content-type"] == "application/json"
-        problem = client.post(path, json={})
-        assert problem.headers["content-type"] == "application/problem+json"
-        assert plain.json()["error"] == problem.json()["detail"]
-    assert client.get("/v1/models/nope", headers={"accept": "*/*"}).headers["content-type"] == (
-        "application/problem+json"
-    )
+    plain = client.request(method, path, json={}, headers={"accept": "*/*"})
+    assert plain.headers["content-type"] == "application/json"
+    problem = client.request(method, path, json={})
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert plain.json()["error"] == problem.json()["detail"] != ""
+
+
+def test_what_kserves_client_does_not_ask_is_refused_with_problem_details(
+    client: AppClient,
+) -> None:
+    for path in ("/v1/models/nope/versions/1", "/v1/models/nope/metadata", "/v1/registry/nope"):
+        refused = client.get(path, headers={"accept": "*/*"})
+        assert refused.headers["content-type"] == "application/problem+json"
 
 
 def test_a_body_over_the_limit_is_refused(client: AppClient) -> None:
@@ -354,12 +369,18 @@ def test_the_callers_request_id_is_kept_where_it_is_harmless(client: AppClient) 
     ("method", "path", "query", "got", "expected"),
     [
         ("POST", PREDICT, "with_feature=true", "with_feature", "with_features"),
-        ("POST", PREDICT, "WITH_FEATURES=true", "WITH_FEATURES", "with_features"),
-        ("POST", PREDICT, "with_features=true&a=b", "a", "with_features"),
+        ("POST", PREDICT, "WITH_FEATURES=true", "WITH_FEATURES", "output, with_features"),
+        ("POST", PREDICT, "with_features=true&a=b", "a", "output, with_features"),
         ("POST", PREDICT, "with%5Ffeature", "with_feature", "with_features"),
-        ("POST", PREDICT, "%00=1", "\\x00", "with_features"),
-        ("POST", "/v1/models/arrival_delay/versions/1:predict", "x=", "x", "with_features"),
-        ("POST", "/v1/models/arrival_delay/labels/champion:predict", "x", "x", "with_features"),
+        ("POST", PREDICT, "%00=1", "\\x00", "output, with_features"),
+        ("POST", "/v1/models/arrival_delay/versions/1:predict", "x=", "x", "output, with_features"),
+        (
+            "POST",
+            "/v1/models/arrival_delay/labels/champion:predict",
+            "x",
+            "x",
+            "output, with_features",
+        ),
         ("POST", "/feast/get-online-features", "full_feature_names=true", "full_feature_names", ""),
         ("POST", "/feast/push", "to=online", "to", "none"),
         ("GET", "/v1/models", "modle=x", "modle", "none"),
