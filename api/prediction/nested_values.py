@@ -12,7 +12,8 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
 from api.errors import OnlineValueError
-from api.prediction.value_codec import TEXT_TYPES, ValueType, decode_value
+from api.prediction.protobuf_fields import read_varint
+from api.prediction.value_codec import TEXT_TYPES, ValueType, decode_value, to_signed
 
 __all__ = ["ELEMENTS", "MAPS", "FeatureType", "NestedType", "decode_feature", "find_type"]
 
@@ -129,12 +130,12 @@ def _decode_list(content: bytes, element: ValueType) -> list[Any]:
         else:
             position = 0
             while position < len(packed):
-                number, position = _read_varint(packed, position)
+                number, position = read_varint(packed, position)
                 values.append(number)
     if element is ValueType.BOOL:
         return [value != 0 for value in values]
     bits = _BITS.get(element)
-    return values if bits is None else [_to_signed(value, bits) for value in values]
+    return values if bits is None else [to_signed(value, bits) for value in values]
 
 
 def _decode_map(content: bytes) -> dict[str, Any]:
@@ -178,14 +179,14 @@ def _read_fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
     """
     position = 0
     while position < len(message):
-        tag, position = _read_varint(message, position)
+        tag, position = read_varint(message, position)
         wire_type = tag & 7
         if wire_type == _VARINT:
-            number, position = _read_varint(message, position)
+            number, position = read_varint(message, position)
             yield tag >> 3, number
             continue
         if wire_type == _LENGTH_DELIMITED:
-            length, position = _read_varint(message, position)
+            length, position = read_varint(message, position)
         else:
             length = {_FIXED64: 8, _FIXED32: 4}.get(wire_type, len(message))
         end = position + length
@@ -193,18 +194,3 @@ def _read_fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
             raise IndexError(position)
         yield tag >> 3, message[position:end]
         position = end
-
-
-def _read_varint(data: bytes, start: int) -> tuple[int, int]:
-    number = 0
-    for position in range(start, start + 10):
-        byte = data[position]
-        number |= (byte & 0x7F) << 7 * (position - start)
-        if byte < 0x80:
-            return number & 0xFFFF_FFFF_FFFF_FFFF, position + 1
-    raise ValueError(start)
-
-
-def _to_signed(number: int, bits: int) -> int:
-    number &= (1 << bits) - 1
-    return number - (1 << bits) if number >> (bits - 1) else number

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Field", "Message", "read_fields"]
+__all__ = ["Field", "Message", "read_fields", "read_varint"]
 
 Message: TypeAlias = memoryview
 _Bytes: TypeAlias = NDArray[np.uint8]
@@ -51,15 +51,15 @@ def read_fields(message: Message) -> Iterator[Field]:
     position = 0
     while position < len(message):
         begin = position
-        tag, position = _read_varint(message, position)
+        tag, position = read_varint(message, position)
         kind = tag & 7
         content, number, count = empty, 0, 1
         if kind == _LENGTH_DELIMITED:
-            length, position = _read_varint(message, position)
+            length, position = read_varint(message, position)
             content = message[position : position + length]
             position += length
         elif kind == _VARINT:
-            number, position = _read_varint(message, position)
+            number, position = read_varint(message, position)
         elif kind in (_FIXED32, _FIXED64):
             position += 4 if kind == _FIXED32 else 8
         else:
@@ -117,14 +117,21 @@ def _fixed_ends(window: _Bytes, kind: int) -> _Places:
     return np.arange(stride, len(window) + 1, stride)
 
 
-def _read_varint(message: Message, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
+def read_varint(message: Message | bytes, position: int) -> tuple[int, int]:
+    """Return an unsigned varint of at most 64 bits, and the position behind it.
+
+    >>> read_varint(bytes([0xAC, 0x02]), 0)
+    (300, 2)
+
+    Raises
+    ------
+    IndexError
+        If the message ends too early, or the number is longer.
+    """
+    number = 0
+    for index in range(_MAX_VARINT_BYTES):
+        byte = message[position + index]
+        number |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return number, position
-        shift += 7
-        if shift >= 7 * _MAX_VARINT_BYTES:
-            raise IndexError("Got a protobuf number of more than 64 bits.")
+            return number & 0xFFFF_FFFF_FFFF_FFFF, position + index + 1
+    raise IndexError("Got a protobuf number of more than 64 bits.")

@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Final, TypeAlias
 
 from api.errors import OnlineValueError
+from api.prediction.protobuf_fields import read_varint
 
 __all__ = [
     "BYTES_TYPES",
@@ -25,6 +26,7 @@ __all__ = [
     "decode_value",
     "encode_key_prefix",
     "encode_key_value",
+    "to_signed",
 ]
 
 Value: TypeAlias = bytes | str | int | float | bool
@@ -176,7 +178,7 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
         raise _damaged(kind)
     if kind is ValueType.BOOL:
         return number != 0
-    value = _to_signed(number, _VARINT_BITS[kind])
+    value = to_signed(number, _VARINT_BITS[kind])
     return None if kind is ValueType.UNIX_TIMESTAMP and value == _NO_TIME else value
 
 
@@ -202,17 +204,13 @@ def _decode_text(data: bytes, length: int, start: int, kind: ValueType) -> bytes
 
 
 def _read_varint(data: bytes, start: int, kind: ValueType) -> tuple[int, int]:
-    """Return an unsigned varint of at most 64 bits and the position behind it."""
-    number = 0
-    for position in range(start, min(start + 10, len(data))):
-        byte = data[position]
-        number |= (byte & 0x7F) << 7 * (position - start)
-        if byte < 0x80:
-            return number & 0xFFFF_FFFF_FFFF_FFFF, position + 1
-    raise _damaged(kind)
+    try:
+        return read_varint(data, start)
+    except IndexError as error:
+        raise _damaged(kind) from error
 
 
-def _to_signed(number: int, bits: int) -> int:
+def to_signed(number: int, bits: int) -> int:
     """Read the low `bits` bits of `number` as two's complement, as protobuf does."""
     number &= (1 << bits) - 1
     return number - (1 << bits) if number >> (bits - 1) else number
