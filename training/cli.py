@@ -194,7 +194,9 @@ def collect() -> None:
             f"{collected.n_refused[source]:,} rows of {source} ({why})"
             for source, why in collected.refused.items()
         )
-        raise StepError(f"Got pushed rows that do not fit: {waiting}")
+        raise StepError(
+            f"Got pushed rows that do not fit, but expected those of their table: {waiting}"
+        )
 
 
 # Here, so that help lists the commands in the order of the line.

@@ -345,7 +345,8 @@ def _check_request_features(
     ):
         if not np.array_equal(column, expected, equal_nan=True):
             raise StepError(
-                f"Got other values of {name} than the data set has; run `zeroskew dataset` again"
+                f"Got other values of {name} than the data set has, but expected the same; run "
+                "`zeroskew dataset` again"
             )
 
 

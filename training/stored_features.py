@@ -41,8 +41,8 @@ def find_views(store: Any, plan: FeaturePlan) -> dict[str, HistoricalView]:
     for planned in plan.views:
         if planned.name not in found:
             raise StepError(
-                f"Got no view {planned.name!r} behind {service!r} in Feast's registry, but the "
-                "model needs it; has it been renamed or removed?"
+                f"Got no view {planned.name!r} behind {service!r} in Feast's registry, but "
+                f"expected one of {sorted(found)}: the model needs it"
             )
         view = found[planned.name]
         # All of its features: the service may have projected others for the request-time ones.

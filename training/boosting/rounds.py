@@ -240,7 +240,9 @@ class _Warnings:
         """Raise if something given was ignored; a call from the library itself cannot raise."""
         for text in self._counts:
             if any(sign in text for sign in _IGNORED):
-                raise RefusedError(f"Got what LightGBM ignores: {text}")
+                raise RefusedError(
+                    f"Got what LightGBM ignores: {text}, but expected only what has an effect"
+                )
 
     def lines(self) -> tuple[str, ...]:
         """Return the warnings, the most frequent ones first."""

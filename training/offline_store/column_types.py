@@ -225,7 +225,10 @@ def _conform_instants(values: pl.Series, dtype: pl.Datetime, column: str) -> pl.
     else:
         is_lost = dtype.time_unit == "ns" and (microseconds.abs() > _MAX_NS_US).any()
     if is_lost:
-        raise SourceError(f"Got a time in column {column!r} that {dtype} does not hold.")
+        expected = "whole milliseconds" if dtype.time_unit == "ms" else "the years 1678 to 2261"
+        raise SourceError(
+            f"Got a time in column {column!r} that {dtype} does not hold, but expected {expected}."
+        )
     instants = microseconds.cast(pl.Datetime("us", dtype.time_zone))
     return instants.dt.cast_time_unit(dtype.time_unit)
 

@@ -11,6 +11,7 @@ import polars as pl
 from feast.data_source import DataSource
 
 from api.contract.pushed_rows import PushedColumn, PushedRows
+from training.errors import first_line
 from training.offline_store.column_types import conform
 from training.offline_store.errors import SourceError
 
@@ -147,7 +148,10 @@ def _nested(name: str, column: PushedColumn, dtype: pl.DataType) -> pl.Series:
     try:
         return pl.Series(name, values, dtype, strict=True)
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-        raise SourceError(f"Got values in column {name!r} that {dtype} does not hold.") from error
+        raise SourceError(
+            f"Got values in column {name!r} that do not fit ({first_line(error)}), but expected "
+            f"values of {dtype}."
+        ) from error
 
 
 def _fit(value: Any, dtype: pl.DataType, name: str) -> Any:
@@ -156,7 +160,9 @@ def _fit(value: Any, dtype: pl.DataType, name: str) -> Any:
     if isinstance(dtype, pl.Struct):
         fields = {field.name: field.dtype for field in dtype.fields}
         if not isinstance(value, Mapping) or not fields.keys() >= value.keys():
-            raise SourceError(f"Got a value in column {name!r} that {dtype} does not hold.")
+            raise SourceError(
+                f"Got {str(value)[:80]} in column {name!r}, but expected a value of {dtype}."
+            )
         return {key: _fit(value.get(key), fields[key], name) for key in fields}  # type: ignore[arg-type]  # instances, here
     if isinstance(dtype, pl.List):
         if isinstance(value, Mapping):  # Arrow's maps are lists of keys and values.
