@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,17 +14,13 @@ import httpx
 import pytest
 
 from tests.support.flights_project import MODELS, ROOT, FlightsProject
+from tests.support.redis_servers import free_port
+from tests.support.waiting import PATIENCE_SEC, wait_until_ready
 
 ZEROSKEW = Path(sys.executable).with_name("zeroskew")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(flights: FlightsProject) -> Iterator[str]:
     """Start the project a second time and yield what the command prints before it serves."""
     port = free_port()
@@ -43,14 +38,8 @@ def served(flights: FlightsProject) -> Iterator[str]:
         printed += line
         if line.startswith("curl "):
             break
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        for _ in range(300):
-            try:
-                if client.get("/readyz").status_code == 200:
-                    break
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        yield printed
+    wait_until_ready(f"http://127.0.0.1:{port}")
+    yield printed
     process.terminate()
     process.communicate()
 
@@ -68,7 +57,7 @@ def test_second_start_reuses_what_stands_and_its_curl_line_answers(served: str) 
 
 def test_every_example_of_the_openapi_page_works_when_sent(served: str) -> None:
     url = re.findall(r"http://[\d.:]+", served)[0]
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE_SEC) as client:
         paths = client.get("/openapi.json").json()["paths"]
         for model in MODELS:
             body = paths[f"/v1/models/{model}:predict"]["post"]["requestBody"]
