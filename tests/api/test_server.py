@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
-from tests.support.waiting import PATIENCE_SEC
+from tests.support.waiting import PATIENCE_SEC, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,7 +258,8 @@ def test_too_many_headers_are_refused(server: Server, head: bytes, end: bytes) -
             while data := connection.recv(10_000):
                 answer += data
     assert answer.startswith(b"HTTP/1.1 431 ") or (not answer and not end)
-    assert httpx.get(f"{server.url}/livez", timeout=PATIENCE_SEC).status_code == 200
+    # On a busy machine the server may take a good header for one that does not arrive.
+    wait_until_ready(server.url)
 
 
 def test_headers_of_a_usual_size_are_read(server: Server) -> None:
