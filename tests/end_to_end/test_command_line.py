@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.command_line import run_command
 from tests.support.flights_project import MODELS, ROOT, FlightsProject
 from tests.support.redis_servers import free_port
 from tests.support.waiting import PATIENCE_SEC, wait_until_ready
@@ -115,21 +116,14 @@ def test_step_out_of_order_names_the_one_before(
 
 
 def test_clock_that_is_none_is_refused(flights: FlightsProject) -> None:
-    done = subprocess.run(
-        [ZEROSKEW, "materialize"],
-        env=flights.environment() | {"ZEROSKEW_CLOCK": "yesterday"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    clock = {"ZEROSKEW_CLOCK": "yesterday"}
+    done = run_command("materialize", environment=flights.variables() | clock)
     assert (done.returncode, done.stderr) == (1, "")
     assert "Got ZEROSKEW_CLOCK=yesterday, but expected 'system' or an instant" in done.stdout
 
 
 def test_folder_without_a_project_names_what_is_missing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [ZEROSKEW, "apply"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run_command("apply", folder=tmp_path)
     assert done.returncode == 1
     assert "feature_repo: Got no such folder, but expected a Feast repo" in done.stdout
     assert "set ZEROSKEW_FEATURE_REPO" in done.stdout
