@@ -11,6 +11,9 @@ WORKERS ?= 2
 # The example lives on this morning of 2013; `system` is the clock on the wall.
 ZEROSKEW_CLOCK ?= 2013-10-01T12:17:00Z
 
+# Where the environment forbids bytecode, every process compiles Feast and all below it anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Idle OpenMP threads spin.
 export OMP_WAIT_POLICY := passive
 

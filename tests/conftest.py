@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from tests.support.canaries import ENVIRONMENT, find_canaries
 from tests.support.service_log import json_log
+from tests.support.waiting import PATIENT_SERVICE
 
 IMAGES: Final = Path(__file__).parent / "image"
 
@@ -19,7 +20,7 @@ IMAGES: Final = Path(__file__).parent / "image"
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
-os.environ |= ENVIRONMENT
+os.environ |= ENVIRONMENT | PATIENT_SERVICE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

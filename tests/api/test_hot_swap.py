@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.test_workers import WorkerServer
 from tests.support.numbered_versions import NumberedCallers, call, point_to, publish_number
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SEC, wait_until
 
 N_VERSIONS = 10
 
@@ -30,7 +30,7 @@ def answering_versions(url: str, n_connections: int = 12) -> set[int]:
     """Ask on several connections, which the workers share."""
     versions = set()
     for _ in range(n_connections):
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SEC)
         version, fault = call(connection)
         connection.close()
         assert not fault

@@ -13,6 +13,7 @@ from tests.api.conftest import make_settings
 from tests.api.test_server import Server
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.waiting import PATIENCE_SEC
 
 GRAPH = sum_graph(6, 2)
 PREDICT = "/v1/models/arrival_delay:predict"
@@ -177,7 +178,7 @@ def test_a_traceparent_is_read_strictly(value: str, trace: str | None) -> None:
 def test_log_lines_carry_the_callers_trace(published: Path, online_store: Path) -> None:
     server = Server(published, online_store)
     valid = f"00-{TRACE}-00f067aa0ba902b7-01"
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SEC) as client:
         for headers in (
             [("traceparent", valid)],
             [("traceparent", "nonsense")],
@@ -196,7 +197,7 @@ def test_the_id_of_a_failure_is_in_the_log(tmp_path: Path, online_store: Path) -
     graph = sum_graph(6, 2, output="exponential")
     publish(tmp_path, make_manifest(graph), graph)
     server = Server(tmp_path, online_store)
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SEC) as client:
         body = {"instances": [EXAMPLE | {"distance": 1e6}]}
         response = client.post(PREDICT, json=body)
         assert response.status_code == 500
@@ -210,7 +211,7 @@ def test_a_failing_probe_is_one_line_in_the_log(tmp_path: Path, online_store: Pa
     server = Server(tmp_path, online_store)
     before = len(server.log)
     for path in ("/readyz", "/v2/health/ready"):
-        answer = httpx.get(f"{server.url}{path}")
+        answer = httpx.get(f"{server.url}{path}", timeout=PATIENCE_SEC)
         assert answer.status_code == 503
     server.stop()
     lines = [line for line in server.log[before:] if "request_id" in line]

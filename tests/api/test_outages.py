@@ -14,7 +14,7 @@ def test_every_answer_obeys_the_policy_while_redis_goes_and_comes(tmp_path: Path
         await asyncio.sleep(0.5)
         await load.recovery_sec()
         server.kill()
-        await asyncio.sleep(0.3)
+        await load.outage()
         await asyncio.to_thread(server.start)
         write_gates(server)
         await load.recovery_sec()

@@ -14,6 +14,7 @@ import pytest
 
 from tests.api.test_server import Server
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.waiting import PATIENCE_SEC, wait_until
 
 PATH = "/v1/models/arrival_delay:predict"
 BODY = {"instances": [EXAMPLE]}
@@ -26,11 +27,7 @@ def serving(folder: Path, online_store: Path, **settings: str) -> Iterator[Serve
     publish(folder, make_manifest(graph), graph)
     limits = {
         "ZEROSKEW_MAX_REQUESTS": str(MAX_REQUESTS),
-        "ZEROSKEW_ONLINE_STORE_TIMEOUT_SEC": "30",
-        "ZEROSKEW_REQUEST_TIMEOUT_SEC": "30",
-        "ZEROSKEW_SHUTDOWN_GRACE_SEC": "30",
         "ZEROSKEW_MAX_BODY_BYTES": "200000",
-        "ZEROSKEW_BODY_TIMEOUT_SEC": "1",
     }
     server = Server(folder, online_store, **(limits | settings))
     try:
@@ -49,13 +46,13 @@ def locked(online_store: Path) -> Iterator[None]:
 
 
 def post(server: Server, **options: Any) -> httpx.Response:
-    return httpx.post(server.url + PATH, json=BODY, timeout=60, **options)
+    return httpx.post(server.url + PATH, json=BODY, timeout=PATIENCE_SEC, **options)
 
 
 def raw(server: Server) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)))
-    connection.settimeout(20)
+    connection.settimeout(PATIENCE_SEC)
     return connection
 
 
@@ -78,7 +75,7 @@ def test_what_is_too_much_is_refused_at_once_and_the_rest_is_answered(
             assert refused.json()["code"] == refused.json()["type"].split(":")[-1]
             assert refused.json()["code"] == "too_many_requests"
             # The connection goes on, and health is always answered.
-            with httpx.Client(base_url=server.url) as client:
+            with httpx.Client(base_url=server.url, timeout=PATIENCE_SEC) as client:
                 assert client.post(PATH, json=BODY).status_code == 429
                 assert client.get("/livez").status_code == 200
                 assert client.post(PATH, json=BODY).status_code == 429
@@ -95,7 +92,8 @@ def assert_answered(waiting: Sequence[Future[httpx.Response]]) -> None:
 
 def _until_refused(server: Server) -> httpx.Response:
     """Ask until the others are under way."""
-    for _ in range(100):
+    deadline = time.monotonic() + PATIENCE_SEC
+    while time.monotonic() < deadline:
         try:
             answer = httpx.post(server.url + PATH, json=BODY, timeout=0.5)
         except httpx.ReadTimeout:
@@ -107,11 +105,14 @@ def _until_refused(server: Server) -> httpx.Response:
 
 @pytest.mark.parametrize("n_sent", [0, 10, 70_000])
 def test_bodies_that_drip_keep_nobody_out(tmp_path: Path, online_store: Path, n_sent: int) -> None:
-    with serving(tmp_path, online_store) as server, ExitStack() as stack:
+    settings = {"ZEROSKEW_BODY_TIMEOUT_SEC": "1"}
+    with serving(tmp_path, online_store, **settings) as server, ExitStack() as stack:
         slow = [stack.enter_context(raw(server)) for _ in range(10 * MAX_REQUESTS)]
         for connection in slow:
             begin_body(connection, n_sent)
-        assert [post(server).status_code for _ in range(5)] == [200] * 5
+        # On a busy machine a good body, too, may come too late.
+        for _ in range(5):
+            wait_until(lambda: post(server).status_code == 200)
         for connection in slow:
             assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
 
@@ -136,7 +137,7 @@ def test_a_prediction_that_takes_too_long_is_given_up(tmp_path: Path, online_sto
             late = post(server)
         assert (late.status_code, late.json()["code"]) == (503, "deadline_exceeded")
         assert late.headers["retry-after"] == "1"
-        assert post(server).status_code == 200
+        wait_until(lambda: post(server).status_code == 200)
 
 
 def test_connections_are_bounded(tmp_path: Path, online_store: Path) -> None:
@@ -146,7 +147,6 @@ def test_connections_are_bounded(tmp_path: Path, online_store: Path) -> None:
     ):
         for _ in range(3):
             stack.enter_context(raw(server))
-        time.sleep(0.3)
         with raw(server) as surplus:
             assert surplus.recv(1000).startswith(b"HTTP/1.1 429 ")
             while surplus.recv(1000):
@@ -205,6 +205,9 @@ def test_whole_requests_are_refused_between_others_and_the_connection_goes_on(
                     time.sleep(0.05)
                 assert connection.recv(10_000).startswith(b"HTTP/1.1 429 ")
         assert waiting.result().status_code in (200, 429)
-        time.sleep(0.2)
-        connection.sendall(head + body)
-        assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+        def is_answered() -> bool:
+            connection.sendall(head + body)
+            return connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+        wait_until(is_answered, what="a place for a request")

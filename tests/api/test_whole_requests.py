@@ -15,6 +15,7 @@ from tests.api.test_predict import EXAMPLE_SCORE
 from tests.api.test_server import Server
 from tests.support.debian_programs import need_program
 from tests.support.manifests import EXAMPLE
+from tests.support.waiting import PATIENCE_SEC
 
 PATH = "/v1/models/arrival_delay:predict"
 BODY = json.dumps({"instances": [EXAMPLE]}).encode()
@@ -42,7 +43,7 @@ class Connection:
     def __init__(self, server: Server) -> None:
         host, port = server.url.removeprefix("http://").split(":")
         self.socket = socket.create_connection((host, int(port)))
-        self.socket.settimeout(30)
+        self.socket.settimeout(PATIENCE_SEC)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sendall = self.socket.sendall
         self.stream = self.socket.makefile("rb")
@@ -222,7 +223,9 @@ def test_a_refusal_before_the_body_ends_the_connection(server: Server) -> None:
 
 
 def test_pythons_client_reads_413_and_goes_on(server: Server) -> None:
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    connection = http.client.HTTPConnection(
+        server.url.removeprefix("http://"), timeout=PATIENCE_SEC
+    )
     for _ in range(2):
         connection.request(
             "POST", PATH, b" " * (20 * MAX_BODY), {"Content-Type": "application/json"}

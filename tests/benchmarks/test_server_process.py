@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.server_process import ServerError, ServerProcess, read_cpu_sec, wait_for_http
+from tests.support.waiting import wait_until
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 PARENT = (
@@ -39,11 +39,15 @@ def test_the_cpu_of_children_counts_and_they_end_with_their_parent(tmp_path: Pat
     finally:
         server.stop()
 
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    status = Path(f"/proc/{child}/stat")
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    wait_until(lambda: has_ended(child))
+
+
+def has_ended(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_server_that_dies_is_told_with_what_it_printed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.api.conftest import online_store  # noqa: F401 - a fixture
 from tests.api.test_server import Server
 from tests.support.chromium import open_browser_that_resolves
 from tests.support.manifests import make_manifest, publish, sum_graph
+from tests.support.waiting import PATIENCE_SEC
 
 RETIRE = "/v1/models/arrival_delay/versions/2:retire"
 PREDICT = "/v1/models/arrival_delay:predict"
@@ -84,7 +85,9 @@ def page() -> Iterator[Page]:
 
 
 def state_of(server: Server) -> str:
-    versions = httpx.get(f"{server.url}/v1/models/arrival_delay").json()["versions"]
+    versions = httpx.get(f"{server.url}/v1/models/arrival_delay", timeout=PATIENCE_SEC).json()[
+        "versions"
+    ]
     return str(next(one["state"] for one in versions if one["version"] == 2))
 
 
@@ -103,7 +106,7 @@ def test_a_page_of_another_origin_cannot_write(page: Page, own_server: Server, h
             page.goto(f"http://{host}:{port}/")
             n_before = len(requests_that_came(own_server))
             page.evaluate(f"() => {{ const URL = '{own_server.url}{RETIRE}'; {script} }}")
-            until = time.monotonic() + 30
+            until = time.monotonic() + PATIENCE_SEC
             while not (came := requests_that_came(own_server)[n_before:]):
                 assert time.monotonic() < until, way
                 page.wait_for_timeout(20)

@@ -7,25 +7,21 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.command_line import run_command
 from tests.support.flights_project import MODELS, ROOT, FlightsProject
+from tests.support.redis_servers import free_port
+from tests.support.waiting import PATIENCE_SEC, wait_until_ready
 
 ZEROSKEW = Path(sys.executable).with_name("zeroskew")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(flights: FlightsProject) -> Iterator[str]:
     """Start the project a second time and yield what the command prints before it serves."""
     port = free_port()
@@ -43,14 +39,8 @@ def served(flights: FlightsProject) -> Iterator[str]:
         printed += line
         if line.startswith("curl "):
             break
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        for _ in range(300):
-            try:
-                if client.get("/readyz").status_code == 200:
-                    break
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        yield printed
+    wait_until_ready(f"http://127.0.0.1:{port}")
+    yield printed
     process.terminate()
     process.communicate()
 
@@ -68,7 +58,7 @@ def test_second_start_reuses_what_stands_and_its_curl_line_answers(served: str) 
 
 def test_every_example_of_the_openapi_page_works_when_sent(served: str) -> None:
     url = re.findall(r"http://[\d.:]+", served)[0]
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE_SEC) as client:
         paths = client.get("/openapi.json").json()["paths"]
         for model in MODELS:
             body = paths[f"/v1/models/{model}:predict"]["post"]["requestBody"]
@@ -126,21 +116,14 @@ def test_step_out_of_order_names_the_one_before(
 
 
 def test_clock_that_is_none_is_refused(flights: FlightsProject) -> None:
-    done = subprocess.run(
-        [ZEROSKEW, "materialize"],
-        env=flights.environment() | {"ZEROSKEW_CLOCK": "yesterday"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    clock = {"ZEROSKEW_CLOCK": "yesterday"}
+    done = run_command("materialize", environment=flights.variables() | clock)
     assert (done.returncode, done.stderr) == (1, "")
     assert "Got ZEROSKEW_CLOCK=yesterday, but expected 'system' or an instant" in done.stdout
 
 
 def test_folder_without_a_project_names_what_is_missing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [ZEROSKEW, "apply"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run_command("apply", folder=tmp_path)
     assert done.returncode == 1
     assert "feature_repo: Got no such folder, but expected a Feast repo" in done.stdout
     assert "set ZEROSKEW_FEATURE_REPO" in done.stdout

@@ -4,7 +4,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow.dataset as ds
 import pytest
 from pipelines.lake import append_batch, append_quarantine
 
+from tests.support.waiting import wait_until
 from training.errors import PrepareError
 
 JANUARY = datetime(2013, 1, 31, 23, 59, 59, tzinfo=UTC)
@@ -151,9 +151,7 @@ def test_a_reader_sees_whole_files_while_a_writer_writes_and_is_killed(tmp_path:
         env={"PYTHONPATH": ":".join(sys.path), "POLARS_MAX_THREADS": "1"},
     )
     try:
-        deadline = time.monotonic() + 60
-        while not part_files(tmp_path / "table") and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: bool(part_files(tmp_path / "table")), what="a file of the writer")
         heights = [pl.read_parquet(tmp_path / "table").height for _ in range(20)]
     finally:
         writer.kill()
@@ -210,9 +208,7 @@ def test_two_writers_that_replace_a_batch_at_once_leave_the_rows_of_one(tmp_path
 def test_a_writer_killed_while_it_replaces_is_mended_by_the_next(tmp_path: Path) -> None:
     append_batch(tmp_path, "table", rows(JANUARY), batch="b1")
     writer = replacer(tmp_path, 0, 1_000_000)
-    deadline = time.monotonic() + 60
-    while len(part_files(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(part_files(tmp_path)) > 1, what="a second file")
     writer.kill()
     writer.communicate()
     assert len(part_files(tmp_path)) > 1

@@ -20,13 +20,12 @@ from docker.errors import DockerException, ImageNotFound
 
 from tests.support.base_image import make_base_image
 from tests.support.debian_programs import need_program
+from tests.support.waiting import PATIENCE_SEC
 
 __all__ = ["BASE_IMAGE", "open_engine"]
 
 BASE_IMAGE: Final = "python:3.11-slim-bookworm"
 """What the Dockerfile builds from."""
-
-_START_SEC: Final = 30
 
 
 @contextmanager
@@ -80,12 +79,12 @@ def _run_engine() -> Iterator[docker.DockerClient]:
             yield client
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SEC)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _connect(address: str, process: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:
-    deadline = time.monotonic() + _START_SEC
+    deadline = time.monotonic() + PATIENCE_SEC
     while True:
         try:
             if not _is_listening(address):

@@ -37,6 +37,7 @@ from api.registry.model_registry import ModelRegistry
 from api.settings import Settings
 from tests.support.canaries import find_canaries
 from tests.support.online_stores import EVENT_TIME
+from tests.support.waiting import PATIENCE_SEC
 from training.compile_catalog import compile_catalog
 
 __all__ = [
@@ -115,8 +116,6 @@ def settings_of(folder: Path, online_store: str, **changes: object) -> Settings:
         "database_url": f"sqlite:///{folder}/zeroskew.db",
         "artifacts_dir": folder / "artifacts",
         "online_store": online_store,
-        "online_store_timeout_sec": 5,
-        "online_write_timeout_sec": 20,
         "clock": EVENT_TIME,
         "port": 0,
     }
@@ -152,8 +151,8 @@ def watch(process: subprocess.Popen[str]) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=30)
-    reader.join(timeout=30)
+        process.wait(timeout=PATIENCE_SEC)
+    reader.join(timeout=PATIENCE_SEC)
     assert not told, f"The service's log holds the secrets {told}."
 
 

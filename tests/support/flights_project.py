@@ -14,6 +14,7 @@ from typing import Final
 
 from api.contract.manifest import Manifest
 from api.registry.model_registry import ModelRegistry
+from tests.support.command_line import run_command
 from training.model_spec import ModelSpec, load_model_spec
 from training.workspace import Workspace
 
@@ -60,7 +61,11 @@ class FlightsProject:
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which commands work on this project."""
-        return os.environ | {
+        return os.environ | self.variables()
+
+    def variables(self) -> dict[str, str]:
+        """Return what that has of its own."""
+        return {
             "ZEROSKEW_FEATURE_REPO": str(self.folder / "feature_repo"),
             "ZEROSKEW_HOME": str(self.folder / "var"),
             "ZEROSKEW_CLOCK": CLOCK.isoformat(),
@@ -68,14 +73,7 @@ class FlightsProject:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the ``zeroskew`` command."""
-        return subprocess.run(
-            [Path(sys.executable).with_name("zeroskew"), *arguments],
-            cwd=ROOT,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_command(*arguments, environment=self.variables(), folder=ROOT)
 
     def spec(self, model: str) -> ModelSpec:
         """Return a model's declaration."""
@@ -99,7 +97,14 @@ def bring_up(folder: Path) -> FlightsProject:
         if not (folder / LOG).exists():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / "feature_repo", folder / "feature_repo", ignore=ignored)
-            done = project.run("up", "--no-serve")
+            done = subprocess.run(
+                [Path(sys.executable).with_name("zeroskew"), "up", "--no-serve"],
+                cwd=ROOT,
+                env=project.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             (folder / LOG).write_text(done.stdout)
     return project

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.api.test_server import Server
+from tests.support.waiting import PATIENCE_SEC
 
 __all__ = ["KillTrial"]
 
@@ -66,7 +67,7 @@ class KillTrial:
     def _send(self, url: str, name: str, stopped: threading.Event) -> None:
         host = url.removeprefix("http://")
         number = 0
-        connection = http.client.HTTPConnection(host, timeout=10)
+        connection = http.client.HTTPConnection(host, timeout=PATIENCE_SEC)
         while not stopped.is_set():
             number += 1
             keys = [f"{name}-{number}-{n}" for n in range(3)]

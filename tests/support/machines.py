@@ -15,6 +15,7 @@ import httpx
 
 from tests.support.feast_service import watch
 from tests.support.flights_project import CLOCK
+from tests.support.waiting import PATIENCE_SEC
 
 __all__ = ["FLIGHT", "Machine", "predict_flight"]
 
@@ -76,7 +77,7 @@ class Machine:
         )
         with watch(process) as url:
             headers = {"Authorization": f"Bearer {key}"}
-            with httpx.Client(base_url=url, headers=headers, timeout=20) as client:
+            with httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_SEC) as client:
                 yield client
 
 

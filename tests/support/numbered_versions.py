@@ -18,6 +18,7 @@ from onnx.compose import add_prefix
 from api.registry.model_registry import ModelRegistry
 from tests.support.boosters import fit_booster
 from tests.support.manifests import CARRIERS, EXAMPLE, PLAN, make_manifest, publish, sum_graph
+from tests.support.waiting import PATIENCE_SEC
 from training.export_onnx import export_onnx
 
 MODEL: Final = "arrival_delay"
@@ -127,7 +128,7 @@ class NumberedCallers:
     def _call_until_stopped(self, pause_sec: float, number: int) -> None:
         due = time.monotonic() + pause_sec * number / len(self._threads)
         n_calls = 0
-        connection = http.client.HTTPConnection(self._address, timeout=30)
+        connection = http.client.HTTPConnection(self._address, timeout=PATIENCE_SEC)
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             if n_calls % 20 == 0:
                 connection.close()

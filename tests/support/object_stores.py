@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from tests.support.client_environments import MOTO, client_programs
 from tests.support.redis_servers import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SEC, wait_until
 
 __all__ = ["BUCKET", "ObjectStore", "run_object_store"]
 
@@ -63,11 +63,11 @@ def run_object_store() -> Iterator[ObjectStore]:
         yield ObjectStore(port)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_SEC)
 
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=PATIENCE_SEC).status_code == 200
     except httpx.TransportError:
         return False

@@ -33,6 +33,8 @@ from api.prediction.value_codec import (
 from tests.support.online_stores import EVENT_TIME, ProtoRow, ViewSpec, write_protos
 
 PROJECT: Final = "trial"
+N_CELLS: Final = 20_000
+"""How many cells the suite compares on each store; `make soak` compares a million."""
 VIEWS: Final = (
     ViewSpec(
         "carrier_stats",

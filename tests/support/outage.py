@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,7 +25,7 @@ from api.prediction.value_codec import ValueType, encode_key_prefix, encode_key_
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.online_stores import EVENT_TIME
 from tests.support.redis_servers import RedisServer, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SEC, wait_until
 
 __all__ = ["Load", "running_service", "write_gates"]
 
@@ -82,8 +81,7 @@ def running_service(folder: Path, server: RedisServer) -> Iterator[int]:
         "ZEROSKEW_CLOCK": EVENT_TIME.isoformat(),
         "ZEROSKEW_PORT": str(port),
         "ZEROSKEW_LOG_FORMAT": "json",
-        # A busy machine is late, and this trial is not about that.
-        "ZEROSKEW_MAX_LAG_SEC": "60",
+        "ZEROSKEW_ONLINE_STORE_TIMEOUT_SEC": "0.05",
     }
     with (folder / "service.log").open("wb") as log:
         process = subprocess.Popen(
@@ -96,13 +94,6 @@ def running_service(folder: Path, server: RedisServer) -> Iterator[int]:
         finally:
             process.terminate()
             process.wait()
-
-
-def _is_live(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @dataclass
@@ -132,10 +123,20 @@ class Load:
     async def recovery_sec(self) -> float:
         """Return how long it takes from now until an answer is good again."""
         begin = time.monotonic()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SEC):
             while self.latest_good_sec < begin:
                 await asyncio.sleep(0.01)
         return self.latest_good_sec - begin
+
+    async def outage(self) -> None:
+        """Return once both models have answered without their store."""
+        begin = dict(self.outcomes)
+        async with asyncio.timeout(PATIENCE_SEC):
+            while any(
+                self.outcomes[outcome] == begin.get(outcome, 0)
+                for outcome in ("refused", "defaults")
+            ):
+                await asyncio.sleep(0.01)
 
     async def _ask_on(self, gate: int) -> None:
         model = MODELS[gate % 2]
@@ -178,7 +179,7 @@ class Load:
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, str, Any]:
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_SEC)).decode()
     length = next(
         int(line.split(":")[1])
         for line in head.splitlines()

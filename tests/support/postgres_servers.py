@@ -15,6 +15,8 @@ from typing import Any, Final, Self
 
 import psycopg
 
+from tests.support.waiting import PATIENCE_SEC
+
 __all__ = ["PostgresServer", "find_postgres"]
 
 _USER: Final = "postgres"
@@ -65,7 +67,7 @@ class PostgresServer:
             start_new_session=True,
             **self._as_user(),
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SEC
         while time.monotonic() < deadline:
             with suppress(psycopg.OperationalError), psycopg.connect(self.url):
                 return

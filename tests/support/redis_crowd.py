@@ -12,11 +12,11 @@ from typing import Final
 from api.errors import OnlineStoreUnavailableError
 from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from tests.support.redis_rows import LAYOUT, assert_answers, keys_of
+from tests.support.waiting import PATIENCE_SEC
 
-__all__ = ["KEYS", "LONGEST_ANSWER_SEC", "LONGEST_RECOVERY_SEC", "Crowd", "read_key", "recover"]
+__all__ = ["KEYS", "LONGEST_ANSWER_SEC", "Crowd", "read_key", "recover"]
 
 LONGEST_ANSWER_SEC: Final = 0.150
-LONGEST_RECOVERY_SEC: Final = 5.0
 N_READERS: Final = 64
 KEYS: Final = tuple(b"key-%d" % number for number in range(N_READERS))
 
@@ -30,7 +30,7 @@ async def read_key(reader: OnlineFeatureReader, key: bytes) -> StoredFeatures:
 async def recover(reader: OnlineFeatureReader) -> float:
     """Read until it works again; return how long it took."""
     started = time.monotonic()
-    while time.monotonic() - started < LONGEST_RECOVERY_SEC:
+    while time.monotonic() - started < PATIENCE_SEC:
         try:
             await read_key(reader, KEYS[0])
         except OnlineStoreUnavailableError:

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
-__all__ = ["PATIENCE_SEC", "wait_until", "wait_until_ready"]
+__all__ = [
+    "PATIENCE_SEC",
+    "PATIENT_SERVICE",
+    "is_done_by",
+    "let_others_run",
+    "wait_until",
+    "wait_until_ready",
+]
 
 PATIENCE_SEC: Final = 120.0
 """How long nothing may happen before a test fails; nothing that goes well takes so long."""
+
+PATIENT_SERVICE: Final = {
+    "ZEROSKEW_BODY_TIMEOUT_SEC": "60",
+    "ZEROSKEW_FEEDBACK_TIMEOUT_SEC": "60",
+    "ZEROSKEW_LOG_TIMEOUT_SEC": "60",
+    "ZEROSKEW_MAX_LAG_SEC": "60",
+    "ZEROSKEW_ONLINE_STORE_TIMEOUT_SEC": "30",
+    "ZEROSKEW_ONLINE_WRITE_TIMEOUT_SEC": "60",
+    "ZEROSKEW_RATE_LIMIT_TIMEOUT_SEC": "30",
+    "ZEROSKEW_REGISTRY_TIMEOUT_SEC": "30",
+    "ZEROSKEW_REQUEST_TIMEOUT_SEC": "60",
+    "ZEROSKEW_SHUTDOWN_GRACE_SEC": "90",
+}
+"""Deadlines of a service under test, which its defaults would miss on a busy machine.
+
+The whole suite inherits them; a test of a deadline sets its own.
+"""
 
 _LOOK_EVERY_SEC: Final = 0.01
 
@@ -29,6 +54,23 @@ def wait_until(is_true: Callable[[], bool], *, what: str = "what was waited for"
         if time.monotonic() > deadline:
             raise TimeoutError(f"Got nothing in {PATIENCE_SEC} s, but expected {what}.")
         time.sleep(_LOOK_EVERY_SEC)
+
+
+async def is_done_by(task: asyncio.Future[Any], seconds: float) -> bool:
+    """Wait for what has a deadline of its own; return whether it ended before so many seconds.
+
+    Both are timers of one event loop, which fire in their order however late a busy machine lets
+    them; so no assertion of a time stands behind a failure.
+    """
+    await asyncio.wait({task}, timeout=seconds)
+    await let_others_run()
+    return task.done()
+
+
+async def let_others_run() -> None:
+    """Let all that waits for no timer and no socket come to its end."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 def wait_until_ready(url: str) -> None:

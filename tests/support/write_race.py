@@ -33,7 +33,7 @@ from tests.support.feast_repos import ASOF_STORE
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.online_stores import EVENT_TIME
 from tests.support.redis_servers import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SEC, wait_until_ready
 
 __all__ = ["Observed", "race"]
 
@@ -79,7 +79,9 @@ def race(
     publish(folder, make_manifest(graph, plan=_PLAN, request=_REQUEST, example={"gate": 1}), graph)
     observed = Observed()
     with _services(folder, url, n_workers) as addresses, writer:
-        asyncio.run(asyncio.wait_for(_read_for(addresses, seconds, observed), seconds + 120))
+        asyncio.run(
+            asyncio.wait_for(_read_for(addresses, seconds, observed), seconds + PATIENCE_SEC)
+        )
     observed.n_generations = writer.generation
     return observed
 
@@ -197,7 +199,7 @@ def _services(folder: Path, url: str, n_workers: int) -> Iterator[list[str]]:
             stack.callback(_end, _start(folder, url, port))
         addresses = [f"http://127.0.0.1:{port}" for port in ports]
         for address in addresses:
-            wait_until(lambda: _is_ready(address), what="a ready service")  # noqa: B023
+            wait_until_ready(address)
         yield addresses
 
 
@@ -208,9 +210,6 @@ def _start(folder: Path, url: str, port: int) -> subprocess.Popen[bytes]:
         "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
         "ZEROSKEW_ONLINE_STORE": url,
         "ZEROSKEW_CLOCK": CLOCK.isoformat(),
-        "ZEROSKEW_ONLINE_STORE_TIMEOUT_SEC": "5",
-        # A busy machine is late, and this trial is not about that.
-        "ZEROSKEW_MAX_LAG_SEC": "60",
         "ZEROSKEW_PORT": str(port),
     }
     with (folder / f"service-{port}.log").open("wb") as log:
@@ -220,14 +219,7 @@ def _start(folder: Path, url: str, port: int) -> subprocess.Popen[bytes]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(20)
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
+    process.wait(PATIENCE_SEC)
 
 
 async def _read_for(addresses: Sequence[str], seconds: float, observed: Observed) -> None:
@@ -243,7 +235,7 @@ async def _read_alone(address: str, number: int, deadline: float, observed: Obse
     draw = random.Random(number)  # noqa: S311 - test data
     path = "/v1/models/arrival_delay:predict?with_features=true"
     # Without TLS there is nothing to verify, and its context would take a tenth of a second.
-    async with httpx.AsyncClient(base_url=address, timeout=30, verify=False) as client:  # noqa: S501
+    async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_SEC, verify=False) as client:  # noqa: S501
         while time.monotonic() < deadline or not observed.is_enough:
             keys = [draw.randrange(N_KEYS) for _ in range(draw.choice([1, 1, 8]))]
             body = {"instances": [{"gate": key} for key in keys]}

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support.parameter_trials import COLUMNS, trial_rows
+from tests.support.waiting import PATIENCE_SEC
 from training.boosting.exchange import Given
 from training.boosting.process import boost_in_process
 from training.boosting.rounds import RefusedError, boost
@@ -127,9 +128,9 @@ def test_process_ends_with_the_one_that_started_it(by: signal.Signals) -> None:
     (child,) = children_of(parent.pid)
     pidfd = os.pidfd_open(child)
     parent.send_signal(by)
-    _, said = parent.communicate(timeout=60)
+    _, said = parent.communicate(timeout=PATIENCE_SEC)
     # Readable when that process has ended.
-    assert select.select([pidfd], [], [], 60)[0]
+    assert select.select([pidfd], [], [], PATIENCE_SEC)[0]
     os.close(pidfd)
     if by is signal.SIGINT:
         assert (parent.returncode, said.strip()) == (1, "interrupted")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import run_command
 from tests.support.readme_project import CLOCK, write_definitions, write_tables
-from training.cli import main
 from training.registry_commands import user_name
 
 MODEL, OTHER = "will_return", "will_return_too"
@@ -22,22 +22,12 @@ class Project:
     """A project that is up, and a command line in it."""
 
     folder: Path
-    capture: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Return the exit code and what was printed."""
-        with self.monkeypatch.context() as patched:
-            patched.setattr("sys.argv", ["zeroskew", *arguments])
-            try:
-                main()
-            except SystemExit as left:
-                code = left.code
-            else:
-                code = 0
-        printed = self.capture.readouterr()
-        assert isinstance(code, int)
-        return code, printed.out + printed.err
+        done = run_command(*arguments)
+        return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +50,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in variables.items():
             patched.setenv(name, value)
-        patched.setattr("sys.argv", ["zeroskew", "up", "--no-serve"])
-        with pytest.raises(SystemExit) as left:
-            main()
-        assert not left.value.code
+        done = run_command("up", "--no-serve")
+        assert not done.returncode, done.stdout + done.stderr
         shutil.copytree(folder, folder.with_name("kept"))
         yield folder
 
 
 @pytest.fixture
-def project(
-    made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Project]:
-    capsys.readouterr()
-    yield Project(made, capsys, monkeypatch)
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    yield Project(made, monkeypatch)
     shutil.rmtree(made)
     shutil.copytree(made.with_name("kept"), made)
 

@@ -161,7 +161,7 @@ def test_a_service_for_others_does_not_start_without_keys(
     [
         ({"host": "0.0.0.0", "require_keys": False}, "ZEROSKEW_REQUIRE_KEYS=false"),  # noqa: S104 - as above
         ({"clock": "2013-10-01T00:00:00Z", "clock_file": "clock"}, "expected one clock"),
-        ({"request_timeout_sec": 30}, "ZEROSKEW_SHUTDOWN_GRACE_SEC=10"),
+        ({"request_timeout_sec": 30, "shutdown_grace_sec": 10}, "ZEROSKEW_SHUTDOWN_GRACE_SEC=10"),
     ],
 )
 def test_settings_that_contradict_one_another_are_refused(

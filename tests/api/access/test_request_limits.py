@@ -41,7 +41,7 @@ def open_store(
     if request.param == "local":
         return LocalAllowances
     redis_server.call("FLUSHALL")
-    return lambda: RedisAllowances(redis_server.url, timeout_sec=1)
+    return lambda: RedisAllowances(redis_server.url, timeout_sec=PATIENCE_SEC)
 
 
 def caller(name: str, per_sec: float | None = None, per_day: int | None = None) -> Caller:
@@ -54,11 +54,14 @@ def test_a_bucket_gives_a_burst_and_then_its_rate(
     async def take() -> None:
         store = open_store()
         bound = Allowances(20.0, None)
+        begin = time.monotonic()
         first = await store.take("a", bound, 15)
         assert (first.n_granted, first.left_now, first.left_today) == (15, 5, None)
-        assert (await store.take("a", bound, 15)).n_granted == 5
-        refused = await store.take("a", bound, 15)
-        assert (refused.n_granted, refused.refused_by) == (0, "second")
+        n_granted = 0
+        while (refused := await store.take("a", bound, 15)).n_granted:
+            n_granted += refused.n_granted
+        assert 5 <= n_granted <= 5 + 20 * (time.monotonic() - begin)
+        assert refused.refused_by == "second"
         assert 0 < refused.retry_sec <= 0.05
         assert (await store.take("b", bound, 15)).n_granted == 15
         await asyncio.sleep(refused.retry_sec)
@@ -73,10 +76,10 @@ def test_less_than_one_a_second_is_one_now_and_then(
 ) -> None:
     async def take() -> None:
         store = open_store()
-        assert (await store.take("a", Allowances(0.1, None), 5)).n_granted == 1
-        refused = await store.take("a", Allowances(0.1, None), 5)
+        assert (await store.take("a", Allowances(0.001, None), 5)).n_granted == 1
+        refused = await store.take("a", Allowances(0.001, None), 5)
         assert refused.n_granted == 0
-        assert 9 < refused.retry_sec <= 10
+        assert 1000 - PATIENCE_SEC < refused.retry_sec <= 1000
         await store.close()
 
     asyncio.run(take())
@@ -231,7 +234,7 @@ def test_while_redis_is_down_the_policy_holds(tmp_path: Path, policy: str) -> No
         return n_admitted
 
     async def admit(server: RedisServer) -> None:
-        store = RedisAllowances(server.url, timeout_sec=5)
+        store = RedisAllowances(server.url, timeout_sec=PATIENCE_SEC)
         limits = RequestLimits(store, when_down=policy)  # type: ignore[arg-type]  # one of the three
         await count(limits)
         server.kill()
@@ -258,27 +261,25 @@ def test_one_key_has_its_limit_over_two_replicas(
 ) -> None:
     publish_every_kind(tmp_path)
     registry = AccessRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
-    rate, seconds, n_refused = 50, 4, 100
+    rate, n_refused = 10, 60
     limited = registry.create_key("limited", [Scope.PREDICT], requests_per_sec=rate).text
     other = registry.create_key("other", [Scope.PREDICT]).text
     registry.close()
     settings = {
         "ZEROSKEW_REQUIRE_KEYS": "true",
         "ZEROSKEW_RATE_LIMIT_STORE": redis_server.url,
-        # Each process would count alone for a second, were Redis late on a busy machine.
-        "ZEROSKEW_RATE_LIMIT_TIMEOUT_SEC": str(PATIENCE_SEC),
     }
 
     begin = 0.0
     statuses: list[int] = []
 
     def is_enough() -> bool:
-        # On a machine that is busy, more time goes by before enough was refused.
-        return time.monotonic() > begin + seconds and statuses.count(429) >= n_refused
+        # The bucket was emptied and filled several times, by however fast a machine.
+        return statuses.count(200) >= 4 * rate and statuses.count(429) >= n_refused
 
     def press(url: str, key: str, statuses: list[int]) -> None:
         with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=PATIENCE_SEC) as client:
-            while not is_enough():
+            while not is_enough() and time.monotonic() < begin + PATIENCE_SEC:
                 statuses.append(client.get("/v1/models").status_code)
 
     store = f"sqlite:///{online_store}"
@@ -295,7 +296,7 @@ def test_one_key_has_its_limit_over_two_replicas(
             one.result()
         elapsed = time.monotonic() - begin
     assert set(statuses) == {200, 429}
-    # What was saved up before, and what the time gave; a busy machine does not ask for all of it.
+    # What was saved up before, and what the time gave: two that count alone give twice as much.
     allowed = rate + rate * elapsed
     assert 0.5 * allowed <= statuses.count(200) <= allowed
     assert set(unharmed) == {200}

@@ -14,6 +14,7 @@ from tests.api.test_server import Server
 from tests.support.client_environments import KSERVE, MLSERVER, TRITON, client_programs
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE
+from tests.support.waiting import PATIENCE_SEC
 
 HERE = Path(__file__).parent
 EPOCH: dict[str, Any] = {**EXAMPLE, "scheduled_departure": "1970-01-01T00:00:00Z"}
@@ -45,7 +46,8 @@ def server(published: Path, online_store: Path) -> Iterator[Server]:
 def predict(server: Server, model: str) -> dict[str, list[Any]]:
     """Return what the native endpoint answers, as outputs of the Open Inference Protocol."""
     url = f"{server.url}/v1/models/{model}:predict"
-    answer = httpx.post(url, json={"instances": INSTANCES}).json()["predictions"]
+    asked = {"instances": INSTANCES}
+    answer = httpx.post(url, json=asked, timeout=PATIENCE_SEC).json()["predictions"]
     outputs = {name: [one[name] for one in answer] for name in answer[0]}
     if "probabilities" in outputs:
         rows = outputs["probabilities"]
@@ -114,7 +116,9 @@ def test_kserve_reads_what_predict_answers(server: Server, model: str, outputs: 
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, [True, False])
     assert said["refusal"].startswith("Got a list of 0 at /inputs, but expected a list of at least")
     native = httpx.post(
-        f"{server.url}/v1/models/{model}:predict", json={"instances": INSTANCES}
+        f"{server.url}/v1/models/{model}:predict",
+        json={"instances": INSTANCES},
+        timeout=PATIENCE_SEC,
     ).json()
     assert said["v1"]["predictions"] == native["predictions"]
     assert (said["v1_live"], said["v1_ready"]) == (True, True)

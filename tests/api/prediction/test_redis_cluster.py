@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +20,7 @@ from tests.support.redis_servers import (
     make_cluster,
     start_sentinel,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SEC, is_done_by, wait_until
 
 Runner: TypeAlias = Callable[[Any], Any]
 KEYS = tuple(b"key-%d" % number for number in range(60))
@@ -54,23 +53,33 @@ def url_of(nodes: list[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
 
-async def read_until_right(reader: OnlineFeatureReader, *keys: bytes) -> float:
-    """Read until it works; return how long it took."""
-    started = time.monotonic()
-    while time.monotonic() - started < 8.0:
-        try:
-            assert_answers(await reader.read(LAYOUT, keys_of(*keys)), *keys)
-        except OnlineStoreUnavailableError:
-            await asyncio.sleep(0.02)
-        else:
-            return time.monotonic() - started
-    raise TimeoutError
+async def read_until_right(reader: OnlineFeatureReader, *keys: bytes) -> None:
+    """Read until it works."""
+    async with asyncio.timeout(PATIENCE_SEC):
+        while True:
+            try:
+                answer = await reader.read(LAYOUT, keys_of(*keys))
+            except OnlineStoreUnavailableError:
+                await asyncio.sleep(0.02)
+            else:
+                break
+    assert_answers(answer, *keys)
+
+
+async def check_until(reader: OnlineFeatureReader, message: str) -> None:
+    """Check until it is refused with a message: a sentinel on a busy machine may be late first."""
+    async with asyncio.timeout(PATIENCE_SEC):
+        while True:
+            with pytest.raises(OnlineStoreUnavailableError) as refused:
+                await reader.check(LAYOUT)
+            if message in str(refused.value):
+                return
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_cluster_answers_from_all_its_nodes(nodes: list[RedisServer], run: Runner) -> None:
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=1.0)
+        reader = open_reader(url_of(nodes), timeout_sec=PATIENCE_SEC)
         await reader.check(LAYOUT)
         for keys in (KEYS, KEYS[:1], (b"key-7", b"key-3", b"key-7")):
             assert_answers(await reader.read(LAYOUT, keys_of(*keys)), *keys)
@@ -94,7 +103,7 @@ def test_a_slot_that_moves_is_followed(nodes: list[RedisServer]) -> None:
             assert_answers(await reader.read(LAYOUT, keys_of(*KEYS)), *KEYS)
 
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=1.0)
+        reader = open_reader(url_of(nodes), timeout_sec=PATIENCE_SEC)
         await read_until_right(reader, *KEYS)
         target = await asyncio.to_thread(begin_move, nodes, slot)
         await read_some(reader)
@@ -135,13 +144,14 @@ def test_a_node_that_is_gone_fails_its_keys_in_time_and_comes_back(
         await read_until_right(reader, *KEYS)
         nodes[0].kill()
         for key in KEYS * 3:
-            started = time.monotonic()
+            read = asyncio.create_task(reader.read(LAYOUT, keys_of(key)))
+            # Three times its deadline.
+            assert await is_done_by(read, 0.15)
             with contextlib.suppress(OnlineStoreUnavailableError):
-                assert_answers(await reader.read(LAYOUT, keys_of(key)), key)
-            assert time.monotonic() - started < 0.15
+                assert_answers(await read, key)
         nodes[0].launch()
         # The cluster itself takes a second or two to agree that the node is back.
-        assert await read_until_right(reader, *KEYS) < 8.0
+        await read_until_right(reader, *KEYS)
         await reader.close()
 
     asyncio.run(trial())
@@ -150,11 +160,11 @@ def test_a_node_that_is_gone_fails_its_keys_in_time_and_comes_back(
 def test_a_cluster_that_nobody_answers_for_fails_in_time() -> None:
     async def trial() -> None:
         reader = open_reader("redis+cluster://127.0.0.1:1", timeout_sec=None)
-        started = time.monotonic()
         for _ in range(20):
-            with pytest.raises(OnlineStoreUnavailableError, match="cannot be reached"):
-                await reader.read(LAYOUT, keys_of(b"key-1"))
-        assert time.monotonic() - started < 0.3
+            read = asyncio.create_task(reader.read(LAYOUT, keys_of(b"key-1")))
+            assert await is_done_by(read, 0.15)
+            with pytest.raises(OnlineStoreUnavailableError):
+                await read
         await reader.close()
 
     asyncio.run(trial())
@@ -165,7 +175,7 @@ def test_an_entity_that_is_not_a_hash_is_refused(nodes: list[RedisServer]) -> No
         client.set(b"0:text" + PROJECT.encode(), b"text")
 
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=1.0)
+        reader = open_reader(url_of(nodes), timeout_sec=PATIENCE_SEC)
         with pytest.raises(OnlineValueError):
             await reader.read(LAYOUT, keys_of(b"text", *KEYS))
         assert_answers(await reader.read(LAYOUT, keys_of(*KEYS)), *KEYS)
@@ -177,7 +187,7 @@ def test_an_entity_that_is_not_a_hash_is_refused(nodes: list[RedisServer]) -> No
 def test_a_failover_is_followed(tmp_path: Path) -> None:
     async def trial(sentinel: RedisServer, primary: RedisServer, replica: RedisServer) -> None:
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/main"
-        reader = open_reader(url, timeout_sec=None)
+        reader = open_reader(url, timeout_sec=5.0)
         await read_until_right(reader, *KEYS)
         with replica.client() as client:
             # Tells the two apart: from here on the answer can only be the replica's.
@@ -210,9 +220,8 @@ def test_a_failover_is_followed(tmp_path: Path) -> None:
 
 def test_an_unknown_master_fails_in_time(tmp_path: Path) -> None:
     async def trial(port: int) -> None:
-        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/other", timeout_sec=None)
-        with pytest.raises(OnlineStoreUnavailableError, match="no primary server"):
-            await reader.check(LAYOUT)
+        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/other", timeout_sec=PATIENCE_SEC)
+        await check_until(reader, "no primary server")
         await reader.close()
 
     primary = RedisServer(tmp_path / "primary")
@@ -222,9 +231,8 @@ def test_an_unknown_master_fails_in_time(tmp_path: Path) -> None:
 
 def test_a_server_that_is_no_primary_any_more_is_not_read(tmp_path: Path) -> None:
     async def trial(port: int) -> None:
-        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/main", timeout_sec=1.0)
-        with pytest.raises(OnlineStoreUnavailableError, match="not the primary"):
-            await reader.check(LAYOUT)
+        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/main", timeout_sec=PATIENCE_SEC)
+        await check_until(reader, "not the primary")
         await reader.close()
 
     primary = RedisServer(tmp_path / "primary")
