@@ -188,7 +188,6 @@ class ModelSchema:
 
     def __init__(self, manifest: Manifest, version: int, limits: InstanceLimits) -> None:
         title = "".join(part.capitalize() for part in manifest.model.split("_")) + f"V{version}"
-        self._n_fields = len(manifest.request)
         self._types = _share_request_types(title, manifest, limits)
         self.request_type = self._types.request
         self.response_type = _make_response_type(title, manifest.output)
@@ -240,16 +239,9 @@ class ModelSchema:
             if other is None:
                 raise translate_validation_error(error) from error
             return self._parse_other_form(other)
-        instances = request.instances
-        rows = [tuple(vars(instance).values()) for instance in instances]
-        overrides: Overrides = ()
-        if self._types.overrides is not None:
-            if any(row[-1] is not None for row in rows):
-                overrides = [_read_overrides(row[-1]) for row in rows]
-            rows = [row[:-1] for row in rows]
-        if overrides or not self._has_distinct_names(body, instances, rows):
+        read = self._read_instances(request.instances)
+        if read.overrides or not self._has_distinct_names(body, request.instances, read.rows):
             _refuse_repeated_names(body)
-        read = Instances(rows, overrides)
         self._refuse_rounded(read, lambda: json.loads(body)["instances"])
         return read
 
@@ -268,6 +260,15 @@ class ModelSchema:
                 found += find_rounded(overrides, parsed, f"{place}/{OVERRIDES}")
         if found:
             raise refuse_fields(found)
+
+    def _read_instances(self, instances: Sequence[BaseModel]) -> Instances:
+        rows = [tuple(vars(instance).values()) for instance in instances]
+        if self._types.overrides is None:
+            return Instances(rows, ())
+        overrides: Overrides = ()
+        if any(row[-1] is not None for row in rows):
+            overrides = [_read_overrides(row[-1]) for row in rows]
+        return Instances([row[:-1] for row in rows], overrides)
 
     def _parse_other_form(self, other: OtherForm) -> Instances:
         if not other.is_columnar:
@@ -303,12 +304,13 @@ class ModelSchema:
         ----------
         instances
             A mapping for each instance, from every request field to its value: text, a whole
-            number, a number, a truth value or ``None``. A timestamp is RFC 3339 text.
+            number, a number, a truth value or ``None``. A timestamp is RFC 3339 text. There may
+            be `overrides`, as in JSON.
 
         Returns
         -------
         Instances
-            As `parse` returns them; nothing is overridden.
+            As `parse` returns them.
 
         Raises
         ------
@@ -319,9 +321,7 @@ class ModelSchema:
             request: Any = self.request_type.model_validate({"instances": instances})
         except ValidationError as error:
             raise translate_validation_error(error) from error
-        width = self._n_fields
-        rows = [tuple(vars(instance).values())[:width] for instance in request.instances]
-        read = Instances(rows, ())
+        read = self._read_instances(request.instances)
         self._refuse_rounded(read, lambda: instances)
         return read
 

@@ -33,6 +33,16 @@ def test_columns_score_as_rows_and_come_back_as_columns(client: AppClient, model
         }
 
 
+def test_a_column_of_overrides_is_taken_as_in_rows(client: AppClient) -> None:
+    overrides = [{"carrier_stats:mean_delay": 100}, None, {}]
+    rows = [row | {"overrides": one} for row, one in zip(ROWS, overrides, strict=True)]
+    by_row = post(client, "arrival_delay", {"instances": rows})
+    by_column = post(client, "arrival_delay", {"inputs": COLUMNS | {"overrides": overrides}})
+    assert by_column["outputs"] == [prediction["value"] for prediction in by_row["predictions"]]
+    assert by_column["overridden"] == by_row["overridden"]
+    assert by_column["overridden"] == [["carrier_stats:mean_delay"], [], []]
+
+
 def test_a_signature_may_be_named_with_rows(client: AppClient) -> None:
     named = {"signature_name": "serving_default", "instances": ROWS}
     plain = post(client, "arrival_delay", {"instances": ROWS})
