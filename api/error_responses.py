@@ -6,7 +6,7 @@ Problem details after RFC 9457, but for the addresses of a protocol that has its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final
 
@@ -25,6 +25,7 @@ __all__ = [
     "answer_service_error",
     "error_response",
     "install_error_responses",
+    "list_codes",
     "refusal_response",
 ]
 
@@ -170,6 +171,26 @@ def refusal_response() -> Response:
     return JSONResponse(problem, code, headers=_HEADERS[error.code])
 
 
+def list_codes(status: HTTPStatus) -> list[str]:
+    """Return the codes that a problem of a status may have, sorted.
+
+    >>> list_codes(HTTPStatus.CONFLICT)
+    ['label_conflict', 'prediction_failed', 'registry_conflict']
+    """
+    codes = {kind.code for kind in _list_kinds(errors.ServiceError) if _status_of(kind) is status}
+    return sorted(codes | {code for number, code in _HTTP_CODES.items() if number == status})
+
+
+def _list_kinds(root: type[errors.ServiceError]) -> Iterator[type[errors.ServiceError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _list_kinds(kind)
+
+
+def _status_of(kind: type[errors.ServiceError]) -> HTTPStatus:
+    return next(_STATUS[base] for base in kind.__mro__ if base in _STATUS)
+
+
 def install_error_responses(app: FastAPI) -> None:
     """Let `app` answer every error that a route raises."""
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
@@ -183,8 +204,8 @@ async def _answer_service_error(request: Request, error: Exception) -> Response:
 
 def answer_service_error(request: Request, error: errors.ServiceError) -> Response:
     """Return the answer to an error of the service's own, and log it if it is the service's."""
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY and request.scope["path"].startswith("/v2/"):
+    status = _status_of(type(error))
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY and f"{request.scope['path']}/".startswith("/v2/"):
         # The Open Inference Protocol has no other status for what is wrong in a request.
         status = HTTPStatus.BAD_REQUEST
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from api.error_responses import PROBLEM_MEDIA_TYPE
+from api.error_responses import PROBLEM_MEDIA_TYPE, list_codes
+from api.request_gate import ALWAYS_ANSWERED
+from api.settings import Settings
 
-__all__ = [
-    "ACCESS_STATUSES",
-    "CHANGE_STATUSES",
-    "FEAST_STATUSES",
-    "FEEDBACK_STATUSES",
-    "PREDICT_STATUSES",
-    "READ_STATUSES",
-    "describe_problem_responses",
-    "problem_reference",
-]
+__all__ = ["describe_problem_responses", "list_common_statuses", "problem_reference"]
 
 
 class _Case(NamedTuple):
@@ -39,7 +33,7 @@ _REFUSED_PLACE: Final = {
 _CASES: Final = (
     _Case(
         HTTPStatus.BAD_REQUEST,
-        "The body is not JSON.",
+        "The body is not JSON; under `/v2`, the request is none that can be answered.",
         "malformed_json",
         "Got a body that stops being JSON in UTF-8 at line 1, column 16.",
     ),
@@ -51,13 +45,14 @@ _CASES: Final = (
     ),
     _Case(
         HTTPStatus.FORBIDDEN,
-        "The key does not let its bearer do that, or the service lets nobody.",
+        "The key does not let its bearer do that, or the service lets nobody; a page of another "
+        "origin asks for a change; or the service is not called by that host.",
         "forbidden",
         "Got a key without the scope predict, but expected one with it.",
     ),
     _Case(
         HTTPStatus.NOT_FOUND,
-        "There is no such model, version or alias.",
+        "What the request names does not exist.",
         "unknown_version",
         "Got version 7, but model 'will_return' has no such version.",
     ),
@@ -75,7 +70,7 @@ _CASES: Final = (
     ),
     _Case(
         HTTPStatus.CONFLICT,
-        "The registry as it is does not allow the change.",
+        "What is there already does not allow it.",
         "registry_conflict",
         "Got version 2, to which champion points, but expected one without an alias.",
     ),
@@ -105,14 +100,16 @@ _CASES: Final = (
     ),
     _Case(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "The body is JSON, but not what this model takes; `errors` names the places.",
+        "The body is JSON, but not what is taken here, and `errors` names the places; or the query "
+        "has a parameter that is not known here.",
         "invalid_instances",
         _REFUSED_PLACE["message"],
         (_REFUSED_PLACE,),
     ),
     _Case(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "The service has more requests than it can answer in time.",
+        "The service has more requests than it can answer in time, or the key has made more than "
+        "it may; `Retry-After` says when to come again.",
         "too_many_requests",
         "The service is answering as many requests as it can.",
     ),
@@ -130,51 +127,56 @@ _CASES: Final = (
     ),
     _Case(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "The online store, the registry or the model cannot be used at the moment.",
+        "What the answer needs cannot be used at the moment, or not within the time that there is.",
         "online_store_unavailable",
         "The online store cannot be read.",
     ),
 )
-ACCESS_STATUSES: Final = (
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.TOO_MANY_REQUESTS,
-)
-"""What a request is refused with for whom it comes from."""
-
-_OF_CHANGES: Final = frozenset(
+_OF_BODIES: Final = frozenset(
     {
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.CONFLICT,
-        HTTPStatus.PRECONDITION_FAILED,
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
-_NOT_OF_FEAST: Final = _OF_CHANGES | {HTTPStatus.GONE}
-_NOT_OF_CHANGES: Final = frozenset(
-    {HTTPStatus.GONE, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.INTERNAL_SERVER_ERROR}
-)
-FEAST_STATUSES: Final = tuple(case.status for case in _CASES if case.status not in _NOT_OF_FEAST)
-"""What Feast's interface may refuse with."""
+_CANNOT_FAIL: Final = ("/", "/livez", "/metrics", "/v2", "/v2/health/live", "/v2/models/stats")
+"""Addresses behind which nothing is that could be away."""
 
-PREDICT_STATUSES: Final = tuple(
-    case.status for case in _CASES if case.status not in _OF_CHANGES | {HTTPStatus.NOT_IMPLEMENTED}
-)
-"""What a prediction may be refused with."""
-CHANGE_STATUSES: Final = tuple(case.status for case in _CASES if case.status not in _NOT_OF_CHANGES)
-"""What a change of the registry may be refused with."""
-FEEDBACK_STATUSES: Final = tuple(
-    status
-    for status in CHANGE_STATUSES
-    if status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
-)
-"""What labels may be refused with."""
-READ_STATUSES: Final = (
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.METHOD_NOT_ALLOWED,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-"""What reading a document may be refused with."""
+
+def list_common_statuses(
+    operation: Mapping[str, Any], method: str, path: str, settings: Settings
+) -> set[HTTPStatus]:
+    """Return the statuses with which an operation may refuse beside those that its route declares.
+
+    They follow from what it has: a query whose parameters are known, a body, a name in its
+    address, a condition; and from whom the service answers.
+    """
+    parameters = operation.get("parameters", ())
+    # A query that is not known; a method that is not.
+    found = {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.METHOD_NOT_ALLOWED}
+    if method != "get" or not settings.answers_any_host:
+        found.add(HTTPStatus.FORBIDDEN)  # Another site's page; a host that is not ours.
+    if settings.asks_for_keys:
+        found.add(HTTPStatus.UNAUTHORIZED)
+    if operation.get("security"):
+        found |= {
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        }
+    if "requestBody" in operation:
+        found |= _OF_BODIES
+    if not path.startswith(ALWAYS_ANSWERED):
+        found.add(HTTPStatus.TOO_MANY_REQUESTS)
+    if path not in _CANNOT_FAIL:
+        found.add(HTTPStatus.SERVICE_UNAVAILABLE)
+    if "{" in path or path.endswith((":predict", "/infer")):
+        found.add(HTTPStatus.NOT_FOUND)
+    if any(one["name"] == "If-Match" for one in parameters):
+        found.add(HTTPStatus.PRECONDITION_FAILED)
+    return found
 
 
 def describe_problem_responses() -> dict[str, Any]:
@@ -203,7 +205,12 @@ def _response(case: _Case, media_type: str, schema: str, example: dict[str, Any]
     kinds = [media_type]
     if media_type == PROBLEM_MEDIA_TYPE:
         kinds.append("application/json")  # Of a prediction, for who does not ask for problems.
-    return {"description": case.description, "content": dict.fromkeys(kinds, content)}
+    return {"description": _describe(case), "content": dict.fromkeys(kinds, content)}
+
+
+def _describe(case: _Case) -> str:
+    codes = ", ".join(f"`{code}`" for code in list_codes(case.status))
+    return f"{case.description} The `code` is one of {codes}."
 
 
 def _example(case: _Case) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from api.errors import InvalidRequestError, MalformedJsonError
 from api.field_errors import describe, translate_validation_error
 
-__all__ = ["Note", "RequestDocument", "parse_document"]
+__all__ = ["Note", "RequestDocument", "describe_body", "parse_document"]
 
 
 def _refuse_nul(text: str) -> str:
@@ -32,6 +32,16 @@ class RequestDocument(BaseModel):
     """The root of the documents that routes take."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def describe_body(kind: type[RequestDocument], *, is_required: bool = True) -> dict[str, Any]:
+    """Return what OpenAPI is told of a body that the route itself reads.
+
+    The type is one of those that `api.openapi` describes.
+    """
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    body = {"required": is_required, "content": {"application/json": {"schema": schema}}}
+    return {"requestBody": body}
 
 
 _Document = TypeVar("_Document", bound=RequestDocument)

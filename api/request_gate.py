@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from api.errors import OverloadedError
 
-__all__ = ["BodyState", "RequestGate", "body_state"]
+__all__ = ["ALWAYS_ANSWERED", "BodyState", "RequestGate", "body_state"]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -19,7 +19,9 @@ BodyState = Literal["arriving", "whole", "late"]
 
 _BODY: Final = "zeroskew.body"
 _COUNTED: Final = "zeroskew.counted"
-_ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
+ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
+"""How the addresses begin that answer however many requests are under way."""
+
 _LOG_PAUSE_SEC: Final = 1.0
 _TICK_SEC: Final = 0.01
 _FEWEST: Final = 8
@@ -111,7 +113,7 @@ class RequestGate:
 
     def admits(self, path: str) -> bool:
         """Tell whether a request may begin; questions about the service's health always may."""
-        return self.has_room or path.startswith(_ALWAYS_ANSWERED)
+        return self.has_room or path.startswith(ALWAYS_ANSWERED)
 
     def enter(self, scope: Any) -> None:
         """Count a request from now on; its context counts it no longer when it ends."""

@@ -66,8 +66,14 @@ class Problem(BaseModel):
         description="The detail once more, where clients of TensorFlow Serving and KServe look."
     )
     code: str = Field(description="Stable and machine-readable.", examples=["unknown_model"])
-    request_id: str = Field(description="Also in the `X-Request-ID` header and in the log.")
-    errors: list[FieldProblem] = Field(default=[], description="The refused places of the body.")
+    request_id: str = Field(
+        default_factory=str,
+        description="Also in the `X-Request-ID` header and in the log. Absent where the service "
+        "refused the request before it looked at it.",
+    )
+    errors: list[FieldProblem] = Field(
+        default_factory=list, description="The refused places of the body, where there are some."
+    )
 
 
 class ProbabilityPrediction(BaseModel):

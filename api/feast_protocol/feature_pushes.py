@@ -59,11 +59,11 @@ class PushResult(BaseModel):
     rows: int
     views: dict[str, ViewResult] = Field(description="What is online now; none if not asked to.")
     lake: dict[str, int] = Field(
-        default={},
+        default_factory=dict,
         description="How many rows are on disk on their way to a table of the lake, by its source.",
     )
     online_only: dict[str, str] = Field(
-        default={},
+        default_factory=dict,
         description="Views whose rows go into no table, and why: training will not see them.",
     )
 

@@ -35,17 +35,14 @@ class FeastLimits:
     max_text_length: int
 
 
+# Not `oneOf`: generated clients have one type for this, and overlook what stands beside a union.
 _ONE_OF_BOTH: Final[dict[str, Any]] = {
-    "oneOf": [
-        {
-            "required": ["feature_service"],
-            "properties": {"feature_service": {"type": "string"}, "features": {"maxItems": 0}},
-        },
-        {
-            "required": ["features"],
-            "properties": {"feature_service": {"type": "null"}, "features": {"minItems": 1}},
-        },
-    ]
+    "if": {
+        "required": ["feature_service"],
+        "properties": {"feature_service": {"type": "string"}},
+    },
+    "then": {"properties": {"features": {"maxItems": 0}}},
+    "else": {"required": ["features"], "properties": {"features": {"minItems": 1}}},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
@@ -21,10 +22,17 @@ from api.feast_protocol.request_bodies import (
     PushRequest,
     WriteRequest,
 )
-from api.request_documents import parse_document
+from api.request_documents import describe_body, parse_document
 
-__all__ = ["router"]
+__all__ = ["FEAST_DOCUMENTS", "router"]
 
+FEAST_DOCUMENTS: Final = (OnlineFeaturesRequest, PushRequest, WriteRequest)
+"""The bodies that the routes here take."""
+
+_OF_WRITES: Final[dict[int | str, dict[str, Any]]] = {
+    HTTPStatus.NOT_FOUND: {},
+    HTTPStatus.NOT_IMPLEMENTED: {},
+}
 _INLINE_BYTES: Final = 1 << 16
 """Up to how large a body is parsed in the event loop; others are answered during a longer one."""
 _Write = TypeVar("_Write", PushRequest, WriteRequest)
@@ -66,17 +74,12 @@ class OnlineFeatures(BaseModel):
     results: list[FeatureVector]
 
 
-def _takes(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return what OpenAPI is told of a body that the route itself reads."""
-    content = {"application/json": {"schema": kind.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @router.post(
     "/get-online-features",
     summary="Look features up",
     response_model=OnlineFeatures,
-    openapi_extra=_takes(OnlineFeaturesRequest),
+    responses={HTTPStatus.NOT_FOUND: {}},
+    openapi_extra=describe_body(OnlineFeaturesRequest),
 )
 @needs(Scope.PREDICT, is_for_tenants=False)
 async def get_online_features(request: Request) -> Response:
@@ -92,7 +95,8 @@ async def get_online_features(request: Request) -> Response:
     "/push",
     summary="Push rows to a push source",
     response_model=PushResult,
-    openapi_extra=_takes(PushRequest),
+    responses=_OF_WRITES,
+    openapi_extra=describe_body(PushRequest),
 )
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def push(request: Request) -> Response:
@@ -110,7 +114,8 @@ async def push(request: Request) -> Response:
     "/write-to-online-store",
     summary="Write rows of a view",
     response_model=PushResult,
-    openapi_extra=_takes(WriteRequest),
+    responses=_OF_WRITES,
+    openapi_extra=describe_body(WriteRequest),
 )
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def write_to_online_store(request: Request) -> Response:

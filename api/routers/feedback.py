@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -91,7 +92,11 @@ _QUERY: Final = {
 
 
 @router.post(
-    "", summary="Say what really happened", response_model=FeedbackResponse, openapi_extra=_BODY
+    "",
+    summary="Say what really happened",
+    response_model=FeedbackResponse,
+    responses={HTTPStatus.CONFLICT: {}},
+    openapi_extra=_BODY,
 )
 @needs(Scope.FEEDBACK)
 async def give_feedback(request: Request, resources: ServiceResources) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final
 
@@ -54,28 +55,11 @@ def describe_parameters(outputs: Iterable[str]) -> list[dict[str, Any]]:
     return [_WITH_FEATURES, describe_one_output(outputs)]
 
 
-_BODY: Final = {
-    "parameters": describe_parameters(dict.fromkeys(chain.from_iterable(ONE_OUTPUT.values()))),
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["instances"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "instances": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "object"},
-                            "description": "Instances with the fields of that model.",
-                        }
-                    },
-                }
-            }
-        },
-    },
+_OUTPUTS: Final = dict.fromkeys(chain.from_iterable(ONE_OUTPUT.values()))
+_ROUTE: Final[dict[str, Any]] = {
+    "response_model": PredictionResponse | OneOutputResponse,
+    "responses": {HTTPStatus.GONE: {}, HTTPStatus.INTERNAL_SERVER_ERROR: {}},
+    "openapi_extra": {"parameters": describe_parameters(_OUTPUTS)},
 }
 
 router = APIRouter(prefix="/v1/models", tags=["predict"], route_class=DirectRoute)
@@ -84,8 +68,7 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], route_class=DirectRout
 @router.post(
     "/{model:name}:predict",
     summary="Score with the champion",
-    response_model=PredictionResponse | OneOutputResponse,
-    openapi_extra=_BODY,
+    **_ROUTE,
 )
 @needs(Scope.PREDICT)
 async def predict(model: ModelName, request: Request) -> Response:
@@ -101,8 +84,7 @@ async def predict(model: ModelName, request: Request) -> Response:
 @router.post(
     "/{model:name}/versions/{version:name}:predict",
     summary="Score with a version",
-    response_model=PredictionResponse | OneOutputResponse,
-    openapi_extra=_BODY,
+    **_ROUTE,
 )
 @needs(Scope.PREDICT)
 async def predict_with_version(
@@ -117,8 +99,7 @@ async def predict_with_version(
 @router.post(
     "/{model:name}/labels/{alias:name}:predict",
     summary="Score with an alias",
-    response_model=PredictionResponse | OneOutputResponse,
-    openapi_extra=_BODY,
+    **_ROUTE,
 )
 @needs(Scope.PREDICT)
 async def predict_with_alias(model: ModelName, alias: AliasName, request: Request) -> Response:

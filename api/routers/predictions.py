@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from operator import itemgetter
 from typing import Annotated, Any, Final
 
@@ -16,6 +17,7 @@ from starlette.responses import Response
 
 from api.access.caller import CALLER
 from api.access.route_access import needs
+from api.contract.manifest import Scalar
 from api.contract.scope import Scope
 from api.dependencies import Resources, ServiceResources
 from api.direct_route import GuardedRoute
@@ -56,11 +58,11 @@ class PredictedRow(BaseModel):
     version: int
     arm: str | None = Field(description="Of the rollout, where there was one.")
     error: str | None = Field(description="The code of the error where it failed.")
-    entity_key: dict[str, Any]
-    request: dict[str, Any] = Field(
+    entity_key: dict[str, Scalar | None]
+    request: dict[str, Scalar | None] = Field(
         description="As it was parsed: a timestamp is seconds since the Unix epoch."
     )
-    overrides: dict[str, Any] | None
+    overrides: dict[str, Scalar | None] | None
     features: dict[str, float | str | None] = Field(
         description="The columns of the model's matrix by name; a missing value is null."
     )
@@ -109,7 +111,10 @@ async def get_prediction(id: PredictionId, resources: ServiceResources) -> Respo
 
 
 @router.post(
-    "/{id:name}:replay", summary="Compute a logged prediction again", response_model=Replay
+    "/{id:name}:replay",
+    summary="Compute a logged prediction again",
+    response_model=Replay,
+    responses={HTTPStatus.CONFLICT: {}},
 )
 @needs(Scope.PREDICTIONS_READ)
 async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as above

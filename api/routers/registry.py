@@ -29,7 +29,7 @@ from api.registry.registered_version import (
     RegisteredRollout,
     RegisteredVersion,
 )
-from api.request_documents import Note, RequestDocument, parse_document
+from api.request_documents import Note, RequestDocument, describe_body, parse_document
 from api.routers.addresses import (
     AliasName,
     ModelName,
@@ -93,6 +93,7 @@ class History(BaseModel):
 DOCUMENTS: Final = (Change, AliasMove, RolloutChange, Deprecation)
 """The bodies that the routes here take."""
 
+_CONFLICT: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.CONFLICT: {}}
 _IF_MATCH: Final = {
     "parameters": [
         {
@@ -113,17 +114,12 @@ _IF_MATCH: Final = {
 }
 
 
-def _takes(kind: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
-    body = {"required": is_required, "content": {"application/json": {"schema": schema}}}
-    return {"requestBody": body}
-
-
 @router.put(
     _ALIAS,
     summary="Point an alias to a version",
     response_model=RegisteredAlias,
-    openapi_extra=_takes(AliasMove) | _IF_MATCH,
+    responses=_CONFLICT,
+    openapi_extra=describe_body(AliasMove) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
 async def put_alias(
@@ -152,7 +148,8 @@ async def put_alias(
     _ALIAS,
     summary="Take an alias away",
     status_code=HTTPStatus.NO_CONTENT,
-    openapi_extra=_takes(Change, is_required=False) | _IF_MATCH,
+    responses=_CONFLICT,
+    openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
 async def delete_alias(
@@ -183,7 +180,8 @@ async def get_rollout(model: ModelName, resources: ServiceResources) -> Response
     _ROLLOUT,
     summary="Set the rollout",
     response_model=RegisteredRollout,
-    openapi_extra=_takes(RolloutChange) | _IF_MATCH,
+    responses=_CONFLICT,
+    openapi_extra=describe_body(RolloutChange) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
 async def put_rollout(model: ModelName, request: Request, resources: ServiceResources) -> Response:
@@ -208,7 +206,8 @@ async def put_rollout(model: ModelName, request: Request, resources: ServiceReso
     _ROLLOUT,
     summary="End the rollout",
     status_code=HTTPStatus.NO_CONTENT,
-    openapi_extra=_takes(Change, is_required=False) | _IF_MATCH,
+    responses=_CONFLICT,
+    openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
 async def delete_rollout(
@@ -230,7 +229,8 @@ async def delete_rollout(
     f"{_VERSION}:retire",
     summary="Retire a version",
     response_model=RegisteredVersion,
-    openapi_extra=_takes(Change, is_required=False),
+    responses=_CONFLICT,
+    openapi_extra=describe_body(Change, is_required=False),
 )
 @needs(Scope.MODELS_MANAGE)
 async def retire(
@@ -251,7 +251,8 @@ async def retire(
     f"{_VERSION}:reactivate",
     summary="Bring a version back",
     response_model=RegisteredVersion,
-    openapi_extra=_takes(Change, is_required=False),
+    responses=_CONFLICT,
+    openapi_extra=describe_body(Change, is_required=False),
 )
 @needs(Scope.MODELS_MANAGE)
 async def reactivate(
@@ -272,7 +273,8 @@ async def reactivate(
     f"{_VERSION}:deprecate",
     summary="Announce a version's end",
     response_model=RegisteredVersion,
-    openapi_extra=_takes(Deprecation, is_required=False),
+    responses=_CONFLICT,
+    openapi_extra=describe_body(Deprecation, is_required=False),
 )
 @needs(Scope.MODELS_MANAGE)
 async def deprecate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -66,10 +67,15 @@ _BODY: Final = {
 _INFER: Final[dict[str, Any]] = {
     "response_model": InferenceResponse,
     "response_model_exclude_none": True,
-    "responses": {200: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}}},
+    "responses": {
+        HTTPStatus.OK: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}},
+        HTTPStatus.GONE: {},
+        HTTPStatus.INTERNAL_SERVER_ERROR: {},
+    },
     "openapi_extra": _BODY,
 }
 
+_RETIRED: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.GONE: {}}
 _INTERFACE: Final = {
     "parameters": [
         {
@@ -126,6 +132,7 @@ async def get_model(
 @router.get(
     "/models/{model:name}/versions/{version:name}",
     summary="Show a version's tensors",
+    responses=_RETIRED,
     openapi_extra=_INTERFACE,
 )
 @with_key
@@ -144,7 +151,11 @@ async def get_model_ready(model: ModelName, resources: ServiceResources) -> Mode
     return await _require_model_ready(await _champion(model, resources), resources)
 
 
-@router.get("/models/{model:name}/versions/{version:name}/ready", summary="Is a version ready?")
+@router.get(
+    "/models/{model:name}/versions/{version:name}/ready",
+    summary="Is a version ready?",
+    responses=_RETIRED,
+)
 @with_key
 async def get_version_ready(
     model: ModelName, version: VersionNumber, resources: ServiceResources

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 
 from api.access.caller import caller_of
 from api.access.route_access import with_key
@@ -24,7 +24,7 @@ from api.open_inference.model_interface import Interface, ModelInterface
 from api.prediction.active_model import ActiveModel
 from api.prediction.registry_follower import CHAMPION
 from api.registry.registered_version import RegisteredVersion
-from api.request_documents import parse_document
+from api.request_documents import describe_body, parse_document
 from api.routers.addresses import ModelName, VersionNumber, check_model, parse_version
 
 __all__ = ["INDEX_DOCUMENTS", "router"]
@@ -38,11 +38,6 @@ _REQUESTS: Final = "zeroskew_predictions_total"
 router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRoute)
 
 
-def _takes(kind: type[BaseModel]) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
 @router.get("/models", summary="List the models")
 @with_key
 async def list_models(request: Request, resources: ServiceResources) -> ModelNames:
@@ -52,7 +47,11 @@ async def list_models(request: Request, resources: ServiceResources) -> ModelNam
     return ModelNames(models=found.models)
 
 
-@router.post("/repository/index", summary="List every version", openapi_extra=_takes(IndexRequest))
+@router.post(
+    "/repository/index",
+    summary="List every version",
+    openapi_extra=describe_body(IndexRequest, is_required=False),
+)
 @with_key
 async def list_versions(request: Request, resources: ServiceResources) -> list[RepositoryEntry]:
     """List every version, and whether it answers: one that does is loaded at its first request."""
@@ -82,7 +81,9 @@ async def get_statistics(
 
 
 @router.get(
-    "/models/{model:name}/versions/{version:name}/stats", summary="Count what a version scored"
+    "/models/{model:name}/versions/{version:name}/stats",
+    summary="Count what a version scored",
+    responses={HTTPStatus.GONE: {}},
 )
 @with_key
 async def get_version_statistics(
@@ -101,7 +102,9 @@ async def get_config(model: ModelName, resources: ServiceResources) -> ModelConf
 
 
 @router.get(
-    "/models/{model:name}/versions/{version:name}/config", summary="Show a version's configuration"
+    "/models/{model:name}/versions/{version:name}/config",
+    summary="Show a version's configuration",
+    responses={HTTPStatus.GONE: {}},
 )
 @with_key
 async def get_version_config(
