@@ -12,13 +12,22 @@ from typing import Final
 
 from benchmarks.environments import install
 
-__all__ = ["KSERVE", "MLSERVER", "MOTO", "SCHEMATHESIS", "TRITON", "client_programs"]
+__all__ = [
+    "KSERVE",
+    "MLSERVER",
+    "MOTO",
+    "OPENAPI_CLIENT",
+    "SCHEMATHESIS",
+    "TRITON",
+    "client_programs",
+]
 
 HOME: Final = Path(__file__).parents[2] / "var" / "clients"
 KSERVE: Final = ("kserve==0.21.0",)
 TRITON: Final = ("tritonclient[http]==2.73.0",)
 MLSERVER: Final = ("mlserver==1.7.1",)
 MOTO: Final = ("moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5")
+OPENAPI_CLIENT: Final = ("openapi-python-client==0.29.1",)
 SCHEMATHESIS: Final = ("schemathesis==4.32.5",)
 
 

@@ -1,3 +1,8 @@
 """The programs here run in environments of their own; pytest must not import them."""
 
-collect_ignore = ["kserve_infer.py", "triton_infer.py"]
+collect_ignore = [
+    "generated_client.py",
+    "kserve_infer.py",
+    "schemathesis_hooks.py",
+    "triton_infer.py",
+]

@@ -1,5 +1,6 @@
 """Schemathesis asks everything that the OpenAPI document allows, and much that it does not."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.support.client_environments import SCHEMATHESIS, client_programs
 from tests.support.whole_service import run_whole_service
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKS = CONFIG.with_name("schemathesis_hooks.py")
 ENOUGH_CASES = 2000
 
 
@@ -27,6 +29,7 @@ def run_schemathesis(folder: Path, *options: str) -> str:
         done = subprocess.run(
             [*command, f"{url}/openapi.json", "--checks", "all", "--no-shrink", *options],
             cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(HOOKS.parent), "SCHEMATHESIS_HOOKS": HOOKS.stem},
             capture_output=True,
             text=True,
             check=False,
