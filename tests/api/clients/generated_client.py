@@ -117,6 +117,10 @@ def predict_by_type(name: str, kind: str) -> None:
     columns = of("Columns")(carrier=carriers, **COLUMNS)
     answer = call(name, body=of("ColumnsRequest")(inputs=columns))
     assert isinstance(answer, of("ColumnsResponse"))
+    alone = next(iter(getattr(models, name.title().replace("_", "") + "Output")))
+    rows = call(name, body=of("Request")(instances=[instance]), output=alone)
+    assert isinstance(rows, models.OneOutputResponse)
+    assert len(call(name, body=of("ColumnsRequest")(inputs=columns), output=alone).outputs) == 1
     instance.seats = "many"
     refused = call(name, 422, body=of("Request")(instances=[instance]))
     assert refused.code == "invalid_instances"
