@@ -31,6 +31,8 @@ _INSTANT_EXPECTED: Final = (
 _NO_TIME: Final = -(1 << 63)
 """What Feast's client sends for a null time."""
 _LONGEST_DECIMAL: Final = 128
+_DEEPEST: Final = 32
+"""How many levels a map may have: protobuf, and so Feast, reads 100, and a map is three of them."""
 _T = TypeVar("_T")
 
 
@@ -165,7 +167,7 @@ def _parse_double(value: object) -> float:
     if value in ("NaN", "Infinity", "-Infinity"):
         return float(value)
     number = float(value) if type(value) in (int, float) else math.nan  # type: ignore[arg-type]
-    if not math.isfinite(number):
+    if not math.isfinite(number) or number != value:  # Python compares with a whole number exactly.
         raise ValueError
     return number
 
@@ -230,22 +232,33 @@ def _parse_list(element: ValueType) -> Callable[[object], list[Any]]:
 
 def _parse_map(value: object) -> dict[str, Any]:
     """Return a map, which Feast's client sends as text."""
-    found = json.loads(value) if isinstance(value, str) else value
+    found = json.loads(value, object_pairs_hook=_take_once) if isinstance(value, str) else value
     if not isinstance(found, dict):
         raise TypeError
-    for one in found.values():
-        if one is not None:
-            _check_inside(one)
+    _check_inside(found, _DEEPEST)
     return found
 
 
-def _check_inside(value: object) -> None:
-    """Refuse what a map cannot have inside."""
-    if isinstance(value, dict):
-        _parse_map(value)
+def _take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(made := dict(pairs)) < len(pairs):
+        raise ValueError
+    return made
+
+
+def _check_inside(value: object, n_levels: int) -> None:
+    """Refuse what a map cannot have inside, and more levels of maps and lists than are left."""
+    if isinstance(value, dict | list) and n_levels == 0:
+        raise ValueError
+    if isinstance(value, str):
+        value.encode()  # Half of a surrogate pair has no bytes.
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            name.encode()
+            if one is not None:
+                _check_inside(one, n_levels - 1)
     elif isinstance(value, list):
         for one in value:
-            _check_inside(one)
+            _check_inside(one, n_levels - 1)
     infer_type(value)
 
 
@@ -282,7 +295,7 @@ _EXPECTED_SCALARS: Final[dict[FeatureType, str]] = {
     ValueType.INT32: "a whole number of 32 bits",
     ValueType.INT64: "a whole number of 64 bits",
     ValueType.UNIX_TIMESTAMP: f"whole seconds since 1970, or {_INSTANT_EXPECTED}",
-    ValueType.DOUBLE: 'a number, "NaN", "Infinity" or "-Infinity"',
+    ValueType.DOUBLE: 'a number that float64 holds, "NaN", "Infinity" or "-Infinity"',
     ValueType.FLOAT: 'a number of 32 bits, "NaN", "Infinity" or "-Infinity"',
     ValueType.BOOL: "true or false",
     ValueType.JSON: "text that is JSON",
@@ -290,13 +303,14 @@ _EXPECTED_SCALARS: Final[dict[FeatureType, str]] = {
     ValueType.TIME_UUID: "a UUID as text",
     ValueType.DECIMAL: "a decimal number as text",
 }
+_INSIDE: Final = f"with names once, values that Feast has, and at most {_DEEPEST} levels"
 _EXPECTED: Final[dict[FeatureType, str]] = {
     **_EXPECTED_SCALARS,
     **{
         kind: f"a list without nulls, of {_EXPECTED_SCALARS[element]} each"
         for kind, element in ELEMENTS.items()
     },
-    **dict.fromkeys(MAPS, "an object, or its JSON as text"),
-    NestedType.MAP_LIST: "a list of objects",
-    NestedType.STRUCT_LIST: "a list of objects",
+    **dict.fromkeys(MAPS, f"an object, or its JSON as text, {_INSIDE}"),
+    NestedType.MAP_LIST: f"a list of objects {_INSIDE}",
+    NestedType.STRUCT_LIST: f"a list of objects {_INSIDE}",
 }

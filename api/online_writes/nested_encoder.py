@@ -59,7 +59,8 @@ def infer_type(value: Any) -> FeatureType:
     Raises
     ------
     ValueError
-        If it is none, or a list of values of several types.
+        If it is none, or a list of values of several types, or of fractions beside a whole number
+        that float64 does not hold.
     """
     if isinstance(value, dict):
         return NestedType.MAP
@@ -69,6 +70,8 @@ def infer_type(value: Any) -> FeatureType:
         return _INFERRED[type(value)]
     kinds = {infer_type(one) for one in value} or {ValueType.STRING}
     if kinds == {ValueType.INT64, ValueType.DOUBLE}:
+        if any(float(one) != one for one in value if one == one):  # But NaN, all equal themselves.
+            raise ValueError(value)
         kinds = {ValueType.DOUBLE}
     [kind] = kinds
     return NestedType[f"{kind.name}_LIST"]

@@ -101,7 +101,18 @@ def test_any_bytes_are_a_value_or_refused(data: bytes, kind: NestedType) -> None
         decode_feature(data, kind)
 
 
-REFUSED: list[tuple[NestedType, Any, str]] = [
+def test_the_deepest_map_is_one_that_feast_reads() -> None:
+    text = '{"a":' * 32 + "1" + "}" * 32
+    for kind, value in ((NestedType.MAP, text), (NestedType.MAP_LIST, [text])):
+        findings = Findings()
+        [parsed] = parse_column([value], kind, "/df/m", findings)
+        findings.raise_any()
+        stored = encode_feature(parsed, kind)
+        Value().ParseFromString(stored)
+        assert decode_feature(stored, kind) == parsed
+
+
+REFUSED: list[tuple[NestedType | ValueType, Any, str]] = [
     (NestedType.INT64_LIST, 1, "a list"),
     (NestedType.INT64_LIST, [1, None], "without nulls"),
     (NestedType.INT64_LIST, [1.5], "64 bits"),
@@ -113,6 +124,16 @@ REFUSED: list[tuple[NestedType, Any, str]] = [
     (NestedType.MAP, {"a": 2**63}, "an object"),
     (NestedType.MAP, {"a": [1, "x"]}, "an object"),
     (NestedType.STRUCT, "[]", "an object"),
+    (NestedType.MAP, {"a": [0.5, 2**53 + 1]}, "values that Feast has"),
+    (NestedType.MAP, '{"a": 1, "a": 2}', "names once"),
+    (NestedType.MAP, r'{"a": "\ud800"}', "values that Feast has"),
+    (NestedType.MAP, r'{"a": ["\ud800"]}', "values that Feast has"),
+    (NestedType.STRUCT, r'{"\ud800": 1}', "values that Feast has"),
+    (NestedType.MAP, '{"a":' * 33 + "1" + "}" * 33, "at most 32 levels"),
+    (NestedType.MAP_LIST, ['{"a":' * 240 + "1" + "}" * 240], "at most 32 levels"),
+    (NestedType.MAP, '{"a":' + "[" * 32 + "]" * 32 + "}", "at most 32 levels"),
+    (NestedType.DOUBLE_LIST, [2**53 + 1], "that float64 holds"),
+    (ValueType.DOUBLE, 2**53 + 1, "that float64 holds"),
     (NestedType.MAP_LIST, {"a": 1}, "a list of objects"),
     (NestedType.STRUCT_LIST, [1], "a list of objects"),
 ]
