@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,6 +21,7 @@ __all__ = ["SqliteFeatureReader"]
 
 _RETRY_DELAY_SEC: Final = 0.002
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_HALF_WRITTEN: Final = sqlite3.SQLITE_READONLY_ROLLBACK
 _Answer = TypeVar("_Answer")
 
 
@@ -27,7 +29,8 @@ class SqliteFeatureReader:
     """A reader on one persistent read-only connection, used in the event loop.
 
     A read takes some 50 µs, less than handing it to a thread would. A read that meets a
-    commit of Feast's waits without blocking the loop.
+    commit of Feast's waits without blocking the loop; one that meets what a killed writer left
+    half written lets SQLite take that back first.
 
     Parameters
     ----------
@@ -90,10 +93,15 @@ class SqliteFeatureReader:
         """Run `read`, again while a writer is in the way, until the timeout."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_sec
+        is_repaired = False
         while True:
             try:
                 return read(self._connect())
             except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) == _HALF_WRITTEN and not is_repaired:
+                    is_repaired = True
+                    self._repair()
+                    continue
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
                 if not busy or loop.time() > deadline:
                     self._disconnect()
@@ -123,6 +131,12 @@ class SqliteFeatureReader:
             )
             self._opened_file = file
         return self._connection
+
+    def _repair(self) -> None:
+        """Take back what a writer that was killed left half written; a reader alone may not."""
+        self._disconnect()
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=0)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
 
     def _disconnect(self) -> None:
         if self._connection is not None:

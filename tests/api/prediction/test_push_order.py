@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -225,3 +227,18 @@ def test_no_reader_sees_time_go_back_while_writers_race(tmp_path: Path, online: 
     assert seen == sorted(seen)
     assert read(online, *range(N_KEYS)) == [newest] * N_KEYS
     assert len(set(seen)) > 5
+
+
+def test_what_a_killed_writer_left_half_written_is_taken_back_by_a_reader(tmp_path: Path) -> None:
+    path, left = tmp_path / "online.db", tmp_path / "left.db"
+    store = make_store(tmp_path, [GATE], {"type": NEWEST_STORES["sqlite"], "path": str(path)})
+    write(store, 1, EVENT_TIME)
+    with closing(sqlite3.connect(path)) as killed:
+        killed.execute("PRAGMA cache_size = 1")
+        killed.execute("UPDATE trial_gate SET value = x'00'")
+        killed.execute("CREATE TABLE filler AS SELECT zeroblob(100000)")
+        # As if its process had ended here: pages are in the file, and how they were beside it.
+        shutil.copy(path, left)
+        shutil.copy(f"{path}-journal", f"{left}-journal")
+        killed.rollback()
+    assert read(Online({}, f"sqlite:///{left}"), 1) == [1]
