@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 __all__ = ["UtcMoment"]
+
+
+def _refuse_numbers(given: object) -> object:
+    """Refuse what pydantic would take for seconds or, if it is large, for milliseconds."""
+    if isinstance(given, datetime) or (isinstance(given, str) and _DATE.match(given)):
+        return given
+    raise ValueError("it is no moment in RFC 3339")
 
 
 def _check_calendar(moment: datetime) -> datetime:
@@ -18,4 +26,8 @@ def _check_calendar(moment: datetime) -> datetime:
     return moment
 
 
-UtcMoment: TypeAlias = Annotated[AwareDatetime, AfterValidator(_check_calendar)]
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]", re.ASCII)
+
+UtcMoment: TypeAlias = Annotated[
+    AwareDatetime, BeforeValidator(_refuse_numbers), AfterValidator(_check_calendar)
+]

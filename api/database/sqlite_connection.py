@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class SqliteStore:
         self._path = path
         self._timeout_sec = timeout_sec
         self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -35,7 +37,11 @@ class SqliteStore:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
+        """Return the connection, opened anew where the file was moved away or replaced."""
+        if self._connection is not None and _identify(self._path) != self._opened_file:
+            self.close()  # What is written to a file that nobody opens any more is lost.
         if self._connection is None:
+            self._opened_file = _identify(self._path)
             self._connection = _open_sqlite(self._path, timeout_sec=self._timeout_sec)
         return self._connection
 
@@ -50,6 +56,15 @@ class SqliteStore:
         except BaseException:
             self.close()  # Nothing of a transaction that failed may stay open.
             raise
+
+
+def _identify(path: str) -> tuple[int, int] | None:
+    """Return the device and the number of a file, ``None`` where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - for every transaction; Path.stat costs twice as much
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _open_sqlite(path: str, *, timeout_sec: float) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ class GivenLabel(BaseModel):
         default=None, max_length=16, min_length=1
     )
     time: UtcMoment | None = Field(default=None, strict=False)
-    value: bool | float | _Text = Field(
+    value: bool | int | float | _Text = Field(
         description="True or false for a probability, or a share from 0 to 1 where it learned "
         "shares; a number for a value, a class for classes."
     )
@@ -236,6 +237,9 @@ class Feedback:
         """Refuse a value or an entity key that a model cannot have, where the model is known."""
         if model is None:
             return []
+        if label.model not in (None, model):
+            whose = f"{model}, whose prediction it is"
+            return [FieldError(f"{pointer}/model", describe(label.model), whose)]
         try:
             active = await self._models.by_alias(model, "champion")
         except NotFoundError:
@@ -273,7 +277,7 @@ def _expect(manifest: Manifest, value: bool | float | str) -> str | None:
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
     if output.kind == "probability":
         if manifest.objective == "cross_entropy":  # Its labels may be shares.
-            is_share = is_number and 0 <= float(value) <= 1
+            is_share = is_number and 0 <= value <= 1  # type: ignore[operator]  # a text is no number
             return None if is_share or isinstance(value, bool) else "true, false, or a share"
         return None if isinstance(value, bool) else "true or false"
     if output.kind == "value":
@@ -292,12 +296,21 @@ def _check(label: GivenLabel, pointer: str, now: datetime) -> list[FieldError]:
         )
     if label.prediction_id is not None and by_entity[1:] != (None, None):
         found.append(FieldError(pointer, "both", "prediction_id, or entity_key and time"))
-    if isinstance(label.value, float) and label.value - label.value != 0:
-        found.append(FieldError(f"{pointer}/value", describe(label.value), "a finite number"))
+    if isinstance(label.value, int | float) and not _is_float64(label.value):
+        expected = "a finite number that float64 holds"
+        found.append(FieldError(f"{pointer}/value", describe(label.value), expected))
     if label.observed_at > now + _MAX_AHEAD:
         expected = f"a moment until {now.isoformat()}"
         found.append(FieldError(f"{pointer}/observed_at", label.observed_at.isoformat(), expected))
     return found
+
+
+def _is_float64(number: int | float) -> bool:
+    """Tell whether the label's column holds a number as it is; whole ones come in any size."""
+    try:
+        return math.isfinite(float(number)) and float(number) == number
+    except OverflowError:
+        return False
 
 
 def _to_row(label: GivenLabel, model: str | None, request_id: str, tenant: str | None) -> LabelRow:

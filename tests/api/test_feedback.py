@@ -1,7 +1,9 @@
 """Labels are kept when they are acknowledged, once, and only where they mean something."""
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,11 @@ def test_a_model_that_learned_shares_takes_shares(
             },
             "/labels/0/time",
         ),
+        (label(UNKNOWN, observed_at="1"), "/labels/0/observed_at"),
+        (label(UNKNOWN, observed_at=1380625200), "/labels/0/observed_at"),
+        (label(UNKNOWN, observed_at=-100_000_000_000), "/labels/0/observed_at"),
+        (label(UNKNOWN, 2**53 + 1), "/labels/0/value"),
+        (label(UNKNOWN, 10**400), "/labels/0/value"),
         (label(UNKNOWN, None), "/labels/0/value"),
         (label(UNKNOWN, [1]), "/labels/0/value"),
         (label(UNKNOWN, row=-1), "/labels/0/row"),
@@ -207,6 +214,14 @@ def test_what_says_nothing_is_refused_by_place(
     assert answer.json()["errors"][0]["pointer"].startswith(pointer)
 
 
+def test_a_label_of_another_models_prediction_is_refused(client: AppClient) -> None:
+    prediction_id = predict(client)
+    answer = give(client, label(prediction_id, True, model="is_late"))
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/labels/0/model"
+    assert "expected arrival_delay" in answer.text
+
+
 def test_without_a_database_nothing_is_acknowledged(tmp_path: Path, online_store: Path) -> None:
     publish_every_kind(tmp_path)
     settings = make_settings(tmp_path, online_store, log_mode="off", feedback_timeout_sec=0.2)
@@ -217,6 +232,31 @@ def test_without_a_database_nothing_is_acknowledged(tmp_path: Path, online_store
         assert answer.headers["retry-after"] == "1"
         (tmp_path / "away.db").rename(tmp_path / "zeroskew.db")
         assert give(client, label(UNKNOWN)).status_code == 200
+
+
+def test_no_label_is_acknowledged_into_a_database_that_was_moved_away(
+    tmp_path: Path, online_store: Path
+) -> None:
+    publish_every_kind(tmp_path)
+    settings = make_settings(tmp_path, online_store, log_mode="off", feedback_timeout_sec=0.2)
+    database = tmp_path / "zeroskew.db"
+    with AppClient(create_app(settings)) as client:
+        assert give(client, label(UNKNOWN)).status_code == 200
+        with (
+            closing(sqlite3.connect(database)) as source,
+            closing(sqlite3.connect(":memory:")) as b,
+        ):
+            source.backup(b)
+            for path in tmp_path.glob("zeroskew.db*"):
+                path.rename(tmp_path / f"away-{path.name}")
+            answer = give(client, label(UNKNOWN, 1))
+            assert (answer.status_code, answer.json()["code"]) == (503, "feedback_unavailable")
+            with closing(sqlite3.connect(database)) as restored:
+                b.backup(restored)
+        assert give(client, label(UNKNOWN, 2)).status_code == 200
+        with closing(sqlite3.connect(database)) as restored:
+            values = restored.execute("SELECT value_number FROM label").fetchall()
+    assert values == [(12.5,), (2.0,)]
 
 
 def test_no_acknowledged_label_is_lost_when_the_service_is_killed(
