@@ -1,11 +1,16 @@
-"""Sends every log line, the service's own and the server's, through structlog to stderr."""
+"""Sends every log line, the service's own and the server's, through structlog to stderr.
+
+A line that cannot be written, because stderr is closed, its reader went away or its disk is full,
+is lost: what the line is about goes on.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 from pydantic_core import to_json
@@ -39,6 +44,7 @@ def configure_logging(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    stream: Any = _LossyStream(sys.stderr)  # It has all of a text stream that is used.
     rendered: list[Processor] = (
         [
             structlog.processors.format_exc_info,
@@ -49,7 +55,7 @@ def configure_logging(
             # structlog's default prints every local variable of every frame: seconds of work
             # in the event loop, and the caller's data in the log.
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
             )
         ]
     )
@@ -57,10 +63,10 @@ def configure_logging(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         # One write a line, or the lines of several workers would mix.
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -68,6 +74,26 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+
+
+class _LossyStream:
+    """A stream, or none at all, that takes no notice of what it cannot write."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if self._stream is not None:
+            with suppress(OSError, ValueError):  # It is the latter where Python has closed it.
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
 
 
 def _add_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:

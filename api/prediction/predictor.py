@@ -132,7 +132,8 @@ class Predictor:
                     return await _finish_in_time(self._predict(model, instances), deadline_sec)
             is_batched = self._n_under_way > 1 and n_rows < model.session.inline_rows
             predict = self._batches.predict if is_batched else self._predict
-            return await _finish_in_time(predict(model, instances), self._timeout_sec)
+            with self._wide.let_pass():
+                return await _finish_in_time(predict(model, instances), self._timeout_sec)
         finally:
             self._n_under_way -= 1
             if not self._n_under_way:
@@ -189,6 +190,8 @@ class Predictor:
             features, stored, is_degraded = await look_up(model, instances, now_us)
         with stage("model"):
             scores = await self._score(model, features.values, features.request, run)
+        if is_wide:  # What is left, its answer, is made at once.
+            await self._wide.give_way()
         return Prediction(now, instances, features, stored, is_degraded, scores)
 
     async def _look_up(self, model: ActiveModel, instances: Instances, now_us: int) -> _LookedUp:
@@ -209,7 +212,7 @@ class Predictor:
         found: list[StoredFeatures] = []
         for rows in self._wide.split(n_rows, n_features):
             n_cells = (rows.stop - rows.start) * n_features
-            async with self._wide.take_turn(n_cells, lambda: self._n_under_way > 1):
+            async with self._wide.take_turn(n_cells):
                 some = Instances(instances.rows[rows], instances.overrides[rows])
                 try:
                     part, stored, is_degraded = await self._look_up(model, some, now_us)

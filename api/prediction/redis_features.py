@@ -70,7 +70,7 @@ class RedisFeatureReader:
     """
 
     def __init__(self, open_link: Callable[[], StoreLink], *, names_hashes: bool = False) -> None:
-        self.cells_at_once: Final = 3072
+        self.cells_at_once: Final = 1536
         self._make_link = open_link
         self._names_hashes = names_hashes
         self._links: dict[asyncio.AbstractEventLoop, StoreLink] = {}

@@ -2,16 +2,16 @@
 
 How long a read and what is made of it take goes with the number of values: rows times stored
 features. What has few is done at once, since the turns themselves cost something. What has many
-takes turns: a piece of it, and where others are under way a pause of the same length, so that
-wide requests together never take more than half of the event loop's time. Of several wide
-requests each has its turn, one after the other.
+takes turns: it waits until those who are under way are answered, does a piece, and where others
+came lately makes a pause of the same length, so that wide requests together never take more than
+half of the event loop's time. Of several wide requests each has its turn, one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import pairwise
 from typing import Final
@@ -39,6 +39,12 @@ _SHORTEST_PAUSE_SEC: Final = 0.001
 _SEC_A_CELL: Final = 20e-6
 """How much longer than another request a wide one may take, for each of its values."""
 
+_PATIENCE: Final = 0.25
+"""How much of the time that a piece may take it waits for the others at most."""
+
+_LATELY_SEC: Final = 0.1
+"""Who came within so long is followed by more, probably."""
+
 _NEWEST_SHARE: Final = 0.2
 _FORGETTING: Final = 0.9
 
@@ -62,8 +68,12 @@ class WideWork:
         self._max_cells = max_cells
         self._widest = cells_at_once * _PIECES_AT_ONCE
         self._turn = asyncio.Lock()
+        self._patience_sec = cells_at_once * _SEC_A_CELL * _PATIENCE
         self._n_wide = 0
+        self._other_came_at = -_LATELY_SEC
         self._sec_a_cell = 0.0
+        self.n_others = 0
+        """How many are under way that are not wide."""
         self.n_turns = 0
         """How many pieces were worked on since the start."""
 
@@ -118,27 +128,41 @@ class WideWork:
         finally:
             self._n_wide -= 1
 
-    @asynccontextmanager
-    async def take_turn(self, n_cells: int, has_others: Callable[[], bool]) -> AsyncIterator[None]:
-        """Wait for one's turn, and give the event loop to the others after it.
+    @contextmanager
+    def let_pass(self) -> Iterator[None]:
+        """Count somebody as under way who is not wide, and for whom wide requests wait."""
+        self.n_others += 1
+        self._other_came_at = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.n_others -= 1
 
-        Parameters
-        ----------
-        n_cells
-            How many values the piece has.
-        has_others
-            Tells whether somebody else is under way.
-        """
+    async def give_way(self) -> None:
+        """Wait until all others are answered, but not for long: a wide request goes on, too."""
+        until = time.perf_counter() + self._patience_sec
+        while self.n_others and time.perf_counter() < until:
+            await asyncio.sleep(_SHORTEST_PAUSE_SEC)
+
+    @asynccontextmanager
+    async def take_turn(self, n_cells: int) -> AsyncIterator[None]:
+        """Wait for one's turn to do a piece of so many values, and give way before and after it."""
         async with self._turn:
+            came = time.perf_counter()
+            await self.give_way()
             began = time.perf_counter()
             yield
             self.n_turns += 1
-            took_sec = time.perf_counter() - began
-            pause_sec = 0.0
-            if has_others():
-                pause_sec = max(_SHORTEST_PAUSE_SEC, min(took_sec, _LONGEST_PAUSE_SEC))
-            await asyncio.sleep(pause_sec)
-            self._note_pace((time.perf_counter() - began) / n_cells)
+            await self._pause(time.perf_counter() - began)
+            self._note_pace((time.perf_counter() - came) / n_cells)
+
+    async def _pause(self, took_sec: float) -> None:
+        if time.perf_counter() - self._other_came_at < _LATELY_SEC:
+            await asyncio.sleep(max(_SHORTEST_PAUSE_SEC, min(took_sec, _LONGEST_PAUSE_SEC)))
+            return
+        # In one turn of the loop a request is received, in the next one it is under way.
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     def _note_pace(self, sec_a_cell: float) -> None:
         known = self._sec_a_cell or sec_a_cell
@@ -167,9 +191,10 @@ class TurningReader:
         """Return the stored features of some request rows; see `OnlineFeatureReader.read`."""
         n_rows, n_features = len(keys[0]) if keys else 0, layout.n_features
         if not self._wide.is_wide(n_rows, n_features):
-            return await self._reader.read(layout, keys)
+            with self._wide.let_pass():
+                return await self._reader.read(layout, keys)
         found = []
         for rows in self._wide.split(n_rows, n_features):
-            async with self._wide.take_turn((rows.stop - rows.start) * n_features, lambda: True):
+            async with self._wide.take_turn((rows.stop - rows.start) * n_features):
                 found.append(await self._reader.read(layout, [of_all[rows] for of_all in keys]))
         return StoredFeatures.join(found)

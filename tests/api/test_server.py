@@ -22,25 +22,29 @@ from tests.support.waiting import PATIENCE_SEC, wait_until_ready
 ROOT = Path(__file__).parents[2]
 
 
+def make_environment(folder: Path, online_store: Path, **settings: str) -> dict[str, str]:
+    """Return what a server's process finds in its environment; `settings` stand for ours."""
+    return {
+        **os.environ,
+        "ZEROSKEW_DATABASE_URL": f"sqlite:///{folder}/zeroskew.db",
+        "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
+        "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
+        "ZEROSKEW_CLOCK": "2013-10-01T12:00:00Z",
+        "ZEROSKEW_PORT": "0",
+        "ZEROSKEW_LOG_FORMAT": "json",
+        "ZEROSKEW_MAX_BODY_BYTES": "2000",
+        **settings,
+    }
+
+
 class Server:
     """A process of ``python -m api`` and the address that its log names."""
 
     def __init__(self, folder: Path, online_store: Path, **settings: str) -> None:
-        environment = {
-            **os.environ,
-            "ZEROSKEW_DATABASE_URL": f"sqlite:///{folder}/zeroskew.db",
-            "ZEROSKEW_ARTIFACTS_DIR": str(folder / "artifacts"),
-            "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
-            "ZEROSKEW_CLOCK": "2013-10-01T12:00:00Z",
-            "ZEROSKEW_PORT": "0",
-            "ZEROSKEW_LOG_FORMAT": "json",
-            "ZEROSKEW_MAX_BODY_BYTES": "2000",
-            **settings,
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "api"],
             cwd=ROOT,
-            env=environment,
+            env=make_environment(folder, online_store, **settings),
             stderr=subprocess.PIPE,
             text=True,
         )

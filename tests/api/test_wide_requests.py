@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +15,15 @@ from api.main import create_app
 from api.metrics.service_metrics import ServiceMetrics
 from api.prediction.active_model import ActiveModel
 from api.prediction.clock import FixedClock
+from api.prediction.online_features import (
+    EntityKeys,
+    OnlineFeatureReader,
+    ReadLayout,
+    StoredFeatures,
+)
 from api.prediction.predictor import Predictor
 from api.prediction.sqlite_features import SqliteFeatureReader
-from api.prediction.wide_work import WideWork
+from api.prediction.wide_work import TurningReader, WideWork
 from api.schemas import Instances
 from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
@@ -109,9 +116,11 @@ def model(tmp_path: Path) -> ActiveModel:
     return load_sum_model(tmp_path)
 
 
-def open_predictor(online_store: Path, wide: WideWork) -> Predictor:
+def open_predictor(
+    online_store: Path, wide: WideWork, reader: OnlineFeatureReader | None = None
+) -> Predictor:
     return Predictor(
-        reader=SqliteFeatureReader(online_store, timeout_sec=5),
+        reader=reader or SqliteFeatureReader(online_store, timeout_sec=5),
         clock=FixedClock(EVENT_TIME),
         executor=ThreadPoolExecutor(1),
         timeout_sec=60,
@@ -163,6 +172,58 @@ def test_others_are_answered_between_the_pieces(model: ActiveModel, online_store
     asyncio.run(use())
 
 
+def test_a_piece_waits_for_others_but_not_for_ever() -> None:
+    async def take(wide: WideWork) -> None:
+        async with wide.take_turn(1):
+            pass
+
+    async def use() -> None:
+        patient, hasty = open_wide(cells_at_once=100_000_000), open_wide(cells_at_once=1)
+        with patient.let_pass(), hasty.let_pass():
+            waiting = asyncio.create_task(take(patient))
+            for _ in range(10):
+                await take(hasty)
+            assert (patient.n_turns, hasty.n_turns) == (0, 10)
+        await waiting
+        assert patient.n_turns == 1
+
+    asyncio.run(use())
+
+
+class NotingReader:
+    """Another reader, which notes for each read its rows and how many others are under way."""
+
+    def __init__(self, reader: OnlineFeatureReader, wide: WideWork) -> None:
+        self._reader = reader
+        self._wide = wide
+        self.cells_at_once = reader.cells_at_once
+        self.check = reader.check
+        self.close = reader.close
+        self.noted: set[tuple[int, int]] = set()
+
+    async def read(self, layout: ReadLayout, keys: Sequence[EntityKeys]) -> StoredFeatures:
+        self.noted.add((len(keys[0]), self._wide.n_others))
+        return await self._reader.read(layout, keys)
+
+
+def test_what_is_not_wide_is_waited_for(model: ActiveModel, online_store: Path) -> None:
+    async def use() -> None:
+        wide = open_wide()
+        reader = NotingReader(SqliteFeatureReader(online_store, timeout_sec=5), wide)
+        predictor = open_predictor(online_store, wide, reader)
+        await predictor.predict(model, parse(model, 1))
+        await predictor.predict(model, parse(model, 200))
+        assert reader.noted == {(1, 1), (2, 0)}
+        keys = model.plan.serialize_keys(parse(model, 201).rows)
+        turning = TurningReader(reader, wide)
+        await turning.read(model.plan.layout, [of_all[:1] for of_all in keys])
+        await turning.read(model.plan.layout, keys)
+        assert reader.noted == {(1, 1), (2, 0), (1, 0)}
+        assert wide.n_others == 0
+
+    asyncio.run(use())
+
+
 def test_rows_that_came_one_by_one_are_no_wide_batch(
     model: ActiveModel, online_store: Path
 ) -> None:
@@ -185,7 +246,7 @@ def test_what_would_take_too_long_is_refused_until_it_is_fast_again() -> None:
         with pytest.raises(InvalidInstancesError, match="ZEROSKEW_MAX_CELLS"), wide.admit(101, 100):
             pass
         with wide.admit(100, 10):  # Nothing is known of the pace yet.
-            async with wide.take_turn(10, lambda: False):
+            async with wide.take_turn(10):
                 await asyncio.sleep(0.02)
         n_refused = 0
         while not is_admitted(wide):

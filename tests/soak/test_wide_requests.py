@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +91,16 @@ def open_service(kind: str, folder: Path) -> Iterator[Server]:
     publish(folder, manifest, graph)
     path = folder / "online.db"
     settings = {"ZEROSKEW_MAX_BODY_BYTES": "1048576", "ZEROSKEW_BODY_TIMEOUT_SEC": "5"}
-    if kind == "sqlite":
-        write_sqlite(path)
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            write_sqlite(path)
+        else:
+            redis = stack.enter_context(RedisServer(folder / "redis"))
+            write_redis(redis)
+            settings["ZEROSKEW_ONLINE_STORE"] = redis.url
         server = Server(folder, path, **settings)
+        stack.callback(server.kill)
         yield server
-        server.kill()
-        return
-    (folder / "redis").mkdir()
-    with RedisServer(folder / "redis") as redis:
-        write_redis(redis)
-        server = Server(folder, path, **settings, ZEROSKEW_ONLINE_STORE=redis.url)
-        yield server
-        server.kill()
 
 
 def ask(connection: http.client.HTTPConnection, body: bytes) -> dict[str, Any]:
