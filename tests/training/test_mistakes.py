@@ -375,6 +375,8 @@ CASES: list[Case] = [
     ("tenant nobody acme", nothing, "nobody"),
     ("subject export customer_id", nothing, "customer_id"),
     ("subject erase customer_id=1 --receipt {folder}/r.json", nothing, "Got"),
+    ("subject export customer=1", nothing, "the views' are customer_id"),
+    ("subject where custmer_id", nothing, "Got entity key custmer_id"),
     ("subject verify {folder}/no.json --key 00", nothing, "no.json"),
     ("subject verify {folder}/r.json --key 00", write("r.json", "{"), "Got"),
     ("keygen {folder}/no/where/key.pem", nothing, "where"),
