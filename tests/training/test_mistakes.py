@@ -340,7 +340,7 @@ CASES: list[Case] = [
     (f"deprecate {MODEL} 1 --sunset someday", nothing, "--sunset"),
     ("history nobody", nothing, "nobody"),
     (f"rollout {MODEL}", nothing, "rollout"),
-    (f"rollout {MODEL} {{folder}}/no.json", nothing, "no.json"),
+    (f"rollout {MODEL} {{folder}}/no.json", nothing, "expected a file with a rollout"),
     (f"rollout {MODEL} {{folder}}", nothing, "directory"),
     (f"rollout {MODEL} {{folder}}/r.json", write("r.json", "{"), "r.json"),
     (f"rollout {MODEL} {{folder}}/r.json", write("r.json", "{}"), "r.json"),
