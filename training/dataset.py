@@ -147,16 +147,23 @@ class Dataset:
         Raises
         ------
         StepError
-            If there is nothing to read, or a file of it is gone or cut short.
+            If there is nothing to read, or a file of it is gone or cut short, or rows were taken
+            out of it, as when a subject is erased.
         """
         if not (folder / "plan.json").exists():
             raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
         rows = _read_file(folder / "rows.parquet", pl.read_parquet)
         own = rows.columns[-len(_OWN_COLUMNS) :]
+        features = _read_file(folder / "features.parquet", pl.read_parquet)
+        if rows.height != features.height:
+            raise StepError(
+                f"Got {rows.height:,} rows in rows.parquet, but expected {features.height:,} as in "
+                "features.parquet; run `zeroskew dataset` again"
+            )
         return cls(
             rows=rows.drop(own),
             labels=rows.select(own).rename(dict(zip(own, _OWN_COLUMNS, strict=True))),
-            features=_read_file(folder / "features.parquet", pl.read_parquet),
+            features=features,
             plan=_read_file(folder / "plan.json", _read_plan),
             request=_read_file(folder / "request.parquet", pl.read_parquet),
             request_only=_read_file(folder / "request_only.json", _read_names),

@@ -24,7 +24,8 @@ from api.registry.model_registry import ModelRegistry
 from training.absent_online import refuse_absent_online
 from training.check_parity import check_parity
 from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import Dataset, build_dataset
+from training.dataset import build_dataset
+from training.declared_parts import read_parts
 from training.empty_inputs import list_inputs
 from training.errors import StepError
 from training.evaluate import check_gates, evaluate_model
@@ -41,6 +42,7 @@ from training.registry_folder import RegistryFolder
 from training.report import write_report
 from training.step_files import (
     BOOSTER,
+    DECLARED,
     EVALUATED,
     EVALUATION,
     EXPORTED,
@@ -48,6 +50,7 @@ from training.step_files import (
     MODEL_FILE,
     PARITY,
     hash_file,
+    load_dataset,
     load_evaluation,
     load_fitted,
     read_step_document,
@@ -90,7 +93,9 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
     labels = load_labels(workspace.lake, spec)
     progress(2, 3)
     dataset = build_dataset(store, spec, compiled, labels)
-    dataset.save(workspace.work(spec.name))
+    folder = workspace.work(spec.name)
+    dataset.save(folder)
+    (folder / DECLARED).write_text(json.dumps(read_parts(spec, "dataset")))
     counts = ", ".join(f"{n:,} {span}" for span, n in dataset.count_rows().items())
     lacking = ", ".join(f"{n:,} without {name}" for name, n in labels.left_out.items())
     more = f"; left out: {lacking}" if lacking else ""
@@ -100,11 +105,12 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
 def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Fit the model and save the booster's text."""
     folder = workspace.work(spec.name)
-    dataset = Dataset.load(folder)
+    dataset = load_dataset(folder, spec)
     check_labelled_spans(spec, dataset.labels[LABEL], dataset.labels[SPAN])
     model = fit_model(spec, dataset, progress)
     model.booster.save_model(folder / BOOSTER)
     fitted = {
+        "declared": read_parts(spec, "fit"),
         "threshold": model.threshold,
         "data_sha256": dataset.snapshot(spec.split).sha256,
         "booster_sha256": hash_file(folder / BOOSTER),
@@ -129,7 +135,7 @@ def _describe_fit(model: FittedModel) -> str:
 def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Judge the model on the test span against both baselines and write the report."""
     folder = workspace.work(spec.name)
-    dataset = Dataset.load(folder)
+    dataset = load_dataset(folder, spec)
     model = load_fitted(folder, spec, dataset)
     progress(0, 1)
     evaluation, scored = evaluate_model(spec, dataset, model)
@@ -142,7 +148,7 @@ def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -
 def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Export the booster and the request-time functions as one ONNX graph."""
     folder = workspace.work(spec.name)
-    dataset = Dataset.load(folder)
+    dataset = load_dataset(folder, spec)
     plan = dataset.plan
     progress(0, 1)
     compiled = compile_plan(workspace.open_feature_store(), spec)
@@ -161,7 +167,7 @@ def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
 def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
     """Compare the exported graph with LightGBM on all held-out rows and adversarial ones."""
     folder = workspace.work(spec.name)
-    dataset = Dataset.load(folder)
+    dataset = load_dataset(folder, spec)
     model_file = read_step_file(folder, MODEL_FILE, "export")
     if (
         hashlib.sha256(model_file).hexdigest()
@@ -230,14 +236,14 @@ def publish(
     SpecError
         If the callers of ``alias`` could not go on. Nothing is registered then.
     StepError
-        If a training step has not been run, or one before it was run again since, or a feature
-        with values in training has none online.
+        If a training step has not been run, or one before it was run again since, or the
+        declaration was edited since, or a feature with values in training has none online.
     """
     folder = workspace.work(spec.name)
     evaluation = load_evaluation(workspace, spec)
     parity = read_step_document(folder, PARITY, "parity")
     model_file = read_step_file(folder, MODEL_FILE, "export")
-    dataset = Dataset.load(folder)
+    dataset = load_dataset(folder, spec)
     load_fitted(folder, spec, dataset)
     _check_same_model(folder, parity)
     check_gates(spec, evaluation)

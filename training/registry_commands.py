@@ -205,10 +205,15 @@ def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
     """
     try:
         found = Rollout.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise SpecError(
+            f"Got {file}, but expected a file with a rollout: {error.strerror}"
+        ) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the top"
-        raise SpecError(f"Got {file} with a mistake at {place}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"Got {file} with a mistake at {place}: {said}") from error
     try:
         artifacts = Workspace().open_artifacts()
         check_arms_fit(found, dict(read_rollout_manifests(found, model, registry, artifacts)))

@@ -276,7 +276,8 @@ def _check_fields(
         if field.dtype not in _INPUT_TYPES:
             raise RequestFunctionError(
                 f"Got type {field.dtype} for input {field.name!r} of request-time view {name!r}, "
-                f"but expected one of {', '.join(map(str, _INPUT_TYPES))}."
+                f"but expected one of {', '.join(map(str, _INPUT_TYPES))}; of a view's features "
+                'select those that the function takes: sources=[view[["feature"]]].'
             )
     if AS_OF in [field.name for field in (*arguments[len(inputs) :], *outputs)] or any(
         field.name == AS_OF and field.dtype != UnixTimestamp for field in inputs

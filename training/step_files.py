@@ -11,6 +11,7 @@ import lightgbm as lgb
 from pydantic import ValidationError
 
 from training.dataset import Dataset
+from training.declared_parts import require_same_parts
 from training.errors import StepError
 from training.evaluate import Evaluation
 from training.fit import FittedModel
@@ -19,6 +20,7 @@ from training.workspace import Workspace
 
 __all__ = [
     "BOOSTER",
+    "DECLARED",
     "EVALUATED",
     "EVALUATION",
     "EXPORTED",
@@ -26,6 +28,7 @@ __all__ = [
     "MODEL_FILE",
     "PARITY",
     "hash_file",
+    "load_dataset",
     "load_evaluation",
     "load_fitted",
     "read_step_document",
@@ -33,6 +36,7 @@ __all__ = [
     "unreadable",
 ]
 
+DECLARED: Final = "declared.json"
 BOOSTER: Final = "booster.txt"
 FITTED: Final = "fitted.json"
 EVALUATION: Final = "evaluation.json"
@@ -40,6 +44,19 @@ EVALUATED: Final = "evaluated.sha256"
 MODEL_FILE: Final = "model.onnx"
 EXPORTED: Final = "exported.sha256"
 PARITY: Final = "parity.json"
+
+
+def load_dataset(folder: Path, spec: ModelSpec) -> Dataset:
+    """Read what the dataset step left.
+
+    Raises
+    ------
+    StepError
+        If it has not been run, or not with this declaration.
+    """
+    dataset = Dataset.load(folder)
+    require_same_parts(read_step_document(folder, DECLARED, "dataset"), spec, "dataset")
+    return dataset
 
 
 def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
@@ -63,13 +80,14 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
     Raises
     ------
     StepError
-        If it has not been run, or not on this data set, or its file is another one: LightGBM
-        ends the whole process on a model text that is cut short.
+        If it has not been run, or not on this data set or with other parameters, or its file is
+        another one: LightGBM ends the whole process on a model text that is cut short.
     """
     text = read_step_file(folder, BOOSTER, "fit")
     fitted = read_step_document(folder, FITTED, "fit")
     if fitted["booster_sha256"] != hashlib.sha256(text).hexdigest():
         raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
+    require_same_parts(fitted["declared"], spec, "fit")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
     return FittedModel(booster=lgb.Booster(model_str=text.decode()), threshold=fitted["threshold"])

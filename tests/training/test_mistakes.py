@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.support.command_line import run_command
@@ -76,6 +77,14 @@ def cut(file: str, n_bytes: int = 40) -> Plant:
     def plant(project: Project) -> None:
         path = project.folder / file
         path.write_bytes(path.read_bytes()[:n_bytes])
+
+    return plant
+
+
+def erase_row(file: str) -> Plant:
+    def plant(project: Project) -> None:
+        path = project.folder / file
+        pl.read_parquet(path)[1:].write_parquet(path)
 
     return plant
 
@@ -173,6 +182,15 @@ CASES: list[Case] = [
     ("publish", without(f"{WORK}/evaluated.sha256"), "run `zeroskew evaluate` first"),
     ("publish", without(f"{WORK}/rows.parquet"), "run `zeroskew dataset`"),
     ("fit", without(f"{WORK}/request.parquet"), "run `zeroskew dataset`"),
+    # Declarations that were edited after the steps.
+    ("publish", edit(DECLARED, '"num_leaves": 15', '"num_leaves": 7'), "Got parameters edited"),
+    ("evaluate", edit(DECLARED, "pl.col(", "~pl.col("), "Got label edited"),
+    ("fit", edit(DECLARED, '("amount",)', "()"), "Got columns edited"),
+    (
+        "publish",
+        edit(DECLARED, 'kind="probability"', 'kind="probability", threshold=0.9'),
+        "output",
+    ),
     # Files of the steps that are cut short, or another's.
     ("fit", cut(f"{WORK}/plan.json"), "plan.json"),
     ("fit", cut(f"{WORK}/rows.parquet"), "rows.parquet"),
@@ -186,6 +204,7 @@ CASES: list[Case] = [
     ("publish", cut(f"{WORK}/parity.json", 30), "parity.json"),
     ("publish", write(f"{WORK}/parity.json", "{}"), "parity.json"),
     ("publish", cut(f"{WORK}/model.onnx", 100), "zeroskew"),
+    ("publish", erase_row(f"{WORK}/rows.parquet"), "run `zeroskew dataset` again"),
     # Tables.
     ("train", cut(PART), "part-0.parquet"),
     ("dataset", cut(PART), "part-0.parquet"),
@@ -306,7 +325,7 @@ CASES: list[Case] = [
     (f"deprecate {MODEL} 1 --sunset someday", nothing, "--sunset"),
     ("history nobody", nothing, "nobody"),
     (f"rollout {MODEL}", nothing, "rollout"),
-    (f"rollout {MODEL} {{folder}}/no.json", nothing, "no.json"),
+    (f"rollout {MODEL} {{folder}}/no.json", nothing, "expected a file with a rollout"),
     (f"rollout {MODEL} {{folder}}", nothing, "directory"),
     (f"rollout {MODEL} {{folder}}/r.json", write("r.json", "{"), "r.json"),
     (f"rollout {MODEL} {{folder}}/r.json", write("r.json", "{}"), "r.json"),
@@ -341,6 +360,8 @@ CASES: list[Case] = [
     ("tenant nobody acme", nothing, "nobody"),
     ("subject export customer_id", nothing, "customer_id"),
     ("subject erase customer_id=1 --receipt {folder}/r.json", nothing, "Got"),
+    ("subject export customer=1", nothing, "the views' are customer_id"),
+    ("subject where custmer_id", nothing, "Got entity key custmer_id"),
     ("subject verify {folder}/no.json --key 00", nothing, "no.json"),
     ("subject verify {folder}/r.json --key 00", write("r.json", "{"), "Got"),
     ("keygen {folder}/no/where/key.pem", nothing, "where"),

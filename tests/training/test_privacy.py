@@ -335,6 +335,14 @@ def test_without_a_receipt_nothing_is_erased(place: Place) -> None:
     assert PERSON.encode() in place.dump()
 
 
+def test_a_key_that_no_record_has_gets_no_receipt(place: Place) -> None:
+    receipt = place.folder / "receipt.json"
+    refused = run("erase", f"orgin={PERSON}", "--receipt", str(receipt))
+    assert refused.exit_code != 0
+    assert not receipt.exists()
+    assert "Got entity key orgin, which no view, model or table has" in str(refused.exception)
+
+
 def test_other_machines_spools_are_not_known(place: Place) -> None:
     receipt = place.folder / "receipt.json"
     done = run("erase", f"origin={PERSON}", "--receipt", str(receipt))

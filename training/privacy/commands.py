@@ -57,17 +57,10 @@ def export(
     """Write all that is stored about an entity as JSON; what waits in a spool is not stored yet."""
     from training.privacy.lake_subject import find_in_files
     from training.privacy.logged_subject import find_logged
-    from training.privacy.places import find_places
     from training.pushed_rows.waiting import find_pushed
 
     with _open(keys) as (log, subject, workspace), quiet():
-        places = find_places(
-            workspace,
-            log,
-            workspace.open_feature_store(),
-            _read_manifests(log),
-            is_same_store=same_store,
-        )
+        places = _find_places(workspace, log, subject, is_same_store=same_store)
         logged = find_logged(log, subject)
         found = {
             "subject": {name: spellings[0] for name, spellings in subject.values.items()},
@@ -108,7 +101,6 @@ def erase(
     """
     from training.privacy.lake_subject import forget_in_files
     from training.privacy.logged_subject import forget_logged
-    from training.privacy.places import find_places
     from training.privacy.receipt import make_receipt
     from training.privacy.spool_subject import forget_spooled
     from training.pushed_rows.waiting import forget_pushed
@@ -116,14 +108,7 @@ def erase(
     with _open(keys) as (log, subject, workspace):
         key_file = _require_signing(workspace, receipt)
         with quiet():
-            places = find_places(
-                workspace,
-                log,
-                workspace.open_feature_store(),
-                _read_manifests(log),
-                spool=spool,
-                is_same_store=same_store,
-            )
+            places = _find_places(workspace, log, subject, spool=spool, is_same_store=same_store)
         # Files before the store: what is materialized from them afterwards would bring it back.
         # Before both what waits to be written into them.
         n_pushed = forget_pushed(log.engine, subject.matches)
@@ -186,15 +171,12 @@ def where(
 ) -> None:
     """Report where data about such an entity can be, and where this cannot erase it."""
     from training.privacy.lake_subject import list_files, name_file
-    from training.privacy.places import find_places
 
     table = Table("place", "what", "erase")
     with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
         with quiet():
+            places = _find_places(workspace, log, subject, is_same_store=same_store)
             store = workspace.open_feature_store()
-            places = find_places(
-                workspace, log, store, _read_manifests(log), is_same_store=same_store
-            )
         for view in store.list_feature_views():
             if subject.is_known_by(view.join_keys):
                 table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
@@ -244,6 +226,43 @@ def _open(keys: list[str]) -> Iterator[tuple[LiveLog, Subject, Workspace]]:
     subject = parse_subject(keys, workspace.log_hash_key)
     with open_log() as log:
         yield log, subject.with_aliases(_read_manifests(log)), workspace
+
+
+def _find_places(
+    workspace: Workspace,
+    log: LiveLog,
+    subject: Subject,
+    *,
+    spool: Path | None = None,
+    is_same_store: bool,
+) -> Places:
+    """Return where data about the subject can be.
+
+    Raises
+    ------
+    StepError
+        If no record can have its keys: a receipt would certify that nobody was erased.
+    """
+    from training.privacy.lake_subject import list_files
+    from training.privacy.places import find_places
+
+    store, manifests = workspace.open_feature_store(), _read_manifests(log)
+    places = find_places(workspace, log, store, manifests, spool=spool, is_same_store=is_same_store)
+    views = [view.join_keys for view in store.list_feature_views()]
+    requests = [[field.name for field in manifest.request] for manifest in manifests]
+    is_known = (
+        any(subject.is_known_by(names) for names in (*views, *requests))
+        or next(list_files(workspace, subject), None) is not None
+        # A view that was removed may have left rows.
+        or places.online.find(subject)
+    )
+    if not is_known:
+        known = sorted({name for names in views for name in names})
+        raise StepError(
+            f"Got entity key {', '.join(subject.names)}, which no view, model or table has, but "
+            f"expected those of records: the views' are {', '.join(known) or 'none'}"
+        )
+    return places
 
 
 def _read_manifests(log: LiveLog) -> list[Manifest]:
