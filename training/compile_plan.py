@@ -18,6 +18,7 @@ from api.contract.manifest import (
     RequestInput,
     ViewPlan,
 )
+from training.checks.finding import join_names
 from training.errors import PlanError
 from training.model_spec import ModelSpec
 from training.serving_policies import apply_policies, require_known
@@ -312,7 +313,7 @@ def check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> 
     if field is None:
         raise PlanError(
             f"Got view {view!r} with join key {key.field!r}, but expected a request field of "
-            f"that name; the model declares {sorted(fields)}"
+            f"that name; there are {join_names(fields)}"
         )
     if field.type is not KEY_FIELDS[key.type]:
         raise PlanError(

@@ -14,6 +14,7 @@ import polars as pl
 
 from api.contract.manifest import FieldType, RequestField
 from api.contract.number_bounds import INT64, MAX_FLOAT32
+from training.checks.finding import join_names
 from training.errors import DatasetError, first_line
 from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
 from training.label_rules import encode_labels
@@ -79,7 +80,10 @@ def find_schema_faults(spec: ModelSpec, schema: pl.Schema) -> list[str]:
     wanted = {*kinds, *spec.labels.label.meta.root_names()}
     table = spec.labels.table
     if missing := sorted(wanted - set(schema)):
-        return [f"Got label table {table!r} without columns {missing}"]
+        return [
+            f"Got label table {table!r} without columns {missing}, but expected them among "
+            f"{join_names(schema)}"
+        ]
     return [
         f"Got column {name!r} of type {schema[name]} in {table!r}, but expected {described}"
         f"{INSTANT_OF_DAY if schema[name] == pl.Date else ''}"
