@@ -16,6 +16,7 @@ from tests.support.model_specs import tiny_spec
 from tests.support.request_functions import new_york_clock, tenfold
 from training.compile_plan import CompiledPlan, compile_plan, make_golden_keys
 from training.errors import PlanError
+from training.publish import make_up_instances
 from training.request_time import request_time_view
 
 SHOP, CITY = entity("shop"), entity("city", ValueType.INT64)
@@ -102,6 +103,21 @@ def test_service_serialises_keys_as_feast_does(tmp_path: Path) -> None:
         }
     )
     ServicePlan(REQUEST, with_categories).check_golden_keys(golden)
+
+
+def test_a_manifests_golden_keys_are_nobodys(tmp_path: Path) -> None:
+    store = store_of(tmp_path, sales_view(tmp_path))
+    plan = compile_plan(store, tiny_spec(request=REQUEST, columns=())).plan
+    golden = make_golden_keys(plan, make_up_instances(plan))
+    assert [key.values for key in golden] == [
+        (-(2**53) + 1, ""),
+        (2**53 - 1, "golden key: größer"),
+    ]
+    by_number = [key.model_copy(update={"type": "INT32"}) for key in plan.views[0].join_keys[:1]]
+    narrow = plan.views[0].model_copy(update={"join_keys": tuple(by_number)})
+    for views in ((narrow, plan.views[0]), (plan.views[0], narrow)):
+        instances = make_up_instances(plan.model_copy(update={"views": views}))
+        assert [one["city"] for one in instances] == [-(2**31), 2**31 - 1]
 
 
 def test_aliases_name_columns_but_not_tables(tmp_path: Path) -> None:
