@@ -87,6 +87,23 @@ def setting(**variables: str) -> Callable[[Shop], None]:
     return lambda shop: shop.environment.update(variables)
 
 
+def int32_key(values: pl.Expr) -> Callable[[Shop], None]:
+    def plant(shop: Shop) -> None:
+        shop.edit(DEFINITIONS, "ValueType.INT64", "ValueType.INT32")
+        shop.rewrite(HISTORY, lambda table: table.with_columns(values))
+
+    return plant
+
+
+def declared(dtype: str, values: pl.Expr) -> Callable[[Shop], None]:
+    def plant(shop: Shop) -> None:
+        shop.edit(DEFINITIONS, "dtype=Int64", f"dtype={dtype}")
+        shop.edit(DEFINITIONS, "import Float32, Int64", "import Float32, Int32, Int64")
+        shop.rewrite(HISTORY, lambda table: table.with_columns(values.alias("orders_30d")))
+
+    return plant
+
+
 def second_part(**columns: pl.Expr) -> Callable[[Shop], None]:
     def plant(shop: Shop) -> None:
         path = shop.table(HISTORY)
@@ -361,6 +378,100 @@ DEFINED = [
         rewrite(HISTORY, pl.col("orders_30d").cast(pl.String)),
         VIEW,
         "feature 'orders_30d' of type String",
+    ),
+    *(
+        Mistake(f"key {name}", plant, VIEW, says)
+        for name, plant, says in (
+            (
+                "beyond INT32",
+                int32_key(pl.col("customer_id") + 2**31),
+                "Got 2147483648 in join key 'customer_id', declared Int32, but expected",
+            ),
+            (
+                "below INT32",
+                int32_key(-pl.col("customer_id") - 2**31),
+                "Got -2147483649 in join key 'customer_id', declared Int32, but expected",
+            ),
+            (
+                "with fractions",
+                rewrite(HISTORY, pl.col("customer_id") + 0.5),
+                "Got 0.5 in join key 'customer_id', declared Int64, but expected",
+            ),
+            (
+                "of floats that are as well their neighbours",
+                rewrite(HISTORY, pl.col("customer_id") + 2.0**53),
+                "among Float64 in join key 'customer_id', but expected whole numbers up to 2^53",
+            ),
+            (
+                "of unsigned numbers beyond INT64",
+                rewrite(HISTORY, pl.col("customer_id").cast(pl.UInt64) + 2**63),
+                "Got 9223372036854775808 in join key 'customer_id', declared Int64, but expected",
+            ),
+            (
+                "INT64 over text",
+                rewrite(HISTORY, pl.col("customer_id").cast(pl.String)),
+                "Got join key 'customer_id' of type String in the table, but expected Int64",
+            ),
+            (
+                "STRING over integers",
+                edit(DEFINITIONS, "ValueType.INT64", "ValueType.STRING"),
+                "Got join key 'customer_id' of type Int64 in the table, but expected String",
+            ),
+        )
+    ),
+    *(
+        Mistake(f"feature {name}", declared(dtype, values), VIEW, says)
+        for name, dtype, values, says in (
+            (
+                "Int64 with fractions",
+                "Int64",
+                pl.col("orders_30d") + 0.5,
+                ".5 in feature 'orders_30d', declared Int64, but expected whole numbers",
+            ),
+            (
+                "Int32 with one fraction",
+                "Int32",
+                pl.when(pl.int_range(pl.len()) == 5000).then(1.5).otherwise(float("nan")),
+                "Got 1.5 in feature 'orders_30d', declared Int32, but expected whole numbers",
+            ),
+            (
+                "Int32 with integers of 64 bits",
+                "Int32",
+                pl.col("orders_30d") - 2**40,
+                "in feature 'orders_30d', declared Int32, but expected whole numbers",
+            ),
+            ("Int64 with infinity", "Int64", pl.lit(float("inf")), "Got inf in feature"),
+            (
+                "Int64 with decimals",
+                "Int64",
+                pl.lit("1.5").cast(pl.Decimal(9, 1)),
+                "Got 1.5 in feature 'orders_30d', declared Int64, but expected whole numbers",
+            ),
+            (
+                "Float32 with integers rounded twice",
+                "Float32",
+                pl.lit(2**60 + 2**36 + 1),
+                "Got 1152921573326323713 in feature 'orders_30d', declared Float32",
+            ),
+            (
+                "list of Int64 with fractions",
+                "__import__('feast').types.Array(Int64)",
+                pl.concat_list(pl.lit(1.0), pl.lit(2.5)),
+                "Got 2.5 in feature 'orders_30d', declared Int64, but expected whole numbers",
+            ),
+            (
+                "Bool over integers",
+                "__import__('feast').types.Bool",
+                pl.col("orders_30d"),
+                "Got feature 'orders_30d' of type Int64 in the table, but expected Bool",
+            ),
+            (
+                "Float32 over true and false",
+                "Float32",
+                pl.lit(value=True),
+                "Got feature 'orders_30d' of type Boolean in the table, but expected Float32",
+            ),
+        )
     ),
     Mistake("table without the key", drop(HISTORY, "customer_id"), VIEW, "join key 'customer_id'"),
     Mistake("table is no Parquet", garbage(HISTORY), VIEW, "part-0.parquet"),
