@@ -61,7 +61,8 @@ def _find_value(
     misfits = find_misfits(rows, column, dtype)
     if misfits is None or (found := table.collect(misfits.head(1))).is_empty():
         return None
-    return describe_misfit(found.item(), table.schema[column], dtype, what=what)
+    said = describe_misfit(found.item(), table.schema[column], dtype, what=what)
+    return f"{said}, as declared" if dtype.is_integer() else said
 
 
 def _find_inexact_key(

@@ -222,9 +222,7 @@ def describe_misfit(value: Any, source: pl.DataType, dtype: pl.DataType, *, what
             f"Got {value} in {what}, declared Float32, but expected numbers that are the same "
             f"float32 by way of float64; declare it {'Float64' if source.is_decimal() else 'Int64'}"
         )
-    is_broken = value != value // 1
-    advice = "; declare it Float64" if is_broken else "; declare it Int64" * (dtype != pl.Int64)
-    return f"Got {value} in {what}, declared {dtype}, but expected whole numbers it holds{advice}"
+    return f"Got {value} among {source} in {what}, but expected whole numbers that {dtype} holds"
 
 
 def _holds(dtype: pl.DataType, source: pl.DataType) -> bool:

@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-__all__ = ["MISTAKES", "Mistake", "Shop"]
+from tests.training.checks.planted_values import REQUEST_TIME, VALUES
+from tests.training.checks.planting import (
+    DEFINITIONS,
+    HISTORY,
+    MODEL,
+    ORDERS,
+    SETTINGS,
+    VIEW,
+    Mistake,
+    Shop,
+    append,
+    edit,
+    rewrite,
+)
 
-DEFINITIONS = "feature_repo/definitions.py"
-SETTINGS = "feature_repo/feature_store.yaml"
-MODEL = "training/models/will_return.py"
-ORDERS = "orders"
-HISTORY = "customer_orders"
+__all__ = ["MISTAKES"]
+
 NOBODY = 1  # A port of loopback where nothing listens, and nobody but root may.
-
-
-@dataclass
-class Shop:
-    """A copy of the project, and the environment that it is checked in."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Replace a text that must be there."""
-        path = self.folder / file
-        text = path.read_text()
-        assert old in text, (file, old)
-        path.write_text(text.replace(old, new))
-
-    def append(self, file: str, text: str) -> None:
-        """Add to the end of a file, which need not be there."""
-        path = self.folder / file
-        path.write_text((path.read_text() if path.exists() else "") + text)
-
-    def table(self, name: str) -> Path:
-        """Return a table's one part, after its folder is this copy's own."""
-        lake = self.folder / "var" / "lake"
-        if lake.is_symlink():
-            shared = lake.resolve()
-            lake.unlink()
-            shutil.copytree(shared, lake)
-        return lake / name / "part-0.parquet"
-
-    def rewrite(self, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-        """Write a table anew."""
-        path = self.table(name)
-        change(pl.read_parquet(path)).write_parquet(path)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """What is planted; ``place`` begins the sentence, which has ``says`` in it."""
-
-    name: str
-    plant: Callable[[Shop], Any]
-    place: str
-    says: str
-
-
-def edit(file: str, old: str, new: str) -> Callable[[Shop], None]:
-    return lambda shop: shop.edit(file, old, new)
-
-
-def append(file: str, text: str) -> Callable[[Shop], None]:
-    return lambda shop: shop.append(file, text)
-
-
-def rewrite(name: str, *expressions: pl.Expr) -> Callable[[Shop], None]:
-    return lambda shop: shop.rewrite(name, lambda table: table.with_columns(*expressions))
 
 
 def drop(name: str, column: str) -> Callable[[Shop], None]:
@@ -85,23 +35,6 @@ def drop(name: str, column: str) -> Callable[[Shop], None]:
 
 def setting(**variables: str) -> Callable[[Shop], None]:
     return lambda shop: shop.environment.update(variables)
-
-
-def int32_key(values: pl.Expr) -> Callable[[Shop], None]:
-    def plant(shop: Shop) -> None:
-        shop.edit(DEFINITIONS, "ValueType.INT64", "ValueType.INT32")
-        shop.rewrite(HISTORY, lambda table: table.with_columns(values))
-
-    return plant
-
-
-def declared(dtype: str, values: pl.Expr) -> Callable[[Shop], None]:
-    def plant(shop: Shop) -> None:
-        shop.edit(DEFINITIONS, "dtype=Int64", f"dtype={dtype}")
-        shop.edit(DEFINITIONS, "import Float32, Int64", "import Float32, Int32, Int64")
-        shop.rewrite(HISTORY, lambda table: table.with_columns(values.alias("orders_30d")))
-
-    return plant
 
 
 def second_part(**columns: pl.Expr) -> Callable[[Shop], None]:
@@ -177,7 +110,6 @@ def broken_database(shop: Shop) -> None:
     shop.environment["ZEROSKEW_DATABASE_URL"] = f"sqlite:///{path}"
 
 
-VIEW = "definitions.py:8: view 'customer_orders'"
 OWN = "will_return.py"
 LABELS = "will_return.py: labels"
 SERVICE = "will_return.py: returns_v1"
@@ -378,100 +310,6 @@ DEFINED = [
         rewrite(HISTORY, pl.col("orders_30d").cast(pl.String)),
         VIEW,
         "feature 'orders_30d' of type String",
-    ),
-    *(
-        Mistake(f"key {name}", plant, VIEW, says)
-        for name, plant, says in (
-            (
-                "beyond INT32",
-                int32_key(pl.col("customer_id") + 2**31),
-                "Got 2147483648 in join key 'customer_id', declared Int32, but expected",
-            ),
-            (
-                "below INT32",
-                int32_key(-pl.col("customer_id") - 2**31),
-                "Got -2147483649 in join key 'customer_id', declared Int32, but expected",
-            ),
-            (
-                "with fractions",
-                rewrite(HISTORY, pl.col("customer_id") + 0.5),
-                "Got 0.5 in join key 'customer_id', declared Int64, but expected",
-            ),
-            (
-                "of floats that are as well their neighbours",
-                rewrite(HISTORY, pl.col("customer_id") + 2.0**53),
-                "among Float64 in join key 'customer_id', but expected whole numbers up to 2^53",
-            ),
-            (
-                "of unsigned numbers beyond INT64",
-                rewrite(HISTORY, pl.col("customer_id").cast(pl.UInt64) + 2**63),
-                "Got 9223372036854775808 in join key 'customer_id', declared Int64, but expected",
-            ),
-            (
-                "INT64 over text",
-                rewrite(HISTORY, pl.col("customer_id").cast(pl.String)),
-                "Got join key 'customer_id' of type String in the table, but expected Int64",
-            ),
-            (
-                "STRING over integers",
-                edit(DEFINITIONS, "ValueType.INT64", "ValueType.STRING"),
-                "Got join key 'customer_id' of type Int64 in the table, but expected String",
-            ),
-        )
-    ),
-    *(
-        Mistake(f"feature {name}", declared(dtype, values), VIEW, says)
-        for name, dtype, values, says in (
-            (
-                "Int64 with fractions",
-                "Int64",
-                pl.col("orders_30d") + 0.5,
-                ".5 in feature 'orders_30d', declared Int64, but expected whole numbers",
-            ),
-            (
-                "Int32 with one fraction",
-                "Int32",
-                pl.when(pl.int_range(pl.len()) == 5000).then(1.5).otherwise(float("nan")),
-                "Got 1.5 in feature 'orders_30d', declared Int32, but expected whole numbers",
-            ),
-            (
-                "Int32 with integers of 64 bits",
-                "Int32",
-                pl.col("orders_30d") - 2**40,
-                "in feature 'orders_30d', declared Int32, but expected whole numbers",
-            ),
-            ("Int64 with infinity", "Int64", pl.lit(float("inf")), "Got inf in feature"),
-            (
-                "Int64 with decimals",
-                "Int64",
-                pl.lit("1.5").cast(pl.Decimal(9, 1)),
-                "Got 1.5 in feature 'orders_30d', declared Int64, but expected whole numbers",
-            ),
-            (
-                "Float32 with integers rounded twice",
-                "Float32",
-                pl.lit(2**60 + 2**36 + 1),
-                "Got 1152921573326323713 in feature 'orders_30d', declared Float32",
-            ),
-            (
-                "list of Int64 with fractions",
-                "__import__('feast').types.Array(Int64)",
-                pl.concat_list(pl.lit(1.0), pl.lit(2.5)),
-                "Got 2.5 in feature 'orders_30d', declared Int64, but expected whole numbers",
-            ),
-            (
-                "Bool over integers",
-                "__import__('feast').types.Bool",
-                pl.col("orders_30d"),
-                "Got feature 'orders_30d' of type Int64 in the table, but expected Bool",
-            ),
-            (
-                "Float32 over true and false",
-                "Float32",
-                pl.lit(value=True),
-                "Got feature 'orders_30d' of type Boolean in the table, but expected Float32",
-            ),
-        )
     ),
     Mistake("table without the key", drop(HISTORY, "customer_id"), VIEW, "join key 'customer_id'"),
     Mistake("table is no Parquet", garbage(HISTORY), VIEW, "part-0.parquet"),
@@ -693,4 +531,4 @@ MODELS = [
         "Got no model, but expected at least one file",
     ),
 ]
-MISTAKES = [*ENVIRONMENT, *DEFINED, *MODELS]
+MISTAKES = [*ENVIRONMENT, *DEFINED, *VALUES, *REQUEST_TIME, *MODELS]
