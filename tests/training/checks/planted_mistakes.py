@@ -467,6 +467,12 @@ MODELS = [
         "Got column 'amount' of type String",
     ),
     Mistake(
+        "integer field beyond 64 bits",
+        rewrite(ORDERS, pl.col("customer_id").cast(pl.UInt64) + 2**63),
+        LABELS,
+        "among UInt64 in column 'customer_id', but expected whole numbers that Int64 holds",
+    ),
+    Mistake(
         "known_at is text",
         rewrite(ORDERS, pl.col("decided_at").cast(pl.String)),
         LABELS,
