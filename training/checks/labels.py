@@ -1,4 +1,4 @@
-"""What the label tables lack; two columns are read, the rest is told by the files' footers."""
+"""What the label tables lack; the few columns that footers do not tell of are read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from api.contract.manifest import FieldType
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from training.errors import DatasetError, TrainingError, first_line
@@ -14,13 +15,14 @@ from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
 from training.label_rules import encode_labels, find_span_problem
 from training.label_table import find_schema_faults
 from training.model_spec import ModelSpec
-from training.offline_store.column_types import epoch_microseconds
+from training.offline_store.column_types import describe_misfit, epoch_microseconds, find_misfits
 from training.offline_store.part_schemas import PartFiles, open_parts
 from training.offline_store.table_files import parquet_files
 from training.split import assign_spans
 
 __all__ = ["check_labels"]
 
+_INT64: Final = pl.Int64()
 _UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
 
 
@@ -55,7 +57,24 @@ def _find_in_table(project: ProjectView, spec: ModelSpec) -> Iterator[str]:
     faults = refused or find_schema_faults(spec, parts.schema)
     yield from faults
     if not faults:
+        yield from _find_in_fields(spec, parts)
         yield from _find_in_values(spec, parts)
+
+
+def _find_in_fields(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
+    """Read the integer fields whose columns may have numbers beyond 64 bits."""
+    for field in spec.request:
+        if field.type is not FieldType.INTEGER:
+            continue
+        misfits = find_misfits(parts.frame, field.name, _INT64)
+        try:
+            found = None if misfits is None else misfits.head(1).collect()
+        except _UNREADABLE as error:
+            yield f"Got {first_line(error)}, but expected whole Parquet files"
+            return
+        if found is not None and not found.is_empty():
+            stored, what = parts.schema[field.name], f"column {field.name!r}"
+            yield f"{describe_misfit(found.item(), stored, _INT64, what=what)}, as declared"
 
 
 def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
