@@ -20,7 +20,7 @@ from api.access.allowances import (
     LocalAllowances,
 )
 from api.access.caller import Caller
-from api.access_errors import LimitsUnavailableError, RateLimitedError
+from zeroskew.contract.errors.access import LimitsUnavailableError, RateLimitedError
 
 __all__ = ["RequestLimits"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from api.main import create_app
-from api.settings import Settings
 from tests.support.app_client import AppClient
 from tests.support.online_stores import EVENT_TIME
 from tests.support.whole_service import publish_every_kind, write_views
+from zeroskew.contract.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,12 @@ def test_the_service_loads_none_of_the_training_libraries() -> None:
 @pytest.mark.parametrize(
     ("module", "plant", "broken"),
     [
-        ("api/prediction/predictor.py", "", False),
-        ("api/prediction/predictor.py", "import feast\n", True),
-        ("api/prediction/predictor.py", "import training.errors\n", True),
-        ("api/prediction/predictor.py", "import api.main\n", True),
-        ("api/prediction/predictor.py", "import zeroskew_client\n", True),
-        ("zeroskew_client/errors.py", "import api.errors\n", True),
+        ("api/predict/predictor.py", "", False),
+        ("api/predict/predictor.py", "import feast\n", True),
+        ("api/predict/predictor.py", "import zeroskew.contract.errors.project\n", True),
+        ("api/predict/predictor.py", "import api.main\n", True),
+        ("api/predict/predictor.py", "import zeroskew_client\n", True),
+        ("zeroskew_client/errors.py", "import zeroskew.contract.errors.service\n", True),
         ("zeroskew_client/errors.py", "import pydantic\n", True),
         ("zeroskew_client/errors.py", "import zeroskew_client.client\n", True),
     ],

@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from tests.api.test_hot_swap import answering_versions
+from tests.api.models.test_hot_swap import answering_versions
 from tests.api.test_workers import WorkerServer
 from tests.support.numbered_versions import (
     Answers,

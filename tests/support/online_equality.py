@@ -16,7 +16,8 @@ from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 
-from api.prediction.online_features import (
+from tests.support.online_stores import EVENT_TIME, ProtoRow, ViewSpec, write_protos
+from zeroskew.online.reader import (
     NEVER_US,
     EntityLookup,
     OnlineFeatureReader,
@@ -24,13 +25,12 @@ from api.prediction.online_features import (
     StoredFeatures,
     StoredView,
 )
-from api.prediction.value_codec import (
+from zeroskew.online.values.decode import (
     ValueType,
     decode_value,
     encode_key_prefix,
     encode_key_value,
 )
-from tests.support.online_stores import EVENT_TIME, ProtoRow, ViewSpec, write_protos
 
 PROJECT: Final = "trial"
 N_CELLS: Final = 20_000

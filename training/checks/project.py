@@ -12,11 +12,11 @@ from typing import Any
 
 from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
-from training.errors import TrainingError
-from training.model_spec import ModelSpec, list_model_names, load_model_spec
-from training.offline_store.parquet_source import ParquetTable, open_parquet_table
-from training.repo_modules import repo_modules
-from training.workspace import Workspace
+from training.project.repo_modules import repo_modules
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.project import TrainingError
+from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec
+from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable, open_parquet_table
 
 __all__ = ["ProjectView", "open_project"]
 

@@ -26,7 +26,7 @@ from training.checks.finding import Finding
 from training.checks.labels import check_labels
 from training.checks.models import check_examples, check_features, check_repeated_names
 from training.checks.project import ProjectView, open_project
-from training.workspace import Workspace
+from training.project.workspace import Workspace
 
 __all__ = ["Scope", "find_mistakes"]
 

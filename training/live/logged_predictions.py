@@ -16,10 +16,10 @@ import polars as pl
 from sqlalchemy import Row, case, func, select
 from sqlmodel import col
 
-from api.contract.manifest import FieldType, Manifest
-from api.prediction_log.log_mask import HASHED
-from api.prediction_log.tables import LoggedPrediction
 from training.live.open_log import LiveLog
+from zeroskew.contract.manifest import FieldType, Manifest
+from zeroskew.records.prediction_log.log_mask import HASHED
+from zeroskew.records.prediction_log.tables import LoggedPrediction
 
 __all__ = [
     "LoggedRows",

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from api.contract.manifest import FieldType, RequestField
-from training.model_spec import LabelTable, TimeSplit
+from zeroskew.contract.manifest import FieldType, RequestField
+from zeroskew.declarations.model_spec import LabelTable, TimeSplit
 
 REQUEST = (
     RequestField(

@@ -10,7 +10,7 @@ from tests.support.readme_project import CLOCK, write_definitions, write_tables
 from tests.training.checks.planted_mistakes import MISTAKES, Mistake, Shop
 from training.checks.finding import LONGEST_SENTENCE, Finding
 from training.checks.run import Scope, find_mistakes
-from training.workspace import Workspace
+from training.project.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,274 @@
+"""Commands about one person's data, or whatever an entity key stands for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic_core import to_json
+from rich.console import Console
+from rich.table import Table
+
+from training.cli.progress import Reporter, quiet
+from training.live.open_log import LiveLog, open_log
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.project import StepError
+
+if TYPE_CHECKING:
+    from training.privacy.places import Places
+    from training.privacy.spool_subject import SpoolFindings
+    from training.privacy.subject import Subject
+    from zeroskew.contract.manifest import Manifest
+
+__all__ = ["add_privacy_commands"]
+
+_NOT_COMPLETE = 3
+_console = Console(stderr=True)
+_reporter = Reporter(_console)
+_subject_app = typer.Typer(
+    name="subject", help="What is stored about one entity.", no_args_is_help=True
+)
+SameStore = Annotated[
+    bool, typer.Option(help="You looked: what services call otherwise is the same Redis.")
+]
+Keys = Annotated[
+    list[str], typer.Argument(help="Entity keys as name=value; a record has all of them.")
+]
+
+
+def add_privacy_commands(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.add_typer(_subject_app, rich_help_panel="Access")
+
+
+@_subject_app.command()
+def export(
+    keys: Keys,
+    output: Annotated[
+        Path | None, typer.Option(help="Where it goes; standard output if not.")
+    ] = None,
+    same_store: SameStore = False,
+) -> None:
+    """Write all that is stored about an entity as JSON; what waits in a spool is not stored yet."""
+    from training.privacy.lake_subject import find_in_files
+    from training.privacy.logged_subject import find_logged
+    from zeroskew.features.pushed_rows.waiting import find_pushed
+
+    with _open(keys) as (log, subject, workspace), quiet():
+        places = _find_places(workspace, log, subject, is_same_store=same_store)
+        logged = find_logged(log, subject)
+        found = {
+            "subject": {name: spellings[0] for name, spellings in subject.values.items()},
+            "online_store": places.online.find(subject),
+            "predictions": logged.predictions,
+            "labels": logged.labels,
+            "pushed_rows": find_pushed(log.engine, subject.matches),
+            "files": find_in_files(workspace, subject),
+        }
+    text = to_json(found, indent=1, fallback=str, inf_nan_mode="null").decode()
+    if output is None:
+        sys.stdout.write(f"{text}\n")
+    else:
+        output.write_text(text)
+
+
+@_subject_app.command()
+def erase(
+    keys: Keys,
+    receipt: Annotated[Path, typer.Option(help="Where the signed receipt goes.")],
+    reference: Annotated[
+        str, typer.Option(help="What your records call the request; no personal data.")
+    ] = "",
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="A spool beside those of the settings and services."),
+    ] = None,
+    drained: Annotated[
+        bool, typer.Option(help="You looked: zeroskew_log_spool_bytes is 0 on all other machines.")
+    ] = False,
+    same_store: SameStore = False,
+) -> None:
+    """Erase an entity from online store, log, labels, spool, pushes and files; sign a receipt.
+
+    It may be stopped at any moment and begun again; again it finds nothing. Exits with 3 where a
+    service still holds a part of its spool, or may on another machine, as with PostgreSQL: run it
+    again when that has drained, with --drained.
+    """
+    from training.privacy.lake_subject import forget_in_files
+    from training.privacy.logged_subject import forget_logged
+    from training.privacy.receipt import make_receipt
+    from training.privacy.spool_subject import forget_spooled
+    from zeroskew.features.pushed_rows.waiting import forget_pushed
+
+    with _open(keys) as (log, subject, workspace):
+        key_file = _require_signing(workspace, receipt)
+        with quiet():
+            places = _find_places(workspace, log, subject, spool=spool, is_same_store=same_store)
+        # Files before the store: what is materialized from them afterwards would bring it back.
+        # Before both what waits to be written into them.
+        n_pushed = forget_pushed(log.engine, subject.matches)
+        with _reporter.task("files") as task:
+            n_files = forget_in_files(workspace, subject, task)
+        n_online = places.online.forget(subject)
+        spooled = forget_spooled(log, places.spools, subject)
+        with _reporter.task("log and labels") as task:
+            n_logged, n_labels = forget_logged(log, subject, task)
+        made = make_receipt(
+            {
+                "pushed_rows": n_pushed,
+                "file_rows": n_files,
+                "online_entities": n_online,
+                "predictions": n_logged + spooled.n_instances,
+                "labels": n_labels + spooled.n_labels,
+            },
+            is_complete=not spooled.n_in_use
+            and (drained or (log.engine.dialect.name == "sqlite" and not places.elsewhere)),
+            places=places.looked_at,
+            left=places.elsewhere,
+            reference=reference,
+            key_file=key_file,
+        )
+        receipt.write_text(made.model_dump_json(indent=1) + "\n")
+    for place, number in made.erased.items():
+        _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
+    if not made.is_complete:
+        _say_incomplete(places, spooled)
+        raise typer.Exit(_NOT_COMPLETE)
+
+
+def _require_signing(workspace: Workspace, receipt: Path) -> Path:
+    """Return the key's file: nothing is erased for which there could be no receipt."""
+    from training.publish.signing import public_key_of
+
+    if workspace.signing_key_file is None:
+        raise StepError("Got no ZEROSKEW_SIGNING_KEY_FILE, but expected one; `zeroskew keygen`")
+    public_key_of(workspace.signing_key_file)
+    if not os.access(receipt.parent, os.W_OK):
+        raise StepError(f"Got {receipt}, but expected a file in a folder that can be written to")
+    return workspace.signing_key_file
+
+
+def _say_incomplete(places: Places, spooled: SpoolFindings) -> None:
+    _console.print(
+        f"[yellow]![/] {spooled.n_in_use} files of the spool here are held or cannot be read, "
+        "and what others hold elsewhere is not known; run this again with --drained when it "
+        "is nothing",
+        highlight=False,
+    )
+    for place in places.elsewhere:
+        _console.print(f"  not looked at: {place}", highlight=False, markup=False)
+
+
+@_subject_app.command()
+def where(
+    names: Annotated[list[str], typer.Argument(help="Names of entity keys, without values.")],
+    same_store: SameStore = False,
+) -> None:
+    """Report where data about such an entity can be, and where this cannot erase it."""
+    from training.privacy.lake_subject import list_files, name_file
+
+    table = Table("place", "what", "erase")
+    with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
+        with quiet():
+            places = _find_places(workspace, log, subject, is_same_store=same_store)
+            store = workspace.open_feature_store()
+        for view in store.list_feature_views():
+            if subject.is_known_by(view.join_keys):
+                table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
+        logged = {
+            (manifest.model, ", ".join(name for name in fields if subject.is_known_by([name])))
+            for manifest in _read_manifests(log)
+            if subject.is_known_by(fields := [field.name for field in manifest.request])
+        }
+        for model, what in sorted(logged):
+            table.add_row(f"prediction log, {model}", what, "yes")
+        for path, _ in list_files(workspace, subject):
+            folder, _, name = name_file(workspace, path).rpartition("/")
+            table.add_row(folder, name, "yes")
+    table.add_row("labels", "entity_key, or the prediction's id", "yes")
+    table.add_row("pushed rows that wait for the lake", "as their table", "yes")
+    table.add_row("spool of each replica", "as the prediction log", "what no service holds")
+    for place in places.looked_at:
+        table.add_row(place, "looked through", "yes")
+    for place in places.elsewhere:
+        table.add_row(place, "as the prediction log", "no: run this there")
+    table.add_row("model files", "what a model learnt; golden keys in manifests", "no: train again")
+    table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
+    kept = "backups, replicas, write-ahead logs, a bucket's earlier versions"
+    table.add_row(kept, "all of it", "no: by their own age")
+    Console().print(table)
+
+
+@_subject_app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="A receipt.")],
+    key: Annotated[str, typer.Option(help="The public key, in hexadecimal digits.")],
+) -> None:
+    """Tell whether a receipt was signed with a key."""
+    from training.privacy.receipt import verify_receipt
+
+    found = verify_receipt(receipt.read_text(), key)
+    if found is None:
+        raise StepError(f"Got {receipt}, which that key has not signed as it stands")
+    _console.print(f"[green]✓[/] {found.id}, {found.time:%F %T} UTC", highlight=False)
+
+
+@contextmanager
+def _open(keys: list[str]) -> Iterator[tuple[LiveLog, Subject, Workspace]]:
+    from training.privacy.subject import parse_subject
+
+    workspace = Workspace()
+    subject = parse_subject(keys, workspace.log_hash_key)
+    with open_log() as log:
+        yield log, subject.with_aliases(_read_manifests(log)), workspace
+
+
+def _find_places(
+    workspace: Workspace,
+    log: LiveLog,
+    subject: Subject,
+    *,
+    spool: Path | None = None,
+    is_same_store: bool,
+) -> Places:
+    """Return where data about the subject can be.
+
+    Raises
+    ------
+    StepError
+        If no record can have its keys: a receipt would certify that nobody was erased.
+    """
+    from training.privacy.lake_subject import list_files
+    from training.privacy.places import find_places
+
+    store, manifests = workspace.open_feature_store(), _read_manifests(log)
+    places = find_places(workspace, log, store, manifests, spool=spool, is_same_store=is_same_store)
+    views = [view.join_keys for view in store.list_feature_views()]
+    requests = [[field.name for field in manifest.request] for manifest in manifests]
+    is_known = (
+        any(subject.is_known_by(names) for names in (*views, *requests))
+        or next(list_files(workspace, subject), None) is not None
+        # A view that was removed may have left rows.
+        or places.online.find(subject)
+    )
+    if not is_known:
+        known = sorted({name for names in views for name in names})
+        raise StepError(
+            f"Got entity key {', '.join(subject.names)}, which no view, model or table has, but "
+            f"expected those of records: the views' are {', '.join(known) or 'none'}"
+        )
+    return places
+
+
+def _read_manifests(log: LiveLog) -> list[Manifest]:
+    """Return the manifests of all versions: their fields may have had other names."""
+    return [
+        log.read_manifest(model, version.version)
+        for model in log.registry.list_models()
+        for version in log.registry.list_versions(model)
+    ]

@@ -1,0 +1,19 @@
+"""Which models and versions exist, and where their files are."""
+
+from zeroskew.contract.errors.service import (
+    ArtifactError,
+    ModelRefusedError,
+    RegistrySchemaError,
+    ServiceError,
+    UnknownModelError,
+    UnknownRolloutError,
+)
+
+__all__ = [
+    "ArtifactError",
+    "ModelRefusedError",
+    "RegistrySchemaError",
+    "ServiceError",
+    "UnknownModelError",
+    "UnknownRolloutError",
+]
