@@ -76,7 +76,7 @@ def parse_column(
     *,
     nullable: bool = True,
 ) -> list[Any]:
-    """Return the values of a column as `zeroskew.online.values.nested_values.decode_feature` gives them.
+    """Return the values of a column as `decode_feature` gives them.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ _NOT_LIVE: Final = (FeatureStatus.STALE, FeatureStatus.FUTURE)
 
 
 def describe_features(model: ActiveModel, prediction: Prediction) -> list[dict[str, Any]]:
-    """Return for each instance its features as `zeroskew.model.requests.schemas.FeatureDetail` has them.
+    """Return for each instance its features as `FeatureDetail` has them.
 
     Stored features come first, by ``view:feature``, then the request's, by their field, then what
     the graph computed of both.

@@ -39,7 +39,7 @@ def test_the_service_loads_none_of_the_training_libraries() -> None:
 def test_a_planted_import_breaks_the_import_rules(
     tmp_path: Path, module: str, plant: str, broken: bool
 ) -> None:
-    for folder in ("api", "training", "client/src/zeroskew_client"):
+    for folder in ("zeroskew", "api", "training", "client/src/zeroskew_client"):
         shutil.copytree(
             ROOT / folder,
             tmp_path / Path(folder).name,

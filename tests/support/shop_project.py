@@ -100,7 +100,8 @@ class ShopProject:
         (self.folder / "feature_repo" / "feature_store.yaml").write_text(
             f"project: {name}\nprovider: local\nregistry: ../var/registry.db\n"
             f"online_store:\n  {self._online_store}\n"
-            "offline_store:\n  type: zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore\n"
+            "offline_store:\n"
+            "  type: zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore\n"
             "entity_key_serialization_version: 3\n"
             "materialization:\n  pull_latest_features: true\n"
         )

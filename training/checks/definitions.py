@@ -44,7 +44,7 @@ class Definitions:
 
 
 class DeclaredStore:
-    """What `zeroskew.features.plans.compile_plan` asks of a ``FeatureStore``, answered from the definitions."""
+    """What `compile_plan` asks of a ``FeatureStore``, answered from the definitions."""
 
     def __init__(self, config: Any, definitions: Definitions) -> None:
         self.config = config

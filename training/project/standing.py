@@ -20,8 +20,8 @@ from zeroskew.records.registry import RegistrySchemaError, ServiceError
 __all__ = ["Stamp", "digest_code", "digest_tables", "find_missing", "stamp_of"]
 
 _FILE = "up.json"
-_PACKAGE = Path(__file__).parent
-_CODE = (_PACKAGE, _PACKAGE.parent / "api" / "contract")
+_ROOT = Path(__file__).parents[2]
+_CODE = (_ROOT / "training", _ROOT / "zeroskew")
 
 
 class Stamp(BaseModel):

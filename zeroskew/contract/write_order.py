@@ -1,8 +1,9 @@
 """Which of several writes of an entity's row stands, for all that write an online store.
 
 The latest event time stands, and among equal ones the last write. The service and Feast's
-stores of `zeroskew.features.online_store` write side by side, so what they must agree on is here: the
-rule, the script by which Redis compares, and the table that keeps SQLite's microseconds.
+stores of `zeroskew.features.online_store` write side by side, so what they must agree on is
+here: the rule, the script by which Redis compares, and the table that keeps SQLite's
+microseconds.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def join_view_as_of(
     cutoff: bool,
     with_times: bool,
 ) -> pl.DataFrame:
-    """Join one view's features to rows; `zeroskew.features.offline_store.point_in_time.join_view` says how.
+    """Join one view's features to rows; `point_in_time.join_view` says how.
 
     ``rows`` are those of `join_stored_features`.
     """
@@ -134,7 +134,8 @@ def slice_limits(store: Any) -> SliceLimits:
     if not isinstance(limits, SliceLimits):
         raise StepError(
             f"Got offline store {store.config.offline_store.type!r}, but expected "
-            "zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore in feature_store.yaml"
+            "zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore "
+            "in feature_store.yaml"
         )
     return limits
 

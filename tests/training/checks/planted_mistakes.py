@@ -117,7 +117,8 @@ def on_redis(shop: Shop) -> None:
     text = (shop.folder / SETTINGS).read_text()
     begin, end = text.index("online_store:"), text.index("offline_store:")
     section = (
-        "online_store:\n  type: zeroskew.features.online_store.newest_redis.NewestRedisOnlineStore\n"
+        "online_store:\n"
+        "  type: zeroskew.features.online_store.newest_redis.NewestRedisOnlineStore\n"
         f"  connection_string: 127.0.0.1:{NOBODY}\n"
     )
     (shop.folder / SETTINGS).write_text(text[:begin] + section + text[end:])

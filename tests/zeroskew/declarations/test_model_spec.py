@@ -43,7 +43,8 @@ def test_the_model_of_the_page_on_kinds_is_declared(tmp_path: Path) -> None:
         ("import nothing_like_it", r"^broken.py:1: Got ModuleNotFoundError \(No module named"),
         ("raise SystemExit(3)", r"^broken.py:1: Got SystemExit \(3\)"),
         (
-            "from zeroskew.declarations.model_spec import ModelSpec\nMODEL = ModelSpec(nam='broken')",
+            "from zeroskew.declarations.model_spec import ModelSpec\n"
+            "MODEL = ModelSpec(nam='broken')",
             r"^broken.py:2: name: Got nothing, but expected a value \(and \d more\)$",
         ),
     ],

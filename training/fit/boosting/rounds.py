@@ -1,6 +1,7 @@
 """Fit LightGBM: validation chooses the rounds, then all rows are fitted with just as many.
 
-Runs in a process of its own (`training.fit.boosting.child`), so it imports numpy and LightGBM alone.
+Runs in a process of its own (`training.fit.boosting.child`), so it imports numpy and LightGBM
+alone.
 """
 
 from __future__ import annotations

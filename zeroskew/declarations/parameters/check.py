@@ -38,7 +38,8 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
 def find_problems(parameters: Mapping[str, object]) -> list[str]:
     """Return a sentence for each parameter that `check_parameters` refuses.
 
-    The objective itself is judged by `zeroskew.declarations.objectives`, which knows the output as well.
+    The objective itself is judged by `zeroskew.declarations.objectives`, which knows the output
+    as well.
     """
     problems, given = [], Given(resolve_names(parameters))
     for name, value in parameters.items():

@@ -35,7 +35,8 @@ class Settable:
     off
         The value at which it does nothing, which is then right beside any others.
     needs
-        The conditions of `zeroskew.declarations.parameters.conditions` without which it has no effect.
+        The conditions (`zeroskew.declarations.parameters.conditions`) without which it has no
+        effect.
     """
 
     values: Values

@@ -1,4 +1,4 @@
-"""Feast's bytes for lists, maps and structs: the inverse of `zeroskew.online.values.nested_values`."""
+"""Feast's bytes for lists, maps and structs: the inverse of `nested_values`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def encode_feature(value: Any, kind: FeatureType) -> bytes:
     Parameters
     ----------
     value
-        Of the Python type that `zeroskew.online.values.nested_values.decode_feature` gives for `kind`.
+        Of the Python type that `decode_feature` gives for `kind`.
     kind
         Its type.
 

@@ -14,7 +14,8 @@ __all__ = ["ServicePlace"]
 class ServicePlace(SQLModel, table=True):
     """Where a service on some machine keeps its spool and reads features.
 
-    ``online_store`` is as `zeroskew.records.places.online_address` names it, ``seen_at`` when it last spoke.
+    ``online_store`` is as `zeroskew.records.places.online_address` names it, ``seen_at``
+    when it last spoke.
     """
 
     __tablename__ = "service_place"

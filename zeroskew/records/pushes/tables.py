@@ -15,8 +15,8 @@ __all__ = ["StoredPush"]
 class StoredPush(SQLModel, table=True):
     """The rows of one request for one table of the lake.
 
-    ``rows`` is JSON, see `zeroskew.contract.pushed_rows`. ``part`` is the name of the part file that
-    the rows go to, from when a collector took them until the file is on disk and they are
+    ``rows`` is JSON, see `zeroskew.contract.pushed_rows`. ``part`` is the name of the part file
+    that the rows go to, from when a collector took them until the file is on disk and they are
     deleted here.
     """
 

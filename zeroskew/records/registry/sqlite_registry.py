@@ -25,8 +25,8 @@ from zeroskew.records.registry.registered_version import (
 
 __all__ = ["SqliteRegistry", "read_time", "write_time"]
 
-# The tables are defined in `zeroskew.records.registry.tables`, which this module must not import. A test
-# compares every answer with `ModelRegistry`, over the tables as the migrations make them.
+# The tables are defined in `zeroskew.records.registry.tables`, which this module must not import.
+# A test compares every answer with `ModelRegistry`, over the tables as the migrations make them.
 _TIMES: Final = ("created_at", "deprecated_at", "sunset_at", "refused_at")
 _COLUMNS: Final = (
     "model, version, manifest_sha256, model_sha256, created_by, reason, signature,"
