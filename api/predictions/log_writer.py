@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from api.predictions.logged_rows import LoggedRow, PredictionRecord, pack
+from api.predictions.logged_rows import PredictionRecord, pack
 from zeroskew.records.background_work import BackgroundThread
 from zeroskew.records.prediction_log.log_mask import MaskFinder
 from zeroskew.records.prediction_log.log_store import LogStore
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 from zeroskew.records.prediction_log.spool import Spool, SpoolFullError
 
 __all__ = ["LogCounters", "LogWriter", "WhenWritten"]

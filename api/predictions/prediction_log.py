@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Final, Literal
 
 from api.predictions.log_writer import LogCounters, LogWriter
-from api.predictions.logged_rows import LoggedRow, PredictionRecord
+from api.predictions.logged_rows import PredictionRecord
 from zeroskew.contract.errors.service import LogUnavailableError, UnknownPredictionError
 from zeroskew.contract.log_policy import LogPolicy
 from zeroskew.contract.settings import Settings
 from zeroskew.records.prediction_log.log_mask import MaskFinder
 from zeroskew.records.prediction_log.log_store import LogStore, open_log_store
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 from zeroskew.records.prediction_log.spool import Spool
 
 __all__ = ["PredictionLog", "is_sampled", "open_prediction_log", "unknown_prediction"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, Field
 
-from api.predictions.logged_rows import LoggedRow
 from zeroskew.model.load_gate import ActiveModel
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["ReplayedRow", "replay_row"]
 

@@ -19,7 +19,6 @@ from api.access.caller import CALLER
 from api.access.route_access import needs
 from api.dependencies import Resources, ServiceResources
 from api.http.direct_route import GuardedRoute
-from api.predictions.logged_rows import LoggedRow
 from api.predictions.prediction_log import unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
 from zeroskew.contract.errors.service import PredictionFailedError, UnknownPredictionError
@@ -28,6 +27,7 @@ from zeroskew.contract.scope import Scope
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.plan.feature_matrix import FeatureStatus
 from zeroskew.online.reader import NEVER_US
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["router"]
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
-from tests.api.test_server import Server
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from zeroskew.contract.rollout import Rollout
 from zeroskew.contract.scope import Scope

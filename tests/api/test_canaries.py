@@ -10,7 +10,6 @@ import pytest
 
 from api.main import create_app
 from api.predict.answering import Answering
-from tests.api.conftest import make_settings
 from tests.api.http.test_tracing import Collector
 from tests.support.app_client import AppClient
 from tests.support.canaries import HEADERS, find_canaries, secret
@@ -20,6 +19,7 @@ from tests.support.manifests import EXAMPLE
 from tests.support.online_stores import make_store
 from tests.support.redis_servers import RedisServer
 from tests.support.service_log import json_log
+from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
 from zeroskew.contract.scope import Scope
 from zeroskew.records.access.access_registry import AccessRegistry

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 from zeroskew.contract.errors.service import ModelRefusedError, RegistrySchemaError
 from zeroskew.records.registry.model_registry import ModelRegistry
 

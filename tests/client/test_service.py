@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.either_client import FAST, EitherClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
 from zeroskew_client import (
     ClassPrediction,
     ConnectionFailedError,

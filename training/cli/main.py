@@ -130,7 +130,7 @@ def apply(break_live: BreakLive = False) -> None:
     removed stays online until no version that serves reads it.
     """
     from training.project.apply_definitions import apply_definitions
-    from zeroskew.features.plans.compile_catalog import publish_catalog
+    from training.publish.publish_catalog import publish_catalog
 
     workspace = Workspace()
     refuse_mistakes(workspace, "apply")

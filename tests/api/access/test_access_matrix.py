@@ -11,9 +11,9 @@ from fastapi import APIRouter, FastAPI
 from api.access.route_access import SECURITY_SCHEME, require_declared
 from api.http.direct_route import GuardedRoute
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
+from tests.support.settings import make_settings
 from tests.support.whole_service import set_up_whole_service
 from zeroskew.contract.scope import Scope
 from zeroskew.records.access.access_registry import AccessRegistry

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import DATABASES, open_database_url
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.errors.access import NoKeysError, UnknownKeyError

@@ -20,8 +20,8 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from api.access.oidc_tokens import fetch_json
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
+from tests.support.settings import make_settings
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.settings import Settings
 from zeroskew.records.access.access_registry import AccessRegistry

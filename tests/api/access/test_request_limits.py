@@ -15,10 +15,10 @@ from api.access.caller import Caller
 from api.access.redis_allowances import RedisAllowances
 from api.access.request_limits import RequestLimits
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.feast_service import run_service
 from tests.support.redis_servers import RedisServer
+from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC, wait_until
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.errors.access import LimitsUnavailableError, RateLimitedError

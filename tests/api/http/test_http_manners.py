@@ -9,10 +9,10 @@ import pytest
 
 from api.http.trace_context import parse_traceparent
 from api.main import create_app
-from tests.api.conftest import make_settings
-from tests.api.test_server import Server
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
+from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC
 
 GRAPH = sum_graph(6, 2)

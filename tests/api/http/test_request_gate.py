@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
 from tests.support.waiting import PATIENCE_SEC, wait_until
 
 PATH = "/v1/models/arrival_delay:predict"

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import pytest
 
-from tests.api.test_server import Server
 from tests.api.v1.test_predict import EXAMPLE_SCORE
 from tests.support.debian_programs import need_program
 from tests.support.manifests import EXAMPLE
+from tests.support.service_process import Server
 from tests.support.waiting import PATIENCE_SEC
 
 PATH = "/v1/models/arrival_delay:predict"

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.main import create_app
 from api.metrics.instruments import Counter, Gauge, Histogram
 from api.metrics.metric_book import MetricBook
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.feast_service import run_service
 from tests.support.manifests import EXAMPLE
+from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC, wait_until, wait_until_ready
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.scope import Scope

@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.artifacts.artifact_store import ArtifactStore

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.test_workers import WorkerServer
 from tests.support.numbered_versions import NumberedCallers, call, point_to, publish_number
 from tests.support.waiting import PATIENCE_SEC, wait_until
+from tests.support.worker_process import WorkerServer
 
 N_VERSIONS = 10
 

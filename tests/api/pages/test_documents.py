@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 
 GRAPH = sum_graph(6, 2)
 OK = {"error_code": "OK", "error_message": ""}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
-from tests.api.test_server import Server
 from tests.api.v1.test_predict import EXAMPLE_SCORE
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
+from tests.support.settings import make_settings
 from zeroskew.contract.manifest import Metric
 
 GRAPH = sum_graph(6, 2)

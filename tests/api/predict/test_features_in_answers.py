@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, PLAN, make_manifest, publish, sum_graph
 from tests.support.online_stores import EVENT_TIME
+from tests.support.settings import make_settings
 from zeroskew.contract.manifest import FeaturePlan, ViewPlan
 
 GRAPH = sum_graph(6, 2)

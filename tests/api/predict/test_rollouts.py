@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE, FIELDS, make_manifest, publish, sum_graph
 from tests.support.numbered_versions import MODEL, expected_score, publish_number
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.records.registry.model_registry import ModelRegistry

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
 from tests.support.numbered_versions import MODEL, expected_score, publish_number
+from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC, wait_until
 from zeroskew.model.model_session import ModelSession
 

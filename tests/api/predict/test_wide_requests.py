@@ -14,11 +14,11 @@ from api.main import create_app
 from api.metrics.service_metrics import ServiceMetrics
 from api.predict.predictor import Predictor
 from api.predict.wide_work import TurningReader, WideWork
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, PLAN, make_manifest, publish, sum_graph
 from tests.support.online_stores import EVENT_TIME
 from tests.support.predictions import load_sum_model
+from tests.support.settings import make_settings
 from zeroskew.contract.errors.service import DeadlineError, InvalidInstancesError
 from zeroskew.contract.time.clock import FixedClock
 from zeroskew.model.load_gate import ActiveModel

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, sum_graph
+from tests.support.settings import make_settings
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.log_policy import LogPolicy
 from zeroskew.contract.settings import Settings

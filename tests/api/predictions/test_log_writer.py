@@ -16,7 +16,6 @@ import pytest
 import structlog
 
 from api.predictions.log_writer import LogWriter
-from api.predictions.logged_rows import LoggedRow
 from api.predictions.prediction_log import PredictionLog
 from api.predictions.replay import replay_row
 from tests.support.predictions import load_sum_model, make_record
@@ -25,6 +24,7 @@ from zeroskew.contract.errors.service import LogUnavailableError
 from zeroskew.contract.log_policy import LogPolicy
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.records.prediction_log.log_mask import MaskFinder
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 from zeroskew.records.prediction_log.spool import Spool
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from tests.support.whole_service import publish_every_kind
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, FIELDS, PLAN, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 from zeroskew.contract.errors.service import InvalidInstancesError
 from zeroskew.contract.manifest import FieldType, JoinKey, Manifest, Output, RequestField
 from zeroskew.contract.request_change import check_callers_fit

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
+from tests.support.settings import make_settings
 from tests.support.whole_service import publish_every_kind
 
 MODEL = "/v1/models/arrival_delay"

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
+from tests.support.service_process import Server
 
 EPOCH: dict[str, Any] = EXAMPLE | {"scheduled_departure": "1970-01-01T00:00:00Z"}
 # Without anything stored for them the scores are those of -4.5 and 2.5 miles.

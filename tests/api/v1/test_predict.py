@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 
 # The graph adds up every input that is not NaN. For the example: share 0.125, mean_delay 2.5,
 # size "big" 1, flights 3, carrier "UA" 0, distance 1400.5; the departure 14:17 UTC; not abroad.

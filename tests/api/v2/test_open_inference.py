@@ -19,10 +19,10 @@ import onnxruntime
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.inference_requests import HEADER, entity_inputs, pack, read_outputs, to_binary
 from tests.support.manifests import EXAMPLE, FIELDS, PLAN, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 from zeroskew.contract.manifest import Output
 
 EPOCH = {**EXAMPLE, "scheduled_departure": "1970-01-01T00:00:00Z"}

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.inference_requests import HEADER, entity_inputs, pack
 from tests.support.manifests import EXAMPLE
+from tests.support.settings import make_settings
 
 INFER = "/v2/models/arrival_delay/infer"
 ENTITY = {"inputs": entity_inputs([EXAMPLE, EXAMPLE])}

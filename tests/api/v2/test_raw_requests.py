@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.inference_requests import HEADER, read_outputs
 from tests.support.manifests import PLAN, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 from zeroskew.contract.manifest import Column, FieldType, Output, RequestField
 
 RAW = {HEADER: "0", "content-type": "application/octet-stream"}

@@ -17,13 +17,12 @@ from sqlmodel import SQLModel
 from typer.testing import CliRunner, Result
 
 from api.main import create_app
-from api.predictions.logged_rows import LoggedRow
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE
 from tests.support.online_stores import NEWEST_STORES, make_store, write_rows
 from tests.support.redis_servers import RedisServer
+from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, publish_every_kind
 from training.cli.main import app
 from training.live.open_log import open_log
@@ -41,6 +40,7 @@ from training.privacy.subject import Subject, parse_subject
 from training.publish.signing import make_signing_key, public_key_of
 from zeroskew.contract.pushed_rows import PushedColumn, PushedRows
 from zeroskew.records.prediction_log.log_mask import hash_text
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 from zeroskew.records.prediction_log.spool import Spool
 from zeroskew.records.pushes.tables import StoredPush
 

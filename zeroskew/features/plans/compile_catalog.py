@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Container
 from typing import Any
 
-from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.feature_catalog import (
     CatalogService,
@@ -22,29 +21,10 @@ from zeroskew.contract.feature_catalog import (
 from zeroskew.features.on_demand.compile_views import compile_on_demand_view
 from zeroskew.features.plans.lake_tables import LakeTables, find_lake_tables
 from zeroskew.features.stored_views import plan_stored_view
-from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["compile_catalog", "publish_catalog"]
-
-
-def publish_catalog(workspace: Workspace) -> FeatureCatalog:
-    """Compile the catalog of what is applied, and make it the newest of its project.
-
-    Raises
-    ------
-    StepError
-        If there is no Feast repo.
-    RegistrySchemaError
-        If the registry's tables are of another release.
-    """
-    catalog = compile_catalog(workspace.open_definitions())
-    registry = ModelRegistry.open(workspace.database_url)
-    try:
-        sha256 = workspace.open_artifacts().put(catalog.model_dump_json().encode())
-        registry.add_feature_catalog(project=catalog.project, sha256=sha256)
-    finally:
-        registry.close()
-    return catalog
+__all__ = [
+    "compile_catalog",
+]
 
 
 def compile_catalog(store: Any) -> FeatureCatalog:

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from api.predictions.logged_rows import LoggedRow
 from zeroskew.contract.database_url import locate_database
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["LogStore", "open_log_store"]
 

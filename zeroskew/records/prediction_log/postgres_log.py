@@ -9,8 +9,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from api.predictions.logged_rows import COLUMNS, LoggedRow
 from zeroskew.records.database.postgres_connection import PostgresStore
+from zeroskew.records.prediction_log.logged_row import COLUMNS, LoggedRow
 
 __all__ = ["PostgresLog"]
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import structlog
 
-from api.predictions.logged_rows import COLUMNS, LoggedRow
+from zeroskew.records.prediction_log.logged_row import COLUMNS, LoggedRow
 
 __all__ = ["Spool", "SpoolFullError"]
 

@@ -9,12 +9,12 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final
 
-from api.predictions.logged_rows import COLUMNS, LoggedRow
 from zeroskew.records.database.sqlite_connection import (
     SqliteStore,
     from_sqlite_time,
     to_sqlite_time,
 )
+from zeroskew.records.prediction_log.logged_row import COLUMNS, LoggedRow
 
 __all__ = ["SqliteLog"]
 

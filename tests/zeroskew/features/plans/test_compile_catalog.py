@@ -7,8 +7,9 @@ from feast.infra.online_stores.helpers import _mmh3
 
 from tests.support.feast_service import TTL, make_flights_store, make_odd_store
 from training.project.workspace import Workspace
+from training.publish.publish_catalog import publish_catalog
 from zeroskew.contract.feature_catalog import FeatureCatalog, PushSource, SourceColumns
-from zeroskew.features.plans.compile_catalog import compile_catalog, publish_catalog
+from zeroskew.features.plans.compile_catalog import compile_catalog
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 
