@@ -11,7 +11,7 @@ import uvloop
 
 from tests.support.flights_project import CLOCK
 from zeroskew.contract.manifest import FeaturePlan, Manifest
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.schemas import RequestRow

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from zeroskew.contract.errors.fields import MAX_FIELDS, describe, json_pointer
 from zeroskew.contract.errors.service import FieldError, InvalidRequestError
-from zeroskew.contract.write_order import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.online.values.decode import BYTES_TYPES, TEXT_TYPES, Value, ValueType
 from zeroskew.online.values.encode import round_to_float32
 from zeroskew.online.values.encode_nested import infer_type

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -24,15 +23,15 @@ from zeroskew.contract.errors.service import (
     OnlineValueError,
 )
 from zeroskew.contract.number_bounds import EXACT_FLOAT
-from zeroskew.contract.time.clock import Clock, to_epoch_us
-from zeroskew.online.reader import NEVER_US, Cell, OnlineFeatureReader
+from zeroskew.contract.time.clock import Clock
+from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us, to_epoch_us
+from zeroskew.online.reader import Cell, OnlineFeatureReader
 from zeroskew.online.values.decode import BYTES_TYPES, ValueType
 from zeroskew.online.values.nested_values import FeatureType, decode_feature
 
 __all__ = ["FeatureLookups"]
 
 Floats = NDArray[np.float64]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE_BITS: Final[dict[FeatureType, int]] = {ValueType.INT32: 32, ValueType.INT64: 64}
 _WITHOUT_BYTES: Final = frozenset(ValueType) - BYTES_TYPES
 _PRESENT: Final = "PRESENT"
@@ -288,7 +287,7 @@ def _format_instant(event_us: int) -> str:
     """Return an event time as Feast's server does; where there is none, the epoch."""
     if event_us == NEVER_US:
         return "1970-01-01T00:00:00Z"
-    instant = _EPOCH + timedelta(microseconds=event_us)
+    instant = from_epoch_us(event_us)
     places = "seconds"
     if instant.microsecond:
         places = "microseconds" if instant.microsecond % 1000 else "milliseconds"

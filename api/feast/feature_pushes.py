@@ -26,7 +26,8 @@ from api.feast.request_bodies import (
 from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
-from zeroskew.contract.time.clock import Clock, to_epoch_us
+from zeroskew.contract.time.clock import Clock
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.online.open_writer import LazyWriter
 from zeroskew.online.values.decode import Value
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows

@@ -13,7 +13,7 @@ from api.access.route_access import anyone
 from api.dependencies import Resources, ServiceResources
 from api.http.direct_route import GuardedRoute
 from zeroskew.contract.errors.service import StaleFeatureError, UnavailableError
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 
 __all__ = ["require_ready", "router"]

@@ -22,7 +22,7 @@ from api.predict.shadow_runner import ShadowCounters, ShadowRunner
 from api.predictions.logged_rows import FailedPrediction, PredictionRecord
 from api.predictions.prediction_log import PredictionLog
 from zeroskew.contract.errors.service import ServiceError
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.schemas import Instances
 

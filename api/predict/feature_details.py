@@ -8,14 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from api.predict.predictor import Prediction
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import FieldType
-from zeroskew.contract.time.clock import format_instant, to_epoch_us
+from zeroskew.contract.time.clock import format_instant
+from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.plan.feature_matrix import FeatureStatus
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.plan.plan_compiler import CompiledFeature
 from zeroskew.model.requests.schemas import RequestRow
-from zeroskew.online.reader import NEVER_US
 from zeroskew.online.values.decode import Value, ValueType
 
 __all__ = ["describe_features", "list_overridden", "warn_of_unknown_entities"]

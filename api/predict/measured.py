@@ -8,10 +8,11 @@ import numpy as np
 
 from api.metrics.service_metrics import ServiceMetrics
 from api.predict.predictor import Prediction
+from zeroskew.contract.feature_status import FeatureStatus
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureStatus
+from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.online.reader import NEVER_US
 
 __all__ = ["count_features", "count_prediction"]
 

@@ -23,7 +23,8 @@ from zeroskew.contract.errors.service import (
     ScoreError,
     StaleFeatureError,
 )
-from zeroskew.contract.time.clock import Clock, to_epoch_us
+from zeroskew.contract.time.clock import Clock
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.requests.schemas import Instances

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from operator import itemgetter
 from typing import Annotated, Any, Final
@@ -22,11 +22,11 @@ from api.http.direct_route import GuardedRoute
 from api.predictions.prediction_log import unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
 from zeroskew.contract.errors.service import PredictionFailedError, UnknownPredictionError
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Scalar
 from zeroskew.contract.scope import Scope
+from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.plan.feature_matrix import FeatureStatus
-from zeroskew.online.reader import NEVER_US
 from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["router"]
@@ -34,7 +34,6 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=GuardedRoute)
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 PredictionId = Annotated[
     str,
     Path(description="The `id` of an answer.", json_schema_extra={"pattern": f"^{_ID.pattern}$"}),
@@ -203,7 +202,7 @@ def _by_row(content: bytes, dtype: str, row: LoggedRow) -> list[list[Any]]:
 def _describe_stored(status: int, at: int) -> dict[str, Any]:
     return {
         "status": FeatureStatus(status).name.lower(),
-        "event_time": None if at == NEVER_US else _EPOCH + timedelta(microseconds=at),
+        "event_time": None if at == NEVER_US else from_epoch_us(at),
     }
 
 

@@ -29,7 +29,7 @@ from zeroskew.contract.manifest import (
     RequestInput,
 )
 from zeroskew.contract.settings import Settings
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.online.sqlite.reader import SqliteFeatureReader

@@ -17,8 +17,8 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 
 from tests.support.online_stores import EVENT_TIME, ProtoRow, ViewSpec, write_protos
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import (
-    NEVER_US,
     EntityLookup,
     OnlineFeatureReader,
     ReadLayout,

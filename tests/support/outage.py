@@ -24,7 +24,7 @@ from tests.support.online_stores import EVENT_TIME
 from tests.support.redis_servers import RedisServer, free_port
 from tests.support.waiting import PATIENCE_SEC, wait_until
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.online.values.decode import ValueType, encode_key_prefix, encode_key_value
 
 __all__ = ["Load", "running_service", "write_gates"]

@@ -11,11 +11,11 @@ import numpy as np
 from api.predict.predictor import Prediction
 from api.predictions.logged_rows import PredictionRecord
 from tests.support.manifests import make_manifest, publish, sum_graph
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.load_gate import ActiveModel, load_model
 from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins
 from zeroskew.model.requests.field_types import InstanceLimits
 from zeroskew.model.requests.schemas import Instances
-from zeroskew.online.reader import NEVER_US
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
 from zeroskew.records.registry.model_registry import ModelRegistry
 

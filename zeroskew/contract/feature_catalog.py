@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from zeroskew.contract.frozen_model import FrozenModel
 from zeroskew.contract.manifest import PLAN_LAYOUT, ViewPlan
 
 __all__ = [
@@ -33,11 +34,7 @@ __all__ = [
 FEATURE_CATALOG_FORMAT: Final = "zeroskew.feature_catalog/1"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SourceColumns(_Frozen):
+class SourceColumns(FrozenModel):
     """The columns of a view's source besides keys and features.
 
     ``field_mapping`` renames columns of a source to names that the view knows, ``timestamp``
@@ -47,7 +44,7 @@ class SourceColumns(_Frozen):
 
     timestamp: str
     created: str | None = None
-    field_mapping: dict[str, str] = {}
+    field_mapping: dict[str, str] = Field(default_factory=dict)
     table: str | None = None
     no_table: str | None = None
 
@@ -63,7 +60,7 @@ class CatalogView(ViewPlan):
     source: SourceColumns | None = None
 
 
-class CatalogService(_Frozen):
+class CatalogService(FrozenModel):
     """A feature service: its views with the chosen features, names and join keys.
 
     ``unserved`` names the features that cannot be read, as ``view:feature``.
@@ -75,14 +72,14 @@ class CatalogService(_Frozen):
     unserved: tuple[str, ...] = ()
 
 
-class LakeColumn(_Frozen):
+class LakeColumn(FrozenModel):
     """A key or a feature of a table of the lake, and Feast's type of it."""
 
     name: str
     type: str
 
 
-class LakeTable(_Frozen):
+class LakeTable(FrozenModel):
     """A table of the lake that rows can be added to, by the name of its source.
 
     ``columns`` are all that views read of it, under the views' names. A row without one of them
@@ -93,7 +90,7 @@ class LakeTable(_Frozen):
     columns: tuple[LakeColumn, ...]
 
 
-class OnDemandInput(_Frozen):
+class OnDemandInput(FrozenModel):
     """What a graph takes: a feature of a stored view, or a field of the request without `view`.
 
     ``type`` is Feast's. The graph's input has the same name.
@@ -104,7 +101,7 @@ class OnDemandInput(_Frozen):
     view: str | None = None
 
 
-class OnDemandFeature(_Frozen):
+class OnDemandFeature(FrozenModel):
     """A feature that a graph computes, Feast's type of it, and the graph's output."""
 
     name: str
@@ -112,7 +109,7 @@ class OnDemandFeature(_Frozen):
     output: str
 
 
-class OnDemandView(_Frozen):
+class OnDemandView(FrozenModel):
     """A view that is computed when it is asked for.
 
     ``graph`` is an ONNX model as base64: a float64 input ``(n,)`` for each of ``inputs``, NaN
@@ -125,7 +122,7 @@ class OnDemandView(_Frozen):
     graph: str
 
 
-class OnDemandPick(_Frozen):
+class OnDemandPick(FrozenModel):
     """Some features of an on-demand view in a feature service, and its name there."""
 
     view: str
@@ -133,28 +130,28 @@ class OnDemandPick(_Frozen):
     features: tuple[str, ...]
 
 
-class Entity(_Frozen):
+class Entity(FrozenModel):
     """An entity, which a request may name instead of its join key."""
 
     name: str
     join_key: str
 
 
-class PushSource(_Frozen):
+class PushSource(FrozenModel):
     """A push source and the views that a push to it writes."""
 
     name: str
     views: tuple[str, ...]
 
 
-class UnservedView(_Frozen):
+class UnservedView(FrozenModel):
     """A view that is in Feast's registry and cannot be read here, and why."""
 
     name: str
     reason: str
 
 
-class FeatureCatalog(_Frozen):
+class FeatureCatalog(FrozenModel):
     """All of a project, in the order of names.
 
     ``redis_key_ttl_seconds`` is the time to live that Feast's Redis store gives an entity.

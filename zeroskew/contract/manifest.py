@@ -17,14 +17,18 @@ The graph has one or two inputs and one or two outputs:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from zeroskew.contract.frozen_model import FrozenModel
 
 __all__ = [
     "AS_OF",
+    "KEY_FIELDS",
     "MANIFEST_FORMAT",
     "PLAN_LAYOUT",
     "Column",
@@ -58,10 +62,6 @@ Hex = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$")]
 Scalar = str | int | float | bool
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class FieldType(StrEnum):
     """JSON types of a request field; ``timestamp`` is RFC 3339 text with a UTC offset."""
 
@@ -81,7 +81,7 @@ _EXAMPLE_TYPES: Final = {
 }
 
 
-class RequestField(_Frozen):
+class RequestField(FrozenModel):
     """One field of an instance: an entity key, a raw column, or both.
 
     ``choices`` closes the set of accepted values; ``nullable`` lets ``null`` stand for
@@ -104,7 +104,16 @@ class RequestField(_Frozen):
         )
 
 
-class JoinKey(_Frozen):
+KEY_FIELDS: Final[Mapping[str, FieldType]] = {
+    "STRING": FieldType.STRING,
+    "BYTES": FieldType.STRING,
+    "INT64": FieldType.INTEGER,
+    "INT32": FieldType.INTEGER,
+}
+"""The type of a request field that is a join key, by the type of the key in Feast."""
+
+
+class JoinKey(FrozenModel):
     """One join key of a view and the request field that carries its value.
 
     ``type`` is the name of Feast's value type (``STRING``, ``INT64``, ``INT32``, ``BYTES``).
@@ -115,7 +124,7 @@ class JoinKey(_Frozen):
     type: Literal["STRING", "INT64", "INT32", "BYTES"]
 
 
-class OnlineFeature(_Frozen):
+class OnlineFeature(FrozenModel):
     """One feature as the online store has it.
 
     ``type`` is the name of Feast's value type, ``redis_field`` its field in the entity's Redis
@@ -129,7 +138,7 @@ class OnlineFeature(_Frozen):
     default: Scalar | None = None
 
 
-class ViewPlan(_Frozen):
+class ViewPlan(FrozenModel):
     """How one feature view is read.
 
     ``join_keys`` stand in Feast's key order (sorted by name); ``key_prefix`` is the part of
@@ -150,7 +159,7 @@ class ViewPlan(_Frozen):
     features: tuple[OnlineFeature, ...]
 
 
-class Column(_Frozen):
+class Column(FrozenModel):
     """One column of the ``features`` matrix.
 
     Exactly one source: an online feature (``view`` and ``feature``) or a request field
@@ -164,7 +173,7 @@ class Column(_Frozen):
     categories: tuple[str, ...] | None = None
 
 
-class RequestInput(_Frozen):
+class RequestInput(FrozenModel):
     """One column of the graph's ``request`` input, float64.
 
     Exactly one source: as in `Column`, or the moment of the prediction (``is_moment``), which the
@@ -179,7 +188,7 @@ class RequestInput(_Frozen):
     is_moment: bool = False
 
 
-class FeaturePlan(_Frozen):
+class FeaturePlan(FrozenModel):
     """The feature service, compiled: what to read, in which order, into which column.
 
     ``request_inputs`` are the columns of the graph's ``request`` input; ``request_features``
@@ -216,7 +225,7 @@ class FeaturePlan(_Frozen):
         ]
 
 
-class Output(_Frozen):
+class Output(FrozenModel):
     """What a score means to the caller.
 
     ``probability`` answers ``{"probability": p, "label": p >= threshold}``; ``value``
@@ -231,14 +240,14 @@ class Output(_Frozen):
     classes: tuple[str, ...] | None = None
 
 
-class ModelFile(_Frozen):
+class ModelFile(FrozenModel):
     """The ONNX file that belongs to this manifest."""
 
     sha256: Sha256
     size_bytes: int = Field(gt=0)
 
 
-class GoldenRow(_Frozen):
+class GoldenRow(FrozenModel):
     """Graph inputs and the scores they must give, equal to the bit.
 
     Rows are little-endian hex: float32 ``features``, float64 ``request`` and ``scores``.
@@ -249,7 +258,7 @@ class GoldenRow(_Frozen):
     scores: Hex
 
 
-class GoldenKey(_Frozen):
+class GoldenKey(FrozenModel):
     """An entity key and the bytes Feast serialises it to, per view."""
 
     view: str
@@ -257,7 +266,7 @@ class GoldenKey(_Frozen):
     serialized: Hex
 
 
-class Metric(_Frozen):
+class Metric(FrozenModel):
     """A metric on the test span with its bootstrap interval."""
 
     value: float
@@ -265,7 +274,7 @@ class Metric(_Frozen):
     high: float
 
 
-class DataSnapshot(_Frozen):
+class DataSnapshot(FrozenModel):
     """Which rows the model was fitted and judged on."""
 
     sha256: Sha256
@@ -273,7 +282,7 @@ class DataSnapshot(_Frozen):
     spans: dict[str, tuple[datetime, datetime]]
 
 
-class Manifest(_Frozen):
+class Manifest(FrozenModel):
     """Everything the service and an auditor need to know about one model version."""
 
     format: Literal["zeroskew.manifest/1"] = MANIFEST_FORMAT

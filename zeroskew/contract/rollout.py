@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from zeroskew.contract.frozen_model import FrozenModel
 
 __all__ = ["Arm", "Bandit", "GuardedMetric", "Limits", "Rollout", "Shadow"]
 
@@ -20,11 +22,7 @@ _TOLERANCE: Final = 1e-9
 """How far the sum of weights may be from 1: what decimal fractions cost in binary."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Target(_Frozen):
+class _Target(FrozenModel):
     """A version, or the alias whose version is meant at any moment; exactly one of them."""
 
     name: Name
@@ -52,7 +50,7 @@ class Shadow(_Target):
     share: Share = 1.0
 
 
-class Bandit(_Frozen):
+class Bandit(FrozenModel):
     """How Thompson sampling may move the arms' weights.
 
     ``reward`` says what of a matured label is maximised: ``hit``, 1 where the answered label
@@ -65,7 +63,7 @@ class Bandit(_Frozen):
     min_labels: int = Field(default=100, ge=1, description="Labels an arm needs to be judged.")
 
 
-class GuardedMetric(_Frozen):
+class GuardedMetric(FrozenModel):
     """A matured metric that an arm must hold against the champion's.
 
     The arm is rolled back when it is worse by more than ``margin``, and promoted when it is
@@ -77,7 +75,7 @@ class GuardedMetric(_Frozen):
     min_labels: int = Field(default=500, ge=1)
 
 
-class Limits(_Frozen):
+class Limits(FrozenModel):
     """What an arm or a shadow may not pass; `None` is not judged."""
 
     max_error_rate: Share | None = None
@@ -92,7 +90,7 @@ class Limits(_Frozen):
     min_predictions: int = Field(default=1000, ge=1)
 
 
-class Rollout(_Frozen):
+class Rollout(FrozenModel):
     """Who answers a model's callers.
 
     The first arm is the champion; the others are judged against it. An entity key always falls

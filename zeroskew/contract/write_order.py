@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "keep_newest",
     "note_event_times",
     "read_standing_event",
-    "to_epoch_us",
 ]
 
 REDIS_WRITE_IF_STANDING: Final = """
@@ -39,7 +37,6 @@ KEYS: the entity's hash. ARGV: the field of the event time, the event time that 
 EVENT_TIMES: Final = "zeroskew_event_times"
 """The table beside Feast's in a SQLite online store: when each entity's row came, exactly."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Feast's tables keep whole seconds only.
 _CREATE: Final = """
 CREATE TABLE IF NOT EXISTS zeroskew_event_times (
@@ -48,16 +45,6 @@ CREATE TABLE IF NOT EXISTS zeroskew_event_times (
 ) WITHOUT ROWID
 """
 _Row = TypeVar("_Row")
-
-
-def to_epoch_us(instant: datetime) -> int:
-    """Return whole microseconds since the Unix epoch; a naive time is UTC.
-
-    >>> to_epoch_us(datetime(1970, 1, 1, 0, 0, 1, 5))
-    1000005
-    """
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
 def keep_newest(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "NEVER_US",
     "Cell",
     "EntityKeys",
     "EntityLookup",
@@ -24,8 +23,6 @@ __all__ = [
     "StoredView",
 ]
 
-NEVER_US: Final = np.iinfo(np.int64).min
-"""The event time of a cell that the store does not have."""
 
 Cell: TypeAlias = bytes | None
 """A serialised value; empty or ``None`` for a null or an absent one."""

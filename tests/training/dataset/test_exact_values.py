@@ -30,7 +30,7 @@ from tests.support.request_functions import combine
 from training.dataset.build_dataset import Dataset, build_dataset
 from training.dataset.label_table import load_labels
 from zeroskew.contract.manifest import FieldType, RequestField
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.declarations.model_spec import LabelTable, ModelSpec
 from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.features.plans.compile_plan import CompiledPlan, compile_plan

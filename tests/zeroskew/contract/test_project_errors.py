@@ -4,8 +4,11 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from types import ModuleType
 
 import training
+import zeroskew.declarations
+import zeroskew.features
 from zeroskew.contract.errors import project as errors
 
 
@@ -22,7 +25,12 @@ def tree_of(error: type[BaseException], depth: int = 0) -> Iterator[tuple[int, s
 
 
 def defined_errors() -> Iterator[type[BaseException]]:
-    for module in pkgutil.walk_packages(training.__path__, "training."):
+    for package in (training, zeroskew.declarations, zeroskew.features):
+        yield from defined_in(package)
+
+
+def defined_in(package: ModuleType) -> Iterator[type[BaseException]]:
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if module.name.startswith("training.models."):
             continue
         for value in vars(importlib.import_module(module.name)).values():

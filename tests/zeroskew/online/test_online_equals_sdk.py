@@ -31,9 +31,10 @@ from zeroskew.contract.errors.service import (
     OnlineStoreUnavailableError,
     OnlineValueError,
 )
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from zeroskew.contract.time.clock import to_epoch_us
-from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureStatus
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.schemas import RequestRow
 from zeroskew.online.open_reader import open_reader

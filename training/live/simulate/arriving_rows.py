@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.offline_store.column_types import epoch_microseconds, numbers_for_feast
 from zeroskew.features.offline_store.parquet.parquet_source import between, open_parquet_table
-from zeroskew.features.offline_store.time_slices import to_epoch_microseconds
 
 __all__ = ["ArrivingRows", "open_online_copy"]
 
@@ -119,8 +119,8 @@ def _read(store: Any, view: Any, start: datetime, end: datetime) -> tuple[pl.Ser
     landed = between(
         created,
         table.require_instants(created, role="created timestamp"),
-        to_epoch_microseconds(start) + 1,
-        to_epoch_microseconds(end),
+        to_epoch_us(start) + 1,
+        to_epoch_us(end),
     )
     rows = table.collect(
         table.frame.filter(landed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final
 
@@ -17,17 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
-from training.live.offline_values import NEVER_US, OfflineInput, look_up
+from training.live.offline_values import OfflineInput, look_up
 from training.live.open_log import LiveLog
+from zeroskew.contract.feature_status import FeatureStatus
+from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us
 from zeroskew.features.stored_features import find_views
 
 __all__ = ["Example", "FeatureSkew", "SkewReport", "Verdict", "find_skew"]
 
 _MAX_EXAMPLES: Final = 5
 _HOUR_US: Final = 3_600_000_000
-# As in zeroskew.model.plan.feature_matrix.FeatureStatus, which the log's bytes are.
-_OVERRIDE, _DEFAULT = 5, 6
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -225,7 +224,7 @@ def _judge(
     has_online = online_us != NEVER_US
     return np.select(
         [
-            np.isin(status, (_OVERRIDE, _DEFAULT)),
+            np.isin(status, (FeatureStatus.OVERRIDE, FeatureStatus.DEFAULT)),
             is_equal & is_late,
             is_equal,
             has_online & (online_us < known_us),
@@ -288,4 +287,4 @@ def _same(one: Floats, other: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _to_time(micros: int) -> datetime | None:
-    return None if micros == NEVER_US else _EPOCH + timedelta(microseconds=int(micros))
+    return None if micros == NEVER_US else from_epoch_us(int(micros))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +13,13 @@ import numpy as np
 
 from training.live.skew.find_skew import FAULTS, FeatureSkew, SkewReport, Verdict
 from training.live.skew.skew_findings import Finding
+from zeroskew.contract.time.epoch import EPOCH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["write_skew_page"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COLORS: Final = {
     Verdict.EQUAL: "#2da44e",
     Verdict.LATE: "#8ddb8c",
@@ -134,7 +134,7 @@ def _draw_hours(features: Sequence[FeatureSkew]) -> str:
     axes: Axes = figure.subplots()
     hours = sorted(features[0].rows_by_hour)
     places = {hour: place for place, hour in enumerate(hours)}
-    times = [_EPOCH + timedelta(hours=hour) for hour in hours]
+    times = [EPOCH + timedelta(hours=hour) for hour in hours]
     for one in [one for one in features if one.n_faults][:6]:
         shares = np.zeros(len(hours))
         for hour, count in one.by_hour.items():

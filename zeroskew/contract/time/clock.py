@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
-__all__ = ["Clock", "FixedClock", "SystemClock", "format_instant", "to_epoch_us"]
+from zeroskew.contract.time.epoch import EPOCH
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = [
+    "Clock",
+    "FixedClock",
+    "SystemClock",
+    "format_instant",
+]
 
 
 class Clock(Protocol):
@@ -37,16 +42,6 @@ class FixedClock:
         return self._instant
 
 
-def to_epoch_us(instant: datetime) -> int:
-    """Return whole microseconds since the Unix epoch of an aware datetime, without rounding.
-
-    >>> to_epoch_us(datetime(1970, 1, 1, 0, 0, 1, 5, tzinfo=UTC))
-    1000005
-    """
-    elapsed = instant - _EPOCH
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
-
-
 def format_instant(epoch_sec: float) -> str | float:
     """Return seconds since the Unix epoch as RFC 3339 has them, to the microsecond.
 
@@ -56,7 +51,7 @@ def format_instant(epoch_sec: float) -> str | float:
     '2013-10-01T12:17:00.500000Z'
     """
     try:
-        instant = _EPOCH + timedelta(microseconds=round(epoch_sec * 1_000_000))
+        instant = EPOCH + timedelta(microseconds=round(epoch_sec * 1_000_000))
     except OverflowError:
         return epoch_sec
     return instant.isoformat().replace("+00:00", "Z")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import mmap
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from zeroskew.contract.time.epoch import from_epoch_us, to_epoch_us
 
 __all__ = ["ClockMover", "MovedClock"]
 
 _FORMAT: Final = struct.Struct("<q")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MovedClock:
@@ -38,7 +39,7 @@ class MovedClock:
     def now(self) -> datetime:
         """Return the time of the file in UTC."""
         (micros,) = _FORMAT.unpack(self._memory[:])
-        return _EPOCH + timedelta(microseconds=micros)
+        return from_epoch_us(micros)
 
 
 class ClockMover:
@@ -61,4 +62,4 @@ class ClockMover:
     def move(self, instant: datetime) -> None:
         """Let it be `instant`."""
         # Eight aligned bytes are stored at once: no reader sees a part of them.
-        self._memory[:] = _FORMAT.pack((instant - _EPOCH) // timedelta(microseconds=1))
+        self._memory[:] = _FORMAT.pack(to_epoch_us(instant))

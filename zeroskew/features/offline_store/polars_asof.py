@@ -16,6 +16,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, StrictBool
 
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.offline_store.errors import LabelError, UnsupportedRequestError
 from zeroskew.features.offline_store.historical_view import HistoricalView, plan_view
 from zeroskew.features.offline_store.labels import Labels, read_labels
@@ -24,7 +25,7 @@ from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.retrieval_job import PolarsRetrievalJob
 from zeroskew.features.offline_store.source_pull import SourcePull
 from zeroskew.features.offline_store.source_write import append_to_source, derived_partitions
-from zeroskew.features.offline_store.time_slices import SliceLimits, to_epoch_microseconds
+from zeroskew.features.offline_store.time_slices import SliceLimits
 
 __all__ = ["PolarsAsofOfflineStore", "PolarsAsofOfflineStoreConfig"]
 
@@ -154,14 +155,14 @@ class PolarsAsofOfflineStore(OfflineStore):
         The same row that a label at ``end_date`` gets, if the view lives that long.
         """
         store: PolarsAsofOfflineStoreConfig = config.offline_store
-        end = to_epoch_microseconds(end_date)
+        end = to_epoch_us(end_date)
         pull = SourcePull(
             table=open_parquet_table(data_source, config.repo_path),
             keys=tuple(join_key_columns),
             features=tuple(feature_name_columns),
             event_column=timestamp_field,
             created_column=created_timestamp_column or None,
-            start=to_epoch_microseconds(start_date),
+            start=to_epoch_us(start_date),
             end=end,
             known_by=end if store.filter_by_created_timestamp else None,
         )
@@ -185,8 +186,8 @@ class PolarsAsofOfflineStore(OfflineStore):
             features=tuple(feature_name_columns),
             event_column=timestamp_field,
             created_column=created_timestamp_column or None,
-            start=None if start_date is None else to_epoch_microseconds(start_date),
-            end=None if end_date is None else to_epoch_microseconds(end_date),
+            start=None if start_date is None else to_epoch_us(start_date),
+            end=None if end_date is None else to_epoch_us(end_date),
         )
         return PolarsRetrievalJob(pull.all_rows, repo_path=config.repo_path)
 

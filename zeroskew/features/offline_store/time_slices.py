@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import TypeVar
 
+from zeroskew.contract.time.epoch import EPOCH, to_epoch_us
 from zeroskew.features.offline_store.parquet.parquet_source import DAY_US, ParquetTable
 
 __all__ = [
-    "EPOCH",
     "FIRST_INSTANT",
     "LAST_INSTANT",
     "SliceLimits",
     "month_slices",
-    "to_epoch_microseconds",
 ]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 End = TypeVar("End", int, int | None)
 
@@ -66,14 +64,8 @@ class SliceLimits:
         yield from month_slices(first, last, self.months, days)
 
 
-def to_epoch_microseconds(instant: datetime) -> int:
-    """Count microseconds since the Unix epoch; a naive datetime is UTC."""
-    aware = instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)
-
-
-FIRST_INSTANT = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
-LAST_INSTANT = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
+FIRST_INSTANT = to_epoch_us(datetime.min.replace(tzinfo=UTC))
+LAST_INSTANT = to_epoch_us(datetime.max.replace(tzinfo=UTC))
 """The ends of the calendar, the years 1 and 9999."""
 
 
@@ -102,7 +94,7 @@ def month_slices(
 
     Examples
     --------
-    >>> june, july = (to_epoch_microseconds(datetime(2013, month, 1)) for month in (6, 7))
+    >>> june, july = (to_epoch_us(datetime(2013, month, 1)) for month in (6, 7))
     >>> days = [june // DAY_US, july // DAY_US]
     >>> list(month_slices(june, july, 1, days)) == [(june, july - 1), (july, july)]
     True
@@ -126,4 +118,4 @@ def _month_after(instant: int, months: int) -> int | None:
     month = moment.year * 12 + moment.month - 1 + months
     if month // 12 > MAXYEAR:
         return None
-    return to_epoch_microseconds(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC))
+    return to_epoch_us(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC))

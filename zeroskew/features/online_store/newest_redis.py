@@ -21,7 +21,8 @@ from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreCo
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from zeroskew.contract.manifest import ViewPlan
-from zeroskew.contract.write_order import REDIS_WRITE_IF_STANDING, keep_newest, to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.contract.write_order import REDIS_WRITE_IF_STANDING, keep_newest
 from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
 
 __all__ = ["NewestRedisOnlineStore", "NewestRedisOnlineStoreConfig"]

@@ -23,13 +23,13 @@ from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
 from zeroskew.contract.manifest import ViewPlan
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.contract.write_order import (
     create_event_times,
     forget_event_times,
     keep_newest,
     note_event_times,
     read_standing_event,
-    to_epoch_us,
 )
 from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
 from zeroskew.features.online_store.removed_views import forget_removed, list_removed, note_removed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from zeroskew.contract.write_order import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 
 __all__ = ["OnlineRow", "event_us_of"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.manifest import (
     AS_OF,
+    KEY_FIELDS,
     Column,
     FeaturePlan,
     FieldType,
@@ -38,12 +39,6 @@ __all__ = [
     "make_golden_keys",
 ]
 
-KEY_FIELDS = {
-    "STRING": FieldType.STRING,
-    "BYTES": FieldType.STRING,
-    "INT64": FieldType.INTEGER,
-    "INT32": FieldType.INTEGER,
-}
 NUMERIC_TYPES = ("FLOAT", "DOUBLE", "INT32", "INT64", "BOOL")
 COLUMN_TYPES = (*NUMERIC_TYPES, "STRING")
 INPUT_TYPES = (*NUMERIC_TYPES, "UNIX_TIMESTAMP")

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import ModelRefusedError, StaleFeatureError
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import FeaturePlan, GoldenKey, RequestField, Scalar
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.cell_decoder import CellColumn, CellDecoder, as_places
 from zeroskew.model.plan.entity_keys import EntityKeySerializer
-from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins, FeatureStatus
+from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins
 from zeroskew.model.plan.plan_compiler import (
     CompiledFeature,
     CompiledLookup,
@@ -26,7 +28,7 @@ from zeroskew.model.plan.plan_compiler import (
 )
 from zeroskew.model.plan.row_assembler import RowAssembler
 from zeroskew.model.requests.schemas import Overrides, RequestRow
-from zeroskew.online.reader import NEVER_US, ReadLayout, StoredFeatures
+from zeroskew.online.reader import ReadLayout, StoredFeatures
 from zeroskew.online.values.decode import Value, ValueType, encode_key_value
 
 __all__ = ["CompiledPlan"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.contract.manifest import (
     AS_OF,
+    KEY_FIELDS,
     Column,
     FeaturePlan,
     FieldType,
@@ -30,13 +31,6 @@ __all__ = [
     "PlanCompiler",
     "RequestColumn",
 ]
-
-_KEY_FIELDS: Final = {
-    ValueType.STRING: FieldType.STRING,
-    ValueType.BYTES: FieldType.STRING,
-    ValueType.INT32: FieldType.INTEGER,
-    ValueType.INT64: FieldType.INTEGER,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +223,10 @@ class PlanCompiler:
     def _compile_key(self, key: JoinKey) -> KeyPart:
         position, field = self._field(key.field, f"join key {key.name!r}")
         kind = ValueType[key.type]
-        if field.type is not _KEY_FIELDS[kind]:
+        if field.type is not KEY_FIELDS[kind.name]:
             raise ModelRefusedError(
                 f"Got request field {field.name!r} of type {field.type} for join key "
-                f"{key.name!r}, but expected {_KEY_FIELDS[kind]}."
+                f"{key.name!r}, but expected {KEY_FIELDS[kind.name]}."
             )
         return KeyPart(position, kind)
 

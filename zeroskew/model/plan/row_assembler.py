@@ -14,16 +14,18 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from zeroskew.contract.feature_status import FeatureStatus
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.cell_decoder import (
     FIXED_LAYOUTS,
     CellColumn,
     encode_nan,
     gather_of,
 )
-from zeroskew.model.plan.feature_matrix import FeatureOrigins, FeatureStatus
+from zeroskew.model.plan.feature_matrix import FeatureOrigins
 from zeroskew.model.plan.plan_compiler import RequestColumn
 from zeroskew.model.requests.schemas import RequestRow
-from zeroskew.online.reader import NEVER_US, Cell, StoredFeatures
+from zeroskew.online.reader import Cell, StoredFeatures
 from zeroskew.online.values.decode import TAGS, ValueType
 
 __all__ = ["GraphInputs", "RowAssembler"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -14,10 +14,10 @@ from pydantic_core import PydanticCustomError
 from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.contract.manifest import Column, FieldType, Manifest, RequestField, RequestInput
 from zeroskew.contract.number_bounds import EXACT_FLOAT, INT32, INT64, MAX_FLOAT32
+from zeroskew.contract.time.epoch import EPOCH
 
 __all__ = ["InstanceLimits", "make_field", "make_override_type", "parse_timestamp"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
 )
@@ -173,7 +173,7 @@ def parse_timestamp(text: str) -> float:
     """
     if _RFC3339.fullmatch(text):
         try:
-            return (datetime.fromisoformat(text.upper()) - _EPOCH).total_seconds()
+            return (datetime.fromisoformat(text.upper()) - EPOCH).total_seconds()
         except ValueError:
             pass
     raise PydanticCustomError("unexpected", "{expected}", {"expected": _TIMESTAMP})

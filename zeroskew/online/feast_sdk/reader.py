@@ -24,16 +24,9 @@ from zeroskew.contract.errors.service import (
     OnlineValueError,
     ServiceError,
 )
-from zeroskew.contract.time.clock import to_epoch_us
+from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.online.feast_sdk.client_threads import ClientThreads, ThreadsBusyError
-from zeroskew.online.reader import (
-    NEVER_US,
-    Cell,
-    EntityKeys,
-    ReadLayout,
-    StoredFeatures,
-    StoredView,
-)
+from zeroskew.online.reader import Cell, EntityKeys, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
 
 try:

@@ -17,13 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import OnlineValueError
-from zeroskew.online.reader import (
-    NEVER_US,
-    EntityKeys,
-    EntityLookup,
-    ReadLayout,
-    StoredFeatures,
-)
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.online.reader import EntityKeys, EntityLookup, ReadLayout, StoredFeatures
 from zeroskew.online.redis.timestamps import EventTimes
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
 

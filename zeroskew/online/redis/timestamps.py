@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from zeroskew.contract.errors.service import OnlineValueError
-from zeroskew.online.reader import NEVER_US
+from zeroskew.contract.time.epoch import NEVER_US
 
 __all__ = ["EventTimes", "decode_timestamp"]
 

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
-from zeroskew.online.reader import NEVER_US, Cell, ReadLayout, StoredFeatures, StoredView
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.online.reader import Cell, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.values.entity_table import EntityTable
 
 __all__ = ["CACHED_STATEMENTS", "SqliteLayout", "probe_tables"]

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-__all__ = ["COLUMNS", "LoggedRow"]
+__all__ = ["COLUMNS", "LoggedRow", "list_numbers"]
+
+
+def list_numbers(n_rows: int, numbers: str | None) -> Sequence[int]:
+    """Return the numbers that a row's instances have in their request, as the log keeps them."""
+    return range(n_rows) if numbers is None else json.loads(numbers)
 
 
 class LoggedRow(NamedTuple):
@@ -59,7 +64,7 @@ class LoggedRow(NamedTuple):
 
     def list_numbers(self) -> Sequence[int]:
         """Return the numbers of its instances in the request."""
-        return range(self.n_rows) if self.numbers is None else json.loads(self.numbers)
+        return list_numbers(self.n_rows, self.numbers)
 
 
 COLUMNS: Final = LoggedRow._fields

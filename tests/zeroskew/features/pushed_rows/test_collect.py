@@ -20,7 +20,7 @@ from sqlalchemy.exc import DatabaseError
 from tests.support.databases import DATABASES, open_database_url
 from tests.support.feast_repos import at, feature_store
 from zeroskew.contract.pushed_rows import PushedColumn, PushedRows
-from zeroskew.contract.write_order import to_epoch_us
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.pushed_rows.collect import Collected, collect_pushes
 from zeroskew.features.pushed_rows.waiting import find_pushed, forget_pushed
 from zeroskew.records.database.open_database import open_database

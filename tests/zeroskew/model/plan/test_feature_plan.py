@@ -10,10 +10,11 @@ from feast.protos.feast.types.Value_pb2 import NULL, Value
 from tests.support.manifests import CARRIERS, FIELDS, HOUR_US, PLAN, view_plan
 from tests.support.stored_rows import as_stored
 from zeroskew.contract.errors.service import OnlineValueError, StaleFeatureError
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, RequestInput, Scalar
-from zeroskew.model.plan.feature_matrix import FeatureStatus
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.online.reader import NEVER_US, StoredFeatures
+from zeroskew.online.reader import StoredFeatures
 
 ROW = ("AA", "EWR", "IAH", 100, 1400.5, True, 86_400.000001)
 NOW_US = 10 * HOUR_US

@@ -12,8 +12,9 @@ from tests.support.manifests import FIELDS, HOUR_US, PLAN
 from tests.zeroskew.model.plan.test_feature_plan import NOW_US, make_plan
 from zeroskew.contract.errors.service import OnlineValueError, StaleFeatureError
 from zeroskew.contract.manifest import Column
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.online.reader import NEVER_US, StoredFeatures
+from zeroskew.online.reader import StoredFeatures
 
 FLOATS = st.floats(width=32) | st.sampled_from([float("nan"), float("inf"), -0.0])
 CELLS = {

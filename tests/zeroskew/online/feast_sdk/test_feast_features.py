@@ -25,14 +25,14 @@ from tests.support.online_stores import EVENT_TIME, ViewSpec, make_store, write_
 from tests.support.postgres_databases import open_database
 from tests.support.waiting import PATIENCE_SEC, is_done_by, wait_until
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from zeroskew.contract.time.clock import to_epoch_us
-from zeroskew.model.plan.feature_matrix import FeatureStatus
+from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.schemas import RequestRow
 from zeroskew.online.feast_sdk.reader import FeastFeatureReader
 from zeroskew.online.open_reader import open_reader
-from zeroskew.online.reader import NEVER_US, StoredFeatures
+from zeroskew.online.reader import StoredFeatures
 
 FIELDS = (
     RequestField(

@@ -33,9 +33,9 @@ from zeroskew.contract.errors.service import (
     OnlineValueError,
     ServiceError,
 )
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.open_reader import open_reader
 from zeroskew.online.reader import (
-    NEVER_US,
     EntityKeys,
     EntityLookup,
     OnlineFeatureReader,

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zeroskew.contract.errors.service import OnlineValueError
-from zeroskew.online.reader import NEVER_US
+from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.redis.timestamps import EventTimes, decode_timestamp
 
 FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())

@@ -1,6 +1,6 @@
 """Values and event times in the bytes that Feast's own messages have."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from feast.infra.online_stores.helpers import extract_text_and_num
@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from zeroskew.contract.time.epoch import EPOCH, to_epoch_us
 from zeroskew.online.redis.timestamps import decode_timestamp
 from zeroskew.online.values.decode import BYTES_TYPES, TEXT_TYPES, Value, ValueType, decode_value
 from zeroskew.online.values.encode import describe_value, encode_timestamp, encode_value
@@ -25,7 +26,6 @@ VALUES: dict[ValueType, st.SearchStrategy[Value]] = {
     ValueType.FLOAT: st.floats(width=32),
     ValueType.BOOL: st.booleans(),
 }
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TYPED = st.sampled_from(list(ValueType)).flatmap(
     lambda kind: st.tuples(st.just(kind), VALUES[kind])
 )
@@ -63,7 +63,7 @@ def test_a_null_is_the_empty_message(kind: ValueType) -> None:
 @example(EPOCH)
 @example(datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC))
 def test_an_event_time_has_the_bytes_that_feast_writes(instant: datetime) -> None:
-    event_us = (instant - EPOCH) // timedelta(microseconds=1)
+    event_us = to_epoch_us(instant)
     expected = Timestamp()
     expected.FromDatetime(instant)
     assert encode_timestamp(event_us) == expected.SerializeToString()
