@@ -56,7 +56,7 @@ from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.label_columns import LABEL, SPAN
 from zeroskew.contract.manifest import Manifest
 from zeroskew.declarations.model_spec import ModelSpec
-from zeroskew.features.plans.compile_plan import CompiledPlan, compile_plan
+from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = [
@@ -336,7 +336,7 @@ def _count_entities(online: sqlite3.Connection, table: str) -> int:
 
 
 def _check_request_features(
-    compiled: CompiledPlan, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
+    compiled: PlanDraft, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
 ) -> None:
     """Raise unless the functions give, to the bit, what the data set has."""
     names = [one.name for one in compiled.plan.request_inputs]

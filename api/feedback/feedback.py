@@ -91,7 +91,7 @@ class LabelOutcome(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class _LabelTarget:
     """The model that a label is about, and whether the log has its prediction, if it is known."""
 
     model: str | None
@@ -222,14 +222,14 @@ class Feedback:
         self._writer.stop()
         self._reader.close()
 
-    async def _find_target(self, label: GivenLabel) -> _Target:
+    async def _find_target(self, label: GivenLabel) -> _LabelTarget:
         if label.prediction_id is None:
-            return _Target(label.model, is_logged=False)
+            return _LabelTarget(label.model, is_logged=False)
         try:
             rows = await self._executor.run(self._log.read, label.prediction_id)
         except (UnknownPredictionError, LogUnavailableError):
-            return _Target(label.model, is_logged=False)
-        return _Target(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
+            return _LabelTarget(label.model, is_logged=False)
+        return _LabelTarget(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
 
     async def _check_model(
         self, label: GivenLabel, pointer: str, model: str | None

@@ -93,7 +93,7 @@ class ServedVersion(BaseModel):
     predict: str = Field(description="The address that scores with this version.")
 
 
-class ServedModel(BaseModel):
+class ListedModel(BaseModel):
     """One model with its loaded versions, the oldest first."""
 
     name: str
@@ -109,7 +109,7 @@ class ServiceDescription(BaseModel):
     status: Literal["alive"] = Field("alive", description="What KServe's V1 clients look for.")
     service: str
     version: str
-    models: list[ServedModel]
+    models: list[ListedModel]
     links: dict[str, str] = Field(description="What stands at which address.")
 
 
@@ -135,12 +135,12 @@ def describe_service(
 
 def _describe_model(
     versions: Sequence[ActiveModel], aliases: Mapping[tuple[str, str], int]
-) -> ServedModel:
+) -> ListedModel:
     name = versions[0].name
     champion = aliases.get((name, CHAMPION))
     shown = next((model for model in versions if model.version == champion), versions[-1])
     root = f"/v1/models/{name}"
-    return ServedModel(
+    return ListedModel(
         name=name,
         description=shown.manifest.description,
         predict=f"{root}:predict"
@@ -203,7 +203,7 @@ def render_landing_page(described: ServiceDescription, base_url: str) -> str:
 """
 
 
-def _render_model(model: ServedModel, base_url: str) -> str:
+def _render_model(model: ListedModel, base_url: str) -> str:
     rows = "".join(_render_version(version) for version in model.versions)
     command = (
         f"curl -s {shlex.quote(base_url + model.predict)} \\\n"

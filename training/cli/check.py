@@ -36,9 +36,9 @@ def check(
     and their tables, and at the models with their label tables. `apply`, `train` and `up` begin
     with what of it matters to them.
     """
-    from training.checks.run import Scope, find_mistakes
+    from training.checks.run import CheckScope, find_mistakes
 
-    found = find_mistakes(Workspace(), Scope.ALL, models=models)
+    found = find_mistakes(Workspace(), CheckScope.ALL, models=models)
     print_findings(found)
     if found:
         raise typer.Exit(1)
@@ -73,9 +73,9 @@ def refuse_mistakes(
     StepError
         If a mistake is not of one model alone.
     """
-    from training.checks.run import Scope, find_mistakes
+    from training.checks.run import CheckScope, find_mistakes
 
-    found = find_mistakes(workspace, Scope(scope_name), models=models)
+    found = find_mistakes(workspace, CheckScope(scope_name), models=models)
     print_findings(found)
     if n_common := sum(finding.model is None for finding in found):
         raise StepError(

@@ -25,7 +25,7 @@ from zeroskew.contract.manifest import Column, DataSnapshot, FeaturePlan, Reques
 from zeroskew.contract.number_bounds import EXACT_FLOAT
 from zeroskew.declarations.model_spec import SPANS, ModelSpec, TimeSplit
 from zeroskew.features.offline_store.column_types import epoch_microseconds
-from zeroskew.features.plans.compile_plan import CompiledPlan, request_feature_names
+from zeroskew.features.plans.compile_plan import PlanDraft, request_feature_names
 from zeroskew.features.stored_features import find_views, join_stored_features
 
 __all__ = [
@@ -194,9 +194,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
     return tuple(json.loads(path.read_bytes()))
 
 
-def build_dataset(
-    store: Any, spec: ModelSpec, compiled: CompiledPlan, labels: LabelRows
-) -> Dataset:
+def build_dataset(store: Any, spec: ModelSpec, compiled: PlanDraft, labels: LabelRows) -> Dataset:
     """Join ``labels`` with the feature service as of each row's prediction time.
 
     A feature value takes part only if both its event time and its creation lie at or before
@@ -236,7 +234,7 @@ def build_dataset(
     )
 
 
-def _compute_request_features(compiled: CompiledPlan, request: pl.DataFrame) -> list[pl.Series]:
+def _compute_request_features(compiled: PlanDraft, request: pl.DataFrame) -> list[pl.Series]:
     """Give the functions the very inputs that the graph gets, and name what they return."""
     inputs = {name: request[name].to_numpy() for name in request.columns}
     return [

@@ -11,7 +11,7 @@ import polars as pl
 
 from training.dataset.build_dataset import Dataset, encode_columns
 from training.evaluate.metrics import best_f1_threshold
-from training.fit.boosting.exchange import Given
+from training.fit.boosting.exchange import BoostingInput
 from training.fit.boosting.process import boost_in_process
 from training.fit.boosting.rounds import Boosted, NoSplitError, Progress, RefusedError, Rows
 from zeroskew.contract.errors.project import SpecError
@@ -69,7 +69,7 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     """
     texts = [dataset.columns[place] for place in dataset.categorical]
     check_columns(spec.parameters, dataset.columns, texts)
-    given = Given(
+    given = BoostingInput(
         parameters=complete_parameters(spec.parameters, dataset.columns) | _count_classes(spec),
         rows=_learnt_rows(dataset),
         n_rounds=spec.n_rounds,

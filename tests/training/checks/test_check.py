@@ -9,7 +9,7 @@ import pytest
 from tests.support.readme_project import CLOCK, write_definitions, write_tables
 from tests.training.checks.planted_mistakes import MISTAKES, Mistake, Shop
 from training.checks.finding import LONGEST_SENTENCE, Finding
-from training.checks.run import Scope, find_mistakes
+from training.checks.run import CheckScope, find_mistakes
 from training.project.workspace import Workspace
 
 
@@ -46,7 +46,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Look:
         with monkeypatch.context() as patched:
             for variable, value in shop.environment.items():
                 patched.setenv(variable, value)
-            return find_mistakes(Workspace(), Scope.ALL)
+            return find_mistakes(Workspace(), CheckScope.ALL)
 
     return find
 

@@ -33,10 +33,10 @@ from zeroskew.contract.manifest import FieldType, RequestField
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.declarations.model_spec import LabelTable, ModelSpec
 from zeroskew.features.offline_store.errors import SourceError
-from zeroskew.features.plans.compile_plan import CompiledPlan, compile_plan
+from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.features.request_time import request_time_view
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.plan.feature_plan import CompiledPlan as ServicePlan
+from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.field_types import parse_timestamp
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
@@ -162,7 +162,7 @@ class Repo:
     """A repository whose tables each draw writes anew."""
 
     def __init__(
-        self, folder: Path, store: FeatureStore, spec: ModelSpec, compiled: CompiledPlan
+        self, folder: Path, store: FeatureStore, spec: ModelSpec, compiled: PlanDraft
     ) -> None:
         self.folder, self.store, self.spec, self.compiled = folder, store, spec, compiled
 
@@ -205,7 +205,7 @@ class Repo:
         with sqlite3.connect(online) as database:
             database.execute("DELETE FROM trial_shops")
         self.store.materialize(EVENT - timedelta(days=1), ASKED[-1])
-        plan = ServicePlan(self.spec.request, dataset.plan)
+        plan = CompiledPlan(self.spec.request, dataset.plan)
 
         async def read() -> FeatureMatrix:
             reader = SqliteFeatureReader(online, timeout_sec=30.0)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.parameter_trials import COLUMNS, trial_rows
 from tests.support.waiting import PATIENCE_SEC
-from training.fit.boosting.exchange import Given
+from training.fit.boosting.exchange import BoostingInput
 from training.fit.boosting.process import boost_in_process
 from training.fit.boosting.rounds import RefusedError, boost
 from zeroskew.contract.errors.project import FitError
@@ -43,11 +43,11 @@ if __name__ == "__main__":
 """
 
 
-def given(n_rounds: int = 12, early_stopping_rounds: int = 4, **parameters: Any) -> Given:
+def given(n_rounds: int = 12, early_stopping_rounds: int = 4, **parameters: Any) -> BoostingInput:
     """Return a small fit, of parameters that nobody checked."""
     declared = {"objective": "regression", "min_data_in_leaf": 5}
     completed = complete_parameters(declared, COLUMNS) | {"num_threads": 1} | parameters
-    return Given(completed, trial_rows(declared), n_rounds, early_stopping_rounds)
+    return BoostingInput(completed, trial_rows(declared), n_rounds, early_stopping_rounds)
 
 
 def test_process_gives_the_model_that_a_call_gives() -> None:

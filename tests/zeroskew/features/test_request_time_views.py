@@ -22,7 +22,7 @@ from training.dataset.build_dataset import extract_request
 from training.export.export_onnx import MATRIX, export_onnx, serialize_model
 from zeroskew.contract.manifest import FieldType, RequestField, RequestInput
 from zeroskew.features.onnx_graph import open_session
-from zeroskew.features.plans.compile_plan import CompiledPlan, compile_plan
+from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.features.request_function import RequestFunctionError, StoredInput
 from zeroskew.features.request_time import request_function_of, request_time_view
 from zeroskew.features.trace_request_time import trace_request_function
@@ -120,7 +120,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 
 
 @pytest.fixture(scope="module")
-def compiled(store: FeatureStore) -> CompiledPlan:
+def compiled(store: FeatureStore) -> PlanDraft:
     return compile_plan(store, SPEC)
 
 
@@ -159,7 +159,7 @@ def bits(values: Any) -> npt.NDArray[np.int64]:
 
 @pytest.fixture(scope="module")
 def expected(
-    store: FeatureStore, compiled: CompiledPlan, asked: pl.DataFrame
+    store: FeatureStore, compiled: PlanDraft, asked: pl.DataFrame
 ) -> tuple[FloatArray, dict[str, FloatArray]]:
     """The request matrix of the joined values, and the function itself on numpy."""
     inputs = extract_request(join(store, asked), compiled.plan.request_inputs)
@@ -223,7 +223,7 @@ def test_the_sdk_online_gives_the_same_bits(
 
 
 def test_the_trace_and_the_exported_graph_give_the_same_bits(
-    compiled: CompiledPlan, expected: tuple[FloatArray, dict[str, FloatArray]]
+    compiled: PlanDraft, expected: tuple[FloatArray, dict[str, FloatArray]]
 ) -> None:
     matrix, outputs = expected
     (function,) = compiled.request_functions
@@ -261,7 +261,7 @@ def test_a_stale_value_is_unknown_to_the_function(store: FeatureStore, asked: pl
     )
 
 
-def test_the_plan_reads_what_only_functions_need_without_a_column(compiled: CompiledPlan) -> None:
+def test_the_plan_reads_what_only_functions_need_without_a_column(compiled: PlanDraft) -> None:
     plan = compiled.plan
     assert [column.name for column in plan.columns] == ["shops__size", "shops__rank", "shop"]
     views = {view.name: [feature.name for feature in view.features] for view in plan.views}

@@ -11,13 +11,20 @@ import numpy as np
 
 from training.fit.boosting.rounds import Boosted, NoSplitError, RefusedError, Rows
 
-__all__ = ["Given", "read_given", "read_result", "write_boosted", "write_given", "write_refusal"]
+__all__ = [
+    "BoostingInput",
+    "read_given",
+    "read_result",
+    "write_boosted",
+    "write_given",
+    "write_refusal",
+]
 
 _REFUSALS: Final = {"refused": RefusedError, "no_split": NoSplitError}
 
 
 @dataclass(frozen=True)
-class Given:
+class BoostingInput:
     """What `training.fit.boosting.rounds.boost` is called with."""
 
     parameters: Mapping[str, Any]
@@ -26,7 +33,7 @@ class Given:
     early_stopping_rounds: int
 
 
-def write_given(file: IO[bytes], given: Given) -> None:
+def write_given(file: IO[bytes], given: BoostingInput) -> None:
     """Write what is to be fitted."""
     _write_line(
         file,
@@ -42,11 +49,11 @@ def write_given(file: IO[bytes], given: Given) -> None:
     np.save(file, given.rows.labels)
 
 
-def read_given(file: IO[bytes]) -> Given:
+def read_given(file: IO[bytes]) -> BoostingInput:
     """Read what `write_given` wrote."""
     line = json.loads(file.readline())
     features, labels = np.load(file), np.load(file)
-    return Given(
+    return BoostingInput(
         parameters=line["parameters"],
         rows=Rows(features, labels, line["n_train"], tuple(line["categorical"])),
         n_rounds=line["n_rounds"],

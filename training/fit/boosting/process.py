@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
-from training.fit.boosting.exchange import Given, read_result, write_given
+from training.fit.boosting.exchange import BoostingInput, read_result, write_given
 from training.fit.boosting.rounds import Boosted, Progress
 from zeroskew.contract.errors.project import FitError
 
@@ -26,7 +26,9 @@ _MOST_WORDS: Final = 100
 _ROOT: Final = Path(__file__).parents[3]
 
 
-def boost_in_process(given: Given, *, model: str, progress: Progress | None = None) -> Boosted:
+def boost_in_process(
+    given: BoostingInput, *, model: str, progress: Progress | None = None
+) -> Boosted:
     """Return what `training.fit.boosting.rounds.boost` does, from a process of its own.
 
     Neither a kill of this process nor Ctrl-C leaves that one behind, nor its files.

@@ -23,7 +23,7 @@ from training.live.rollouts.statistics import (
 )
 from zeroskew.contract.rollout import GuardedMetric, Limits
 
-__all__ = ["LOSSES", "ArmEvidence", "Finding", "Judgement", "judge_arm", "losses_of"]
+__all__ = ["LOSSES", "ArmEvidence", "GuardFinding", "Judgement", "judge_arm", "losses_of"]
 
 Floats = npt.NDArray[np.float64]
 Decision = Literal["promote", "hold", "roll_back"]
@@ -62,7 +62,7 @@ class ArmEvidence:
 
 
 @dataclass(frozen=True)
-class Finding:
+class GuardFinding:
     """What one limit comes to."""
 
     limit: str
@@ -77,7 +77,7 @@ class Judgement:
     name: str
     decision: Decision
     look: int
-    findings: tuple[Finding, ...]
+    findings: tuple[GuardFinding, ...]
 
     @property
     def reason(self) -> str:
@@ -179,7 +179,7 @@ def _has_enough(n: int, limits: Limits) -> bool:
     return n >= limits.min_predictions
 
 
-def _judge_errors(arm: ArmEvidence, limits: Limits, error_rate: float) -> list[Finding]:
+def _judge_errors(arm: ArmEvidence, limits: Limits, error_rate: float) -> list[GuardFinding]:
     limit = limits.max_error_rate
     if limit is None:
         return []
@@ -190,7 +190,7 @@ def _judge_errors(arm: ArmEvidence, limits: Limits, error_rate: float) -> list[F
 
 def _judge_latency(
     arm: ArmEvidence, limits: Limits, error_rate: float, *, is_shadow: bool
-) -> list[Finding]:
+) -> list[GuardFinding]:
     limit = limits.max_p99_ms
     if limit is None or is_shadow:  # A shadow takes its time; nobody waits for it.
         return []
@@ -200,7 +200,7 @@ def _judge_latency(
     return [_past("latency", said, is_past=low > _P99 and _has_enough(arm.n_asked, limits))]
 
 
-def _judge_disagreement(arm: ArmEvidence, limits: Limits, error_rate: float) -> list[Finding]:
+def _judge_disagreement(arm: ArmEvidence, limits: Limits, error_rate: float) -> list[GuardFinding]:
     limit = limits.max_shadow_disagreement
     if limit is None or not arm.n_compared:
         return []
@@ -210,7 +210,7 @@ def _judge_disagreement(arm: ArmEvidence, limits: Limits, error_rate: float) -> 
     return [_past("shadow disagreement", said, is_past=is_past)]
 
 
-def _judge_skew(arm: ArmEvidence, limits: Limits) -> list[Finding]:
+def _judge_skew(arm: ArmEvidence, limits: Limits) -> list[GuardFinding]:
     limit, rate = limits.max_skew_rate, arm.skew_rate
     if limit is None or rate is None:
         return []
@@ -221,7 +221,7 @@ def _judge_skew(arm: ArmEvidence, limits: Limits) -> list[Finding]:
 
 def _judge_drift(
     arm: ArmEvidence, champion: ArmEvidence, limits: Limits, error_rate: float
-) -> list[Finding]:
+) -> list[GuardFinding]:
     limit = limits.max_score_psi
     if limit is None or not arm.scores.size or not champion.scores.size:
         return []
@@ -233,11 +233,11 @@ def _judge_drift(
 
 def _judge_metric(
     arm: ArmEvidence, champion: ArmEvidence, metric: GuardedMetric, error_rate: float
-) -> Finding:
+) -> GuardFinding:
     fewest = min(arm.losses.size, champion.losses.size)
     if fewest < metric.min_labels:
         said = f"{fewest:,} mature labels, of at least {metric.min_labels:,}"
-        return Finding("metric", "hold", said)
+        return GuardFinding("metric", "hold", said)
     difference = compare_means(arm.losses, champion.losses, arm.keys, champion.keys)
     low, high = difference.bounds(error_rate)
     said = (
@@ -245,9 +245,9 @@ def _judge_metric(
         f"{difference.value:+.5g} [{low:+.5g}, {high:+.5g}], of at most {metric.margin:+g}"
     )
     if low > metric.margin:
-        return Finding("metric", "roll_back", said)
-    return Finding("metric", "promote" if high <= metric.margin else "hold", said)
+        return GuardFinding("metric", "roll_back", said)
+    return GuardFinding("metric", "promote" if high <= metric.margin else "hold", said)
 
 
-def _past(limit: str, said: str, *, is_past: bool) -> Finding:
-    return Finding(limit, "roll_back" if is_past else "hold", f"{limit}: {said}")
+def _past(limit: str, said: str, *, is_past: bool) -> GuardFinding:
+    return GuardFinding(limit, "roll_back" if is_past else "hold", f"{limit}: {said}")

@@ -9,7 +9,7 @@ from typing import Final
 
 from training.live.skew.find_skew import FeatureSkew, SkewReport, Verdict
 
-__all__ = ["Finding", "list_findings"]
+__all__ = ["SkewFinding", "list_findings"]
 
 _NEARLY_ALL: Final = 0.95
 _MOST: Final = 0.5
@@ -20,7 +20,7 @@ _QUARTER_MIN: Final = 15
 
 
 @dataclass(frozen=True)
-class Finding:
+class SkewFinding:
     """A fault by its likely cause.
 
     ``kind`` is ``lost view``, ``shifted time``, ``changed definition``, ``wrong values``,
@@ -34,7 +34,7 @@ class Finding:
     is_fault: bool
 
 
-def list_findings(report: SkewReport) -> list[Finding]:
+def list_findings(report: SkewReport) -> list[SkewFinding]:
     """Return what a report comes to, faults first, view by view."""
     views: dict[str, list[FeatureSkew]] = {}
     for one in report.features.values():
@@ -43,13 +43,13 @@ def list_findings(report: SkewReport) -> list[Finding]:
     return sorted(found, key=lambda finding: not finding.is_fault)
 
 
-def _judge_view(features: Sequence[FeatureSkew]) -> Iterator[Finding]:
+def _judge_view(features: Sequence[FeatureSkew]) -> Iterator[SkewFinding]:
     view, n_rows = features[0].view, features[0].n_rows
     yield from _tell_late_and_behind(view, features)
     shift = _find_shift(features[0])
     if shift is not None:
         minutes, count = shift
-        yield Finding(
+        yield SkewFinding(
             "shifted time",
             view,
             f"the event times online are {_say_minutes(minutes)} those offline in "
@@ -59,7 +59,7 @@ def _judge_view(features: Sequence[FeatureSkew]) -> Iterator[Finding]:
         return
     first = features[0]
     if first.n_offline >= _ENOUGH and first.n_only_offline >= _NEARLY_ALL * first.n_offline:
-        yield Finding(
+        yield SkewFinding(
             "lost view",
             view,
             f"nothing of it was online for {first.n_only_offline:,} of the {first.n_offline:,} "
@@ -71,11 +71,11 @@ def _judge_view(features: Sequence[FeatureSkew]) -> Iterator[Finding]:
         yield from _judge_feature(one)
 
 
-def _judge_feature(one: FeatureSkew) -> Iterator[Finding]:
+def _judge_feature(one: FeatureSkew) -> Iterator[SkewFinding]:
     subject = f"{one.view}:{one.feature}"
     n_wrong = one.count(Verdict.WRONG)
     if n_wrong >= max(_ENOUGH, _MOST * one.n_same_event):
-        yield Finding(
+        yield SkewFinding(
             "changed definition",
             subject,
             f"{n_wrong:,} of {one.n_same_event:,} values differ at the same event time: is it "
@@ -83,7 +83,7 @@ def _judge_feature(one: FeatureSkew) -> Iterator[Finding]:
             is_fault=True,
         )
     elif n_wrong:
-        yield Finding(
+        yield SkewFinding(
             "wrong values",
             subject,
             f"{n_wrong:,} of {one.n_same_event:,} values differ at the same event time",
@@ -94,11 +94,11 @@ def _judge_feature(one: FeatureSkew) -> Iterator[Finding]:
         (Verdict.MISSING_OFFLINE, "are known online and null offline"),
     ):
         if count := one.count(verdict):
-            yield Finding(
+            yield SkewFinding(
                 "missing values", subject, f"{count:,} of {one.n_rows:,} {text}", is_fault=True
             )
     if count := one.count(Verdict.AHEAD):
-        yield Finding(
+        yield SkewFinding(
             "ahead",
             subject,
             f"{count:,} of {one.n_rows:,} were newer online than the table knew then",
@@ -106,11 +106,11 @@ def _judge_feature(one: FeatureSkew) -> Iterator[Finding]:
         )
 
 
-def _tell_late_and_behind(view: str, features: Sequence[FeatureSkew]) -> Iterator[Finding]:
+def _tell_late_and_behind(view: str, features: Sequence[FeatureSkew]) -> Iterator[SkewFinding]:
     n_late = max(one.count(Verdict.LATE) for one in features)
     if n_late:
         late_sec = max(one.late_sec for one in features)
-        yield Finding(
+        yield SkewFinding(
             "late data",
             view,
             f"for {n_late:,} of {features[0].n_rows:,} predictions a row was created afterwards, "
@@ -120,7 +120,7 @@ def _tell_late_and_behind(view: str, features: Sequence[FeatureSkew]) -> Iterato
         )
     n_behind = max(one.count(Verdict.BEHIND) for one in features)
     if n_behind:
-        yield Finding(
+        yield SkewFinding(
             "behind",
             view,
             f"for {n_behind:,} of {features[0].n_rows:,} predictions the online store still had "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from training.live.skew.find_skew import FAULTS, FeatureSkew, SkewReport, Verdict
-from training.live.skew.skew_findings import Finding
+from training.live.skew.skew_findings import SkewFinding
 from zeroskew.contract.time.epoch import EPOCH
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ svg { max-width: 100%; height: auto; }
 """
 
 
-def write_skew_page(path: Path, report: SkewReport, findings: Sequence[Finding]) -> None:
+def write_skew_page(path: Path, report: SkewReport, findings: Sequence[SkewFinding]) -> None:
     """Write the page, which needs nothing beside it."""
     features = sorted(
         report.features.values(), key=lambda one: (-one.n_faults, one.view, one.feature)
@@ -68,7 +68,7 @@ def write_skew_page(path: Path, report: SkewReport, findings: Sequence[Finding])
     path.write_text("\n".join(parts))
 
 
-def _describe(findings: Sequence[Finding]) -> str:
+def _describe(findings: Sequence[SkewFinding]) -> str:
     if not findings:
         return "<p class=fine>Nothing differs.</p>"
     lines = [

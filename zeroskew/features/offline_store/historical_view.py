@@ -29,13 +29,13 @@ from zeroskew.features.offline_store.parquet.parquet_source import (
 )
 from zeroskew.features.offline_store.source_rows import drop_ties, has_ties, sort_by_time
 
-__all__ = ["HistoricalView", "JoinKey", "RequestedFeature", "plan_view", "requested_features"]
+__all__ = ["HistoricalView", "KeyColumn", "RequestedFeature", "plan_view", "requested_features"]
 
 _LONGEST_TTL_US: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class JoinKey:
+class KeyColumn:
     """A join key: the label's column and the source's column."""
 
     label: str
@@ -62,7 +62,7 @@ class HistoricalView:
 
     name: str
     table: ParquetTable
-    keys: tuple[JoinKey, ...]
+    keys: tuple[KeyColumn, ...]
     features: tuple[RequestedFeature, ...]
     event_column: str
     created_column: str | None
@@ -234,7 +234,7 @@ def plan_view(
         name=view.projection.name_to_use(),
         table=table,
         keys=tuple(
-            JoinKey(
+            KeyColumn(
                 view.projection.join_key_map.get(column.name, column.name),
                 mapping.get(column.name, column.name),
             )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMN_TYPES",
     "INPUT_TYPES",
-    "CompiledPlan",
+    "PlanDraft",
     "check_feature_type",
     "check_is_served",
     "check_join_key",
@@ -45,7 +45,7 @@ INPUT_TYPES = (*NUMERIC_TYPES, "UNIX_TIMESTAMP")
 
 
 @dataclass(frozen=True)
-class CompiledPlan:
+class PlanDraft:
     """A plan without categories, and the functions the exporter traces into the graph."""
 
     plan: FeaturePlan
@@ -79,7 +79,7 @@ class CompiledPlan:
         return self.plan.model_copy(update={"columns": columns})
 
 
-def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
+def compile_plan(store: Any, spec: ModelSpec) -> PlanDraft:
     """Compile ``spec.feature_service`` as applied to the Feast registry of ``store``.
 
     Columns stand in the feature service's order, then ``spec.columns``; the features that the
@@ -127,7 +127,7 @@ def compile_plan(store: Any, spec: ModelSpec) -> CompiledPlan:
         request_features=tuple(name for f in functions for name in request_feature_names(f)),
         when_store_down=spec.when_store_down,
     )
-    complete = CompiledPlan(plan=plan, request_functions=tuple(functions))
+    complete = PlanDraft(plan=plan, request_functions=tuple(functions))
     _check_column_names(plan, spec)
     _check_may_be_empty(complete, spec)
     return complete
@@ -218,7 +218,7 @@ def _check_column_names(plan: FeaturePlan, spec: ModelSpec) -> None:
         )
 
 
-def _check_may_be_empty(compiled: CompiledPlan, spec: ModelSpec) -> None:
+def _check_may_be_empty(compiled: PlanDraft, spec: ModelSpec) -> None:
     plan = compiled.plan
     sources: tuple[Column | RequestInput, ...] = (*plan.columns, *plan.request_inputs)
     require_known(

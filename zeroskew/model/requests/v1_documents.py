@@ -96,7 +96,7 @@ class MetadataMap(BaseModel):
     signature_def: SignatureDefMap
 
 
-class ModelSpec(BaseModel):
+class ModelSpecDocument(BaseModel):
     """Which version the metadata is about."""
 
     name: str
@@ -107,7 +107,7 @@ class ModelSpec(BaseModel):
 class ModelMetadata(BaseModel):
     """The inputs and outputs of one version, as TensorFlow Serving describes them."""
 
-    model_spec: ModelSpec
+    model_spec: ModelSpecDocument
     metadata: MetadataMap
 
 
@@ -129,7 +129,7 @@ def describe_metadata(manifest: Manifest, version: int) -> ModelMetadata:
         outputs=_describe_outputs(manifest.output),
     )
     return ModelMetadata(
-        model_spec=ModelSpec(name=manifest.model, version=str(version)),
+        model_spec=ModelSpecDocument(name=manifest.model, version=str(version)),
         metadata=MetadataMap(
             signature_def=SignatureDefMap(signature_def={SIGNATURE: signature}),
         ),

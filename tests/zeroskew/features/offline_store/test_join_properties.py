@@ -14,7 +14,7 @@ from tests.support.feast_repos import at, write_table
 from tests.zeroskew.features.offline_store.brute_force import Row, chosen_row
 from zeroskew.features.offline_store.historical_view import (
     HistoricalView,
-    JoinKey,
+    KeyColumn,
     RequestedFeature,
 )
 from zeroskew.features.offline_store.labels import read_labels
@@ -65,7 +65,7 @@ def _plan(folder: Path, rows: list[Row], ttl: int | None) -> HistoricalView:
     return HistoricalView(
         name="view",
         table=open_parquet_table(FileSource(path=str(path), timestamp_field="event"), None),
-        keys=(JoinKey("first", "first"), JoinKey("second", "second")),
+        keys=(KeyColumn("first", "first"), KeyColumn("second", "second")),
         features=(RequestedFeature("value", "value", None),),
         event_column="event_timestamp",
         created_column="created",

@@ -14,9 +14,9 @@ from tests.support.model_specs import tiny_spec
 from tests.support.request_functions import new_york_clock, tenfold
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.manifest import FieldType, RequestField, RequestInput
-from zeroskew.features.plans.compile_plan import CompiledPlan, compile_plan, make_golden_keys
+from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan, make_golden_keys
 from zeroskew.features.request_time import request_time_view
-from zeroskew.model.plan.feature_plan import CompiledPlan as ServicePlan
+from zeroskew.model.plan.feature_plan import CompiledPlan
 
 SHOP, CITY = entity("shop"), entity("city", ValueType.INT64)
 
@@ -101,7 +101,7 @@ def test_service_serialises_keys_as_feast_does(tmp_path: Path) -> None:
             )
         }
     )
-    ServicePlan(REQUEST, with_categories).check_golden_keys(golden)
+    CompiledPlan(REQUEST, with_categories).check_golden_keys(golden)
 
 
 def test_aliases_name_columns_but_not_tables(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_policies_and_defaults_of_the_model_are_in_the_plan(tmp_path: Path) -> N
     assert plan.when_store_down == "defaults"
     assert plan.views[0].when_stale == "reject"
     assert [feature.default for feature in plan.views[0].features] == [2, "big"]
-    ServicePlan(
-        REQUEST, CompiledPlan(plan, ()).with_categories({"sales__size": ("big",), "shop": ("a",)})
+    CompiledPlan(
+        REQUEST, PlanDraft(plan, ()).with_categories({"sales__size": ("big",), "shop": ("a",)})
     )
     plain = compile_plan(store, tiny_spec(request=REQUEST)).plan
     assert plain.when_store_down == "fail"
