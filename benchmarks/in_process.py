@@ -30,7 +30,7 @@ from benchmarks.server_process import ServerError
 from tests.support.flights_project import FlightsProject
 from zeroskew.model.model_session import ModelSession
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 
 N_ROWS: Final = (1, 10, 100)
 N_REQUESTS: Final = 20

@@ -14,7 +14,7 @@ from zeroskew.contract.manifest import FeaturePlan, Manifest
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.open_reader import open_reader
 
 __all__ = ["OurRead", "as_request_rows"]

@@ -9,14 +9,16 @@ from typing import Final, TypeAlias
 from api.feast.on_demand import OnDemandGraph
 from api.feast.online_read import AskedComputation, AskedFeature, OnlineRead
 from zeroskew.contract.errors.fields import describe, json_pointer, shorten
-from zeroskew.contract.errors.service import (
-    FeatureCatalogRefusedError,
-    FieldError,
-    InvalidRequestError,
+from zeroskew.contract.errors.not_found import (
     UnknownFeatureError,
     UnknownFeatureServiceError,
     UnknownFeatureViewError,
     UnknownPushSourceError,
+)
+from zeroskew.contract.errors.service import (
+    FeatureCatalogRefusedError,
+    FieldError,
+    InvalidRequestError,
 )
 from zeroskew.contract.feature_catalog import CatalogView, FeatureCatalog
 from zeroskew.contract.manifest import OnlineFeature

@@ -13,6 +13,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from zeroskew.contract.errors import access as access_errors
+from zeroskew.contract.errors import not_found
 from zeroskew.contract.errors import service as errors
 
 __all__ = ["feast_error_response", "is_feast_client"]
@@ -22,10 +23,10 @@ _CLIENT: Final = "python-requests/"
 _MODULE: Final = "feast.errors"
 _ANY: Final = "FeastError"
 _CLASSES: Final = {
-    errors.UnknownFeatureViewError.code: "FeatureViewNotFoundException",
-    errors.UnknownFeatureError.code: "FeastObjectNotFoundException",
-    errors.UnknownFeatureServiceError.code: "FeatureServiceNotFoundException",
-    errors.UnknownPushSourceError.code: "PushSourceNotFoundException",
+    not_found.UnknownFeatureViewError.code: "FeatureViewNotFoundException",
+    not_found.UnknownFeatureError.code: "FeastObjectNotFoundException",
+    not_found.UnknownFeatureServiceError.code: "FeatureServiceNotFoundException",
+    not_found.UnknownPushSourceError.code: "PushSourceNotFoundException",
     errors.MissingRequestDataError.code: "RequestDataNotFoundInEntityRowsException",
     errors.FeatureNameCollisionError.code: "FeatureNameCollisionError",
     access_errors.UnauthenticatedError.code: "FeastPermissionError",

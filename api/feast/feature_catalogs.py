@@ -9,9 +9,9 @@ import structlog
 from pydantic import ValidationError
 
 from api.feast.catalog_index import CatalogIndex
+from zeroskew.contract.errors.not_found import FeatureCatalogMissingError
 from zeroskew.contract.errors.service import (
     ArtifactError,
-    FeatureCatalogMissingError,
     FeatureCatalogRefusedError,
     RegistryUnavailableError,
     ServiceError,

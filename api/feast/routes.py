@@ -20,7 +20,8 @@ from api.feast.request_bodies import (
     WriteRequest,
 )
 from api.http.direct_route import DirectRoute
-from zeroskew.contract.errors.service import NotFoundError, UnavailableError
+from zeroskew.contract.errors.not_found import NotFoundError
+from zeroskew.contract.errors.service import UnavailableError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.body_documents import describe_body, parse_document
 

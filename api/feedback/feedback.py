@@ -18,14 +18,13 @@ from api.models.active_models import ActiveModels
 from api.predictions.prediction_log import PredictionLog
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.contract.errors.fields import describe
+from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
 from zeroskew.contract.errors.service import (
     FeedbackUnavailableError,
     FieldError,
     InvalidRequestError,
     LabelConflictError,
     LogUnavailableError,
-    NotFoundError,
-    UnknownPredictionError,
 )
 from zeroskew.contract.manifest import FieldType, Manifest
 from zeroskew.contract.time.clock import Clock

@@ -17,9 +17,10 @@ from starlette.responses import JSONResponse, Response
 
 from api.feast.feast_errors import feast_error_response, is_feast_client
 from api.http.methods import allowed_methods
+from api.http.problem import FieldProblem, Problem
 from zeroskew.contract.errors import access as access_errors
+from zeroskew.contract.errors import not_found
 from zeroskew.contract.errors import service as errors
-from zeroskew.model.requests.schemas import FieldProblem, Problem
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
@@ -40,8 +41,8 @@ _STATUS: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidRequestError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.VersionRetiredError: HTTPStatus.GONE,
-    errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    not_found.VersionRetiredError: HTTPStatus.GONE,
+    not_found.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ChangesForbiddenError: HTTPStatus.FORBIDDEN,
     access_errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     access_errors.RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Path
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from zeroskew.contract.errors.service import (
+from zeroskew.contract.errors.not_found import (
     UnknownAliasError,
     UnknownModelError,
     UnknownVersionError,

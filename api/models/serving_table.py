@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from api.models.rollout_route import RolloutRoute, resolve_targets
-from zeroskew.contract.errors.service import VersionRetiredError
+from zeroskew.contract.errors.not_found import VersionRetiredError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.registry.deprecation import describe_deprecation
 from zeroskew.records.registry.registered_version import (

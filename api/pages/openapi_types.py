@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.feast.routes import FEAST_DOCUMENTS
 from api.feedback.routes import FEEDBACK_DOCUMENTS
+from api.http.problem import Problem
 from api.pages.openapi_predictions import (
     ANY_ANSWER,
     ANY_REQUEST,
@@ -23,7 +24,6 @@ from api.v1.outputs import OneOutputResponse
 from api.v2.documents import InferenceError, InferenceRequest
 from api.v2.model_routes import INDEX_DOCUMENTS
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.schemas import Problem
 
 __all__ = ["add_types", "settle_defaults"]
 

@@ -24,7 +24,7 @@ from api.predictions.prediction_log import PredictionLog
 from zeroskew.contract.errors.service import ServiceError
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 
 __all__ = ["Answer", "AnswerPart", "Answering", "Served"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 
 __all__ = ["Asked", "Parse"]
 

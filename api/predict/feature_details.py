@@ -15,7 +15,7 @@ from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.plan.plan_compiler import CompiledFeature
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.values.decode import Value, ValueType
 
 __all__ = ["describe_features", "list_overridden", "warn_of_unknown_entities"]

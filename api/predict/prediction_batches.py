@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 
 if TYPE_CHECKING:
     from api.predict.predictor import Prediction

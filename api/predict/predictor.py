@@ -27,7 +27,7 @@ from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 from zeroskew.online.reader import OnlineFeatureReader, StoredFeatures
 
 __all__ = ["Prediction", "Predictor"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from api.predict.predictor import Prediction
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 from zeroskew.records.prediction_log.log_mask import LogMask
 from zeroskew.records.prediction_log.logged_row import LoggedRow
 

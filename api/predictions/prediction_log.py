@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from api.predictions.log_writer import LogCounters, LogWriter
 from api.predictions.logged_rows import PredictionRecord
-from zeroskew.contract.errors.service import LogUnavailableError, UnknownPredictionError
+from zeroskew.contract.errors.not_found import UnknownPredictionError
+from zeroskew.contract.errors.service import LogUnavailableError
 from zeroskew.contract.log_policy import LogPolicy
 from zeroskew.contract.settings import Settings
 from zeroskew.records.prediction_log.log_mask import MaskFinder

@@ -21,7 +21,8 @@ from api.dependencies import Resources, ServiceResources
 from api.http.direct_route import GuardedRoute
 from api.predictions.prediction_log import unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
-from zeroskew.contract.errors.service import PredictionFailedError, UnknownPredictionError
+from zeroskew.contract.errors.not_found import UnknownPredictionError
+from zeroskew.contract.errors.service import PredictionFailedError
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Scalar
 from zeroskew.contract.scope import Scope

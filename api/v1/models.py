@@ -30,7 +30,8 @@ from api.models.addresses import (
 from api.models.model_card import write_model_card
 from api.models.model_catalog import ModelDetail, ModelList, ModelVersionDetail
 from api.models.registry_follower import CHAMPION
-from zeroskew.contract.errors.service import ModelRefusedError, VersionRetiredError
+from zeroskew.contract.errors.not_found import VersionRetiredError
+from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.model.requests.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 from zeroskew.records.registry.registered_version import RegisteredAlias
 

@@ -14,7 +14,7 @@ from pydantic import create_model
 
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.manifest import Output
-from zeroskew.model.requests.schemas import PredictionResponse
+from zeroskew.model.requests.responses import PredictionResponse
 
 __all__ = ["ONE_OUTPUT", "OneOutputResponse", "check_one_output", "describe_one_output"]
 

@@ -33,8 +33,9 @@ from api.v1.outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, desc
 from zeroskew.contract.errors.service import InvalidInstancesError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.requests.instances import Instances
 from zeroskew.model.requests.other_forms import to_outputs
-from zeroskew.model.requests.schemas import Instances, PredictionResponse
+from zeroskew.model.requests.responses import PredictionResponse
 
 __all__ = ["describe_parameters", "router"]
 

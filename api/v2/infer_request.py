@@ -26,7 +26,8 @@ from api.v2.tensors import BYTES, Tensor, list_accepted, read_json_elements
 from zeroskew.contract.errors.fields import describe, translate_validation_error
 from zeroskew.contract.errors.service import InvalidInstancesError, InvalidTensorsError
 from zeroskew.model.requests.field_types import InstanceLimits
-from zeroskew.model.requests.schemas import Instances, ModelSchema
+from zeroskew.model.requests.instances import Instances
+from zeroskew.model.requests.schemas import ModelSchema
 from zeroskew.model.requests.strict_json import parse_strict_json
 
 __all__ = ["InferRequest", "read_infer_request"]

@@ -13,7 +13,7 @@ from training.live.rollouts.guard import Judgement
 from training.live.rollouts.rollout_jobs import guard_rollout
 from training.live.simulate.simulation import prepare_simulation, simulate
 from training.project.workspace import Workspace
-from zeroskew.contract.errors.service import UnknownRolloutError
+from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.declarations.model_spec import ModelSpec
 

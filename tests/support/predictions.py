@@ -15,7 +15,7 @@ from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.load_gate import ActiveModel, load_model
 from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins
 from zeroskew.model.requests.field_types import InstanceLimits
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
 from zeroskew.records.registry.model_registry import ModelRegistry
 

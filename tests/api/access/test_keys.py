@@ -13,7 +13,8 @@ from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.errors.access import NoKeysError, UnknownKeyError
-from zeroskew.contract.errors.service import RegistryConflictError, UnknownModelError
+from zeroskew.contract.errors.not_found import UnknownModelError
+from zeroskew.contract.errors.service import RegistryConflictError
 from zeroskew.contract.scope import Scope, hash_secret
 from zeroskew.contract.settings import Settings
 from zeroskew.records.access.access_registry import AccessRegistry

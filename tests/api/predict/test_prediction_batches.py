@@ -10,7 +10,7 @@ import pytest
 
 from api.predict.prediction_batches import PredictionBatches
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 
 MAX_ROWS = 10
 

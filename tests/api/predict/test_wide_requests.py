@@ -22,7 +22,7 @@ from tests.support.settings import make_settings
 from zeroskew.contract.errors.service import DeadlineError, InvalidInstancesError
 from zeroskew.contract.time.clock import FixedClock
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.schemas import Instances
+from zeroskew.model.requests.instances import Instances
 from zeroskew.online.reader import (
     EntityKeys,
     OnlineFeatureReader,

@@ -17,8 +17,8 @@ from training.live.rollouts.dry_run import deal_logged
 from training.live.rollouts.guard import Judgement
 from training.live.rollouts.rollout_jobs import guard_rollout, move_bandit
 from training.project.workspace import Workspace
+from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.errors.project import StepError
-from zeroskew.contract.errors.service import UnknownRolloutError
 from zeroskew.contract.manifest import Output
 from zeroskew.contract.rollout import Rollout
 from zeroskew.declarations.objectives import read_objective

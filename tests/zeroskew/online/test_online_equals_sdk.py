@@ -36,7 +36,7 @@ from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestFi
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.open_reader import open_reader
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 from zeroskew.online.values.decode import ValueType

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zeroskew.contract.errors.service import NotFoundError, ServiceError, UnavailableError
+from zeroskew.contract.errors.not_found import NotFoundError
+from zeroskew.contract.errors.service import ServiceError, UnavailableError
 
 __all__ = [
     "AccessError",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from zeroskew.model.plan.plan_compiler import CompiledLookup, KeyPart
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.values.decode import encode_key_value
 
 __all__ = ["EntityKeySerializer"]

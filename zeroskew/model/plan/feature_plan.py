@@ -27,7 +27,7 @@ from zeroskew.model.plan.plan_compiler import (
     RequestColumn,
 )
 from zeroskew.model.plan.row_assembler import RowAssembler
-from zeroskew.model.requests.schemas import Overrides, RequestRow
+from zeroskew.model.requests.instances import Overrides, RequestRow
 from zeroskew.online.reader import ReadLayout, StoredFeatures
 from zeroskew.online.values.decode import Value, ValueType, encode_key_value
 

@@ -24,7 +24,7 @@ from zeroskew.model.plan.cell_decoder import (
 )
 from zeroskew.model.plan.feature_matrix import FeatureOrigins
 from zeroskew.model.plan.plan_compiler import RequestColumn
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.reader import Cell, StoredFeatures
 from zeroskew.online.values.decode import TAGS, ValueType
 

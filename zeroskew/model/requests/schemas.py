@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -22,159 +21,25 @@ from zeroskew.contract.errors.service import (
 from zeroskew.contract.manifest import FieldType, Manifest, Output, Scalar
 from zeroskew.model.requests.class_fields import name_classes
 from zeroskew.model.requests.field_types import InstanceLimits, make_field, make_override_type
+from zeroskew.model.requests.instances import Instances, Overrides, RequestRow
 from zeroskew.model.requests.other_forms import OtherForm, move_pointers_to_columns, read_other_form
+from zeroskew.model.requests.responses import (
+    ClassPrediction,
+    PredictionResponse,
+    ProbabilityPrediction,
+    ValuePrediction,
+)
 from zeroskew.model.requests.rounded_numbers import find_rounded, has_large_float
 
 __all__ = [
-    "ClassPrediction",
-    "FeatureDetail",
-    "FieldProblem",
-    "Instances",
     "ModelSchema",
-    "Overrides",
-    "PredictionResponse",
-    "ProbabilityPrediction",
-    "Problem",
-    "RequestRow",
-    "ServedBy",
-    "ValuePrediction",
 ]
 
-RequestRow = tuple[Scalar | None, ...]
-
-Overrides = Sequence[Mapping[str, Scalar | None]]
-"""For each request row the values that stand for stored ones, by ``view:feature``; may be ()."""
 
 _TEXT_TYPES: Final = (FieldType.STRING, FieldType.TIMESTAMP)
 
 OVERRIDES: Final = "overrides"
 """The name in an instance under which a caller overrides features."""
-
-
-class FieldProblem(BaseModel):
-    """One refused place of the request body."""
-
-    pointer: str = Field(description="JSON Pointer (RFC 6901) to the refused place.")
-    got: str
-    expected: str
-    message: str
-
-
-class Problem(BaseModel):
-    """What went wrong, as problem details (RFC 9457)."""
-
-    type: str = Field(description="`urn:zeroskew:problem:` and the code.")
-    title: str
-    status: int
-    detail: str
-    error: str = Field(
-        description="The detail once more, where clients of TensorFlow Serving and KServe look."
-    )
-    code: str = Field(description="Stable and machine-readable.", examples=["unknown_model"])
-    request_id: str = Field(
-        default_factory=str,
-        description="Also in the `X-Request-ID` header and in the log. Absent where the service "
-        "refused the request before it looked at it.",
-    )
-    errors: list[FieldProblem] = Field(
-        default_factory=list, description="The refused places of the body, where there are some."
-    )
-
-
-class ProbabilityPrediction(BaseModel):
-    """A probability and the side of the model's threshold it is on."""
-
-    probability: float = Field(ge=0, le=1)
-    label: bool = Field(description="Whether the probability reaches the model's threshold.")
-
-
-class ValuePrediction(BaseModel):
-    """A number in the model's unit."""
-
-    value: float
-
-
-class ClassPrediction(BaseModel):
-    """A probability for each class, and the likeliest class."""
-
-    probabilities: dict[str, float]
-    label: str
-
-
-class FeatureDetail(BaseModel):
-    """One feature of one instance: what the model was given, and where it came from."""
-
-    value: str | int | float | bool | None = Field(
-        description="The value the model was given, before its column's rounding and coding; "
-        "`null` is a missing value, an instant is RFC 3339. `NaN` and infinities are texts."
-    )
-    status: Literal[
-        "present",
-        "null",
-        "missing",
-        "stale",
-        "future",
-        "override",
-        "default",
-        "request",
-        "computed",
-    ]
-    age_seconds: float | None = Field(
-        description="From the stored value's event time to `as_of`; `null` where nothing is stored."
-    )
-    view: str | None = Field(description="The feature view; `null` for a value of the request.")
-
-
-class ServedBy(BaseModel):
-    """The arm of a rollout that answered, and its version."""
-
-    arm: str
-    version: int
-
-
-class PredictionResponse(BaseModel):
-    """One prediction for each instance, in their order."""
-
-    id: str = Field(description="Identifies this answer; a UUID version 7 (RFC 9562).")
-    model: str
-    version: int | None = Field(
-        description="`null` where a rollout's arms of several versions answered."
-    )
-    arm: str | None = Field(None, description="There in a rollout: the arm that answered.")
-    served_by: list[ServedBy] | None = Field(
-        None, description="There where several arms answered: which, for each instance."
-    )
-    as_of: datetime = Field(description="The time that the predictions were computed for, in UTC.")
-    predictions: list[ProbabilityPrediction | ValuePrediction | ClassPrediction]
-    degraded: Literal["online_store_unavailable"] | None = Field(
-        None,
-        description="There when the predictions come from defaults, because the online store "
-        "could not be read; also in the header `Zeroskew-Degraded`.",
-    )
-    overridden: list[list[str]] | None = Field(
-        None, description="There when instances override features: which, for each instance."
-    )
-    features: list[dict[str, FeatureDetail]] | None = Field(
-        None,
-        description="There when asked for by `?with_features=true`: for each instance its "
-        "features, by `view:feature` or the request field's name.",
-    )
-    warnings: list[str] | None = Field(
-        None,
-        description="There with `?with_features=true` when nothing at all is stored for an "
-        "instance's entity keys, which is as likely a mistyped key as a new entity.",
-    )
-
-
-class Instances(NamedTuple):
-    """A request's instances: their rows, and what each overrides; ``()`` where none does.
-
-    ``is_columnar`` says that they came as columns, and are answered as columns.
-    """
-
-    rows: list[RequestRow]
-    overrides: Overrides
-    is_columnar: bool = False
 
 
 class ModelSchema:

@@ -1,12 +1,11 @@
 """Which models and versions exist, and where their files are."""
 
+from zeroskew.contract.errors.not_found import UnknownModelError, UnknownRolloutError
 from zeroskew.contract.errors.service import (
     ArtifactError,
     ModelRefusedError,
     RegistrySchemaError,
     ServiceError,
-    UnknownModelError,
-    UnknownRolloutError,
 )
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, update
 from sqlmodel import Session, col
 
-from zeroskew.contract.errors.service import UnknownRolloutError
+from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.database.open_database import writing
 from zeroskew.records.registry.change_rules import (

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zeroskew.contract.errors.service import (
+from zeroskew.contract.errors.not_found import (
     UnknownAliasError,
     UnknownModelError,
     UnknownVersionError,

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
-from zeroskew.contract.errors.service import UnknownRolloutError
+from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.registry.registered_version import (
     RegisteredAlias,

@@ -29,7 +29,7 @@ from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.model.requests.schemas import RequestRow
+from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.feast_sdk.reader import FeastFeatureReader
 from zeroskew.online.open_reader import open_reader
 from zeroskew.online.reader import StoredFeatures

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from zeroskew.contract.errors.service import (
-    RegistrySchemaError,
+from zeroskew.contract.errors.not_found import (
     UnknownAliasError,
     UnknownModelError,
     UnknownVersionError,
 )
+from zeroskew.contract.errors.service import RegistrySchemaError
 from zeroskew.records.database.open_database import open_database
 from zeroskew.records.registry.model_registry import ModelRegistry
 from zeroskew.records.registry.tables import ModelAlias

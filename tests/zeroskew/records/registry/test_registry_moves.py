@@ -10,12 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import DATABASES, open_database_url
-from zeroskew.contract.errors.service import (
-    RegistryConflictError,
-    RevisionConflictError,
-    UnknownAliasError,
-    UnknownRolloutError,
-)
+from zeroskew.contract.errors.not_found import UnknownAliasError, UnknownRolloutError
+from zeroskew.contract.errors.service import RegistryConflictError, RevisionConflictError
 from zeroskew.contract.rollout import Arm, Rollout, Shadow
 from zeroskew.records.registry.model_registry import ModelRegistry
 

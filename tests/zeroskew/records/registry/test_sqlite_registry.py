@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroskew.contract.errors.service import NotFoundError, RegistrySchemaError
+from zeroskew.contract.errors.not_found import NotFoundError
+from zeroskew.contract.errors.service import RegistrySchemaError
 from zeroskew.contract.rollout import Arm, Rollout
 from zeroskew.records.registry.model_registry import ModelRegistry
 from zeroskew.records.registry.open_registry import open_registry
