@@ -19,7 +19,7 @@ from api.pages.openapi_predictions import (
     add_request_columns,
     describe_any_request,
 )
-from api.registry.routes import DOCUMENTS
+from api.registry.documents import DOCUMENTS
 from api.v1.outputs import OneOutputResponse
 from api.v2.documents import InferenceError, InferenceRequest
 from api.v2.model_routes import INDEX_DOCUMENTS

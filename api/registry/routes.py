@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.access.caller import CALLER
@@ -27,19 +27,15 @@ from api.models.addresses import (
     check_model,
     parse_version,
 )
+from api.registry.documents import AliasMove, Change, Deprecation, History, RolloutChange
 from zeroskew.contract.errors.service import ChangesForbiddenError, InvalidRequestError
-from zeroskew.contract.rollout import Rollout
 from zeroskew.contract.scope import Scope
-from zeroskew.contract.time.utc_moment import UtcMoment
 from zeroskew.model.requests.body_documents import (
-    Note,
-    RequestDocument,
     describe_body,
     parse_document,
 )
 from zeroskew.records.registry.registered_version import (
     RegisteredAlias,
-    RegisteredChange,
     RegisteredRollout,
     RegisteredVersion,
 )
@@ -47,7 +43,7 @@ from zeroskew.records.registry.registered_version import (
 if TYPE_CHECKING:
     from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["DOCUMENTS", "router", "tag_of"]
+__all__ = ["router", "tag_of"]
 
 router = APIRouter(prefix="/v1/models", tags=["registry"], route_class=GuardedRoute)
 
@@ -59,44 +55,6 @@ _ROLLOUT: Final = "/{model:name}/rollout"
 _TAG: Final = re.compile(r'"r(\d{1,15})(?:-[0-9a-f]+(?:-gzip)?)?"')
 _MAX_CHANGES: Final = 1000
 
-
-class Change(RequestDocument):
-    """Who changes something, and why; kept in the model's history."""
-
-    actor: Note = ""
-    reason: Note = ""
-
-
-class AliasMove(Change):
-    """Where an alias is to point."""
-
-    version: int = Field(ge=1, le=999_999_999)
-    allow_request_change: bool = Field(
-        default=False,
-        description="Move it even if the callers' requests are then refused or answered otherwise.",
-    )
-
-
-class RolloutChange(Change):
-    """What a model's rollout is to be."""
-
-    rollout: Rollout
-
-
-class Deprecation(Change):
-    """When a version is to be retired, if that is known: a moment to come, with its UTC offset."""
-
-    sunset_at: UtcMoment | None = Field(default=None, strict=False)
-
-
-class History(BaseModel):
-    """A model's changes, the newest first."""
-
-    changes: list[RegisteredChange]
-
-
-DOCUMENTS: Final = (Change, AliasMove, RolloutChange, Deprecation)
-"""The bodies that the routes here take."""
 
 _CONFLICT: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.CONFLICT: {}}
 _IF_MATCH: Final = {

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from zeroskew.contract.frozen_model import FrozenModel
 
 __all__ = ["LogPolicy"]
 
 
-class LogPolicy(BaseModel):
+class LogPolicy(FrozenModel):
     """How a model's predictions are kept.
 
     ``buffered``: written soon after the answer; what a crash loses is what came within
     ``log_flush_sec``. ``durable``: answered when it is on disk. ``off``: not at all.
     A field in both lists is hashed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Literal["buffered", "durable", "off"] = "buffered"
     sampling: float = Field(default=1.0, ge=0.0, le=1.0, description="The share that is kept.")

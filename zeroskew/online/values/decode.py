@@ -171,7 +171,7 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
         if len(data) != layout.size + 1:
             raise _damaged(kind)
         return layout.unpack_from(data, 1)[0]  # type: ignore[no-any-return]  # struct is untyped
-    number, end = _read_varint(data, len(tag), kind)
+    number, end = _read_number(data, len(tag), kind)
     if _WIRE_TYPES[kind] == _LENGTH_DELIMITED:
         return _decode_text(data, number, end, kind)
     if end != len(data):
@@ -183,10 +183,10 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
 
 
 def _check_null(data: bytes, kind: ValueType) -> None:
-    field, end = _read_varint(data, 0, kind)
+    field, end = _read_number(data, 0, kind)
     if field != _NULL_FIELD << 3 | _VARINT:
         raise OnlineValueError(f"Got a stored value of another type, but expected {kind.name}.")
-    _, end = _read_varint(data, end, kind)
+    _, end = _read_number(data, end, kind)
     if end != len(data):
         raise _damaged(kind)
 
@@ -203,7 +203,7 @@ def _decode_text(data: bytes, length: int, start: int, kind: ValueType) -> bytes
         raise _damaged(kind) from error
 
 
-def _read_varint(data: bytes, start: int, kind: ValueType) -> tuple[int, int]:
+def _read_number(data: bytes, start: int, kind: ValueType) -> tuple[int, int]:
     try:
         return read_varint(data, start)
     except IndexError as error:
