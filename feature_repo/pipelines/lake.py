@@ -28,8 +28,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.rolling_statistics import EVENT_TIMESTAMP
-from zeroskew.contract.errors.project import PrepareError
-from zeroskew.features.offline_store.parquet.part_files import publish_files, stage_file
+from zeroskew import PrepareError, publish_files, stage_file
 
 __all__ = ["CREATED", "QUARANTINE", "append_batch", "append_quarantine"]
 

@@ -3,8 +3,7 @@
 import polars as pl
 
 from training.models._flights import PARAMETERS, REQUEST, SPLIT, label_table
-from zeroskew.contract.manifest import Output
-from zeroskew.declarations.model_spec import Gate, ModelSpec
+from zeroskew import Gate, ModelSpec, Output
 
 MODEL = ModelSpec(
     name="arrival_delay_15",
