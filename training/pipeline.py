@@ -240,10 +240,10 @@ def publish(
         declaration was edited since, or a feature with values in training has none online.
     """
     folder = workspace.work(spec.name)
+    dataset = load_dataset(folder, spec)
     evaluation = load_evaluation(workspace, spec)
     parity = read_step_document(folder, PARITY, "parity")
     model_file = read_step_file(folder, MODEL_FILE, "export")
-    dataset = load_dataset(folder, spec)
     load_fitted(folder, spec, dataset)
     _check_same_model(folder, parity)
     check_gates(spec, evaluation)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic_core import to_json
@@ -21,7 +21,6 @@ from zeroskew.contract.errors.project import StepError
 
 if TYPE_CHECKING:
     from training.privacy.places import Places
-    from training.privacy.spool_subject import SpoolFindings
     from training.privacy.subject import Subject
     from zeroskew.contract.manifest import Manifest
 
@@ -55,21 +54,11 @@ def export(
     same_store: SameStore = False,
 ) -> None:
     """Write all that is stored about an entity as JSON; what waits in a spool is not stored yet."""
-    from training.privacy.lake_subject import find_in_files
-    from training.privacy.logged_subject import find_logged
-    from zeroskew.features.pushed_rows.waiting import find_pushed
-
     with _open(keys) as (log, subject, workspace), quiet():
         places = _find_places(workspace, log, subject, is_same_store=same_store)
-        logged = find_logged(log, subject)
         found = {
-            "subject": {name: spellings[0] for name, spellings in subject.values.items()},
-            "online_store": places.online.find(subject),
-            "predictions": logged.predictions,
-            "labels": logged.labels,
-            "pushed_rows": find_pushed(log.engine, subject.matches),
-            "files": find_in_files(workspace, subject),
-        }
+            "subject": {name: spellings[0] for name, spellings in subject.values.items()}
+        } | _find_all(workspace, log, subject, places)
     text = to_json(found, indent=1, fallback=str, inf_nan_mode="null").decode()
     if output is None:
         sys.stdout.write(f"{text}\n")
@@ -99,37 +88,20 @@ def erase(
     service still holds a part of its spool, or may on another machine, as with PostgreSQL: run it
     again when that has drained, with --drained.
     """
-    from training.privacy.lake_subject import forget_in_files
-    from training.privacy.logged_subject import forget_logged
     from training.privacy.receipt import make_receipt
-    from training.privacy.spool_subject import forget_spooled
-    from zeroskew.features.pushed_rows.waiting import forget_pushed
 
     with _open(keys) as (log, subject, workspace):
         key_file = _require_signing(workspace, receipt)
         with quiet():
             places = _find_places(workspace, log, subject, spool=spool, is_same_store=same_store)
-        # Files before the store: what is materialized from them afterwards would bring it back.
-        # Before both what waits to be written into them.
-        n_pushed = forget_pushed(log.engine, subject.matches)
-        with _reporter.task("files") as task:
-            n_files = forget_in_files(workspace, subject, task)
-        n_online = places.online.forget(subject)
-        spooled = forget_spooled(log, places.spools, subject)
-        with _reporter.task("log and labels") as task:
-            n_logged, n_labels = forget_logged(log, subject, task)
+        erased, n_in_use = _erase_all(workspace, log, subject, places)
+        kept = _find_kept(workspace, log, subject)
         made = make_receipt(
-            {
-                "pushed_rows": n_pushed,
-                "file_rows": n_files,
-                "online_entities": n_online,
-                "predictions": n_logged + spooled.n_instances,
-                "labels": n_labels + spooled.n_labels,
-            },
-            is_complete=not spooled.n_in_use
+            erased,
+            is_complete=not (n_in_use or kept)
             and (drained or (log.engine.dialect.name == "sqlite" and not places.elsewhere)),
             places=places.looked_at,
-            left=places.elsewhere,
+            left=[*places.elsewhere, *kept],
             reference=reference,
             key_file=key_file,
         )
@@ -137,8 +109,76 @@ def erase(
     for place, number in made.erased.items():
         _console.print(f"  {number:,} {place.replace('_', ' ')} erased", highlight=False)
     if not made.is_complete:
-        _say_incomplete(places, spooled)
+        _say_incomplete(places, n_in_use, kept)
         raise typer.Exit(_NOT_COMPLETE)
+
+
+def _erase_all(
+    workspace: Workspace, log: LiveLog, subject: Subject, places: Places
+) -> tuple[dict[str, int], int]:
+    """Erase a subject everywhere; return counts by place, and of spool files that are in use."""
+    from training.privacy.lake_subject import forget_in_files
+    from training.privacy.logged_subject import forget_logged
+    from training.privacy.spool_subject import forget_spooled
+    from training.privacy.work_subject import forget_in_work
+    from zeroskew.features.pushed_rows.waiting import forget_pushed
+
+    # Files before the store: what is materialized from them afterwards would bring it back.
+    # Before both what waits to be written into them; what is made of them last of the three.
+    n_pushed = forget_pushed(log.engine, subject.matches)
+    with _reporter.task("files") as task:
+        n_files = forget_in_files(workspace, subject, task)
+    n_step_files = forget_in_work(workspace, subject)
+    n_online = places.online.forget(subject)
+    spooled = forget_spooled(log, places.spools, subject)
+    with _reporter.task("log and labels") as task:
+        n_logged, n_labels = forget_logged(log, subject, task)
+    for model, number in n_step_files.items():
+        _console.print(
+            f"  {number} step files of {model} removed: run `zeroskew train {model}` again",
+            highlight=False,
+        )
+    return {
+        "pushed_rows": n_pushed,
+        "file_rows": n_files,
+        "step_files": sum(n_step_files.values()),
+        "online_entities": n_online,
+        "predictions": n_logged + spooled.n_instances,
+        "labels": n_labels + spooled.n_labels,
+    }, spooled.n_in_use
+
+
+def _find_all(
+    workspace: Workspace, log: LiveLog, subject: Subject, places: Places
+) -> dict[str, list[dict[str, Any]]]:
+    """Return all that is stored about a subject, by kind of place."""
+    from training.privacy.lake_subject import find_in_files
+    from training.privacy.logged_subject import find_logged
+    from training.privacy.published_subject import find_published
+    from training.privacy.work_subject import find_in_work
+    from zeroskew.features.pushed_rows.waiting import find_pushed
+
+    logged = find_logged(log, subject)
+    return {
+        "online_store": places.online.find(subject),
+        "predictions": logged.predictions,
+        "labels": logged.labels,
+        "pushed_rows": find_pushed(log.engine, subject.matches),
+        "files": find_in_files(workspace, subject),
+        "step_files": find_in_work(workspace, subject),
+        "versions": find_published(_read_manifests(log), subject),
+    }
+
+
+def _find_kept(workspace: Workspace, log: LiveLog, subject: Subject) -> list[str]:
+    """Return what still has the subject: immutable versions, and what a training step just made."""
+    from training.privacy.published_subject import find_published, name_published
+    from training.privacy.work_subject import find_in_work
+
+    return [
+        *map(name_published, find_published(_read_manifests(log), subject)),
+        *(f"step files of {one['model']}" for one in find_in_work(workspace, subject)),
+    ]
 
 
 def _require_signing(workspace: Workspace, receipt: Path) -> Path:
@@ -153,9 +193,15 @@ def _require_signing(workspace: Workspace, receipt: Path) -> Path:
     return workspace.signing_key_file
 
 
-def _say_incomplete(places: Places, spooled: SpoolFindings) -> None:
+def _say_incomplete(places: Places, n_in_use: int, kept: list[str]) -> None:
+    for place in kept:
+        _console.print(
+            f"[yellow]![/] still there: {place}; a version is immutable, step files are written "
+            "by a training that runs",
+            highlight=False,
+        )
     _console.print(
-        f"[yellow]![/] {spooled.n_in_use} files of the spool here are held or cannot be read, "
+        f"[yellow]![/] {n_in_use} files of the spool here are held or cannot be read, "
         "and what others hold elsewhere is not known; run this again with --drained when it "
         "is nothing",
         highlight=False,
@@ -171,6 +217,7 @@ def where(
 ) -> None:
     """Report where data about such an entity can be, and where this cannot erase it."""
     from training.privacy.lake_subject import list_files, name_file
+    from training.privacy.work_subject import read_work_columns
 
     table = Table("place", "what", "erase")
     with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
@@ -182,7 +229,7 @@ def where(
                 table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
         logged = {
             (manifest.model, ", ".join(name for name in fields if subject.is_known_by([name])))
-            for manifest in _read_manifests(log)
+            for _, manifest in _read_manifests(log)
             if subject.is_known_by(fields := [field.name for field in manifest.request])
         }
         for model, what in sorted(logged):
@@ -190,6 +237,11 @@ def where(
         for path, _ in list_files(workspace, subject):
             folder, _, name = name_file(workspace, path).rpartition("/")
             table.add_row(folder, name, "yes")
+        for work, columns in read_work_columns(workspace).items():
+            if columns is not None and not subject.is_known_by(columns):
+                continue
+            name = name_file(workspace, work)
+            table.add_row(name, "data set, and what was made of it", "yes, all: train again")
     table.add_row("labels", "entity_key, or the prediction's id", "yes")
     table.add_row("pushed rows that wait for the lake", "as their table", "yes")
     table.add_row("spool of each replica", "as the prediction log", "what no service holds")
@@ -197,7 +249,9 @@ def where(
         table.add_row(place, "looked through", "yes")
     for place in places.elsewhere:
         table.add_row(place, "as the prediction log", "no: run this there")
-    table.add_row("model files", "what a model learnt; golden keys in manifests", "no: train again")
+    table.add_row("model files", "what a model learnt, golden rows", "no: train again")
+    named = "golden keys, example and categories"
+    table.add_row("manifests", named, "no: immutable, and named in the receipt")
     table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
     kept = "backups, replicas, write-ahead logs, a bucket's earlier versions"
     table.add_row(kept, "all of it", "no: by their own age")
@@ -208,24 +262,44 @@ def where(
 def verify(
     receipt: Annotated[Path, typer.Argument(help="A receipt.")],
     key: Annotated[str, typer.Option(help="The public key, in hexadecimal digits.")],
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(help="The entity keys as name=value, to look whether it is still so."),
+    ] = None,
+    same_store: SameStore = False,
 ) -> None:
-    """Tell whether a receipt was signed with a key."""
+    """Tell whether a receipt was signed with a key, and whether the entity is still nowhere.
+
+    Exits with 3 where something of the entity is stored: it was left, or came back.
+    """
     from training.privacy.receipt import verify_receipt
 
     found = verify_receipt(receipt.read_text(), key)
     if found is None:
         raise StepError(f"Got {receipt}, which that key has not signed as it stands")
     _console.print(f"[green]✓[/] {found.id}, {found.time:%F %T} UTC", highlight=False)
+    if not keys:
+        return
+    with _open(keys) as (log, subject, workspace), quiet():
+        places = _find_places(workspace, log, subject, is_same_store=same_store)
+        stored = _find_all(workspace, log, subject, places)
+    left = {place: len(records) for place, records in stored.items() if records}
+    for place, number in left.items():
+        _console.print(f"[yellow]![/] still there: {number:,} of {place}", highlight=False)
+    if left:
+        raise typer.Exit(_NOT_COMPLETE)
 
 
 @contextmanager
 def _open(keys: list[str]) -> Iterator[tuple[LiveLog, Subject, Workspace]]:
     from training.privacy.subject import parse_subject
+    from training.privacy.work_subject import read_work_plans
 
     workspace = Workspace()
     subject = parse_subject(keys, workspace.log_hash_key)
     with open_log() as log:
-        yield log, subject.with_aliases(_read_manifests(log)), workspace
+        plans = [manifest.plan for _, manifest in _read_manifests(log)]
+        yield log, subject.with_aliases([*plans, *read_work_plans(workspace)]), workspace
 
 
 def _find_places(
@@ -245,13 +319,16 @@ def _find_places(
     """
     from training.privacy.lake_subject import list_files
     from training.privacy.places import find_places
+    from training.privacy.work_subject import read_work_columns
 
-    store, manifests = workspace.open_feature_store(), _read_manifests(log)
+    store = workspace.open_feature_store()
+    manifests = [manifest for _, manifest in _read_manifests(log)]
     places = find_places(workspace, log, store, manifests, spool=spool, is_same_store=is_same_store)
     views = [view.join_keys for view in store.list_feature_views()]
     requests = [[field.name for field in manifest.request] for manifest in manifests]
+    of_work = [names for names in read_work_columns(workspace).values() if names is not None]
     is_known = (
-        any(subject.is_known_by(names) for names in (*views, *requests))
+        any(subject.is_known_by(names) for names in (*views, *requests, *of_work))
         or next(list_files(workspace, subject), None) is not None
         # A view that was removed may have left rows.
         or places.online.find(subject)
@@ -265,10 +342,10 @@ def _find_places(
     return places
 
 
-def _read_manifests(log: LiveLog) -> list[Manifest]:
-    """Return the manifests of all versions: their fields may have had other names."""
+def _read_manifests(log: LiveLog) -> list[tuple[int, Manifest]]:
+    """Return numbers and manifests of all versions: their fields may have had other names."""
     return [
-        log.read_manifest(model, version.version)
+        (version.version, log.read_manifest(model, version.version))
         for model in log.registry.list_models()
         for version in log.registry.list_versions(model)
     ]

@@ -29,6 +29,10 @@ from zeroskew.features.plans.compile_plan import PlanDraft, request_feature_name
 from zeroskew.features.stored_features import find_views, join_stored_features
 
 __all__ = [
+    "DATA_FILES",
+    "FEATURES",
+    "PLAN",
+    "ROWS",
     "Dataset",
     "build_dataset",
     "encode_columns",
@@ -39,6 +43,11 @@ __all__ = [
 
 Value = TypeVar("Value")
 NAN: Final = float("nan")
+ROWS: Final = "rows.parquet"
+FEATURES: Final = "features.parquet"
+REQUEST: Final = "request.parquet"
+PLAN: Final = "plan.json"
+DATA_FILES: Final = (ROWS, FEATURES, REQUEST)
 _ROW: Final = "row"
 _OWN_COLUMNS: Final = (KNOWN_AT, LABEL, SPAN)
 _SECOND_US: Final = 1_000_000
@@ -134,11 +143,11 @@ class Dataset:
         """
         taken = set(self.rows.columns)
         labels = self.labels.rename(lambda name: _find_free_name(name, taken))
-        self.rows.hstack(labels).write_parquet(folder / "rows.parquet")
-        self.features.write_parquet(folder / "features.parquet")
-        self.request.write_parquet(folder / "request.parquet")
+        self.rows.hstack(labels).write_parquet(folder / ROWS)
+        self.features.write_parquet(folder / FEATURES)
+        self.request.write_parquet(folder / REQUEST)
         (folder / "request_only.json").write_text(json.dumps(self.request_only))
-        (folder / "plan.json").write_text(self.plan.model_dump_json(indent=2))
+        (folder / PLAN).write_text(self.plan.model_dump_json(indent=2))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -150,11 +159,14 @@ class Dataset:
             If there is nothing to read, or a file of it is gone or cut short, or rows were taken
             out of it, as when a subject is erased.
         """
-        if not (folder / "plan.json").exists():
-            raise StepError("Got no data set, but expected one; run `zeroskew dataset` first")
-        rows = _read_file(folder / "rows.parquet", pl.read_parquet)
+        if not (folder / PLAN).exists():
+            raise StepError(
+                "Got no data set, but expected one; run `zeroskew dataset` first, or all steps "
+                "with `zeroskew train`"
+            )
+        rows = _read_file(folder / ROWS, pl.read_parquet)
         own = rows.columns[-len(_OWN_COLUMNS) :]
-        features = _read_file(folder / "features.parquet", pl.read_parquet)
+        features = _read_file(folder / FEATURES, pl.read_parquet)
         if rows.height != features.height:
             raise StepError(
                 f"Got {rows.height:,} rows in rows.parquet, but expected {features.height:,} as in "
@@ -164,8 +176,8 @@ class Dataset:
             rows=rows.drop(own),
             labels=rows.select(own).rename(dict(zip(own, _OWN_COLUMNS, strict=True))),
             features=features,
-            plan=_read_file(folder / "plan.json", _read_plan),
-            request=_read_file(folder / "request.parquet", pl.read_parquet),
+            plan=_read_file(folder / PLAN, _read_plan),
+            request=_read_file(folder / REQUEST, pl.read_parquet),
             request_only=_read_file(folder / "request_only.json", _read_names),
         )
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from training.checks.finding import join_names
 from training.dataset.label_rules import encode_labels
 from zeroskew.contract.errors.project import DatasetError, first_line
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
@@ -83,7 +84,10 @@ def find_schema_faults(spec: ModelSpec, schema: pl.Schema) -> list[str]:
     wanted = {*kinds, *spec.labels.label.meta.root_names()}
     table = spec.labels.table
     if missing := sorted(wanted - set(schema)):
-        return [f"Got label table {table!r} without columns {missing}"]
+        return [
+            f"Got label table {table!r} without columns {missing}, but expected them among "
+            f"{join_names(schema)}"
+        ]
     return [
         f"Got column {name!r} of type {schema[name]} in {table!r}, but expected {described}"
         f"{INSTANT_OF_DAY if schema[name] == pl.Date else ''}"

@@ -1,4 +1,4 @@
-"""What Parquet files have of a subject: tables of the lake, data sets of training, exports."""
+"""What Parquet files have of a subject: tables of the lake, exports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from training.dataset.build_dataset import DATA_FILES
 from training.privacy.subject import Subject
+from training.privacy.work_subject import list_work_folders
 from training.project.workspace import Workspace
 from zeroskew.features.offline_store.parquet.table_files import Place, parquet_files
 
@@ -22,7 +24,8 @@ Progress = Callable[[int, int], None]
 def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, pl.Expr]]:
     """Yield each file that can have rows of the subject, and the condition of such rows.
 
-    They are looked for below the workspace's home, hidden ones too, and in its lake.
+    They are looked for below the workspace's home, hidden ones too, and in its lake. The data sets
+    in the models' work folders are not among them: their rows stand in several files.
 
     Raises
     ------
@@ -33,7 +36,8 @@ def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, 
     files.update(
         path if isinstance(path, str) else path.resolve() for path in _list_lake(workspace.lake)
     )
-    for path in sorted(files, key=str):
+    of_steps = {folder / name for folder in list_work_folders(workspace) for name in DATA_FILES}
+    for path in sorted(files - of_steps, key=str):
         schema = pl.read_parquet_schema(path)
         for prefix in _PREFIXES:
             condition = subject.condition(schema, prefix=prefix)

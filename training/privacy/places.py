@@ -108,7 +108,9 @@ def find_places(
                 elsewhere.append(f"online store {service.online_store} on {service.host}")
     database = log.engine.url.render_as_string(hide_password=True)
     looked_at = (
-        f"files below {workspace.home.resolve()} and in {workspace.lake}",
+        f"Parquet files below {workspace.home.resolve()} and in {workspace.lake}",
+        f"step files of training in {workspace.home.resolve() / 'work'}",
+        "manifests of all versions",
         f"online store {online.name}, project {store.project}",
         *(f"spool {path}" for path in sorted(spools)),
         f"prediction log, labels and pushed rows in {database}",

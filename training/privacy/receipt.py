@@ -19,8 +19,9 @@ __all__ = ["Receipt", "make_receipt", "verify_receipt"]
 class Receipt(BaseModel):
     """What was erased, by place; ``reference`` is what the caller's own records call it.
 
-    ``places`` are those that were looked at, and ``left`` those that were not. ``is_complete`` is
-    said of the former: nothing of the subject is there, and no service held a part of its spool.
+    ``places`` are those that were looked at, and ``left`` those that were not, and versions whose
+    manifest names the subject. ``is_complete`` is said of ``places``: nothing of the subject is
+    there, and no service held a part of its spool.
     Receipts of earlier releases have neither list.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from zeroskew.contract.errors.project import StepError
-from zeroskew.contract.manifest import Manifest
+from zeroskew.contract.manifest import FeaturePlan
 from zeroskew.records.prediction_log.log_mask import hash_text
 
 __all__ = ["Subject", "parse_subject"]
@@ -27,13 +27,13 @@ class Subject:
     values: Mapping[str, tuple[str, ...]]
     names: Mapping[str, frozenset[str]]
 
-    def with_aliases(self, manifests: Iterable[Manifest]) -> Subject:
+    def with_aliases(self, plans: Iterable[FeaturePlan]) -> Subject:
         """Add the names that models have for the same: a request's field and Feast's join key."""
         names = {key: set(known) for key, known in self.names.items()}
         pairs = {
             (join_key.name, join_key.field)
-            for manifest in manifests
-            for view in manifest.plan.views
+            for plan in plans
+            for view in plan.views
             for join_key in view.join_keys
         }
         # A name may be known by another, and that by a third.

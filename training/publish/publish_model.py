@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,24 @@ from training.evaluate.evaluate_model import Evaluation
 from training.publish.alias_moves import check_alias_move
 from training.publish.load_gate import check_service_takes
 from zeroskew.contract.errors.project import TrainingError
-from zeroskew.contract.manifest import GoldenRow, Manifest, ModelFile
+from zeroskew.contract.manifest import FeaturePlan, GoldenRow, Manifest, ModelFile
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.plans.compile_plan import make_golden_keys
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
 from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["Published", "build_manifest", "make_golden_rows", "publish_model"]
+__all__ = ["Published", "build_manifest", "make_golden_rows", "make_up_instances", "publish_model"]
 
 LIBRARIES = ("feast", "lightgbm", "ndonnx", "numpy", "onnx", "onnxruntime", "polars")
 N_GOLDEN_ROWS = 16
+_MADE_UP_KEYS: Mapping[str, tuple[str | int, str | int]] = {
+    "STRING": ("", "golden key: größer"),
+    "BYTES": ("", "golden key: größer"),
+    "INT32": (-(2**31), 2**31 - 1),
+    "INT64": (-(2**53) + 1, 2**53 - 1),
+}
+"""Values that are nobody's: a manifest is immutable, and an entity must be erasable."""
 
 
 class Published(BaseModel):
@@ -51,8 +59,6 @@ def build_manifest(
     parity: dict[str, Any],
 ) -> Manifest:
     """Return the manifest of an exported model; it holds nothing that changes between runs."""
-    instances = dataset.rows.filter(dataset.span("test")).head(N_GOLDEN_ROWS)
-    fields = [field.name for field in spec.request]
     return Manifest(
         model=spec.name,
         description=spec.description,
@@ -64,7 +70,7 @@ def build_manifest(
             sha256=hashlib.sha256(model_file).hexdigest(), size_bytes=len(model_file)
         ),
         golden_rows=make_golden_rows(dataset, model_file),
-        golden_keys=make_golden_keys(dataset.plan, instances.select(fields).to_dicts()),
+        golden_keys=make_golden_keys(dataset.plan, make_up_instances(dataset.plan)),
         example=spec.example,
         metrics=evaluation.metrics,
         baselines=evaluation.baselines,
@@ -176,6 +182,15 @@ def make_golden_rows(dataset: Dataset, model_file: bytes) -> tuple[GoldenRow, ..
             )
         )
     return tuple(rows)
+
+
+def make_up_instances(plan: FeaturePlan) -> list[dict[str, Any]]:
+    """Return two instances, each with a value for all request fields that are entity keys."""
+    # INT32 last: a field that keys views of both types is to fit both.
+    keys = sorted(
+        (key for view in plan.views for key in view.join_keys), key=lambda key: key.type == "INT32"
+    )
+    return [{key.field: _MADE_UP_KEYS[key.type][number] for key in keys} for number in range(2)]
 
 
 def read_code_revision() -> str:

@@ -100,7 +100,7 @@ class RequestField(FrozenModel):
         if self.example is None or type(self.example) in _EXAMPLE_TYPES[self.type]:
             return self
         raise ValueError(
-            f"Got {self.example!r} as example of {self.name!r}, but expected a {self.type}"
+            f"Got {self.example!r} as example of {self.name!r}, but expected type {self.type}"
         )
 
 

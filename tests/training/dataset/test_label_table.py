@@ -230,7 +230,7 @@ def test_part_files_that_differ_in_meaning_are_named(
         ({"known_at": pl.Series([None, None], dtype=pl.Null)}, "row.*2 without known_at"),
         ({"event_timestamp": pl.Series([None, None], dtype=pl.Datetime)}, "2 without event_time"),
         ({"at": pl.Series([2**62, 0]).cast(pl.Datetime("ms", "UTC"))}, "'at' that no 64 bits"),
-        ({"shop": None}, r"label table 'labels' without columns \['shop'\]"),
+        ({"shop": None}, r"label table 'labels' without columns \['shop'\].* among at, event"),
         ({"sold": None}, r"label table 'labels' without columns \['sold'\]"),
     ],
 )

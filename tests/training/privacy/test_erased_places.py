@@ -3,21 +3,28 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64
 from sqlalchemy import create_engine, text
 
 from tests.support.log_rows import make_row
+from tests.support.manifests import make_manifest, publish, sum_graph
 from tests.support.online_stores import NEWEST_STORES
 from tests.support.redis_servers import RedisServer
+from tests.training.dataset.test_dataset import tiny_dataset
 from tests.training.privacy.test_privacy import OTHER, PERSON, Place, place, run
+from training.dataset.build_dataset import Dataset
 from training.privacy.online_subject import open_online_subject
 from training.privacy.subject import parse_subject
+from training.publish.signing import public_key_of
+from zeroskew.contract.errors.project import StepError
 from zeroskew.records.places.online_address import name_online_store
 from zeroskew.records.prediction_log.spool import Spool
 
@@ -228,3 +235,104 @@ def test_a_receipt_is_complete_only_about_what_was_looked_at(
     assert erase(place, "--drained")[0] == 0
     monkeypatch.setenv("ZEROSKEW_ONLINE_STORE", "redis://other:6379")
     assert erase(place, "--drained")[0] == 1
+
+
+def train_on(place: Place, model: str, *origins: str, field: str = "origin") -> Path:
+    """Leave in a work folder what the steps leave of a model of two rows, one of each origin."""
+    folder = place.folder / "var" / "work" / model
+    folder.mkdir(parents=True)
+    dataset = tiny_dataset()
+    rows = dataset.rows.with_columns(pl.Series(field, origins))
+    replace(dataset, rows=rows).save(folder)
+    for name in ("booster.txt", "fitted.json", "model.onnx", "report.md"):
+        (folder / name).write_text(f"fitted on rows of {origins}")
+    return folder
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_erasure_removes_the_step_files_of_each_model_that_knows_the_person(
+    place: Place,
+) -> None:
+    known, stranger = (
+        train_on(place, "known", PERSON, OTHER),
+        train_on(place, "stranger", OTHER, "X"),
+    )
+    kept = files_of(stranger)
+    assert "work/known" in run("where", "origin").output
+    exported = json.loads(run("export", f"origin={PERSON}").stdout)
+    (found,) = exported["step_files"]
+    assert (found["model"], [row["origin"] for row in found["rows"]]) == ("known", [PERSON])
+    status, output, receipt = erase(place, "--drained")
+    assert (status, receipt["is_complete"]) == (0, True)
+    assert receipt["erased"]["step_files"] == len(kept)
+    assert f"{len(kept)} step files of known removed" in output
+    assert f"step files of training in {place.folder / 'var' / 'work'}" in receipt["places"]
+    assert (files_of(known), files_of(stranger)) == ([], kept)
+    assert Dataset.load(stranger).rows["origin"].to_list() == [OTHER, "X"]
+    with pytest.raises(StepError, match="with `zeroskew train`"):
+        Dataset.load(known)
+    assert PERSON.encode() not in place.dump()
+    assert erase(place, "--drained")[2]["erased"]["step_files"] == 0
+
+
+@pytest.mark.parametrize("damaged", ["rows.parquet", "features.parquet", "plan.json"])
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_step_files_that_do_not_tell_whose_they_are_are_removed(
+    place: Place, damaged: str, *, is_gone: bool
+) -> None:
+    folder = train_on(place, "known", OTHER, PERSON)
+    if is_gone:
+        (folder / damaged).unlink()
+    else:
+        (folder / damaged).write_bytes(b"cut")
+    status, _, receipt = erase(place, "--drained")
+    assert (status, receipt["is_complete"]) == (0, True)
+    assert files_of(folder) == []
+
+
+def test_rows_that_an_earlier_release_took_out_left_their_features(place: Place) -> None:
+    folder = train_on(place, "known", OTHER, PERSON)
+    rows = pl.read_parquet(folder / "rows.parquet")
+    rows.filter(pl.col("origin") != PERSON).write_parquet(folder / "rows.parquet")
+    assert erase(place, "--drained")[0] == 0
+    assert files_of(folder) == []
+
+
+def test_a_version_whose_manifest_names_the_person_is_named_and_not_complete(
+    place: Place,
+) -> None:
+    graph = sum_graph(6, 2)
+    manifest = make_manifest(graph, model="old")
+    names = [key.name for key in manifest.plan.views[1].join_keys]
+    golden = [
+        key.model_copy(update={"values": tuple(PERSON if n == "origin" else "IAH" for n in names)})
+        if len(key.values) == 2
+        else key
+        for key in manifest.golden_keys
+    ]
+    publish(
+        place.folder,
+        manifest.model_copy(update={"golden_keys": tuple(golden)}),
+        graph,
+        database_url=place.url,
+    )
+    status, output, receipt = erase(place, "--drained")
+    assert (status, receipt["is_complete"]) == (3, False)
+    assert receipt["left"] == ["golden keys of old version 1"]
+    assert "still there: golden keys of old version 1" in output
+    assert "manifests of all versions" in receipt["places"]
+
+
+def test_a_receipt_is_verified_against_what_is_stored_now(place: Place) -> None:
+    assert erase(place, "--drained")[0] == 0
+    arguments = (str(place.folder / "receipt.json"), "--key", public_key_of(place.key_file))
+    assert run("verify", *arguments).exit_code == 0
+    assert run("verify", *arguments, f"origin={PERSON}").exit_code == 0
+    train_on(place, "late", PERSON, OTHER)
+    found = run("verify", *arguments, f"origin={PERSON}")
+    assert found.exit_code == 3
+    assert "still there: 1 of step_files" in found.output
+    assert run("verify", *arguments).exit_code == 0

@@ -74,14 +74,13 @@ def test_a_whole_number_is_found_as_a_float_and_another_column_is_not_the_key() 
 
 
 def test_names_of_names_are_found_whatever_the_order() -> None:
-    def manifest(name: str, field: str) -> Any:
+    def plan(name: str, field: str) -> Any:
         join_key = SimpleNamespace(name=name, field=field)
-        view = SimpleNamespace(join_keys=[join_key])
-        return SimpleNamespace(plan=SimpleNamespace(views=[view]))
+        return SimpleNamespace(views=[SimpleNamespace(join_keys=[join_key])])
 
-    pair = [manifest("rider_id", "passenger"), manifest("rider_id", "rider")]
-    for manifests in (pair, pair[::-1]):
-        names = parse_subject(["rider=7"]).with_aliases(manifests).names
+    pair = [plan("rider_id", "passenger"), plan("rider_id", "rider")]
+    for plans in (pair, pair[::-1]):
+        names = parse_subject(["rider=7"]).with_aliases(plans).names
         assert names["rider"] == {"rider", "rider_id", "passenger"}
 
 
@@ -260,6 +259,7 @@ def test_after_an_erasure_nothing_of_the_person_is_anywhere(place: Place) -> Non
     assert erase(place) == {
         "pushed_rows": 1,
         "file_rows": 1,
+        "step_files": 0,
         "online_entities": 1,
         "predictions": 2,
         "labels": 2,

@@ -107,7 +107,7 @@ def test_example_is_made_of_the_fields() -> None:
     ],
 )
 def test_example_of_another_type_is_refused(kind: FieldType, example: object) -> None:
-    with pytest.raises(ValidationError, match=r"as example of 'x', but expected a"):
+    with pytest.raises(ValidationError, match=r"as example of 'x', but expected type "):
         RequestField.model_validate(
             {"name": "x", "type": kind, "description": "", "example": example}
         )

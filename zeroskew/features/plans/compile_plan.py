@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from training.checks.finding import join_names
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.manifest import (
     AS_OF,
@@ -307,7 +308,7 @@ def check_join_key(view: str, key: JoinKey, fields: dict[str, RequestField]) -> 
     if field is None:
         raise PlanError(
             f"Got view {view!r} with join key {key.field!r}, but expected a request field of "
-            f"that name; the model declares {sorted(fields)}"
+            f"that name; there are {join_names(fields)}"
         )
     if field.type is not KEY_FIELDS[key.type]:
         raise PlanError(
