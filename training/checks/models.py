@@ -9,9 +9,10 @@ from typing import Any
 
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from training.checks.finding import Finding, join_names
+from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from zeroskew.contract.errors.project import TrainingError
+from zeroskew.contract.errors.sentences import join_names
 from zeroskew.contract.manifest import FieldType, RequestField
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import (

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from training.checks.finding import join_names
 from zeroskew.contract.errors.project import PlanError
+from zeroskew.contract.errors.sentences import join_names
 from zeroskew.contract.manifest import (
     AS_OF,
     KEY_FIELDS,
