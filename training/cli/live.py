@@ -59,9 +59,7 @@ def simulate(
         load_model_spec(workspace.models, name)
         for name in models or list_model_names(workspace.models)
     ]
-    simulation = prepare_simulation(
-        workspace, folder or workspace.home / "simulation", is_fresh=fresh
-    )
+    simulation = prepare_simulation(workspace, folder or workspace.simulation, is_fresh=fresh)
     first, last = or_now(start), or_now(end)
     with _reporter.task(f"simulate {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}") as task:
         report = run(workspace, simulation, specs, first, last, speed=speed, progress=task)

@@ -171,13 +171,15 @@ def _find_all(
 
 
 def _find_kept(workspace: Workspace, log: LiveLog, subject: Subject) -> list[str]:
-    """Return what still has the subject: immutable versions, and what a training step just made."""
+    """Return what still has the subject, or may: versions, new step files, simulations."""
     from training.privacy.published_subject import find_published, name_published
     from training.privacy.work_subject import find_in_work
 
     return [
         *map(name_published, find_published(_read_manifests(log), subject)),
         *(f"step files of {one['model']}" for one in find_in_work(workspace, subject)),
+        # Its registry, log and store are copies in files of its own, which nobody else needs.
+        *(["the files of a simulation"] if workspace.simulation.exists() else []),
     ]
 
 
@@ -197,7 +199,7 @@ def _say_incomplete(places: Places, n_in_use: int, kept: list[str]) -> None:
     for place in kept:
         _console.print(
             f"[yellow]![/] still there: {place}; a version is immutable, step files are written "
-            "by a training that runs",
+            "by a training that runs, a simulation ends when its folder is removed",
             highlight=False,
         )
     _console.print(

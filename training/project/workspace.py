@@ -79,6 +79,11 @@ class Workspace(BaseSettings):
         return open_artifacts(self.artifacts_dir, cache=self.home / "artifacts_cache")
 
     @property
+    def simulation(self) -> Path:
+        """Where `zeroskew simulate` keeps its own registry, log and online store."""
+        return self.home / "simulation"
+
+    @property
     def database_file(self) -> Path | None:
         """The database, where it is a SQLite file and not a server."""
         place = locate_database(self.database_url)

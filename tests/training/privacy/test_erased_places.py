@@ -326,6 +326,17 @@ def test_a_version_whose_manifest_names_the_person_is_named_and_not_complete(
     assert "manifests of all versions" in receipt["places"]
 
 
+def test_a_simulation_that_stands_keeps_a_receipt_from_being_complete(place: Place) -> None:
+    simulation = place.folder / "var" / "simulation"
+    simulation.mkdir(parents=True)
+    status, output, receipt = erase(place, "--drained")
+    assert (status, receipt["is_complete"]) == (3, False)
+    assert receipt["left"] == ["the files of a simulation"]
+    assert "a simulation ends when its folder is removed" in output
+    simulation.rmdir()
+    assert erase(place, "--drained")[0] == 0
+
+
 def test_a_receipt_is_verified_against_what_is_stored_now(place: Place) -> None:
     assert erase(place, "--drained")[0] == 0
     arguments = (str(place.folder / "receipt.json"), "--key", public_key_of(place.key_file))
