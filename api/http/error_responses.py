@@ -244,13 +244,11 @@ def _describe_failure(error: errors.ServiceError) -> dict[str, str]:
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    details = {
-        404: f"Got {request.method} for an address that the service does not have.",
-        405: f"Got {request.method}, but expected another method at this address.",
-    }
+    details = {404: f"Got {request.method} for an address that the service does not have."}
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(allowed_methods(request.scope))
+        headers["Allow"] = allowed = ", ".join(allowed_methods(request.scope))
+        details[405] = f"Got {request.method}, but expected one of {allowed} at this address."
     return error_response(
         request.scope["path"],
         accept=request.headers.get("accept", ""),

@@ -58,9 +58,9 @@ _CASES: Final = (
     ),
     _Case(
         HTTPStatus.METHOD_NOT_ALLOWED,
-        "The address has other methods; the header `Allow` names them.",
+        "The address has other methods; the detail and the header `Allow` name them.",
         "method_not_allowed",
-        "Got DELETE, but expected another method at this address.",
+        "Got DELETE, but expected one of OPTIONS, POST at this address.",
     ),
     _Case(
         HTTPStatus.REQUEST_TIMEOUT,

@@ -1,4 +1,4 @@
-"""What the label tables lack; two columns are read, the rest is told by the files' footers."""
+"""What the label tables lack; the few columns that footers do not tell of are read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from training.dataset.label_table import find_schema_faults
 from training.dataset.split import assign_spans
 from zeroskew.contract.errors.project import DatasetError, TrainingError, first_line
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
+from zeroskew.contract.manifest import FieldType
 from zeroskew.declarations.model_spec import ModelSpec
-from zeroskew.features.offline_store.column_types import epoch_microseconds
+from zeroskew.features.offline_store.column_types import (
+    describe_misfit,
+    epoch_microseconds,
+    find_misfits,
+)
 from zeroskew.features.offline_store.parquet.part_schemas import PartFiles, open_parts
 from zeroskew.features.offline_store.parquet.table_files import parquet_files
 
 __all__ = ["check_labels"]
 
+_INT64: Final = pl.Int64()
 _UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
 
 
@@ -55,7 +61,24 @@ def _find_in_table(project: ProjectView, spec: ModelSpec) -> Iterator[str]:
     faults = refused or find_schema_faults(spec, parts.schema)
     yield from faults
     if not faults:
+        yield from _find_in_fields(spec, parts)
         yield from _find_in_values(spec, parts)
+
+
+def _find_in_fields(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
+    """Read the integer fields whose columns may have numbers beyond 64 bits."""
+    for field in spec.request:
+        if field.type is not FieldType.INTEGER:
+            continue
+        misfits = find_misfits(parts.frame, field.name, _INT64)
+        try:
+            found = None if misfits is None else misfits.head(1).collect()
+        except _UNREADABLE as error:
+            yield f"Got {first_line(error)}, but expected whole Parquet files"
+            return
+        if found is not None and not found.is_empty():
+            stored, what = parts.schema[field.name], f"column {field.name!r}"
+            yield f"{describe_misfit(found.item(), stored, _INT64, what=what)}, as declared"
 
 
 def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:

@@ -108,7 +108,7 @@ def _find_in_service(project: ProjectView, spec: ModelSpec) -> Iterator[tuple[st
     for projection in service.feature_view_projections:
         if projection.name in on_demand:
             view = on_demand[projection.name]
-            if said := _error_of(compile_request_function, view, projection, fields):
+            if said := _error_of(_trace_view, project, view, projection, fields):
                 yield place, said
             for source in view.source_feature_view_projections.values():
                 if source.name in stored:
@@ -124,6 +124,12 @@ def _find_in_service(project: ProjectView, spec: ModelSpec) -> Iterator[tuple[st
                 (place, said)
                 for said in _find_in_view(project, view, projection, fields, COLUMN_TYPES)
             )
+
+
+def _trace_view(
+    project: ProjectView, view: Any, projection: Any, fields: dict[str, RequestField]
+) -> None:
+    project.check_trace(compile_request_function(view, projection, fields))
 
 
 def _find_in_view(

@@ -8,17 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
+from training.cli.progress import quiet
 from training.project.repo_modules import repo_modules
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import TrainingError
 from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec
 from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable, open_parquet_table
+from zeroskew.features.request_function import RequestFunction, RequestFunctionError
 
 __all__ = ["ProjectView", "open_project"]
+
+_TRACED_STEP: Final = 97
+"""A prime, so that the rows are of all kinds."""
 
 
 @dataclass
@@ -51,6 +56,7 @@ class ProjectView:
     tables_may_come: bool = False
     findings: list[Finding] = field(default_factory=list)
     _tables: dict[str, ParquetTable | TrainingError] = field(default_factory=dict)
+    _traces: dict[tuple[str, ...], RequestFunctionError | None] = field(default_factory=dict)
 
     @property
     def awaits_tables(self) -> bool:
@@ -85,6 +91,28 @@ class ProjectView:
         if isinstance(known, TrainingError):
             raise known
         return known
+
+    def check_trace(self, function: RequestFunction) -> None:
+        """Trace a request-time function, once for all models that have it.
+
+        Raises
+        ------
+        RequestFunctionError
+            If no graph can be made of it, or its graph computes other bits on a few rows.
+        """
+        key = (function.name, *function.output_names)
+        if key not in self._traces:
+            # Takes a second to import, for which a project without such functions need not wait.
+            from zeroskew.features.trace_request_time import trace_request_function
+
+            self._traces[key] = None
+            try:
+                with quiet():
+                    trace_request_function(function, step=_TRACED_STEP)
+            except RequestFunctionError as error:
+                self._traces[key] = error
+        if (refused := self._traces[key]) is not None:
+            raise refused
 
 
 @contextlib.contextmanager

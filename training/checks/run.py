@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from training.checks.column_values import check_view_values
 from training.checks.environment import (
     check_address,
     check_database,
@@ -56,6 +57,7 @@ _FEATURES: Final[tuple[Check, ...]] = (
     check_views,
     check_services,
     check_view_tables,
+    check_view_values,
 )
 _MODELS: Final[tuple[Check, ...]] = (
     check_repeated_names,

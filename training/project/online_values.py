@@ -10,7 +10,7 @@ from typing import Any
 
 from zeroskew.contract.errors.project import StepError, TrainingError, first_line
 
-__all__ = ["check_online_values", "say_write_errors"]
+__all__ = ["check_online_values", "declared_columns", "say_write_errors"]
 
 
 def check_online_values(store: Any, view: Any, start: datetime, until: datetime) -> None:
@@ -50,7 +50,7 @@ def check_online_values(store: Any, view: Any, start: datetime, until: datetime)
     entities = [store.get_entity(name) for name in view.entities if name != DUMMY_ENTITY_NAME]
     keys, features, event, created = _get_column_names(view, entities)
     table = open_parquet_table(view.batch_source, store.config.repo_path)
-    declared = _list_declared(view, keys, features)
+    declared = declared_columns(view, keys, features)
     doubtful = {
         column: dtype
         for column, dtype in declared.items()
@@ -75,8 +75,16 @@ def check_online_values(store: Any, view: Any, start: datetime, until: datetime)
         conform(rows[column].cast(table.schema[column]), dtype, column=column)
 
 
-def _list_declared(view: Any, keys: list[str], features: list[str]) -> dict[str, Any]:
-    """Return the declared polars type of each source column that has one."""
+def declared_columns(view: Any, keys: list[str], features: list[str]) -> dict[str, Any]:
+    """Return the declared polars type of each source column that has one.
+
+    Parameters
+    ----------
+    view
+        Feast's ``FeatureView``.
+    keys, features
+        The source columns of its join keys, and of its features in their order.
+    """
     import polars as pl
     import pyarrow as pa
 

@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-__all__ = ["MISTAKES", "Mistake", "Shop"]
+from tests.training.checks.planted_values import REQUEST_TIME, VALUES
+from tests.training.checks.planting import (
+    DEFINITIONS,
+    HISTORY,
+    MODEL,
+    ORDERS,
+    SETTINGS,
+    VIEW,
+    Mistake,
+    Shop,
+    append,
+    edit,
+    rewrite,
+)
 
-DEFINITIONS = "feature_repo/definitions.py"
-SETTINGS = "feature_repo/feature_store.yaml"
-MODEL = "training/models/will_return.py"
-ORDERS = "orders"
-HISTORY = "customer_orders"
+__all__ = ["MISTAKES"]
+
 NOBODY = 1  # A port of loopback where nothing listens, and nobody but root may.
-
-
-@dataclass
-class Shop:
-    """A copy of the project, and the environment that it is checked in."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Replace a text that must be there."""
-        path = self.folder / file
-        text = path.read_text()
-        assert old in text, (file, old)
-        path.write_text(text.replace(old, new))
-
-    def append(self, file: str, text: str) -> None:
-        """Add to the end of a file, which need not be there."""
-        path = self.folder / file
-        path.write_text((path.read_text() if path.exists() else "") + text)
-
-    def table(self, name: str) -> Path:
-        """Return a table's one part, after its folder is this copy's own."""
-        lake = self.folder / "var" / "lake"
-        if lake.is_symlink():
-            shared = lake.resolve()
-            lake.unlink()
-            shutil.copytree(shared, lake)
-        return lake / name / "part-0.parquet"
-
-    def rewrite(self, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-        """Write a table anew."""
-        path = self.table(name)
-        change(pl.read_parquet(path)).write_parquet(path)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """What is planted; ``place`` begins the sentence, which has ``says`` in it."""
-
-    name: str
-    plant: Callable[[Shop], Any]
-    place: str
-    says: str
-
-
-def edit(file: str, old: str, new: str) -> Callable[[Shop], None]:
-    return lambda shop: shop.edit(file, old, new)
-
-
-def append(file: str, text: str) -> Callable[[Shop], None]:
-    return lambda shop: shop.append(file, text)
-
-
-def rewrite(name: str, *expressions: pl.Expr) -> Callable[[Shop], None]:
-    return lambda shop: shop.rewrite(name, lambda table: table.with_columns(*expressions))
 
 
 def drop(name: str, column: str) -> Callable[[Shop], None]:
@@ -161,7 +111,6 @@ def broken_database(shop: Shop) -> None:
     shop.environment["ZEROSKEW_DATABASE_URL"] = f"sqlite:///{path}"
 
 
-VIEW = "definitions.py:8: view 'customer_orders'"
 OWN = "will_return.py"
 LABELS = "will_return.py: labels"
 SERVICE = "will_return.py: returns_v1"
@@ -519,6 +468,12 @@ MODELS = [
         "Got column 'amount' of type String",
     ),
     Mistake(
+        "integer field beyond 64 bits",
+        rewrite(ORDERS, pl.col("customer_id").cast(pl.UInt64) + 2**63),
+        LABELS,
+        "among UInt64 in column 'customer_id', but expected whole numbers that Int64 holds",
+    ),
+    Mistake(
         "known_at is text",
         rewrite(ORDERS, pl.col("decided_at").cast(pl.String)),
         LABELS,
@@ -583,4 +538,4 @@ MODELS = [
         "Got no model, but expected at least one file",
     ),
 ]
-MISTAKES = [*ENVIRONMENT, *DEFINED, *MODELS]
+MISTAKES = [*ENVIRONMENT, *DEFINED, *VALUES, *REQUEST_TIME, *MODELS]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.readme_project import CLOCK, write_definitions, write_tables
-from tests.training.checks.planted_mistakes import MISTAKES, Mistake, Shop
+from tests.training.checks.planted_mistakes import MISTAKES
+from tests.training.checks.planting import Mistake, Shop
 from training.checks.finding import LONGEST_SENTENCE, Finding
 from training.checks.run import CheckScope, find_mistakes
 from training.project.workspace import Workspace

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 from feast.types import FeastType, from_feast_to_pyarrow_type
-from polars.exceptions import InvalidOperationError
 
 from zeroskew.contract.number_bounds import EXACT_FLOAT
 from zeroskew.features.offline_store.errors import OfflineStoreError, SourceError
@@ -20,7 +19,9 @@ __all__ = [
     "conform",
     "conform_key",
     "declared_type",
+    "describe_misfit",
     "epoch_microseconds",
+    "find_misfits",
     "fits_declared",
     "is_whole",
     "numbers_for_feast",
@@ -167,7 +168,72 @@ def fits_declared(source: pl.DataType, declared: pl.DataType) -> bool:
     >>> fits_declared(pl.Float64(), pl.Int64()), fits_declared(pl.String(), pl.Int64())
     (True, False)
     """
-    return source == declared or _convertible(pl.Series(dtype=source), declared)
+    if source in (declared, pl.Null):
+        return True
+    if isinstance(source, pl.List | pl.Array) and isinstance(declared, pl.List):
+        return fits_declared(_inner(source), _inner(declared))
+    return (
+        (source.is_numeric() and declared.is_numeric())
+        or (isinstance(source, TEXT) and isinstance(declared, pl.String))
+        or (isinstance(source, pl.Datetime | pl.Date) and isinstance(declared, pl.Datetime))
+    )
+
+
+def find_misfits(rows: pl.LazyFrame, column: str, dtype: pl.DataType) -> pl.LazyFrame | None:
+    """Select the numbers of a column that have no equal in a type that it may become.
+
+    Parameters
+    ----------
+    rows : pl.LazyFrame
+        Not read here; lists are looked into.
+    column : str
+        One of its columns, of a type that `fits_declared` takes.
+    dtype : pl.DataType
+        The declared type.
+
+    Returns
+    -------
+    pl.LazyFrame or None
+        One column; None where every value of the column's type fits. Null and NaN do.
+    """
+    values, source = rows.select(column), rows.collect_schema()[column]
+    while isinstance(source, pl.List | pl.Array) and isinstance(dtype, pl.List):
+        values = values.explode(column, empty_as_null=False)
+        source, dtype = _inner(source), _inner(dtype)
+    value = pl.col(column)
+    if not source.is_numeric() or _holds(dtype, source):
+        return None
+    if dtype.is_integer():
+        present = value.fill_nan(None) if source.is_float() else value
+        same = value.cast(dtype, strict=False).cast(source, strict=False)
+        return values.filter(present.is_not_null() & present.ne_missing(same))
+    if dtype == pl.Float32 and not source.is_float():
+        exact = value.cast(pl.String) if source.is_decimal() else value
+        return values.filter(exact.cast(dtype) != exact.cast(pl.Float64).cast(dtype))
+    return None
+
+
+def describe_misfit(value: Any, source: pl.DataType, dtype: pl.DataType, *, what: str) -> str:
+    """Say of a value among `find_misfits` what was expected; ``what`` names its column."""
+    while isinstance(source, pl.List | pl.Array) and isinstance(dtype, pl.List):
+        source, dtype = _inner(source), _inner(dtype)
+    if dtype == pl.Float32:
+        return (
+            f"Got {value} in {what}, declared Float32, but expected numbers that are the same "
+            f"float32 by way of float64; declare it {'Float64' if source.is_decimal() else 'Int64'}"
+        )
+    return f"Got {value} among {source} in {what}, but expected whole numbers that {dtype} holds"
+
+
+def _holds(dtype: pl.DataType, source: pl.DataType) -> bool:
+    """Whether whole numbers of one type are all whole numbers of another."""
+    if not (dtype.is_integer() and source.is_integer()):
+        return False
+    low, high = (pl.Series(dtype=source).lower_bound(), pl.Series(dtype=source).upper_bound())
+    outer = pl.Series(dtype=dtype)
+    return bool(
+        outer.lower_bound().item() <= low.item() and high.item() <= outer.upper_bound().item()
+    )
 
 
 def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
@@ -199,22 +265,22 @@ def conform(values: pl.Series, dtype: pl.DataType, *, column: str) -> pl.Series:
     """
     if values.dtype == dtype:
         return values
-    if not _convertible(values, dtype):
+    if not fits_declared(values.dtype, dtype):
         raise SourceError(
             f"Got {values.dtype} in column {column!r}, but expected values of {dtype}."
         )
+    misfits = find_misfits(values.to_frame().lazy(), values.name, dtype)
+    if misfits is not None and not (found := misfits.head(1).collect()).is_empty():
+        what = f"column {column!r}"
+        raise SourceError(describe_misfit(found.item(), values.dtype, dtype, what=what))
     if values.dtype.is_float() and dtype.is_integer():
         values = values.fill_nan(None)
     if isinstance(dtype, pl.Datetime):
         return _conform_instants(values, dtype, column)
     if dtype.is_float() and not values.dtype.is_float() and values.dtype != pl.Null:
-        return _to_nearest_float(values, dtype, column)
-    try:
-        return values.cast(dtype, strict=True)
-    except InvalidOperationError as error:
-        raise SourceError(
-            f"Got {values.dtype} in column {column!r} that does not fit, but expected {dtype}."
-        ) from error
+        # Polars divides a decimal's digits by a power of ten, and rounds each of the three.
+        return (values.cast(pl.String) if values.dtype.is_decimal() else values).cast(dtype)
+    return values.cast(dtype, strict=True)
 
 
 def _conform_instants(values: pl.Series, dtype: pl.Datetime, column: str) -> pl.Series:
@@ -245,22 +311,6 @@ def _to_microseconds(values: pl.Series, column: str) -> pl.Series:
     return microseconds
 
 
-def _to_nearest_float(values: pl.Series, dtype: pl.DataType, column: str) -> pl.Series:
-    """Round whole numbers or decimals once."""
-    # Polars divides a decimal's digits by a power of ten, and rounds each of the three.
-    exact = values.cast(pl.String) if values.dtype.is_decimal() else values
-    nearest = exact.cast(dtype)
-    if dtype == pl.Float32:
-        twice = nearest != exact.cast(pl.Float64).cast(pl.Float32)
-        if twice.any():
-            raise SourceError(
-                f"Got {values.filter(twice)[0]} in column {column!r}, declared Float32, but "
-                "expected numbers that are the same float32 by way of float64; declare it "
-                f"{'Float64' if values.dtype.is_decimal() else 'Int64'}"
-            )
-    return nearest
-
-
 def numbers_for_feast(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows from which Feast makes the same numbers, in types that it takes.
 
@@ -283,22 +333,6 @@ def numbers_for_feast(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _convertible(values: pl.Series, dtype: pl.DataType) -> bool:
-    source = values.dtype
-    if source == pl.Null:
-        return True
-    if source.is_float() and dtype.is_integer():
-        present = values.fill_nan(None).drop_nulls()
-        return bool((present.is_finite() & (present == present.floor())).all())
-    if isinstance(source, pl.List | pl.Array) and isinstance(dtype, pl.List):
-        return _convertible(values.explode(empty_as_null=False), _inner(dtype))
-    return (
-        (source.is_numeric() and dtype.is_numeric())
-        or (isinstance(source, TEXT) and isinstance(dtype, pl.String))
-        or (isinstance(source, pl.Datetime | pl.Date) and isinstance(dtype, pl.Datetime))
-    )
-
-
-def _inner(dtype: pl.List) -> pl.DataType:
+def _inner(dtype: pl.List | pl.Array) -> pl.DataType:
     inner = dtype.inner
     return inner if isinstance(inner, pl.DataType) else inner()
