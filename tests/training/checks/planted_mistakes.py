@@ -333,7 +333,7 @@ DEFINED = [
     ),
 ]
 MODELS = [
-    Mistake("model no Python", append(MODEL, "x = (\n"), "will_return.py:20", "SyntaxError"),
+    Mistake("model no Python", append(MODEL, "x = (\n"), "will_return.py:19", "SyntaxError"),
     Mistake("model undeclared", edit(MODEL, "MODEL =", "OTHER ="), OWN, "Got no MODEL"),
     Mistake("model no spec", append(MODEL, "MODEL = 1\n"), OWN, "Got a int as MODEL"),
     Mistake(
@@ -420,13 +420,13 @@ MODELS = [
     Mistake(
         "split backwards",
         edit(MODEL, "2024-07-01", "2024-01-01"),
-        "will_return.py:16",
+        "will_return.py:15",
         "but expected each to be later",
     ),
     Mistake(
         "split no date",
         edit(MODEL, "2024-07-01", "2024-13-01"),
-        "will_return.py:16",
+        "will_return.py:15",
         "month must be in 1..12",
     ),
     Mistake(
