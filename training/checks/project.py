@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
@@ -21,9 +21,6 @@ from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable,
 from zeroskew.features.request_function import RequestFunction, RequestFunctionError
 
 __all__ = ["ProjectView", "open_project"]
-
-_TRACED_STEP: Final = 97
-"""A prime, so that the rows are of all kinds."""
 
 
 @dataclass
@@ -108,7 +105,7 @@ class ProjectView:
             self._traces[key] = None
             try:
                 with quiet():
-                    trace_request_function(function, step=_TRACED_STEP)
+                    trace_request_function(function, quick=True)
             except RequestFunctionError as error:
                 self._traces[key] = error
         if (refused := self._traces[key]) is not None:
