@@ -15,6 +15,7 @@ RUN python -m venv /opt/tools \
 
 FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
+COPY zeroskew zeroskew
 COPY api api
 COPY training training
 RUN /opt/tools/bin/pip wheel -q --no-deps --no-build-isolation -w /wheel .

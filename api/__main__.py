@@ -6,11 +6,11 @@ import sys
 
 from pydantic import ValidationError
 
-from api.contract.utc_process import live_in_utc
-from api.prediction.open_reader import open_reader
 from api.server import serve
-from api.settings import Settings
-from api.settings_page import describe_refusals, render_text
+from zeroskew.contract.settings import Settings
+from zeroskew.contract.settings_page import describe_refusals, render_text
+from zeroskew.contract.time.utc_process import live_in_utc
+from zeroskew.online.open_reader import open_reader
 
 
 def main() -> None:

@@ -10,26 +10,26 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from api.background_work import BackgroundWork
-from api.body_coding import CODINGS, inflate
-from api.errors import (
+from api.feast.feast_interface import FeastInterface
+from api.feedback.feedback import Feedback
+from api.http.body_coding import CODINGS, inflate
+from api.http.gate import RequestGate, body_state
+from api.models.active_models import ActiveModels
+from api.models.model_catalog import ModelCatalog
+from api.predict.answering import Answering
+from api.predict.predictor import Predictor
+from api.predictions.prediction_log import PredictionLog
+from api.registry.registry_changes import RegistryChanges
+from zeroskew.contract.errors.service import (
     BodyTimeoutError,
     BodyTooLargeError,
     InvalidRequestError,
     UnsupportedMediaTypeError,
 )
-from api.feast_protocol.feast_interface import FeastInterface
-from api.feedback.feedback import Feedback
-from api.prediction.active_models import ActiveModels
-from api.prediction.model_catalog import ModelCatalog
-from api.prediction.online_features import OnlineFeatureReader
-from api.prediction.predictor import Predictor
-from api.prediction_log.prediction_log import PredictionLog
-from api.registry.registry_changes import RegistryChanges
-from api.registry.registry_executor import RegistryExecutor
-from api.request_gate import RequestGate, body_state
-from api.rollouts.answering import Answering
-from api.settings import Settings
+from zeroskew.contract.settings import Settings
+from zeroskew.online.reader import OnlineFeatureReader
+from zeroskew.records.background_work import BackgroundWork
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["BINARY", "JsonBody", "Resources", "ServiceResources", "resources_of"]
 

@@ -15,50 +15,55 @@ from fastapi import FastAPI
 
 from api.access.open_access_guard import open_access_guard
 from api.access.route_access import require_declared
-from api.background_work import BackgroundTask, BackgroundWork
-from api.contract.moved_clock import MovedClock
-from api.cross_origin import guard_sites
 from api.dependencies import Resources
-from api.direct_route import DirectWay, GuardedRoute
-from api.documentation import ASSETS, install_documentation
-from api.error_responses import answer_service_error, install_error_responses
-from api.errors import RegistryUnavailableError
-from api.feast_protocol.feast_interface import open_feast_interface
-from api.feast_protocol.feature_catalogs import FeatureCatalogs
+from api.feast import routes as feast_routes
+from api.feast.feast_interface import open_feast_interface
+from api.feast.feature_catalogs import FeatureCatalogs
+from api.feedback import routes as feedback_routes
 from api.feedback.feedback import Feedback
-from api.feedback.label_store import LabelStore, open_label_store
-from api.feedback.label_writer import LabelWriter
 from api.feedback.logged_entities import LoggedEntities
-from api.field_types import InstanceLimits
-from api.http_methods import HeadAndOptionsMiddleware
+from api.health import routes as health
+from api.http.context import RequestContextMiddleware
+from api.http.cross_origin import guard_sites
+from api.http.direct_route import DirectWay, GuardedRoute
+from api.http.error_responses import answer_service_error, install_error_responses
+from api.http.gate import RequestGate
+from api.http.methods import HeadAndOptionsMiddleware
+from api.http.tracing import open_tracer
+from api.metrics import routes as metrics
+from api.metrics.sampler import PAUSE_SEC, MetricsSampler
 from api.metrics.service_metrics import ServiceMetrics
-from api.metrics_sampler import PAUSE_SEC, MetricsSampler
-from api.places.place_store import NOTE_SEC, note_places, open_place_store
-from api.prediction.active_models import ActiveModels
-from api.prediction.clock import Clock, FixedClock, SystemClock
-from api.prediction.loaded_models import LoadedModels
-from api.prediction.model_catalog import ModelCatalog
-from api.prediction.open_reader import open_reader
-from api.prediction.predictor import Predictor
-from api.prediction.registry_follower import RegistryFollower
-from api.prediction.wide_work import TurningReader, WideWork
-from api.prediction_log.prediction_log import PredictionLog, open_prediction_log
-from api.registry.artifact_store import ArtifactStore
-from api.registry.open_artifacts import open_artifacts
-from api.registry.open_registry import open_registry
-from api.registry.registered_version import RegistryReader
+from api.models.active_models import ActiveModels
+from api.models.loaded_models import LoadedModels
+from api.models.model_catalog import ModelCatalog
+from api.models.registry_follower import RegistryFollower
+from api.pages.routes import ASSETS, install_documentation
+from api.predict.answering import Answering
+from api.predict.predictor import Predictor
+from api.predict.shadow_runner import ShadowRunner
+from api.predict.wide_work import TurningReader, WideWork
+from api.predictions import routes as predictions
+from api.predictions.prediction_log import PredictionLog, open_prediction_log
+from api.registry import routes as registry_routes
 from api.registry.registry_changes import RegistryChanges
-from api.registry.registry_executor import RegistryExecutor
-from api.request_context import RequestContextMiddleware
-from api.request_gate import RequestGate
-from api.rollouts.answering import Answering
-from api.rollouts.shadow_runner import ShadowRunner
-from api.routers import feast as feast_routes
-from api.routers import feedback as feedback_routes
-from api.routers import health, metrics, models, predict, predictions, v2, v2_models
-from api.routers import registry as registry_routes
-from api.settings import Settings
-from api.tracing import open_tracer
+from api.v1 import models, predict
+from api.v2 import model_routes as v2_models
+from api.v2 import routes as v2
+from zeroskew.contract.errors.service import RegistryUnavailableError
+from zeroskew.contract.settings import Settings
+from zeroskew.contract.time.clock import Clock, FixedClock, SystemClock
+from zeroskew.contract.time.moved_clock import MovedClock
+from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.online.open_reader import open_reader
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.artifacts.open_artifacts import open_artifacts
+from zeroskew.records.background_work import BackgroundTask, BackgroundWork
+from zeroskew.records.labels.label_store import LabelStore, open_label_store
+from zeroskew.records.labels.label_writer import LabelWriter
+from zeroskew.records.places.place_store import NOTE_SEC, note_places, open_place_store
+from zeroskew.records.registry.open_registry import open_registry
+from zeroskew.records.registry.registered_version import RegistryReader
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["create_app"]
 

@@ -14,9 +14,9 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from api.http_protocol import GuardedHttpProtocol
+from api.http.protocol import GuardedHttpProtocol
 from api.log_config import configure_logging
-from api.settings import Settings
+from zeroskew.contract.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -18,9 +18,9 @@ import polars as pl
 import yaml
 from numpy.typing import NDArray
 
-from api.contract.manifest import FieldType, Manifest
 from benchmarks.server_process import ServerError
 from tests.support.flights_project import CLOCK, ROOT, FlightsProject
+from zeroskew.contract.manifest import FieldType, Manifest
 
 __all__ = ["MODEL", "Batch", "BenchProject", "bring_up", "materialize_into_redis"]
 

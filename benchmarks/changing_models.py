@@ -8,12 +8,12 @@ import time
 import urllib.request
 from typing import Final, Self
 
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
 from benchmarks.growth import ManyModels
 from benchmarks.server_process import ServerError
 from benchmarks.sides.side import Context
-from training.publish import publish_model
+from training.publish.publish_model import publish_model
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["ChangingModels"]
 

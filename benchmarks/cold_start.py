@@ -28,9 +28,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from api.contract.manifest import Manifest
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
+from zeroskew.contract.manifest import Manifest
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 ROOT: Final = Path(__file__).parents[1]
 CLOCK: Final = "2013-10-01T12:17:00Z"

@@ -21,9 +21,6 @@ from typing import Any, ClassVar, Final
 
 import redis
 
-from api.contract.manifest import FeaturePlan
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
 from benchmarks.bench_project import MODEL, Batch, BenchProject
 from benchmarks.in_process import time_reads
 from benchmarks.our_read import OurRead, as_request_rows
@@ -31,7 +28,10 @@ from benchmarks.server_process import ServerError
 from benchmarks.sides.ours import Ours
 from benchmarks.sides.side import Context
 from tests.support.flights_project import FlightsProject
-from training.publish import publish_model
+from training.publish.publish_model import publish_model
+from zeroskew.contract.manifest import FeaturePlan
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["GrownOurs", "ManyModels", "copy_history"]
 

@@ -23,14 +23,14 @@ import hiredis
 import numpy as np
 import redis
 
-from api.prediction.feature_plan import CompiledPlan
-from api.prediction.model_session import ModelSession
-from api.schemas import RequestRow
 from benchmarks.apps.sdk_scorer import SdkScorer
 from benchmarks.bench_project import BenchProject
 from benchmarks.our_read import OurRead, as_request_rows
 from benchmarks.server_process import ServerError
 from tests.support.flights_project import FlightsProject
+from zeroskew.model.model_session import ModelSession
+from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.requests.instances import RequestRow
 
 N_ROWS: Final = (1, 10, 100)
 N_REQUESTS: Final = 20

@@ -9,13 +9,13 @@ from typing import Any, Self
 
 import uvloop
 
-from api.contract.manifest import FeaturePlan, Manifest
-from api.prediction.clock import to_epoch_us
-from api.prediction.feature_matrix import FeatureMatrix
-from api.prediction.feature_plan import CompiledPlan
-from api.prediction.open_reader import open_reader
-from api.schemas import RequestRow
 from tests.support.flights_project import CLOCK
+from zeroskew.contract.manifest import FeaturePlan, Manifest
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.model.plan.feature_matrix import FeatureMatrix
+from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.requests.instances import RequestRow
+from zeroskew.online.open_reader import open_reader
 
 __all__ = ["OurRead", "as_request_rows"]
 

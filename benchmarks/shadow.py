@@ -19,8 +19,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from api.contract.rollout import Rollout
-from api.registry.model_registry import ModelRegistry
 from benchmarks.bench_project import MODEL, BenchProject, bring_up, materialize_into_redis
 from benchmarks.environments import find_wrk
 from benchmarks.load_tools import flood, run_wrk
@@ -28,6 +26,8 @@ from benchmarks.server_process import start_redis
 from benchmarks.sides.ours import Ours
 from benchmarks.sides.side import Context
 from tests.support.flights_project import ROOT
+from zeroskew.contract.rollout import Rollout
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 _HEADS: Final = (
     *("share of the peak", "asked req/s", "alone p50 / p99 ms", "shadowed p50 / p99 ms"),

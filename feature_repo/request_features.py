@@ -12,8 +12,7 @@ from feast import Field
 from feast.types import Float64, UnixTimestamp
 from feature_views import destination_airport, origin_airport, origin_weather, plane_performance
 
-from training.array_math import arctan2, sin_cos_degrees
-from training.request_time import request_time_view
+from zeroskew import arctan2, request_time_view, sin_cos_degrees
 
 __all__ = [
     "departure_time",

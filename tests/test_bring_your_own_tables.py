@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 
 from api.main import create_app
-from api.settings import Settings
 from tests.support.app_client import AppClient
 from tests.support.readme_project import (
     CLOCK,
@@ -22,6 +21,7 @@ from tests.support.readme_project import (
     write_second_model,
     write_tables,
 )
+from zeroskew.contract.settings import Settings
 
 
 @pytest.fixture(scope="module")

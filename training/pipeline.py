@@ -19,28 +19,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from api.contract.manifest import Manifest
-from api.registry.model_registry import ModelRegistry
-from training.absent_online import refuse_absent_online
-from training.check_parity import check_parity
-from training.compile_plan import CompiledPlan, compile_plan
-from training.dataset import build_dataset
-from training.declared_parts import read_parts
-from training.empty_inputs import list_inputs
-from training.errors import StepError
-from training.evaluate import check_gates, evaluate_model
-from training.export_onnx import export_onnx, serialize_model
-from training.fit import FittedModel, Progress, fit_model
-from training.label_columns import LABEL, SPAN
-from training.label_rules import check_labelled_spans
-from training.label_table import load_labels
-from training.model_spec import ModelSpec
-from training.online_values import check_online_values, say_write_errors
-from training.publish import Published, build_manifest, publish_model
-from training.registry_commands import user_name
-from training.registry_folder import RegistryFolder
-from training.report import write_report
-from training.step_files import (
+from training.cli.registry import user_name
+from training.dataset.build_dataset import build_dataset
+from training.dataset.empty_inputs import list_inputs
+from training.dataset.label_rules import check_labelled_spans
+from training.dataset.label_table import load_labels
+from training.evaluate.evaluate_model import check_gates, evaluate_model
+from training.evaluate.report import write_report
+from training.export.check_parity import check_parity
+from training.export.export_onnx import export_onnx, serialize_model
+from training.fit.fit_model import FittedModel, Progress, fit_model
+from training.project.declared_parts import read_parts
+from training.project.online_values import check_online_values, say_write_errors
+from training.project.registry_folder import RegistryFolder
+from training.project.step_files import (
     BOOSTER,
     DECLARED,
     EVALUATED,
@@ -57,7 +49,15 @@ from training.step_files import (
     read_step_file,
     unreadable,
 )
-from training.workspace import Workspace
+from training.project.workspace import Workspace
+from training.publish.absent_online import refuse_absent_online
+from training.publish.publish_model import Published, build_manifest, publish_model
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.label_columns import LABEL, SPAN
+from zeroskew.contract.manifest import Manifest
+from zeroskew.declarations.model_spec import ModelSpec
+from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = [
     "TRAINING_STEPS",
@@ -336,7 +336,7 @@ def _count_entities(online: sqlite3.Connection, table: str) -> int:
 
 
 def _check_request_features(
-    compiled: CompiledPlan, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
+    compiled: PlanDraft, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
 ) -> None:
     """Raise unless the functions give, to the bit, what the data set has."""
     names = [one.name for one in compiled.plan.request_inputs]

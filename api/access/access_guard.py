@@ -10,8 +10,8 @@ from starlette.types import Scope as AsgiScope
 from api.access.caller import ANYBODY, CALLER, Caller
 from api.access.key_ring import KeyRing
 from api.access.route_access import RouteAccess, access_of
-from api.access_errors import ForbiddenError, UnauthenticatedError
-from api.contract.scope import Scope
+from zeroskew.contract.errors.access import ForbiddenError, UnauthenticatedError
+from zeroskew.contract.scope import Scope
 
 __all__ = ["AccessGuard", "RequestLimiter", "TokenVerifier"]
 

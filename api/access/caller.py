@@ -9,8 +9,8 @@ from typing import Final
 
 from starlette.types import Scope as AsgiScope
 
-from api.contract.scope import Scope
-from api.registry.registered_version import unknown_model
+from zeroskew.contract.scope import Scope
+from zeroskew.records.registry.registered_version import unknown_model
 
 __all__ = ["ANYBODY", "CALLER", "Caller", "caller_of"]
 

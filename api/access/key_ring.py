@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 import structlog
 
 from api.access.caller import Caller
-from api.contract.scope import hash_secret, split_key
-from api.errors import RegistryUnavailableError
-from api.registry.registered_access import AccessReader, RegisteredKey
-from api.registry.registry_executor import RegistryExecutor
+from zeroskew.contract.errors.service import RegistryUnavailableError
+from zeroskew.contract.scope import hash_secret, split_key
+from zeroskew.records.access.registered_access import AccessReader, RegisteredKey
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["KeyRing"]
 

@@ -19,7 +19,7 @@ import jwt
 import structlog
 
 from api.access.caller import Caller
-from api.contract.scope import TENANT_PATTERN, Scope
+from zeroskew.contract.scope import TENANT_PATTERN, Scope
 
 __all__ = ["REFRESH_SEC", "OidcProvider", "OidcTokens", "fetch_json"]
 

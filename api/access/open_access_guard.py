@@ -11,11 +11,11 @@ from api.access.access_guard import AccessGuard, TokenVerifier
 from api.access.allowances import Allowances, AllowanceStore, LocalAllowances
 from api.access.key_ring import KeyRing
 from api.access.request_limits import RequestLimits
-from api.access_errors import NoKeysError
-from api.background_work import BackgroundTask, BackgroundWork
-from api.registry.open_registry import open_access
-from api.registry.registry_executor import RegistryExecutor
-from api.settings import Settings
+from zeroskew.contract.errors.access import NoKeysError
+from zeroskew.contract.settings import Settings
+from zeroskew.records.background_work import BackgroundTask, BackgroundWork
+from zeroskew.records.registry.open_registry import open_access
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["open_access_guard"]
 

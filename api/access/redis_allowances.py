@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from api.access.allowances import Allowances, Bound, Grant
-from api.access_errors import LimitsUnavailableError
+from zeroskew.contract.errors.access import LimitsUnavailableError
 
 __all__ = ["RedisAllowances"]
 

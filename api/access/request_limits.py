@@ -20,7 +20,7 @@ from api.access.allowances import (
     LocalAllowances,
 )
 from api.access.caller import Caller
-from api.access_errors import LimitsUnavailableError, RateLimitedError
+from zeroskew.contract.errors.access import LimitsUnavailableError, RateLimitedError
 
 __all__ = ["RequestLimits"]
 
@@ -34,7 +34,7 @@ _MAX_CALLERS: Final = 10_000
 _log: Final = structlog.get_logger(__name__)
 
 
-class _Account:
+class _CallerAccount:
     """What one process may still do for one caller."""
 
     def __init__(self, allowances: Allowances) -> None:
@@ -106,7 +106,7 @@ class RequestLimits:
         self._default = default
         self._when_down = when_down
         self._local = LocalAllowances(share=share, now=now)
-        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._accounts: OrderedDict[str, _CallerAccount] = OrderedDict()
         self._down_until = 0.0
         self.n_limited: Counter[str] = Counter()
         """How many requests were refused by each bound, ``second`` and ``day``."""
@@ -151,16 +151,16 @@ class RequestLimits:
     def _today(self) -> int:
         return int(self._now() // DAY_SEC)
 
-    def _find(self, caller_id: str, allowances: Allowances) -> _Account:
+    def _find(self, caller_id: str, allowances: Allowances) -> _CallerAccount:
         account = self._accounts.get(caller_id)
         if account is None or account.allowances != allowances:
-            account = self._accounts[caller_id] = _Account(allowances)
+            account = self._accounts[caller_id] = _CallerAccount(allowances)
             if len(self._accounts) > _MAX_CALLERS:
                 self._accounts.popitem(last=False)
         self._accounts.move_to_end(caller_id)
         return account
 
-    async def _renew(self, caller_id: str, account: _Account) -> bool:
+    async def _renew(self, caller_id: str, account: _CallerAccount) -> bool:
         """Get another lot, once for all who wait; return whether requests are counted at all."""
         before = account.granted_at
         account.n_waiting += 1
@@ -188,7 +188,7 @@ class RequestLimits:
             account.refused_on = self._today() if grant.refused_by == "day" else None
         return True
 
-    async def _take(self, caller_id: str, account: _Account, n_wanted: int) -> Grant | None:
+    async def _take(self, caller_id: str, account: _CallerAccount, n_wanted: int) -> Grant | None:
         if time.monotonic() >= self._down_until:
             try:
                 grant = await self._store.take(caller_id, account.allowances, n_wanted)
@@ -206,7 +206,7 @@ class RequestLimits:
         return self._local.take_now(caller_id, account.allowances, n_wanted)
 
 
-def _refuse(account: _Account, wait_sec: float) -> RateLimitedError:
+def _refuse(account: _CallerAccount, wait_sec: float) -> RateLimitedError:
     allowances = account.allowances
     if account.last.refused_by == "day":
         bound = f"{allowances.per_day} requests a day, in UTC"
@@ -228,7 +228,7 @@ def _describe_policy(allowances: Allowances) -> str:
     return ", ".join(parts)
 
 
-def _describe(account: _Account) -> dict[str, str]:
+def _describe(account: _CallerAccount) -> dict[str, str]:
     """Return the fields of draft-ietf-httpapi-ratelimit-headers."""
     allowances, last = account.allowances, account.last
     parts = []

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from starlette.routing import BaseRoute, Mount, Route, Router
 
-from api.contract.scope import Scope
+from zeroskew.contract.scope import Scope
 
 __all__ = [
     "SECURITY_SCHEME",

@@ -13,28 +13,27 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access.caller import Caller
-from api.background_work import WatchedWork
-from api.contract.arm_choice import encode_json
-from api.contract.manifest import FieldType, Manifest
-from api.contract.utc_moment import UtcMoment
-from api.errors import (
+from api.feedback.logged_entities import LoggedEntities
+from api.models.active_models import ActiveModels
+from api.predictions.prediction_log import PredictionLog
+from zeroskew.contract.arm_choice import encode_json
+from zeroskew.contract.errors.fields import describe
+from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
+from zeroskew.contract.errors.service import (
     FeedbackUnavailableError,
     FieldError,
     InvalidRequestError,
     LabelConflictError,
     LogUnavailableError,
-    NotFoundError,
-    UnknownPredictionError,
 )
-from api.feedback.label_store import LabelStore
-from api.feedback.label_writer import LabelWriter
-from api.feedback.labels import LabelConflict, LabelRow, hash_label
-from api.feedback.logged_entities import LoggedEntities
-from api.field_errors import describe
-from api.prediction.active_models import ActiveModels
-from api.prediction.clock import Clock
-from api.prediction_log.prediction_log import PredictionLog
-from api.registry.registry_executor import RegistryExecutor
+from zeroskew.contract.manifest import FieldType, Manifest
+from zeroskew.contract.time.clock import Clock
+from zeroskew.contract.time.utc_moment import UtcMoment
+from zeroskew.records.background_work import WatchedWork
+from zeroskew.records.labels.label_row import LabelConflict, LabelRow, hash_label
+from zeroskew.records.labels.label_store import LabelStore
+from zeroskew.records.labels.label_writer import LabelWriter
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["PREDICTION_ID", "Feedback", "GivenLabel", "LabelOutcome"]
 
@@ -91,7 +90,7 @@ class LabelOutcome(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class _LabelTarget:
     """The model that a label is about, and whether the log has its prediction, if it is known."""
 
     model: str | None
@@ -222,14 +221,14 @@ class Feedback:
         self._writer.stop()
         self._reader.close()
 
-    async def _find_target(self, label: GivenLabel) -> _Target:
+    async def _find_target(self, label: GivenLabel) -> _LabelTarget:
         if label.prediction_id is None:
-            return _Target(label.model, is_logged=False)
+            return _LabelTarget(label.model, is_logged=False)
         try:
             rows = await self._executor.run(self._log.read, label.prediction_id)
         except (UnknownPredictionError, LogUnavailableError):
-            return _Target(label.model, is_logged=False)
-        return _Target(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
+            return _LabelTarget(label.model, is_logged=False)
+        return _LabelTarget(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
 
     async def _check_model(
         self, label: GivenLabel, pointer: str, model: str | None

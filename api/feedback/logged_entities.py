@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from api.contract.manifest import Manifest
-from api.errors import LogUnavailableError, ServiceError
-from api.prediction.model_catalog import ModelCatalog
-from api.prediction_log.log_mask import HASHED
-from api.prediction_log.prediction_log import PredictionLog
+from api.models.model_catalog import ModelCatalog
+from api.predictions.prediction_log import PredictionLog
+from zeroskew.contract.errors.service import LogUnavailableError, ServiceError
+from zeroskew.contract.manifest import Manifest
+from zeroskew.records.prediction_log.log_mask import HASHED
 
 __all__ = ["LoggedEntities"]
 

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from api.errors import RegistryUnavailableError
+from zeroskew.contract.errors.service import RegistryUnavailableError
 
 if TYPE_CHECKING:
-    from api.registry.model_registry import ModelRegistry
+    from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["RegistryChanges"]
 
@@ -56,7 +56,7 @@ class RegistryChanges:
             self._registry.close()
 
     def _open(self) -> ModelRegistry:
-        from api.registry.model_registry import ModelRegistry
+        from zeroskew.records.registry.model_registry import ModelRegistry
 
         with self._lock:
             if self._registry is None:

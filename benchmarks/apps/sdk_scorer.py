@@ -14,7 +14,7 @@ from feast import FeatureStore
 from feast.on_demand_feature_view import OnDemandFeatureView
 from numpy.typing import NDArray
 
-from api.contract.manifest import Manifest
+from zeroskew.contract.manifest import Manifest
 
 __all__ = ["SdkScorer"]
 
@@ -106,7 +106,7 @@ class SdkScorer:
         return np.asarray(self.booster.predict(matrix), np.float64)
 
     def _load_functions(self) -> list[Any]:
-        from training.request_time import request_function_of
+        from zeroskew.features.request_time import request_function_of
 
         views = (
             self.store.registry.get_any_feature_view(projection.name, self.store.project)

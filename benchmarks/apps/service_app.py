@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.log_config import configure_logging
 from api.main import create_app
-from api.settings import Settings
+from zeroskew.contract.settings import Settings
 
 settings = Settings()
 configure_logging("json", settings.log_level)

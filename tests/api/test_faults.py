@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from api.main import create_app
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
 
 ROOT = Path(__file__).parents[2]
 GRAPH = sum_graph(6, 2)

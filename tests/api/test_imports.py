@@ -26,12 +26,20 @@ def test_the_service_loads_none_of_the_training_libraries() -> None:
 @pytest.mark.parametrize(
     ("module", "plant", "broken"),
     [
-        ("api/prediction/predictor.py", "", False),
-        ("api/prediction/predictor.py", "import feast\n", True),
-        ("api/prediction/predictor.py", "import training.errors\n", True),
-        ("api/prediction/predictor.py", "import api.main\n", True),
-        ("api/prediction/predictor.py", "import zeroskew_client\n", True),
-        ("zeroskew_client/errors.py", "import api.errors\n", True),
+        ("api/predict/predictor.py", "", False),
+        ("api/predict/predictor.py", "import feast\n", True),
+        ("api/predict/predictor.py", "import training.pipeline\n", True),
+        ("api/predict/predictor.py", "import zeroskew.features.stored_views\n", True),
+        ("api/predict/predictor.py", "import api.main\n", True),
+        ("api/predict/predictor.py", "import zeroskew_client\n", True),
+        ("zeroskew_client/errors.py", "import zeroskew.contract.scope\n", True),
+        ("training/pipeline.py", "import api.main\n", True),
+        ("zeroskew/features/stored_views.py", "import training.pipeline\n", True),
+        ("zeroskew/records/registry/tables.py", "import api.main\n", True),
+        ("zeroskew/contract/manifest.py", "import zeroskew.records.registry.tables\n", True),
+        ("zeroskew/records/registry/tables.py", "import zeroskew.online.reader\n", True),
+        ("zeroskew/online/reader.py", "import zeroskew.model.load_gate\n", True),
+        ("zeroskew/model/load_gate.py", "import zeroskew.features.stored_views\n", True),
         ("zeroskew_client/errors.py", "import pydantic\n", True),
         ("zeroskew_client/errors.py", "import zeroskew_client.client\n", True),
     ],
@@ -39,7 +47,7 @@ def test_the_service_loads_none_of_the_training_libraries() -> None:
 def test_a_planted_import_breaks_the_import_rules(
     tmp_path: Path, module: str, plant: str, broken: bool
 ) -> None:
-    for folder in ("api", "training", "client/src/zeroskew_client"):
+    for folder in ("zeroskew", "api", "training", "client/src/zeroskew_client"):
         shutil.copytree(
             ROOT / folder,
             tmp_path / Path(folder).name,

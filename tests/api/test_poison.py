@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE
 from tests.support.poison import Poison, poison_bodies, poison_paths
+from tests.support.service_process import Server
 from tests.support.waiting import PATIENCE_SEC
 from tests.support.whole_service import set_up_whole_service
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import ModelRefusedError, RegistrySchemaError
 from api.main import create_app
-from api.registry.model_registry import ModelRegistry
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.settings import make_settings
+from zeroskew.contract.errors.service import ModelRefusedError, RegistrySchemaError
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 GRAPH = sum_graph(6, 2)
 INSTANCES = {"instances": [EXAMPLE]}

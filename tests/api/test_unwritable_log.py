@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.contract.rollout import Rollout
-from api.registry.model_registry import ModelRegistry
 from tests.api.test_background_work import break_registry
-from tests.api.test_server import ROOT, make_environment
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.redis_servers import free_port
+from tests.support.service_process import ROOT, make_environment
 from tests.support.waiting import wait_until, wait_until_ready
+from zeroskew.contract.rollout import Rollout
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 GRAPH = sum_graph(6, 2)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from api.contract.manifest import FeaturePlan
 from benchmarks.environments import find_wrk
 from benchmarks.growth import narrow_plan
 from benchmarks.load_tools import run_wrk
@@ -16,6 +15,7 @@ from benchmarks.server_process import ServerError, ServerProcess, free_port, wai
 from benchmarks.sides.side import ask, require_close
 from tests.support.flights_project import ROOT
 from tests.support.manifests import PLAN
+from zeroskew.contract.manifest import FeaturePlan
 
 
 @pytest.fixture

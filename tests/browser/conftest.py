@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.api.conftest import online_store, published  # noqa: F401 - fixtures
-from tests.api.test_server import Server
 from tests.support.chromium import open_browser
+from tests.support.service_process import Server
 
 SCREENSHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 

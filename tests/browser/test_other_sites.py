@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.api.conftest import online_store  # noqa: F401 - a fixture
-from tests.api.test_server import Server
 from tests.support.chromium import open_browser_that_resolves
 from tests.support.manifests import make_manifest, publish, sum_graph
+from tests.support.service_process import Server
 from tests.support.waiting import PATIENCE_SEC
 
 RETIRE = "/v1/models/arrival_delay/versions/2:retire"

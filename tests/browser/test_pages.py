@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.api.test_predict import EXAMPLE_SCORE
-from tests.api.test_server import Server
+from tests.api.v1.test_predict import EXAMPLE_SCORE
 from tests.support.chromium import open_page
+from tests.support.service_process import Server
 
 OPERATION = "#operations-arrival_delay-v1_models_arrival_delay_predict"
 

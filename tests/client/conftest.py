@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import online_store, published
-from tests.api.test_server import Server
 from tests.support.either_client import KINDS
+from tests.support.service_process import Server
 
 __all__ = ["online_store", "published"]
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.field_types import parse_timestamp
+from zeroskew.model.requests.field_types import parse_timestamp
 from zeroskew_client import InvalidInputError
 from zeroskew_client.instances import encode_instances
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.either_client import FAST, EitherClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
 from zeroskew_client import (
     ClassPrediction,
     ConnectionFailedError,
@@ -24,7 +24,7 @@ from zeroskew_client import (
 )
 from zeroskew_client.documents import read_predictions
 
-# As tests/api/test_predict.py reckons it: the graph adds up what it is given.
+# As tests/api/v1/test_predict.py reckons it: the graph adds up what it is given.
 BASE = 0.125 + 2.5 + 1 + 3 + 0
 DEPARTURE = datetime(2013, 10, 1, 14, 17, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

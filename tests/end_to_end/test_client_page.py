@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import zeroskew_client
-from tests.api.test_server import Server
 from tests.support.flights_project import CLOCK, FlightsProject
+from tests.support.service_process import Server
 from zeroskew_client import RetryPolicy, ZeroskewError
 
 PAGE = (Path(__file__).parents[2] / "client" / "README.md").read_text()

@@ -101,7 +101,7 @@ def test_unknown_model_is_one_clear_line(
         ("evaluate", "dataset"),
         ("export", "dataset"),
         ("parity", "dataset"),
-        ("publish", "evaluate"),
+        ("publish", "dataset"),
     ],
 )
 def test_step_out_of_order_names_the_one_before(

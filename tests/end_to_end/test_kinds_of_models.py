@@ -17,25 +17,25 @@ from feast import FeatureService
 from feast.types import Float64
 from sklearn import metrics as oracle
 
-from api.contract.manifest import FieldType, Manifest, Output, RequestField
 from api.main import create_app
-from api.settings import Settings
 from tests.support.app_client import AppClient
 from tests.support.feast_repos import entity, view, write_table
-from training.dataset import Dataset
-from training.errors import GateError
+from training.dataset.build_dataset import Dataset
 from training.live.live_metrics import measure_live
 from training.live.logged_predictions import Span
 from training.live.open_log import open_log
 from training.live.outcomes import read_outcomes
 from training.live.replay import replay
-from training.live.simulate import prepare_simulation, simulate
-from training.live.skew import find_skew
-from training.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
-from training.objectives import objective_of_manifest
+from training.live.simulate.simulation import prepare_simulation, simulate
+from training.live.skew.find_skew import find_skew
 from training.pipeline import TRAINING_STEPS, materialize, publish
-from training.step_files import load_evaluation
-from training.workspace import Workspace
+from training.project.step_files import load_evaluation
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.project import GateError
+from zeroskew.contract.manifest import FieldType, Manifest, Output, RequestField
+from zeroskew.contract.settings import Settings
+from zeroskew.declarations.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
+from zeroskew.declarations.objectives import objective_of_manifest
 
 NOW: Final = datetime(2024, 6, 15, tzinfo=UTC)
 SIZES: Final = ("small", "middle", "large")
@@ -45,7 +45,7 @@ project: kinds
 provider: local
 registry: {home}/registry.db
 online_store: {{type: sqlite, path: {home}/online.db}}
-offline_store: {{type: training.offline_store.polars_asof.PolarsAsofOfflineStore}}
+offline_store: {{type: zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore}}
 entity_key_serialization_version: 3
 materialization: {{pull_latest_features: true}}
 """

@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.flights_project import MODELS, FlightsProject
 from training.pipeline import make_dataset, make_export, make_fit
-from training.step_files import load_evaluation
-from training.workspace import Workspace
+from training.project.step_files import load_evaluation
+from training.project.workspace import Workspace
 
 
 def ignore_progress(done: int, total: int) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from api.contract.manifest import Manifest
 from api.main import create_app
-from api.settings import Settings
 from tests.end_to_end.test_served_equals_trained import draw_instances
 from tests.support.app_client import AppClient
 from tests.support.flights_project import CLOCK, MODELS, ROOT, FlightsProject
 from tests.support.inference_requests import DATATYPES, HEADER, read_outputs, to_binary
+from zeroskew.contract.manifest import Manifest
+from zeroskew.contract.settings import Settings
 
 N_INSTANCES = 900
 

@@ -11,7 +11,7 @@ from feast.types import Float64, Int64
 
 from tests.support.feast_repos import entity, feature_store
 from tests.support.flights_project import FlightsProject
-from tests.training.offline_store.duckdb_reference import (
+from tests.zeroskew.features.offline_store.duckdb_reference import (
     ReferenceView,
     count_differences,
     reference_features,

@@ -11,8 +11,8 @@ from tests.support.feast_service import settings_of
 from tests.support.flights_project import CLOCK, FlightsProject
 from training.live.logged_predictions import Span
 from training.live.open_log import open_log
-from training.live.skew import Verdict, find_skew
-from training.workspace import Workspace
+from training.live.skew.find_skew import Verdict, find_skew
+from training.project.workspace import Workspace
 
 MODEL = "arrival_delay_15"
 

@@ -13,7 +13,14 @@ import pytest
 from feast import FeatureStore
 from feast.types import Float64
 
-from api.contract.manifest import (
+from api.main import create_app
+from tests.support.app_client import AppClient
+from tests.support.feast_repos import at, entity, feature_store, view, write_table
+from tests.support.flights_project import CLOCK, MODELS, FlightsProject
+from tests.support.manifests import view_plan
+from training.dataset.build_dataset import Dataset
+from training.project.step_files import load_fitted
+from zeroskew.contract.manifest import (
     Column,
     FeaturePlan,
     FieldType,
@@ -21,18 +28,11 @@ from api.contract.manifest import (
     RequestField,
     RequestInput,
 )
-from api.main import create_app
-from api.prediction.clock import to_epoch_us
-from api.prediction.feature_matrix import FeatureMatrix
-from api.prediction.feature_plan import CompiledPlan
-from api.prediction.sqlite_features import SqliteFeatureReader
-from api.settings import Settings
-from tests.support.app_client import AppClient
-from tests.support.feast_repos import at, entity, feature_store, view, write_table
-from tests.support.flights_project import CLOCK, MODELS, FlightsProject
-from tests.support.manifests import view_plan
-from training.dataset import Dataset
-from training.step_files import load_fitted
+from zeroskew.contract.settings import Settings
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.model.plan.feature_matrix import FeatureMatrix
+from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
 N_INSTANCES = 3_000
 Instance = dict[str, Any]

@@ -7,16 +7,16 @@ import pytest
 
 from tests.support.flights_project import MODELS, FlightsProject
 from tests.support.planted_faults import FAULTS, PlantedFault
-from training.live import simulate as simulation
 from training.live.logged_predictions import Span
 from training.live.open_log import open_log
 from training.live.replay import replay
-from training.live.simulate import SimulationReport, prepare_simulation, simulate
-from training.live.skew import SkewReport, find_skew
-from training.live.skew_findings import list_findings
-from training.live.skew_page import write_skew_page
-from training.model_spec import load_model_spec
-from training.workspace import Workspace
+from training.live.simulate import simulation as simulation
+from training.live.simulate.simulation import SimulationReport, prepare_simulation, simulate
+from training.live.skew.find_skew import SkewReport, find_skew
+from training.live.skew.skew_findings import list_findings
+from training.live.skew.skew_page import write_skew_page
+from training.project.workspace import Workspace
+from zeroskew.declarations.model_spec import load_model_spec
 
 START = datetime(2013, 10, 1, 12, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from tests.support.flights_project import FlightsProject
-from training.errors import StepError
 from training.pipeline import make_parity, publish
-from training.workspace import Workspace
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.project import StepError
 
 MODEL = "arrival_delay_15"
 

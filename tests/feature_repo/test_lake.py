@@ -13,7 +13,7 @@ import pytest
 from pipelines.lake import append_batch, append_quarantine
 
 from tests.support.waiting import wait_until
-from training.errors import PrepareError
+from zeroskew.contract.errors.project import PrepareError
 
 JANUARY = datetime(2013, 1, 31, 23, 59, 59, tzinfo=UTC)
 

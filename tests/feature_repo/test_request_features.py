@@ -20,8 +20,8 @@ from request_features import (
     plane_rest,
 )
 
-from training.request_time import request_function_of
-from training.trace_request_time import trace_request_function
+from zeroskew.features.request_time import request_function_of
+from zeroskew.features.trace_request_time import trace_request_function
 
 NEW_YORK = ZoneInfo("America/New_York")
 Instants = npt.NDArray[np.float64]

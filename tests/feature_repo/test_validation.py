@@ -8,7 +8,7 @@ from pipelines.source_tables import read_csv
 from pipelines.validation import AIRPORTS, FLIGHTS, PLANES, REASONS, WEATHER, validate
 
 from tests.support.flights import Row, as_text, flight, plane, weather_hour
-from training.errors import PrepareError
+from zeroskew.contract.errors.project import PrepareError
 
 BROKEN = {
     "month 13": (FLIGHTS, flight(month=13), ["month fails in_range(1, 12)"]),

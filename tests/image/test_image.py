@@ -17,8 +17,6 @@ import httpx
 import pytest
 from docker.models.containers import Container
 
-from api.contract.scope import Scope
-from api.registry.access_registry import AccessRegistry
 from tests.support.databases import open_database_url
 from tests.support.docker_engine import BASE_IMAGE, open_engine
 from tests.support.manifests import EXAMPLE
@@ -26,6 +24,8 @@ from tests.support.online_stores import EVENT_TIME, make_store
 from tests.support.redis_servers import RedisServer, free_port
 from tests.support.waiting import PATIENCE_SEC, PATIENT_SERVICE, wait_until
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
+from zeroskew.contract.scope import Scope
+from zeroskew.records.access.access_registry import AccessRegistry
 
 ROOT: Final = Path(__file__).parents[2]
 MAX_BYTES: Final = 350e6

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.killed_service import KillTrial
+from tests.support.service_process import Server
 from tests.support.waiting import wait_until_ready
 from tests.support.whole_service import publish_every_kind
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from api.contract.rollout import Rollout
-from api.errors import UnknownRolloutError
 from tests.support.flights_project import FlightsProject
 from training import pipeline
-from training.live.guard import Judgement
 from training.live.open_log import LiveLog, open_log
-from training.live.rollout_jobs import guard_rollout
-from training.live.simulate import prepare_simulation, simulate
-from training.model_spec import ModelSpec
-from training.workspace import Workspace
+from training.live.rollouts.guard import Judgement
+from training.live.rollouts.rollout_jobs import guard_rollout
+from training.live.simulate.simulation import prepare_simulation, simulate
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.not_found import UnknownRolloutError
+from zeroskew.contract.rollout import Rollout
+from zeroskew.declarations.model_spec import ModelSpec
 
 pytestmark = pytest.mark.soak
 

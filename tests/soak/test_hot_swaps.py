@@ -9,8 +9,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from tests.api.test_hot_swap import answering_versions
-from tests.api.test_workers import WorkerServer
+from tests.api.models.test_hot_swap import answering_versions
 from tests.support.numbered_versions import (
     Answers,
     NumberedCallers,
@@ -19,6 +18,7 @@ from tests.support.numbered_versions import (
     publish_number,
 )
 from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerServer
 
 N_SWAPS = 100
 RATE = 100.0

@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.postgres_servers import PostgresServer, find_postgres
+from tests.support.service_process import Server
 
 pytestmark = [
     pytest.mark.soak,

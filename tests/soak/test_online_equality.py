@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.prediction.open_reader import open_reader
 from tests.support.online_equality import VIEWS, compare_with_sdk
 from tests.support.online_stores import NEWEST_STORES, make_store, open_online
 from tests.support.write_race import race
+from zeroskew.online.open_reader import open_reader
 
 pytestmark = pytest.mark.soak
 

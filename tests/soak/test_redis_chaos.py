@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from api.prediction.open_reader import open_reader
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.redis_crowd import KEYS, LONGEST_ANSWER_SEC, Crowd, recover
 from tests.support.redis_rows import write_entities
 from tests.support.redis_servers import RedisServer
+from zeroskew.online.open_reader import open_reader
 
 pytestmark = pytest.mark.soak
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
+from tests.support.service_process import Server
 
 pytestmark = pytest.mark.soak
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from api.prediction.feature_plan import CompiledPlan
-from api.prediction.value_codec import TAGS, ValueType
-from tests.api.test_server import Server
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.redis_servers import RedisServer
+from tests.support.service_process import Server
+from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
+from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.online.values.decode import TAGS, ValueType
 
 pytestmark = pytest.mark.soak
 

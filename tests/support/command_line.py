@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from training.cli import main
+from training.cli.main import main
 
 __all__ = ["run_command"]
 

@@ -12,15 +12,15 @@ from typing import Final
 
 import numpy as np
 
-from api.contract.manifest import Manifest, ModelFile
-from api.errors import ModelRefusedError
-from api.field_types import InstanceLimits
-from api.prediction.active_model import ActiveModel, load_model
-from api.registry.artifact_store import ArtifactStore
-from api.registry.registered_version import RegisteredVersion
 from tests.support.boosters import Float32Array, fit_booster
 from tests.support.manifests import PLAN, golden_row, make_manifest
-from training.export_onnx import export_onnx, serialize_model
+from training.export.export_onnx import export_onnx, serialize_model
+from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.contract.manifest import Manifest, ModelFile
+from zeroskew.model.load_gate import ActiveModel, load_model
+from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.registered_version import RegisteredVersion
 
 _N_GOLDEN_ROWS: Final = 16
 _PLAN: Final = PLAN.model_copy(update={"request_inputs": (), "request_features": ()})

@@ -13,7 +13,7 @@ from feast.types import FeastType
 
 from tests.support.online_stores import NEWEST_STORES
 
-ASOF_STORE = "training.offline_store.polars_asof.PolarsAsofOfflineStore"
+ASOF_STORE = "zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore"
 
 EPOCH_2013 = datetime(2013, 1, 1, tzinfo=UTC)
 

@@ -31,14 +31,14 @@ from feast import (
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Float32, Int64, Set, String
 
-from api.contract.feature_catalog import FeatureCatalog
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
-from api.settings import Settings
 from tests.support.canaries import find_canaries
 from tests.support.online_stores import EVENT_TIME
 from tests.support.waiting import PATIENCE_SEC
-from training.compile_catalog import compile_catalog
+from zeroskew.contract.feature_catalog import FeatureCatalog
+from zeroskew.contract.settings import Settings
+from zeroskew.features.plans.compile_catalog import compile_catalog
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = [
     "TTL",

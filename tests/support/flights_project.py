@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from api.contract.manifest import Manifest
-from api.registry.model_registry import ModelRegistry
 from tests.support.command_line import run_command
-from training.model_spec import ModelSpec, load_model_spec
-from training.workspace import Workspace
+from training.project.workspace import Workspace
+from zeroskew.contract.manifest import Manifest
+from zeroskew.declarations.model_spec import ModelSpec, load_model_spec
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["CLOCK", "MODELS", "FlightsProject", "bring_up"]
 

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from api.errors import InvalidRequestError
-from api.field_types import InstanceLimits
-from api.open_inference.infer_request import read_infer_request
-from api.open_inference.model_interface import Interface, ModelInterface
-from api.schemas import ModelSchema
+from api.v2.infer_request import read_infer_request
+from api.v2.model_interface import Interface, ModelInterface
 from tests.support.broken_documents import break_bytes, break_member
 from tests.support.inference_requests import HEADER, entity_inputs, to_binary
 from tests.support.manifests import EXAMPLE, make_manifest, sum_graph
+from zeroskew.contract.errors.service import InvalidRequestError
+from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.model.requests.schemas import ModelSchema
 
 __all__ = ["broken_requests", "read_or_refuse"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.api.test_server import Server
+from tests.support.service_process import Server
 from tests.support.waiting import PATIENCE_SEC
 
 __all__ = ["KillTrial"]

@@ -12,14 +12,14 @@ from uuid import UUID
 import numpy as np
 from sqlmodel import Session
 
-from api.contract.arm_choice import ArmChooser, encode_json
-from api.contract.manifest import Output
-from api.contract.rollout import Rollout
-from api.database.open_database import open_database
-from api.feedback.tables import StoredLabel
-from api.prediction_log.logged_rows import LoggedRow
-from api.prediction_log.sqlite_log import SqliteLog
 from tests.support.manifests import make_manifest, publish, sum_graph
+from zeroskew.contract.arm_choice import ArmChooser, encode_json
+from zeroskew.contract.manifest import Output
+from zeroskew.contract.rollout import Rollout
+from zeroskew.records.database.open_database import open_database
+from zeroskew.records.labels.tables import StoredLabel
+from zeroskew.records.prediction_log.logged_row import LoggedRow
+from zeroskew.records.prediction_log.sqlite_log import SqliteLog
 
 __all__ = ["MATURES_AFTER", "START", "Traffic", "publish_versions"]
 

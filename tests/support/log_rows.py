@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from api.prediction_log.logged_rows import LoggedRow
+from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["make_row"]
 

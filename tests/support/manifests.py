@@ -14,7 +14,7 @@ import onnxruntime
 from feast.infra.online_stores.helpers import _mmh3
 from onnx import TensorProto, helper
 
-from api.contract.manifest import (
+from zeroskew.contract.manifest import (
     Column,
     DataSnapshot,
     FeaturePlan,
@@ -32,9 +32,9 @@ from api.contract.manifest import (
     Scalar,
     ViewPlan,
 )
-from api.prediction.value_codec import ValueType, encode_key_prefix, encode_key_value
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
+from zeroskew.online.values.decode import ValueType, encode_key_prefix, encode_key_value
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 HOUR_US = 3_600_000_000
 CARRIERS = ("UA", "AA", "DL")

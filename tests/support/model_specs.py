@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
-from api.contract.manifest import FieldType, Output, RequestField
-from training.model_spec import LabelTable, ModelSpec, TimeSplit
+from zeroskew.contract.manifest import FieldType, Output, RequestField
+from zeroskew.declarations.model_spec import LabelTable, ModelSpec, TimeSplit
 
 __all__ = ["tiny_spec"]
 

@@ -15,11 +15,11 @@ import onnx
 from onnx import TensorProto, helper
 from onnx.compose import add_prefix
 
-from api.registry.model_registry import ModelRegistry
 from tests.support.boosters import fit_booster
 from tests.support.manifests import CARRIERS, EXAMPLE, PLAN, make_manifest, publish, sum_graph
 from tests.support.waiting import PATIENCE_SEC
-from training.export_onnx import export_onnx
+from training.export.export_onnx import export_onnx
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 MODEL: Final = "arrival_delay"
 _STEP: Final = 100.0

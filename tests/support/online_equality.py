@@ -16,21 +16,21 @@ from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 
-from api.prediction.online_features import (
-    NEVER_US,
+from tests.support.online_stores import EVENT_TIME, ProtoRow, ViewSpec, write_protos
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.online.reader import (
     EntityLookup,
     OnlineFeatureReader,
     ReadLayout,
     StoredFeatures,
     StoredView,
 )
-from api.prediction.value_codec import (
+from zeroskew.online.values.decode import (
     ValueType,
     decode_value,
     encode_key_prefix,
     encode_key_value,
 )
-from tests.support.online_stores import EVENT_TIME, ProtoRow, ViewSpec, write_protos
 
 PROJECT: Final = "trial"
 N_CELLS: Final = 20_000

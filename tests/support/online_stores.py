@@ -19,8 +19,8 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import VALUE_TYPES_TO_FEAST_TYPES
 
-from api.contract.utc_process import live_in_utc
 from tests.support.redis_servers import RedisServer
+from zeroskew.contract.time.utc_process import live_in_utc
 
 ARROW_TYPES: Final = {
     "BOOL": pa.bool_(),
@@ -34,8 +34,8 @@ ARROW_TYPES: Final = {
     "UNIX_TIMESTAMP": pa.timestamp("us", tz="UTC"),
 }
 NEWEST_STORES: Final = {
-    "sqlite": "training.online_store.newest_sqlite.NewestSqliteOnlineStore",
-    "redis": "training.online_store.newest_redis.NewestRedisOnlineStore",
+    "sqlite": "zeroskew.features.online_store.newest_sqlite.NewestSqliteOnlineStore",
+    "redis": "zeroskew.features.online_store.newest_redis.NewestRedisOnlineStore",
 }
 EVENT_TIME: Final = datetime(2013, 10, 1, 12, 0, tzinfo=UTC)
 

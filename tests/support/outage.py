@@ -19,13 +19,13 @@ from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from api.prediction.clock import to_epoch_us
-from api.prediction.value_codec import ValueType, encode_key_prefix, encode_key_value
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.online_stores import EVENT_TIME
 from tests.support.redis_servers import RedisServer, free_port
 from tests.support.waiting import PATIENCE_SEC, wait_until
+from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.online.values.decode import ValueType, encode_key_prefix, encode_key_value
 
 __all__ = ["Load", "running_service", "write_gates"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from training.boosting.rounds import RefusedError, Rows, boost
-from training.parameters import (
+from training.fit.boosting.rounds import RefusedError, Rows, boost
+from zeroskew.declarations.parameters import (
     check_columns,
     check_parameters,
     complete_parameters,

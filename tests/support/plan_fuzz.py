@@ -14,14 +14,14 @@ from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.contract.manifest import Manifest
-from api.errors import ModelRefusedError, OnlineValueError
-from api.field_types import InstanceLimits
-from api.prediction.feature_plan import CompiledPlan
-from api.prediction.online_features import StoredFeatures
-from api.schemas import ModelSchema
 from tests.support.broken_documents import break_bytes, break_member
 from tests.support.manifests import FIELDS, PLAN, make_manifest, sum_graph
+from zeroskew.contract.errors.service import ModelRefusedError, OnlineValueError
+from zeroskew.contract.manifest import Manifest
+from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.model.requests.schemas import ModelSchema
+from zeroskew.online.reader import StoredFeatures
 
 __all__ = ["assemble_or_refuse", "broken_cells", "broken_manifests", "compile_or_refuse"]
 

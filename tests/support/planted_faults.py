@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from api.contract.write_order import forget_event_times
-from training.live.arriving_rows import ArrivingRows
+from training.live.simulate.arriving_rows import ArrivingRows
+from zeroskew.contract.write_order import forget_event_times
 
 __all__ = ["FAULTS", "PlantedFault"]
 

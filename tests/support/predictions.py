@@ -8,16 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.field_types import InstanceLimits
-from api.prediction.active_model import ActiveModel, load_model
-from api.prediction.feature_matrix import FeatureMatrix, FeatureOrigins
-from api.prediction.online_features import NEVER_US
-from api.prediction.predictor import Prediction
-from api.prediction_log.logged_rows import PredictionRecord
-from api.registry.artifact_store import ArtifactStore
-from api.registry.model_registry import ModelRegistry
-from api.schemas import Instances
+from api.predict.predictor import Prediction
+from api.predictions.logged_rows import PredictionRecord
 from tests.support.manifests import make_manifest, publish, sum_graph
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.model.load_gate import ActiveModel, load_model
+from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins
+from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.model.requests.instances import Instances
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
+from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["load_sum_model", "make_record"]
 

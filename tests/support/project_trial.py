@@ -18,13 +18,13 @@ import polars as pl
 from typer.testing import CliRunner
 
 from api.main import create_app
-from api.registry import ServiceError
-from api.settings import Settings
 from tests.support.app_client import AppClient
 from tests.support.exact_oracle import ExactOracle
 from tests.support.random_projects import CLOCK, KEYS, RandomProject, draw_project
-from training.cli import app
-from training.errors import TrainingError
+from training.cli.main import app
+from zeroskew.contract.errors.project import TrainingError
+from zeroskew.contract.settings import Settings
+from zeroskew.records.registry import ServiceError
 
 __all__ = ["Outcome", "try_project"]
 

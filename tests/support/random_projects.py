@@ -197,8 +197,8 @@ class RandomProject:
         return (
             "from math import inf, nan\n"
             "import polars as pl\n"
-            "from api.contract.manifest import FieldType, Output, RequestField\n"
-            "from training.model_spec import Gate, LabelTable, ModelSpec, TimeSplit\n"
+            "from zeroskew import FieldType, Output, RequestField\n"
+            "from zeroskew import Gate, LabelTable, ModelSpec, TimeSplit\n"
             'MODEL = ModelSpec(name="m", description="d", feature_service="svc", '
             f"request=({request}), columns={tuple(self.columns)!r}, "
             f'labels=LabelTable(table="labels", label={self.label}, known_at="known_at"), '

@@ -9,10 +9,10 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Final
 
-from api.errors import OnlineStoreUnavailableError
-from api.prediction.online_features import OnlineFeatureReader, StoredFeatures
 from tests.support.redis_rows import LAYOUT, assert_answers, keys_of
 from tests.support.waiting import PATIENCE_SEC
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError
+from zeroskew.online.reader import OnlineFeatureReader, StoredFeatures
 
 __all__ = ["KEYS", "LONGEST_ANSWER_SEC", "Crowd", "read_key", "recover"]
 

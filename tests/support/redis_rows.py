@@ -8,7 +8,7 @@ import zlib
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from api.prediction.online_features import (
+from zeroskew.online.reader import (
     EntityLookup,
     ReadLayout,
     StoredFeatures,

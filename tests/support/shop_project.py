@@ -13,11 +13,18 @@ from typing import Any, Final
 
 import polars as pl
 
-from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField, Scalar, ViewPlan
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
-from training.apply_definitions import Applied, apply_definitions
 from training.pipeline import materialize
-from training.workspace import Workspace
+from training.project.apply_definitions import Applied, apply_definitions
+from training.project.workspace import Workspace
+from zeroskew.contract.manifest import (
+    Column,
+    FeaturePlan,
+    FieldType,
+    RequestField,
+    Scalar,
+    ViewPlan,
+)
 
 __all__ = ["CLOCK", "STORES", "ShopProject", "shop_view"]
 
@@ -25,7 +32,7 @@ CLOCK: Final = datetime(2024, 6, 1, tzinfo=UTC)
 HOUR: Final = timedelta(hours=1)
 STORES: Final = {
     "sqlite": "type: sqlite\n  path: ../var/online.db",
-    "newest_sqlite": "type: training.online_store.newest_sqlite.NewestSqliteOnlineStore\n"
+    "newest_sqlite": "type: zeroskew.features.online_store.newest_sqlite.NewestSqliteOnlineStore\n"
     "  path: ../var/online.db",
 }
 _HEAD: Final = """
@@ -93,7 +100,8 @@ class ShopProject:
         (self.folder / "feature_repo" / "feature_store.yaml").write_text(
             f"project: {name}\nprovider: local\nregistry: ../var/registry.db\n"
             f"online_store:\n  {self._online_store}\n"
-            "offline_store:\n  type: training.offline_store.polars_asof.PolarsAsofOfflineStore\n"
+            "offline_store:\n"
+            "  type: zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore\n"
             "entity_key_serialization_version: 3\n"
             "materialization:\n  pull_latest_features: true\n"
         )

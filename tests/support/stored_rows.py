@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from api.prediction.online_features import Cell, ReadLayout, StoredFeatures
+from zeroskew.online.reader import Cell, ReadLayout, StoredFeatures
 
 __all__ = ["as_stored"]
 

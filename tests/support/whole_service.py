@@ -10,10 +10,10 @@ from pathlib import Path
 
 from feast import FeatureStore
 
-from api.contract.manifest import Output
 from tests.support.feast_service import make_flights_store, publish_catalog, run_service
 from tests.support.manifests import make_manifest, publish, sum_graph
 from tests.support.online_stores import NEWEST_STORES, ViewSpec, make_store, write_rows
+from zeroskew.contract.manifest import Output
 
 __all__ = [
     "VIEWS",

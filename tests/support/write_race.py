@@ -28,12 +28,12 @@ from feast import ValueType as FeastType
 from feast.data_source import PushMode
 from feast.types import Int32, Int64
 
-from api.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from tests.support.feast_repos import ASOF_STORE
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.online_stores import EVENT_TIME
 from tests.support.redis_servers import free_port
 from tests.support.waiting import PATIENCE_SEC, wait_until_ready
+from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 
 __all__ = ["Observed", "race"]
 

@@ -8,13 +8,17 @@ from typing import Any
 import polars as pl
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from api.contract.number_bounds import EXACT_FLOAT
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.errors import TrainingError
-from training.offline_store.column_types import describe_misfit, find_misfits, fits_declared
-from training.offline_store.parquet_source import ParquetTable
-from training.online_values import declared_columns
+from training.project.online_values import declared_columns
+from zeroskew.contract.errors.project import TrainingError
+from zeroskew.contract.number_bounds import EXACT_FLOAT
+from zeroskew.features.offline_store.column_types import (
+    describe_misfit,
+    find_misfits,
+    fits_declared,
+)
+from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable
 
 __all__ = ["check_view_values"]
 

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from training.checks.finding import Finding
-from training.located_error import describe_error, locate_error
-from training.progress import quiet
+from training.cli.progress import quiet
+from zeroskew.declarations.located_error import describe_error, locate_error
 
 __all__ = ["DeclaredStore", "Definitions", "load_definitions"]
 
@@ -44,7 +44,7 @@ class Definitions:
 
 
 class DeclaredStore:
-    """What `training.compile_plan` asks of a ``FeatureStore``, answered from the definitions."""
+    """What `compile_plan` asks of a ``FeatureStore``, answered from the definitions."""
 
     def __init__(self, config: Any, definitions: Definitions) -> None:
         self.config = config
@@ -75,7 +75,7 @@ class DeclaredStore:
 
 
 def load_definitions(repo: Path) -> Definitions:
-    """Run the repo's files as ``feast apply`` does, within `training.repo_modules`.
+    """Run the repo's files as ``feast apply`` does, within `training.project.repo_modules`.
 
     A file that does not run is a finding; the others are read all the same.
     """

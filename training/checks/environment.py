@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.errors import StepError, TrainingError, first_line
-from training.service_address import ServiceAddress
-from training.workspace import Workspace
+from training.project.service_address import ServiceAddress
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.project import StepError, TrainingError, first_line
 
 if TYPE_CHECKING:
     import redis
 
-    from api.settings import Settings
+    from zeroskew.contract.settings import Settings
 
 __all__ = [
     "check_address",
@@ -38,7 +38,7 @@ def check_settings(project: ProjectView) -> Iterator[Finding]:
     """Ask the service which settings it would refuse, and name those that nobody reads."""
     from pydantic import ValidationError
 
-    from api.settings_page import describe_refusals
+    from zeroskew.contract.settings_page import describe_refusals
 
     try:
         settings = read_settings(project)
@@ -76,7 +76,7 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
     """Connect to the database, if there is one yet, and read which release its tables are of."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-    from api.database.open_database import describe_database
+    from zeroskew.records.database.open_database import describe_database
 
     place = "ZEROSKEW_DATABASE_URL"
     if (path := project.workspace.database_file) is not None:
@@ -127,7 +127,7 @@ def read_settings(project: ProjectView) -> Settings:
     StepError
         If the feature store's file cannot be read.
     """
-    from api.settings import Settings
+    from zeroskew.contract.settings import Settings
 
     # What the workspace says stands only where no variable does.
     given = {
@@ -139,7 +139,7 @@ def read_settings(project: ProjectView) -> Settings:
 
 
 def _check_online_address(settings: Settings) -> Iterator[Finding]:
-    from api.prediction.open_reader import open_reader
+    from zeroskew.online.open_reader import open_reader
 
     try:
         open_reader(settings.online_store, timeout_sec=None)
@@ -148,7 +148,7 @@ def _check_online_address(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_names(project: ProjectView) -> Iterator[Finding]:
-    from api.settings import Settings
+    from zeroskew.contract.settings import Settings
 
     known = {
         *(name.upper() for name in (*Settings.model_fields, *Workspace.model_fields)),

@@ -11,12 +11,13 @@ import polars as pl
 import pyarrow as pa
 from feast.feature_view import DUMMY_ENTITY, DUMMY_ENTITY_ID, DUMMY_ENTITY_NAME
 
-from training.checks.finding import Finding, join_names
+from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.errors import PlanError, TrainingError, first_line
-from training.offline_store.column_types import declared_type, fits_declared
-from training.offline_store.parquet_source import ParquetTable
-from training.stored_views import KEY_TYPES, check_ttl
+from zeroskew.contract.errors.project import PlanError, TrainingError, first_line
+from zeroskew.contract.errors.sentences import join_names
+from zeroskew.features.offline_store.column_types import declared_type, fits_declared
+from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable
+from zeroskew.features.stored_views import KEY_TYPES, check_ttl
 
 __all__ = [
     "check_configuration",

@@ -7,18 +7,22 @@ from typing import Any, Final
 
 import polars as pl
 
-from api.contract.manifest import FieldType
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.errors import DatasetError, TrainingError, first_line
-from training.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
-from training.label_rules import encode_labels, find_span_problem
-from training.label_table import find_schema_faults
-from training.model_spec import ModelSpec
-from training.offline_store.column_types import describe_misfit, epoch_microseconds, find_misfits
-from training.offline_store.part_schemas import PartFiles, open_parts
-from training.offline_store.table_files import parquet_files
-from training.split import assign_spans
+from training.dataset.label_rules import encode_labels, find_span_problem
+from training.dataset.label_table import find_schema_faults
+from training.dataset.split import assign_spans
+from zeroskew.contract.errors.project import DatasetError, TrainingError, first_line
+from zeroskew.contract.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
+from zeroskew.contract.manifest import FieldType
+from zeroskew.declarations.model_spec import ModelSpec
+from zeroskew.features.offline_store.column_types import (
+    describe_misfit,
+    epoch_microseconds,
+    find_misfits,
+)
+from zeroskew.features.offline_store.parquet.part_schemas import PartFiles, open_parts
+from zeroskew.features.offline_store.parquet.table_files import parquet_files
 
 __all__ = ["check_labels"]
 

@@ -9,10 +9,13 @@ from typing import Any
 
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from api.contract.manifest import FieldType, RequestField
-from training.checks.finding import Finding, join_names
+from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from training.compile_plan import (
+from zeroskew.contract.errors.project import TrainingError
+from zeroskew.contract.errors.sentences import join_names
+from zeroskew.contract.manifest import FieldType, RequestField
+from zeroskew.declarations.model_spec import ModelSpec
+from zeroskew.features.plans.compile_plan import (
     COLUMN_TYPES,
     INPUT_TYPES,
     check_feature_type,
@@ -21,9 +24,7 @@ from training.compile_plan import (
     compile_plan,
     compile_request_function,
 )
-from training.errors import TrainingError
-from training.model_spec import ModelSpec
-from training.stored_views import plan_stored_view
+from zeroskew.features.stored_views import plan_stored_view
 
 __all__ = ["check_examples", "check_features", "check_repeated_names"]
 

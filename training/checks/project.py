@@ -12,13 +12,13 @@ from typing import Any
 
 from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
-from training.errors import TrainingError
-from training.model_spec import ModelSpec, list_model_names, load_model_spec
-from training.offline_store.parquet_source import ParquetTable, open_parquet_table
-from training.progress import quiet
-from training.repo_modules import repo_modules
-from training.request_function import RequestFunction, RequestFunctionError
-from training.workspace import Workspace
+from training.cli.progress import quiet
+from training.project.repo_modules import repo_modules
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.project import TrainingError
+from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec
+from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable, open_parquet_table
+from zeroskew.features.request_function import RequestFunction, RequestFunctionError
 
 __all__ = ["ProjectView", "open_project"]
 
@@ -100,7 +100,7 @@ class ProjectView:
         key = (function.name, *function.output_names)
         if key not in self._traces:
             # Takes a second to import, for which a project without such functions need not wait.
-            from training.trace_request_time import trace_request_function
+            from zeroskew.features.trace_request_time import trace_request_function
 
             self._traces[key] = None
             try:

@@ -27,14 +27,14 @@ from training.checks.finding import Finding
 from training.checks.labels import check_labels
 from training.checks.models import check_examples, check_features, check_repeated_names
 from training.checks.project import ProjectView, open_project
-from training.workspace import Workspace
+from training.project.workspace import Workspace
 
-__all__ = ["Scope", "find_mistakes"]
+__all__ = ["CheckScope", "find_mistakes"]
 
 Check: TypeAlias = Callable[[ProjectView], Iterator[Finding]]
 
 
-class Scope(StrEnum):
+class CheckScope(StrEnum):
     """What is about to begin."""
 
     ALL = "all"
@@ -66,17 +66,17 @@ _MODELS: Final[tuple[Check, ...]] = (
     check_labels,
 )
 
-CHECKS: Final[dict[Scope, tuple[Check, ...]]] = {
-    Scope.ALL: (*_ENVIRONMENT, check_address, *_FEATURES, *_MODELS),
-    Scope.PREPARE_SERVICE: (*_ENVIRONMENT, *_FEATURES, *_MODELS),
-    Scope.APPLY: (check_folders, check_database, check_online_store, *_FEATURES),
-    Scope.TRAIN: (check_folders, *_FEATURES, *_MODELS),
+CHECKS: Final[dict[CheckScope, tuple[Check, ...]]] = {
+    CheckScope.ALL: (*_ENVIRONMENT, check_address, *_FEATURES, *_MODELS),
+    CheckScope.PREPARE_SERVICE: (*_ENVIRONMENT, *_FEATURES, *_MODELS),
+    CheckScope.APPLY: (check_folders, check_database, check_online_store, *_FEATURES),
+    CheckScope.TRAIN: (check_folders, *_FEATURES, *_MODELS),
 }
 
 
 def find_mistakes(
     workspace: Workspace,
-    scope: Scope,
+    scope: CheckScope,
     *,
     models: Sequence[str] | None = None,
     environment: Mapping[str, str] = os.environ,
@@ -90,8 +90,8 @@ def find_mistakes(
     scope
         Which checks are run.
     """
-    named = () if scope is Scope.APPLY else models
-    may_come = scope in (Scope.ALL, Scope.PREPARE_SERVICE)
+    named = () if scope is CheckScope.APPLY else models
+    may_come = scope in (CheckScope.ALL, CheckScope.PREPARE_SERVICE)
     with open_project(
         workspace, models=named, tables_may_come=may_come, environment=environment
     ) as project:

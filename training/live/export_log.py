@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from api.prediction_log.tables import LoggedPrediction
 from training.live.logged_predictions import LoggedRows, Span, read_logged, where_logged
-from training.live.offline_values import NEVER_US
 from training.live.open_log import LiveLog
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.records.prediction_log.tables import LoggedPrediction
 
 __all__ = ["ExportReport", "export_log"]
 

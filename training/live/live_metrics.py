@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from api.contract.manifest import Metric
-from training.metrics import DayResampler, measure_scores
-from training.objectives import Objective
+from training.evaluate.metrics import DayResampler, measure_scores
+from zeroskew.contract.manifest import Metric
+from zeroskew.declarations.objectives import Objective
 
 __all__ = ["LiveMetrics", "measure_live"]
 

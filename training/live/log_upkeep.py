@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from api.database.open_database import writing
+from zeroskew.records.database.open_database import writing
 
 __all__ = ["UpkeepReport", "keep_log_in_shape"]
 

@@ -16,17 +16,17 @@ import polars as pl
 from sqlalchemy import Row, case, func, select
 from sqlmodel import col
 
-from api.contract.manifest import FieldType, Manifest
-from api.prediction_log.log_mask import HASHED
-from api.prediction_log.tables import LoggedPrediction
 from training.live.open_log import LiveLog
+from zeroskew.contract.manifest import FieldType, Manifest
+from zeroskew.records.prediction_log.log_mask import HASHED
+from zeroskew.records.prediction_log.logged_row import list_numbers
+from zeroskew.records.prediction_log.tables import LoggedPrediction
 
 __all__ = [
     "LoggedRows",
     "Span",
     "count_by_arm",
     "count_logged",
-    "list_numbers",
     "read_logged",
     "where_logged",
 ]
@@ -39,11 +39,6 @@ _DTYPES: Final[dict[FieldType, Any]] = {
     FieldType.BOOLEAN: pl.Boolean,
     FieldType.TIMESTAMP: pl.Datetime("us", "UTC"),
 }
-
-
-def list_numbers(n_rows: int, numbers: str | None) -> Sequence[int]:
-    """Return the numbers that a row's instances have in their request, as the log keeps them."""
-    return range(n_rows) if numbers is None else json.loads(numbers)
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from api.contract.manifest import Column, Manifest, RequestInput
-from training.dataset import encode_values, to_request_input
-from training.label_columns import EVENT_TIMESTAMP
-from training.offline_store.asof_join import CREATED, EVENT
-from training.offline_store.historical_view import HistoricalView
-from training.offline_store.labels import Labels, read_labels
-from training.offline_store.point_in_time import TimeOrder, join_view
-from training.stored_features import slice_limits
+from training.dataset.build_dataset import encode_values, to_request_input
+from zeroskew.contract.label_columns import EVENT_TIMESTAMP
+from zeroskew.contract.manifest import Column, Manifest, RequestInput
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT
+from zeroskew.features.offline_store.historical_view import HistoricalView
+from zeroskew.features.offline_store.labels import Labels, read_labels
+from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
+from zeroskew.features.stored_features import slice_limits
 
-__all__ = ["NEVER_US", "OfflineInput", "look_up"]
+__all__ = ["OfflineInput", "look_up"]
 
-NEVER_US = int(np.iinfo(np.int64).min)
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]

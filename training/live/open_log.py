@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.workspace import Workspace
+from training.project.workspace import Workspace
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from api.contract.manifest import Manifest
-    from api.contract.rollout import Arm, Shadow
-    from api.registry.artifact_store import ArtifactStore
-    from api.registry.model_registry import ModelRegistry
+    from zeroskew.contract.manifest import Manifest
+    from zeroskew.contract.rollout import Arm, Shadow
+    from zeroskew.records.artifacts.artifact_store import ArtifactStore
+    from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["LiveLog", "open_log"]
 
@@ -36,7 +36,7 @@ class LiveLog:
         UnknownVersionError, ArtifactError
             If there is no such version, or its manifest is gone or damaged.
         """
-        from api.contract.manifest import Manifest
+        from zeroskew.contract.manifest import Manifest
 
         found = self.registry.get_version(model, version)
         return Manifest.model_validate_json(self.artifacts.get(found.manifest_sha256))
@@ -59,8 +59,8 @@ def open_log(
     RegistrySchemaError
         If its tables are another release's.
     """
-    from api.database.open_database import open_database
-    from api.registry.model_registry import ModelRegistry
+    from zeroskew.records.database.open_database import open_database
+    from zeroskew.records.registry.model_registry import ModelRegistry
 
     workspace = workspace or Workspace()
     url = database_url or workspace.database_url

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from sqlalchemy import select
 
-from api.contract.arm_choice import encode_json
-from api.contract.manifest import Manifest
-from api.feedback.tables import StoredLabel
-from api.prediction_log.tables import LoggedPrediction
 from training.live.logged_predictions import LoggedRows, Span, read_logged, where_logged
 from training.live.open_log import LiveLog
+from zeroskew.contract.arm_choice import encode_json
+from zeroskew.contract.manifest import Manifest
+from zeroskew.records.labels.tables import StoredLabel
+from zeroskew.records.prediction_log.tables import LoggedPrediction
 
 __all__ = ["read_outcomes"]
 

@@ -11,7 +11,7 @@ import onnxruntime
 
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
 from training.live.open_log import LiveLog
-from training.onnx_graph import open_session
+from zeroskew.features.onnx_graph import open_session
 
 __all__ = ["ReplayReport", "replay"]
 

@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from api.contract.manifest import FieldType, RequestField
-from training.model_spec import LabelTable, TimeSplit
+from zeroskew import FieldType, LabelTable, RequestField, TimeSplit
 
 REQUEST = (
     RequestField(

@@ -2,9 +2,8 @@
 
 import polars as pl
 
-from api.contract.manifest import Output
-from training.model_spec import Gate, ModelSpec
 from training.models._flights import PARAMETERS, REQUEST, SPLIT, label_table
+from zeroskew import Gate, ModelSpec, Output
 
 MODEL = ModelSpec(
     name="arrival_delay_minutes",

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from training.dataset import DATA_FILES
-from training.offline_store.table_files import Place, parquet_files
+from training.dataset.build_dataset import DATA_FILES
 from training.privacy.subject import Subject
 from training.privacy.work_subject import list_work_folders
-from training.workspace import Workspace
+from training.project.workspace import Workspace
+from zeroskew.features.offline_store.parquet.table_files import Place, parquet_files
 
 __all__ = ["find_in_files", "forget_in_files", "list_files", "name_file"]
 

@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Table, and_, delete, or_, select, update
 
-from api.contract.manifest import Manifest
-from api.database.open_database import writing
-from api.feedback.tables import StoredLabel
-from api.prediction_log.tables import LoggedPrediction
-from training.errors import StepError
-from training.live.logged_predictions import list_numbers
 from training.live.open_log import LiveLog
 from training.privacy.subject import Subject
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.manifest import Manifest
+from zeroskew.records.database.open_database import writing
+from zeroskew.records.labels.tables import StoredLabel
+from zeroskew.records.prediction_log.logged_row import list_numbers
+from zeroskew.records.prediction_log.tables import LoggedPrediction
 
 __all__ = [
     "LoggedSubject",

@@ -13,12 +13,12 @@ from feast.infra.online_stores.helpers import compute_table_id
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type
 
-from api.contract.write_order import EVENT_TIMES
-from api.places.online_address import name_online_store, name_redis
-from training.errors import StepError
-from training.online_store.removed_views import list_removed
 from training.privacy.logged_subject import empty_write_ahead_log
 from training.privacy.subject import Subject
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.write_order import EVENT_TIMES
+from zeroskew.features.online_store.removed_views import list_removed
+from zeroskew.records.places.online_address import name_online_store, name_redis
 
 __all__ = ["OnlineSubject", "open_online_subject"]
 

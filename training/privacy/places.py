@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from api.places.online_address import name_online_store
-from api.places.place_store import NOTE_SEC
-from api.places.tables import ServicePlace
-from training.errors import StepError
 from training.privacy.online_subject import OnlineSubject, open_online_subject
+from zeroskew.contract.errors.project import StepError
+from zeroskew.records.places.online_address import name_online_store
+from zeroskew.records.places.place_store import NOTE_SEC
+from zeroskew.records.places.tables import ServicePlace
 
 if TYPE_CHECKING:
-    from api.contract.manifest import Manifest
     from training.live.open_log import LiveLog
-    from training.workspace import Workspace
+    from training.project.workspace import Workspace
+    from zeroskew.contract.manifest import Manifest
 
 __all__ = ["Places", "find_places"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from api.contract.manifest import Manifest
 from training.privacy.subject import Subject
+from zeroskew.contract.manifest import Manifest
 
 __all__ = ["find_published", "name_published"]
 

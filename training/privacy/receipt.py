@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from training.signing import is_signed_by, public_key_of, sign_bytes
+from training.publish.signing import is_signed_by, public_key_of, sign_bytes
 
 __all__ = ["Receipt", "make_receipt", "verify_receipt"]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from api.prediction_log.spool import Spool
-from training.live.logged_predictions import list_numbers
 from training.live.open_log import LiveLog
 from training.privacy.logged_subject import find_places, forget_labels, take_out
 from training.privacy.subject import Subject
+from zeroskew.records.prediction_log.logged_row import list_numbers
+from zeroskew.records.prediction_log.spool import Spool
 
 __all__ = ["SpoolFindings", "forget_spooled"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from api.contract.manifest import FeaturePlan
-from api.prediction_log.log_mask import hash_text
-from training.errors import StepError
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.manifest import FeaturePlan
+from zeroskew.records.prediction_log.log_mask import hash_text
 
 __all__ = ["Subject", "parse_subject"]
 

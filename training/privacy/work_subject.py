@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 from pydantic import ValidationError
 
-from api.contract.manifest import FeaturePlan
-from training.dataset import DATA_FILES, FEATURES, PLAN, ROWS
+from training.dataset.build_dataset import DATA_FILES, FEATURES, PLAN, ROWS
 from training.privacy.subject import Subject
-from training.workspace import Workspace
+from training.project.workspace import Workspace
+from zeroskew.contract.manifest import FeaturePlan
 
 __all__ = [
     "find_in_work",

@@ -9,14 +9,14 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from api.access.route_access import SECURITY_SCHEME, require_declared
-from api.contract.scope import Scope
-from api.direct_route import GuardedRoute
+from api.http.direct_route import GuardedRoute
 from api.main import create_app
-from api.registry.access_registry import AccessRegistry
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
+from tests.support.settings import make_settings
 from tests.support.whole_service import set_up_whole_service
+from zeroskew.contract.scope import Scope
+from zeroskew.records.access.access_registry import AccessRegistry
 
 MODEL = "arrival_delay"
 TENANTS = (None, "ours", "theirs")

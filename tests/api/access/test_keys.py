@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from api.access_errors import NoKeysError, UnknownKeyError
-from api.contract.scope import Scope, hash_secret
-from api.errors import RegistryConflictError, UnknownModelError
 from api.main import create_app
-from api.registry.access_registry import AccessRegistry
-from api.registry.model_registry import ModelRegistry
-from api.registry.open_registry import open_access
-from api.settings import Settings
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.databases import DATABASES, open_database_url
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from tests.support.whole_service import publish_every_kind
+from zeroskew.contract.errors.access import NoKeysError, UnknownKeyError
+from zeroskew.contract.errors.not_found import UnknownModelError
+from zeroskew.contract.errors.service import RegistryConflictError
+from zeroskew.contract.scope import Scope, hash_secret
+from zeroskew.contract.settings import Settings
+from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.registry.model_registry import ModelRegistry
+from zeroskew.records.registry.open_registry import open_access
 
 
 @pytest.fixture(params=DATABASES)

@@ -20,11 +20,11 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from api.access.oidc_tokens import fetch_json
 from api.main import create_app
-from api.registry.access_registry import AccessRegistry
-from api.settings import Settings
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
+from tests.support.settings import make_settings
 from tests.support.whole_service import publish_every_kind
+from zeroskew.contract.settings import Settings
+from zeroskew.records.access.access_registry import AccessRegistry
 
 AUDIENCE = "zeroskew"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

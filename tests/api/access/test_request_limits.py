@@ -14,16 +14,16 @@ from api.access.allowances import Allowances, AllowanceStore, Grant, LocalAllowa
 from api.access.caller import Caller
 from api.access.redis_allowances import RedisAllowances
 from api.access.request_limits import RequestLimits
-from api.access_errors import LimitsUnavailableError, RateLimitedError
-from api.contract.scope import Scope
 from api.main import create_app
-from api.registry.access_registry import AccessRegistry
-from tests.api.conftest import make_settings
 from tests.support.app_client import AppClient
 from tests.support.feast_service import run_service
 from tests.support.redis_servers import RedisServer
+from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC, wait_until
 from tests.support.whole_service import publish_every_kind
+from zeroskew.contract.errors.access import LimitsUnavailableError, RateLimitedError
+from zeroskew.contract.scope import Scope
+from zeroskew.records.access.access_registry import AccessRegistry
 
 STORES = ("local", "redis")
 

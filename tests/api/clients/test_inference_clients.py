@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_server import Server
 from tests.support.client_environments import KSERVE, MLSERVER, TRITON, client_programs
 from tests.support.inference_requests import entity_inputs
 from tests.support.manifests import EXAMPLE
+from tests.support.service_process import Server
 from tests.support.waiting import PATIENCE_SEC
 
 HERE = Path(__file__).parent

@@ -67,7 +67,8 @@ def on_redis(shop: Shop) -> None:
     text = (shop.folder / SETTINGS).read_text()
     begin, end = text.index("online_store:"), text.index("offline_store:")
     section = (
-        "online_store:\n  type: training.online_store.newest_redis.NewestRedisOnlineStore\n"
+        "online_store:\n"
+        "  type: zeroskew.features.online_store.newest_redis.NewestRedisOnlineStore\n"
         f"  connection_string: 127.0.0.1:{NOBODY}\n"
     )
     (shop.folder / SETTINGS).write_text(text[:begin] + section + text[end:])
@@ -332,7 +333,7 @@ DEFINED = [
     ),
 ]
 MODELS = [
-    Mistake("model no Python", append(MODEL, "x = (\n"), "will_return.py:20", "SyntaxError"),
+    Mistake("model no Python", append(MODEL, "x = (\n"), "will_return.py:19", "SyntaxError"),
     Mistake("model undeclared", edit(MODEL, "MODEL =", "OTHER ="), OWN, "Got no MODEL"),
     Mistake("model no spec", append(MODEL, "MODEL = 1\n"), OWN, "Got a int as MODEL"),
     Mistake(
@@ -419,13 +420,13 @@ MODELS = [
     Mistake(
         "split backwards",
         edit(MODEL, "2024-07-01", "2024-01-01"),
-        "will_return.py:16",
+        "will_return.py:15",
         "but expected each to be later",
     ),
     Mistake(
         "split no date",
         edit(MODEL, "2024-07-01", "2024-13-01"),
-        "will_return.py:16",
+        "will_return.py:15",
         "month must be in 1..12",
     ),
     Mistake(

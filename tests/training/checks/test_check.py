@@ -10,8 +10,8 @@ from tests.support.readme_project import CLOCK, write_definitions, write_tables
 from tests.training.checks.planted_mistakes import MISTAKES
 from tests.training.checks.planting import Mistake, Shop
 from training.checks.finding import LONGEST_SENTENCE, Finding
-from training.checks.run import Scope, find_mistakes
-from training.workspace import Workspace
+from training.checks.run import CheckScope, find_mistakes
+from training.project.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Look:
         with monkeypatch.context() as patched:
             for variable, value in shop.environment.items():
                 patched.setenv(variable, value)
-            return find_mistakes(Workspace(), Scope.ALL)
+            return find_mistakes(Workspace(), CheckScope.ALL)
 
     return find
 

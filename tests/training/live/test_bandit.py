@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.contract.arm_choice import ArmChooser, encode_json
-from api.contract.rollout import Bandit, Rollout
-from training.live.bandit import bound_weights, move_weights, rewards_of
+from training.live.rollouts.bandit import bound_weights, move_weights, rewards_of
+from zeroskew.contract.arm_choice import ArmChooser, encode_json
+from zeroskew.contract.rollout import Bandit, Rollout
 
 Floats = npt.NDArray[np.float64]
 

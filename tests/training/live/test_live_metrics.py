@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from api.contract.manifest import Output, Scalar
-from training.live.guard import losses_of
 from training.live.live_metrics import measure_live
-from training.objectives import Objective, read_objective
+from training.live.rollouts.guard import losses_of
+from zeroskew.contract.manifest import Output, Scalar
+from zeroskew.declarations.objectives import Objective, read_objective
 
 TWO = ("a", "b")
 

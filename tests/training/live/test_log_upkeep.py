@@ -8,16 +8,16 @@ import polars as pl
 import pytest
 from sqlalchemy import Engine, text
 
-from api.contract.rollout import Rollout
-from api.database.open_database import open_database
-from api.prediction_log.log_store import LogStore, open_log_store
 from tests.support.databases import DATABASES, open_database_url
 from tests.support.live_traffic import START, Traffic, publish_versions
 from tests.support.log_rows import make_row
 from training.live.export_log import export_log
 from training.live.log_upkeep import keep_log_in_shape
 from training.live.open_log import open_log
-from training.workspace import Workspace
+from training.project.workspace import Workspace
+from zeroskew.contract.rollout import Rollout
+from zeroskew.records.database.open_database import open_database
+from zeroskew.records.prediction_log.log_store import LogStore, open_log_store
 
 NOW = datetime(2013, 12, 20, tzinfo=UTC)
 

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.contract.manifest import Output
-from api.contract.rollout import Rollout
-from api.errors import UnknownRolloutError
 from tests.support.live_traffic import MATURES_AFTER, START, Traffic, publish_versions
-from training.errors import StepError
-from training.live.dry_run import deal_logged
-from training.live.guard import Judgement
 from training.live.live_metrics import measure_live
 from training.live.logged_predictions import Span
 from training.live.open_log import LiveLog, open_log
 from training.live.outcomes import read_outcomes
-from training.live.rollout_jobs import guard_rollout, move_bandit
-from training.objectives import read_objective
-from training.workspace import Workspace
+from training.live.rollouts.dry_run import deal_logged
+from training.live.rollouts.guard import Judgement
+from training.live.rollouts.rollout_jobs import guard_rollout, move_bandit
+from training.project.workspace import Workspace
+from zeroskew.contract.errors.not_found import UnknownRolloutError
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.manifest import Output
+from zeroskew.contract.rollout import Rollout
+from zeroskew.declarations.objectives import read_objective
 
 MODEL = "arrival_delay"
 METRIC = {"name": "mae", "margin": 1.0, "min_labels": 300}

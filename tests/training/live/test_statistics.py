@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.live.statistics import (
+from training.live.rollouts.statistics import (
     binomial_bounds,
     compare_means,
     population_stability,

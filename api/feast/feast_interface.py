@@ -1,0 +1,75 @@
+"""All that answers under ``/feast``, opened together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.feast.feature_catalogs import FeatureCatalogs
+from api.feast.feature_lookups import FeatureLookups
+from api.feast.feature_pushes import FeaturePushes
+from api.feast.request_bodies import FeastLimits
+from zeroskew.contract.settings import Settings
+from zeroskew.contract.time.clock import Clock
+from zeroskew.online.open_writer import LazyWriter, open_writer
+from zeroskew.online.reader import OnlineFeatureReader
+from zeroskew.records.pushes.push_store import open_push_store
+from zeroskew.records.pushes.push_writer import PushWriter
+
+__all__ = ["FeastInterface", "open_feast_interface"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeastInterface:
+    """What the routes call, and the writers that must be closed."""
+
+    catalogs: FeatureCatalogs
+    lookups: FeatureLookups
+    pushes: FeaturePushes
+    writer: LazyWriter
+    lake: PushWriter
+
+    async def close(self) -> None:
+        """End what is under way and close the writers."""
+        await self.catalogs.close()
+        await self.lake.close()
+        await self.writer.close()
+
+
+def open_feast_interface(
+    settings: Settings, *, catalogs: FeatureCatalogs, reader: OnlineFeatureReader, clock: Clock
+) -> FeastInterface:
+    """Return the interface; it reads no catalog and opens no writer before it is asked.
+
+    Parameters
+    ----------
+    settings
+        For the online store's address and the limits.
+    catalogs
+        Where the project's views are known; the interface closes it.
+    reader, clock
+        What predictions are made with too.
+    """
+    limits = FeastLimits(
+        max_rows=settings.feast_max_rows,
+        max_cells=settings.feast_max_cells,
+        max_text_length=settings.max_text_length,
+    )
+    write_limits = FeastLimits(
+        max_rows=settings.feast_max_write_rows,
+        max_cells=settings.feast_max_write_cells,
+        max_text_length=settings.max_text_length,
+    )
+    timeout_sec = settings.online_write_timeout_sec
+    writer = LazyWriter(lambda: open_writer(settings.online_store, timeout_sec=timeout_sec))
+    lake = PushWriter(
+        open_push_store(settings.database_url, timeout_sec=settings.feedback_timeout_sec)
+    )
+    return FeastInterface(
+        catalogs=catalogs,
+        lookups=FeatureLookups(catalogs=catalogs, reader=reader, clock=clock, limits=limits),
+        pushes=FeaturePushes(
+            catalogs=catalogs, lake=lake, writer=writer, clock=clock, limits=write_limits
+        ),
+        writer=writer,
+        lake=lake,
+    )

@@ -1,0 +1,159 @@
+"""Feast's HTTP interface: what a client with ``online_store: {type: remote}`` calls."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from api.access.route_access import anyone, needs
+from api.dependencies import JsonBody, Resources, resources_of
+from api.feast.feature_pushes import PushResult
+from api.feast.request_bodies import (
+    OnlineFeaturesRequest,
+    PushRequest,
+    WriteRequest,
+)
+from api.http.direct_route import DirectRoute
+from zeroskew.contract.errors.not_found import NotFoundError
+from zeroskew.contract.errors.service import UnavailableError
+from zeroskew.contract.scope import Scope
+from zeroskew.model.requests.body_documents import describe_body, parse_document
+
+__all__ = ["FEAST_DOCUMENTS", "router"]
+
+FEAST_DOCUMENTS: Final = (OnlineFeaturesRequest, PushRequest, WriteRequest)
+"""The bodies that the routes here take."""
+
+_OF_WRITES: Final[dict[int | str, dict[str, Any]]] = {
+    HTTPStatus.NOT_FOUND: {},
+    HTTPStatus.NOT_IMPLEMENTED: {},
+}
+_INLINE_BYTES: Final = 1 << 16
+"""Up to how large a body is parsed in the event loop; others are answered during a longer one."""
+_Write = TypeVar("_Write", PushRequest, WriteRequest)
+
+router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
+
+
+class FeatureViewVersion(BaseModel):
+    """A view and Feast's number of its version, if it has one."""
+
+    name: str
+    version: int | None = None
+
+
+class OnlineFeaturesMetadata(BaseModel):
+    """What the results are, in their order: the join keys, then the features."""
+
+    feature_names: list[str]
+    feature_view_metadata: list[FeatureViewVersion] | None = Field(
+        None, description="There when asked for."
+    )
+
+
+class FeatureVector(BaseModel):
+    """One join key or feature: a value, a status and an event time for each row."""
+
+    values: list[Any]
+    statuses: list[str] = Field(
+        description="`PRESENT`, `NULL_VALUE`, `NOT_FOUND`, or `OUTSIDE_MAX_AGE` for a value that "
+        "is not live by its view's ttl: it is null then."
+    )
+    event_timestamps: list[str]
+
+
+class OnlineFeatures(BaseModel):
+    """The features of all rows, a result a column."""
+
+    metadata: OnlineFeaturesMetadata
+    results: list[FeatureVector]
+
+
+@router.post(
+    "/get-online-features",
+    summary="Look features up",
+    response_model=OnlineFeatures,
+    responses={HTTPStatus.NOT_FOUND: {}},
+    openapi_extra=describe_body(OnlineFeaturesRequest),
+)
+@needs(Scope.PREDICT, is_for_tenants=False)
+async def get_online_features(request: Request) -> Response:
+    """Look features up by entity, for a feature service or a list of `view:feature`."""
+    resources = resources_of(request)
+    asked = parse_document(OnlineFeaturesRequest, await _read_body(request, resources))
+    answer = await resources.feast.lookups.look_up(asked)
+    # As Feast's server, and protobuf, write numbers that JSON has not.
+    return _JsonResponse(to_json(answer, inf_nan_mode="strings"))
+
+
+@router.post(
+    "/push",
+    summary="Push rows to a push source",
+    response_model=PushResult,
+    responses=_OF_WRITES,
+    openapi_extra=describe_body(PushRequest),
+)
+@needs(Scope.FEATURES_WRITE, is_for_tenants=False)
+async def push(request: Request) -> Response:
+    """Write rows online to every view that the push source feeds, and to their tables.
+
+    Rows that are older than what is online change nothing there. Of the lake they are on disk
+    when this answers, and the next command that reads the table finds them in it.
+    """
+    resources = resources_of(request)
+    pushed = await _read_write(PushRequest, request, resources)
+    return _told(await resources.feast.pushes.push(pushed))
+
+
+@router.post(
+    "/write-to-online-store",
+    summary="Write rows of a view",
+    response_model=PushResult,
+    responses=_OF_WRITES,
+    openapi_extra=describe_body(WriteRequest),
+)
+@needs(Scope.FEATURES_WRITE, is_for_tenants=False)
+async def write_to_online_store(request: Request) -> Response:
+    """Write rows of one view online, and to its table; as a push does."""
+    resources = resources_of(request)
+    given = await _read_write(WriteRequest, request, resources)
+    return _told(await resources.feast.pushes.write(given))
+
+
+@router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
+@anyone
+async def health(request: Request) -> Response:
+    """Answer 200 without a body when the other addresses under `/feast` can be used."""
+    try:
+        await resources_of(request).feast.catalogs.current()
+    except NotFoundError as error:
+        # To what watches over the service, a catalog that is missing is no mistake in the address.
+        raise UnavailableError(str(error)) from error
+    return Response()
+
+
+class _JsonResponse(Response):
+    media_type = "application/json"
+
+
+def _told(result: PushResult) -> Response:
+    return _JsonResponse(result.model_dump_json(exclude_defaults=True))
+
+
+async def _read_body(request: Request, resources: Resources) -> bytes:
+    return await JsonBody(request, resources.settings).read()
+
+
+async def _read_write(kind: type[_Write], request: Request, resources: Resources) -> _Write:
+    """Return what a request writes, which may be larger than what others send."""
+    settings = resources.settings
+    body = await JsonBody(request, settings, max_bytes=settings.feast_max_write_bytes).read()
+    if len(body) <= _INLINE_BYTES:
+        return parse_document(kind, body)
+    return await asyncio.to_thread(parse_document, kind, body)

@@ -1,0 +1,129 @@
+"""Labels: what really happened, of what was predicted."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.access.caller import caller_of
+from api.access.route_access import needs
+from api.dependencies import JsonBody, ServiceResources
+from api.feedback.feedback import PREDICTION_ID, GivenLabel, LabelOutcome
+from api.http.direct_route import GuardedRoute
+from api.log_config import REQUEST_ID
+from zeroskew.contract.errors.service import InvalidRequestError
+from zeroskew.contract.scope import Scope
+from zeroskew.model.requests.body_documents import RequestDocument, parse_document
+
+__all__ = ["FEEDBACK_DOCUMENTS", "router"]
+
+router = APIRouter(prefix="/v1/feedback", tags=["feedback"], route_class=GuardedRoute)
+
+_MAX_LABELS: Final = 1000
+
+
+class FeedbackRequest(RequestDocument):
+    """Labels that are kept together or not at all."""
+
+    labels: list[GivenLabel] = Field(min_length=1, max_length=_MAX_LABELS)
+
+
+class FeedbackResponse(BaseModel):
+    """What became of each label, in their order."""
+
+    labels: list[LabelOutcome]
+
+
+class LabelDetail(BaseModel):
+    """A label as it came."""
+
+    idempotency_key: str
+    row: int
+    value: bool | float | str
+    observed_at: datetime
+    received_at: datetime
+
+
+class LabelHistory(BaseModel):
+    """The labels about a prediction, as they came; of a row the one observed last is in force."""
+
+    labels: list[LabelDetail]
+
+
+FEEDBACK_DOCUMENTS: Final = (FeedbackRequest,)
+"""The bodies that the routes here take."""
+
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/FeedbackRequest"},
+                "example": {
+                    "labels": [
+                        {
+                            "prediction_id": "01a5eb5d-7c00-7000-8000-000000000001",
+                            "value": 12.5,
+                            "observed_at": "2013-10-01T11:00:00Z",
+                        }
+                    ]
+                },
+            }
+        },
+    }
+}
+_QUERY: Final = {
+    "parameters": [
+        {
+            "name": "prediction_id",
+            "in": "query",
+            "required": True,
+            "description": "The `id` of an answer.",
+            "schema": {"type": "string", "pattern": f"^{PREDICTION_ID}$"},
+        }
+    ]
+}
+
+
+@router.post(
+    "",
+    summary="Say what really happened",
+    response_model=FeedbackResponse,
+    responses={HTTPStatus.CONFLICT: {}},
+    openapi_extra=_BODY,
+)
+@needs(Scope.FEEDBACK)
+async def give_feedback(request: Request, resources: ServiceResources) -> Response:
+    """Keep labels; they are on disk when this answers, and the same again changes nothing."""
+    body = await JsonBody(request, resources.settings).read()
+    labels = parse_document(FeedbackRequest, body).labels
+    caller = caller_of(request.scope)
+    kept = await resources.feedback.take(labels, REQUEST_ID.get(), caller)
+    request.app.state.metrics.labels.add((), len(kept))
+    answer = FeedbackResponse(labels=kept)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "", summary="Show a prediction's labels", response_model=LabelHistory, openapi_extra=_QUERY
+)
+@needs(Scope.FEEDBACK)
+async def list_feedback(request: Request, resources: ServiceResources) -> Response:
+    """Show the labels about a prediction, corrections and what they correct."""
+    prediction_id = request.query_params.get("prediction_id", "")
+    if re.fullmatch(PREDICTION_ID, prediction_id) is None:
+        raise InvalidRequestError(
+            f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
+        )
+    rows = await resources.registry_executor.run(resources.feedback.read, prediction_id)
+    caller = caller_of(request.scope)
+    seen = [row for row in rows if caller.tenant is None or (row.model and caller.sees(row.model))]
+    labels = [LabelDetail.model_validate(row, from_attributes=True) for row in seen]
+    content = LabelHistory(labels=labels).model_dump_json()
+    return Response(content, media_type="application/json")

@@ -1,0 +1,108 @@
+"""Looks once a second at what the parts of the service count, and tells the other processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from api.access.access_guard import AccessGuard
+from api.dependencies import Resources
+from api.http.gate import RequestGate
+from api.metrics.service_metrics import ServiceMetrics
+from zeroskew.records.background_work import BackgroundWork
+
+__all__ = ["PAUSE_SEC", "MetricsSampler"]
+
+PAUSE_SEC: Final = 1.0
+"""How long to wait between two looks."""
+
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class MetricsSampler:
+    """Looks at what counts for itself.
+
+    Parameters
+    ----------
+    metrics
+        Where it goes.
+    gate, access, resources, work
+        What is looked at.
+    """
+
+    def __init__(
+        self,
+        metrics: ServiceMetrics,
+        *,
+        gate: RequestGate,
+        access: AccessGuard,
+        resources: Resources,
+        work: BackgroundWork,
+    ) -> None:
+        self._metrics = metrics
+        self._gate = gate
+        self._access = access
+        self._resources = resources
+        self._work = work
+
+    async def follow(self) -> None:
+        """Look, one of many times, and tell the other processes."""
+        try:
+            self.sample()
+        finally:
+            self._metrics.book.share()
+
+    def sample(self) -> None:
+        """Look once."""
+        metrics, gauges = self._metrics, self._metrics.gauges
+        gauges.processes.set(1)
+        gauges.resident.set(_read_resident_bytes())
+        times = os.times()
+        gauges.cpu.set_total((), times.user + times.system)
+        gauges.under_way.set(self._gate.n_under_way)
+        gauges.bound.set(self._gate.bound)
+        gauges.lag.set(self._gate.take_longest_lag_sec())
+        metrics.refused_early.set_total((), self._gate.n_refused)
+        for name, number in self._work.count_failures().items():
+            gauges.work_failures.set_total((name,), number)
+        gauges.work_stopped.set(len(self._work.list_troubles()))
+        self._sample_access()
+        self._sample_models()
+        self._sample_log()
+
+    def _sample_access(self) -> None:
+        gauges = self._metrics.gauges
+        gauges.keys.set(self._access.n_keys)
+        gauges.limits_up.set(float(not self._access.is_limit_store_down))
+        for bound, number in self._access.n_limited.items():
+            self._metrics.rate_limited.set_total((bound,), number)
+
+    def _sample_models(self) -> None:
+        gauges, models = self._metrics.gauges, self._resources.models
+        gauges.registry_away.set(models.registry_away_sec)
+        gauges.loaded.set(len(models.loaded()))
+        gauges.alias.clear()
+        for name, served in models.table.models.items():
+            for alias, version in served.aliases.items():
+                gauges.alias.set(version, (name, alias))
+        for name, number in models.n_swaps.items():
+            gauges.swaps.set_total((name,), number)
+        for name, number in models.n_refused.items():
+            gauges.refused.set_total((name,), number)
+
+    def _sample_log(self) -> None:
+        gauges, log = self._metrics.gauges, self._resources.prediction_log
+        counters = log.counters
+        for outcome in ("recorded", "written", "spooled", "drained", "dropped"):
+            gauges.log_rows.set_total((outcome,), getattr(counters, outcome))
+        gauges.log_waiting.set(log.n_waiting)
+        gauges.spool.set(log.measure_spool_bytes())
+        gauges.spool_bound.set(self._resources.settings.log_spool_max_bytes)
+        shadows = self._resources.answering.shadow_counters
+        for outcome in ("scored", "failed", "dropped"):
+            gauges.shadows.set_total((outcome,), getattr(shadows, outcome))
+
+
+def _read_resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES

@@ -1,0 +1,193 @@
+"""The service's own pages: ``/``, ``/docs``, ``/redoc`` and ``/openapi.json``.
+
+Nothing on them comes from another host, and their Content-Security-Policy keeps it so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from api.access.caller import Caller, caller_of
+from api.access.route_access import anyone
+from api.dependencies import Resources, ServiceResources
+from api.http.direct_route import GuardedRoute
+from api.http.documents import HttpDocument, answer_document
+from api.http.methods import allowed_methods
+from api.pages.landing_page import (
+    FAVICON,
+    LANDING_PAGE_POLICY,
+    LINKS,
+    ServiceDescription,
+    describe_service,
+    render_landing_page,
+)
+from api.pages.openapi import build_openapi
+from zeroskew.model.load_gate import ActiveModel
+
+__all__ = ["ASSETS", "install_documentation"]
+
+ASSETS: Final = "static-offline-docs"
+_OPENAPI: Final = "openapi.json"
+_MAX_DOCUMENTS: Final = 8
+_INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_QUALITY: Final = re.compile(r"\s*(?P<kind>[^;\s]+)\s*(?:;\s*q=(?P<quality>[01](?:\.\d{0,3})?))?")
+
+
+class OpenApiCache:
+    """The OpenAPI document's bytes, made again when other models or aliases are loaded.
+
+    It takes a tenth of a second to make, so a thread does it, and only one at a time. The last
+    few are kept: callers of several tenants see several.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._documents: dict[object, HttpDocument] = {}
+        self._making = asyncio.Lock()
+
+    async def current(self, resources: Resources, caller: Caller) -> HttpDocument:
+        """Return the document for what is loaded now and seen by the caller."""
+        models, aliases = _list_seen(resources, caller)
+        # Versions are immutable, so their names stand for them.
+        made_of = (
+            tuple((model.name, model.version) for model in models),
+            tuple(sorted(aliases.items())),
+        )
+        if made_of not in self._documents:
+            async with self._making:
+                if made_of not in self._documents:
+                    document = await asyncio.to_thread(build_openapi, self._app, models, aliases)
+                    while len(self._documents) >= _MAX_DOCUMENTS:
+                        del self._documents[next(iter(self._documents))]
+                    made = HttpDocument.of(to_json(document), "application/json")
+                    self._documents[made_of] = made
+                    return made
+        return self._documents[made_of]
+
+
+def _list_seen(
+    resources: Resources, caller: Caller
+) -> tuple[list[ActiveModel], dict[tuple[str, str], int]]:
+    """Return the loaded models and the aliases that a caller sees."""
+    aliases = resources.models.aliases().items()
+    return (
+        [model for model in resources.models.loaded() if caller.sees(model.name)],
+        {key: version for key, version in aliases if caller.sees(key[0])},
+    )
+
+
+def install_documentation(app: FastAPI) -> None:
+    """Add the pages, and the files that they load, to `app`."""
+    router = APIRouter(route_class=GuardedRoute)
+    _add_landing_page(router, app)
+    _add_openapi(router, OpenApiCache(app))
+    swagger = get_swagger_ui_html(
+        openapi_url=_OPENAPI,
+        title=f"{app.title}: try it",
+        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger-ui.css",
+        swagger_favicon_url=FAVICON,
+        swagger_ui_parameters={"defaultModelsExpandDepth": 0, "displayRequestDuration": True},
+    )
+    redoc = get_redoc_html(
+        openapi_url=_OPENAPI,
+        title=f"{app.title}: reference",
+        redoc_js_url=f"{ASSETS}/redoc.standalone.js",
+        redoc_favicon_url=FAVICON,
+        with_google_fonts=False,
+    )
+    _add_page(router, "/docs", bytes(swagger.body))
+    _add_page(router, "/redoc", bytes(redoc.body))
+    app.include_router(router)
+    folder = Path(fastapi_offline.__file__).parent / "static"
+    app.mount(f"/{ASSETS}", StaticFiles(directory=folder))
+
+
+def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
+    @router.get(
+        "/",
+        tags=["pages"],
+        summary="What is served, and where to go",
+        response_model=ServiceDescription,
+        responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+    )
+    @anyone
+    async def show_landing_page(request: Request, resources: ServiceResources) -> Response:
+        """Show a page where the caller asks for HTML, and otherwise say the same in JSON."""
+        models, aliases = _list_seen(resources, caller_of(request.scope))
+        described = describe_service(
+            service=app.title,
+            version=app.version,
+            models=models,
+            aliases=aliases,
+            links={path: text for path, text in LINKS.items() if _exists(app, path)},
+        )
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        if not _prefers_html(request):
+            content = described.model_dump_json().encode()
+            return answer_document(request, HttpDocument.of(content, "application/json"), headers)
+        page = render_landing_page(described, str(request.base_url).rstrip("/"))
+        headers["Content-Security-Policy"] = LANDING_PAGE_POLICY
+        return answer_document(request, HttpDocument.of(page.encode(), "text/html"), headers)
+
+
+def _add_openapi(router: APIRouter, cache: OpenApiCache) -> None:
+    @router.get(f"/{_OPENAPI}", include_in_schema=False)
+    @anyone
+    async def show_openapi(request: Request, resources: ServiceResources) -> Response:
+        return answer_document(request, await cache.current(resources, caller_of(request.scope)))
+
+
+def _add_page(router: APIRouter, path: str, content: bytes) -> None:
+    document = HttpDocument.of(content, "text/html")
+    headers = {"Content-Security-Policy": _make_policy(content.decode())}
+
+    @router.get(path, include_in_schema=False)
+    @anyone
+    async def show_page(request: Request) -> Response:
+        return answer_document(request, document, headers)
+
+
+def _make_policy(page: str) -> str:
+    """Return the policy of a page that runs its own inline scripts and this host's files.
+
+    Swagger UI and ReDoc make styles and icons as they go, and ReDoc searches in a worker.
+    """
+    hashes = "".join(
+        f" 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in _INLINE_SCRIPT.findall(page)
+    )
+    return (
+        f"default-src 'self'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; worker-src blob:; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _exists(app: FastAPI, path: str) -> bool:
+    return bool(allowed_methods({"type": "http", "app": app, "path": path}))
+
+
+def _prefers_html(request: Request) -> bool:
+    """Tell whether HTML is asked for by name, and not less than JSON.
+
+    Programs ask for anything or for JSON: KServe's client reads JSON here.
+    """
+    qualities = {
+        found["kind"].lower(): float(found["quality"] or 1)
+        for found in map(_QUALITY.match, ",".join(request.headers.getlist("accept")).split(","))
+        if found is not None
+    }
+    html = qualities.get("text/html", 0.0)
+    return html > 0 and html >= qualities.get("application/json", 0.0)

@@ -1,0 +1,1 @@
+"""From a parsed request to scores: arms, batches, shadows, wide requests."""

@@ -1,0 +1,252 @@
+"""From a model's name and a request to an answer: who answers, from what, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from api.access.caller import CALLER
+from api.log_config import REQUEST_ID
+from api.metrics.service_metrics import ServiceMetrics
+from api.models.active_models import ActiveModels
+from api.models.registry_follower import CHAMPION
+from api.models.rollout_route import RolloutRoute
+from api.predict.asked import Asked, Parse
+from api.predict.measured import count_features, count_prediction
+from api.predict.prediction_id import make_prediction_id
+from api.predict.predictor import Prediction, Predictor
+from api.predict.shadow_runner import ShadowCounters, ShadowRunner
+from api.predictions.logged_rows import FailedPrediction, PredictionRecord
+from api.predictions.prediction_log import PredictionLog
+from zeroskew.contract.errors.service import ServiceError
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.requests.instances import Instances
+
+__all__ = ["Answer", "AnswerPart", "Answering", "Served"]
+
+_SAMPLE_SEC: Final = 0.1
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who answers a request: one version, or the arms of a rollout."""
+
+    models: Sequence[ActiveModel]
+    route: RolloutRoute | None = None
+
+    @property
+    def lead(self) -> ActiveModel:
+        """The version by which a request is read first: the only one, or that of the first arm."""
+        return self.models[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPart:
+    """What one version answered: the rows of those numbers; ``()`` where it is the only part."""
+
+    model: ActiveModel
+    arm: str | None
+    prediction: Prediction
+    numbers: Sequence[int]
+
+    def __len__(self) -> int:
+        """Return how many rows it has."""
+        return len(self.prediction.instances.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Predictions for the instances of a request, by one version or, in a rollout, by several."""
+
+    id: str
+    parts: Sequence[AnswerPart]
+
+    @property
+    def first(self) -> AnswerPart:
+        """The part of the first version; nearly always there is no other."""
+        return self.parts[0]
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether defaults stand for a store that is down."""
+        return any(part.prediction.is_degraded for part in self.parts)
+
+    def merge(self, describe: Callable[[AnswerPart], Sequence[_Value]]) -> list[_Value]:
+        """Return what each part has of its rows, in the order of the request."""
+        if len(self.parts) == 1:
+            return list(describe(self.first))
+        values: dict[int, Any] = {}
+        for part in self.parts:
+            values.update(zip(part.numbers, describe(part), strict=True))
+        return [values[number] for number in sorted(values)]
+
+
+class Answering:
+    """Answers requests, and keeps what was answered.
+
+    Parameters
+    ----------
+    models
+        Say which version an address means.
+    predictor
+        Scores.
+    log
+        Keeps predictions, and those that failed.
+    shadows
+        Scores along, behind the answer.
+    metrics
+        Counts predictions, and times the stages.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: ActiveModels,
+        predictor: Predictor,
+        log: PredictionLog,
+        shadows: ShadowRunner,
+        metrics: ServiceMetrics,
+    ) -> None:
+        self._metrics = metrics
+        self._sampled_at = 0.0
+        self._models = models
+        self._predictor = predictor
+        self._log = log
+        self._shadows = shadows
+
+    @property
+    def shadow_counters(self) -> ShadowCounters:
+        """What became of the shadows so far."""
+        return self._shadows.counters
+
+    async def find(self, model: str) -> Served:
+        """Return who answers a model's callers: its rollout, or else its champion.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError, ModelRefusedError
+            If nobody does; see `ActiveModels.by_alias`.
+        """
+        route = self._models.table.find_route(model)
+        if route is None:
+            return Served((await self._models.by_alias(model, CHAMPION),))
+        # All at once: whatever moves meanwhile, these answer this request.
+        arms = [await self._models.for_answer(model, version) for _, version in route.arms]
+        return Served(tuple(arms), route)
+
+    async def answer(self, served: Served, parse: Parse) -> Answer:
+        """Score a request, and log it; behind the answer its shadows score along.
+
+        Raises
+        ------
+        InvalidRequestError
+            If an instance is not what the version that answers it takes.
+        ServiceError
+            What `Predictor.predict` and `PredictionLog.record` raise.
+        """
+        began = time.perf_counter()
+        with self._metrics.stage("parse"):
+            instances = parse(served.lead)
+        answer_id = make_prediction_id()
+        route = served.route
+        if route is None:
+            part = await self._answer_part(answer_id, began, served.lead, None, instances)
+            return Answer(answer_id, (part,))
+        asked = Asked(served.lead, instances, parse)
+        parts = await self._answer_by_arms(answer_id, began, served.models, route, asked)
+        for shadow in route.shadows:
+            self._shadows.offer(shadow, answer_id, asked)
+        return Answer(answer_id, parts)
+
+    async def _answer_by_arms(
+        self,
+        answer_id: str,
+        began: float,
+        models: Sequence[ActiveModel],
+        route: RolloutRoute,
+        asked: Asked,
+    ) -> Sequence[AnswerPart]:
+        dealt = route.deal(asked.instances.rows)
+        if len(dealt) == 1:
+            (number,) = dealt
+            model, arm = models[number], route.arms[number][0]
+            return [await self._answer_part(answer_id, began, model, arm, asked.read_as(model))]
+        read = [asked.read_as(models[number]) for number in dealt]
+        # All of them come to their end: what one has scored is logged, whatever another does.
+        done = await asyncio.gather(
+            *[
+                self._answer_part(
+                    answer_id, began, models[number], route.arms[number][0], instances, number, rows
+                )
+                for (number, rows), instances in zip(dealt.items(), read, strict=True)
+            ],
+            return_exceptions=True,
+        )
+        parts = []
+        for part in done:
+            if isinstance(part, BaseException):
+                raise part
+            parts.append(part)
+        return parts
+
+    async def _answer_part(
+        self,
+        answer_id: str,
+        began: float,
+        model: ActiveModel,
+        arm: str | None,
+        instances: Instances,
+        part: int = 0,
+        numbers: Sequence[int] | None = None,
+    ) -> AnswerPart:
+        def note(prediction: Prediction | FailedPrediction) -> PredictionRecord:
+            return PredictionRecord(
+                id=answer_id,
+                model=model,
+                prediction=prediction,
+                latency_us=int((time.perf_counter() - began) * 1e6),
+                request_id=REQUEST_ID.get(),
+                caller=CALLER.get().id,
+                part=part,
+                numbers=numbers,
+                arm=arm,
+            )
+
+        if numbers is not None:
+            instances = _take(instances, numbers)
+        try:
+            prediction = await self._predictor.predict(model, instances)
+        except ServiceError as error:
+            self._metrics.failures.add((model.name, error.code))
+            failed = FailedPrediction(self._predictor.now(), instances, error.code)
+            self._log.record_failure(note(failed))
+            raise
+        with self._metrics.stage("log"):
+            await self._log.record(note(prediction))
+        self._count(model, arm, prediction, began)
+        return AnswerPart(model, arm, prediction, numbers or ())
+
+    def _count(
+        self, model: ActiveModel, arm: str | None, prediction: Prediction, began: float
+    ) -> None:
+        now = time.perf_counter()
+        count_prediction(self._metrics, model, arm, prediction, now - began)
+        # Finding out where every feature came from would cost more than the rest of this.
+        was_read = model.plan.features and not prediction.is_degraded
+        if was_read and now - self._sampled_at >= _SAMPLE_SEC:
+            self._sampled_at = now
+            now_us = to_epoch_us(prediction.as_of)
+            count_features(self._metrics, model.plan, prediction.features, now_us)
+
+
+def _take(instances: Instances, numbers: Sequence[int]) -> Instances:
+    rows = [instances.rows[number] for number in numbers]
+    overrides = instances.overrides
+    return Instances(
+        rows, [overrides[number] for number in numbers] if overrides else (), instances.is_columnar
+    )

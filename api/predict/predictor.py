@@ -1,0 +1,292 @@
+"""From validated instances to scores: look up, assemble, run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeAlias, TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from api.metrics.service_metrics import ServiceMetrics
+from api.predict.prediction_batches import PredictionBatches
+from api.predict.wide_work import MOST_TOLD, WideWork
+from zeroskew.contract.errors.service import (
+    DeadlineError,
+    OnlineStoreUnavailableError,
+    ScoreError,
+    StaleFeatureError,
+)
+from zeroskew.contract.time.clock import Clock
+from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.plan.feature_matrix import FeatureMatrix
+from zeroskew.model.requests.instances import Instances
+from zeroskew.online.reader import OnlineFeatureReader, StoredFeatures
+
+__all__ = ["Prediction", "Predictor"]
+
+_Answer = TypeVar("_Answer")
+RunAside = Callable[..., Awaitable[NDArray[np.float64]]]
+"""Runs a call with its arguments somewhere else than in the event loop."""
+
+_LookedUp: TypeAlias = tuple[FeatureMatrix, StoredFeatures | None, bool]
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Scores, the time they were computed for, and the features they came from.
+
+    ``scores`` is float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
+    ``features`` and ``stored`` may be of several requests that were predicted together: this
+    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was, or
+    more than `MOST_TOLD` values; ``is_degraded`` says that defaults stand for it, because the store
+    is down.
+    """
+
+    as_of: datetime
+    instances: Instances
+    features: FeatureMatrix
+    stored: StoredFeatures | None
+    is_degraded: bool
+    scores: NDArray[np.float64]
+    first_row: int = 0
+
+    def take_rows(self, instances: Instances, first_row: int) -> Prediction:
+        """Return the part of a prediction that is about `instances`."""
+        scores = self.scores[first_row : first_row + len(instances.rows)]
+        return replace(self, instances=instances, scores=scores, first_row=first_row)
+
+
+class Predictor:
+    """Scores instances with a model and the features that are online at this moment.
+
+    Parameters
+    ----------
+    reader
+        Reads the online store.
+    clock
+        Says what time it is; a value's age is measured against it.
+    executor
+        Runs a model when the work is too long for the event loop.
+    timeout_sec
+        How long an answer may take, unless it is a wide request's.
+    wide
+        Says which requests are wide, and lets them take turns.
+    metrics
+        Counts reads, and times the stages.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: OnlineFeatureReader,
+        clock: Clock,
+        executor: Executor,
+        timeout_sec: float,
+        wide: WideWork,
+        metrics: ServiceMetrics,
+    ) -> None:
+        self._timeout_sec = timeout_sec
+        self._metrics = metrics
+        self._reader = reader
+        self._clock = clock
+        self._executor = executor
+        self._wide = wide
+        self._batches = PredictionBatches(
+            self._predict, lambda model: wide.count_rows_at_once(len(model.plan.features))
+        )
+        self._n_under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def now(self) -> datetime:
+        """Return what time it is for predictions."""
+        return self._clock.now()
+
+    async def predict(self, model: ActiveModel, instances: Instances) -> Prediction:
+        """Score `instances`, parsed by the model's own schema.
+
+        Raises
+        ------
+        OnlineStoreUnavailableError, OnlineValueError
+            If the online store cannot be read, and the model's policy is to fail then; if it
+            holds what the plan does not expect.
+        StaleFeatureError
+            If a value is not live and its view's policy is to reject the instance then.
+        ScoreError
+            If a score is NaN or infinite.
+        DeadlineError
+            If it takes too long; at once where it is wide and would.
+        InvalidInstancesError
+            If it has more values than a request may have.
+        """
+        n_rows, n_features = len(instances.rows), len(model.plan.features)
+        self._n_under_way += 1
+        self._idle.clear()
+        try:
+            if self._wide.is_wide(n_rows, n_features):
+                with self._wide.admit(n_rows, n_features):
+                    deadline_sec = self._wide.deadline_sec(n_rows * n_features)
+                    return await _finish_in_time(self._predict(model, instances), deadline_sec)
+            is_batched = self._n_under_way > 1 and n_rows < model.session.inline_rows
+            predict = self._batches.predict if is_batched else self._predict
+            with self._wide.let_pass():
+                return await _finish_in_time(predict(model, instances), self._timeout_sec)
+        finally:
+            self._n_under_way -= 1
+            if not self._n_under_way:
+                self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Wait for a moment in which no prediction is under way."""
+        await self._idle.wait()
+
+    async def predict_aside(
+        self, model: ActiveModel, instances: Instances, run: RunAside
+    ) -> Prediction:
+        """Score instances for which nobody waits, with the graph run by `run`; see `predict`."""
+        return await self._predict(model, instances, run)
+
+    async def score_matrices(
+        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Score rows of the graph's own inputs; nothing is looked up.
+
+        Parameters
+        ----------
+        model
+            The model, whose plan says how wide the inputs are.
+        features
+            float32 ``(n_rows, n_columns)``; NaN is a missing value.
+        request
+            float64 ``(n_rows, n_request_inputs)``; NaN is a missing value.
+
+        Returns
+        -------
+        ndarray
+            float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
+
+        Raises
+        ------
+        ScoreError
+            If a score is NaN or infinite.
+        DeadlineError
+            If it takes too long.
+        """
+        return await _finish_in_time(self._score(model, features, request), self._timeout_sec)
+
+    async def _predict(
+        self, model: ActiveModel, instances: Instances, run: RunAside | None = None
+    ) -> Prediction:
+        now = self._clock.now()
+        now_us = to_epoch_us(now)
+        # What nobody waits for is not timed with what somebody does.
+        stage = self._metrics.stage if run is None else nullcontext
+        is_wide = self._wide.is_wide(len(instances.rows), len(model.plan.features))
+        look_up = self._look_up_in_turns if is_wide else self._look_up
+        with stage("features"):
+            features, stored, is_degraded = await look_up(model, instances, now_us)
+        with stage("model"):
+            scores = await self._score(model, features.values, features.request, run)
+        if is_wide:  # What is left, its answer, is made at once.
+            await self._wide.give_way()
+        return Prediction(now, instances, features, stored, is_degraded, scores)
+
+    async def _look_up(self, model: ActiveModel, instances: Instances, now_us: int) -> _LookedUp:
+        """Return the graph's inputs, what was read for them, and whether the store is down."""
+        stored, is_degraded = await self._read(model, instances)
+        rows, overrides = instances.rows, instances.overrides
+        if stored is None:
+            return model.plan.assemble_defaults(rows, now_us, overrides), None, is_degraded
+        features = model.plan.assemble(rows, stored, now_us, overrides=overrides)
+        return features, stored, is_degraded
+
+    async def _look_up_in_turns(
+        self, model: ActiveModel, instances: Instances, now_us: int
+    ) -> _LookedUp:
+        """Do the same piece by piece: each row by itself comes out as among all, to the bit."""
+        n_rows, n_features = len(instances.rows), len(model.plan.features)
+        matrix: FeatureMatrix | None = None
+        found: list[StoredFeatures] = []
+        for rows in self._wide.split(n_rows, n_features):
+            n_cells = (rows.stop - rows.start) * n_features
+            async with self._wide.take_turn(n_cells):
+                some = Instances(instances.rows[rows], instances.overrides[rows])
+                try:
+                    part, stored, is_degraded = await self._look_up(model, some, now_us)
+                except StaleFeatureError as error:
+                    raise error.behind(rows.start) from error
+                if stored is None:
+                    # The store is down: the answer comes from defaults as a whole, and at once.
+                    defaults = model.plan.assemble_defaults(
+                        instances.rows, now_us, instances.overrides
+                    )
+                    return defaults, None, is_degraded
+                if matrix is None:
+                    matrix = FeatureMatrix.allocate(n_rows, part)
+                matrix.put(rows, part)
+                if n_rows * n_features <= MOST_TOLD:
+                    found.append(stored)
+                # To let go of many values at once would take as long as to read them.
+                del stored
+        assert matrix is not None
+        return matrix, StoredFeatures.join(found) if found else None, False
+
+    async def _read(
+        self, model: ActiveModel, instances: Instances
+    ) -> tuple[StoredFeatures | None, bool]:
+        """Return what is stored, if anything was read, and whether the store is down."""
+        plan = model.plan
+        if not plan.features:
+            return None, False
+        try:
+            stored = await self._reader.read(plan.layout, plan.serialize_keys(instances.rows))
+        except OnlineStoreUnavailableError as error:
+            self._metrics.note_read(is_up=False)
+            if plan.when_store_down == "fail":
+                raise
+            _log.warning("answered_from_defaults", model=model.name, reason=str(error))
+            return None, True
+        self._metrics.note_read(is_up=True)
+        return stored, False
+
+    async def _score(
+        self,
+        model: ActiveModel,
+        features: NDArray[np.float32],
+        request: NDArray[np.float64],
+        run: RunAside | None = None,
+    ) -> NDArray[np.float64]:
+        if run is None:
+            scores = await self._run(model, features, request)
+        else:
+            scores = await run(model.session.run, features, request)
+        if not np.isfinite(scores).all():
+            raise ScoreError(f"Model {model.name} version {model.version} gave no finite score.")
+        return scores
+
+    async def _run(
+        self, model: ActiveModel, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        if len(features) <= model.session.inline_rows:
+            return model.session.run(features, request)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, model.session.run, features, request)
+
+
+async def _finish_in_time(work: Awaitable[_Answer], timeout_sec: float) -> _Answer:
+    try:
+        async with asyncio.timeout(timeout_sec):
+            return await work
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"Got no answer within {timeout_sec:g} seconds, but expected one."
+        ) from error

@@ -1,1 +1,0 @@
-"""From a request to a score: plan, online features, model."""

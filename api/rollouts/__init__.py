@@ -1,1 +1,0 @@
-"""Answers to a model's callers: by its champion or its rollout, logged, and shadowed."""

@@ -1,0 +1,1 @@
+"""The native endpoints, after the V1 convention of TensorFlow Serving and KServe."""

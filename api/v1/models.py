@@ -1,0 +1,201 @@
+"""Which models, versions and aliases there are, and whether they are served.
+
+The documents hold what clients of TensorFlow Serving and of KServe V1 read from these
+addresses, and beside it what the registry knows. A model's and a version's status says how
+its next prediction would fare, so asking for it loads the version, as a prediction would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.access.caller import caller_of
+from api.access.route_access import with_key
+from api.dependencies import Resources, ServiceResources
+from api.http.direct_route import GuardedRoute
+from api.http.documents import HttpDocument, answer_document
+from api.models.addresses import (
+    AliasName,
+    ModelName,
+    VersionNumber,
+    check_alias,
+    check_model,
+    parse_version,
+)
+from api.models.model_card import write_model_card
+from api.models.model_catalog import ModelDetail, ModelList, ModelVersionDetail
+from api.models.registry_follower import CHAMPION
+from zeroskew.contract.errors.not_found import VersionRetiredError
+from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.model.requests.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
+from zeroskew.records.registry.registered_version import RegisteredAlias
+
+__all__ = ["router"]
+
+_VERSION: Final = "/{model:name}/versions/{version:name}"
+_ALIAS: Final = "/{model:name}/labels/{alias:name}"
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=GuardedRoute)
+
+
+class ModelStatus(ModelDetail):
+    """One model: whether it is served, its aliases and its versions, the newest first."""
+
+    ready: bool = Field(description="Whether `:predict` of this model answers.")
+    model_version_status: list[ModelVersionStatus]
+
+
+class ModelVersionStatusDetail(ModelVersionDetail):
+    """One version: whether it is served, and its whole manifest."""
+
+    model_version_status: list[ModelVersionStatus] = Field(description="That of this version.")
+
+
+@router.get("", summary="List the models", response_model=ModelList)
+@with_key
+async def list_models(request: Request, resources: ServiceResources) -> Response:
+    """List the names of all registered models, and each with its versions and aliases."""
+    seen = caller_of(request.scope).sees
+    models = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    return _answer(request, models)
+
+
+@router.get("/{model:name}", summary="Is the model ready?", response_model=ModelStatus)
+@with_key
+async def get_model(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+    """Tell whether a model is served, with the state of each version, and its aliases."""
+    detail = await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
+    champion = detail.aliases.get(CHAMPION)
+    served = None if champion is None else await _status_of(resources, model, champion)
+    loaded = {one.version for one in resources.models.loaded() if one.name == model}
+    statuses = [
+        served
+        if served is not None and registered.version == champion
+        else describe_status(
+            registered.version, "AVAILABLE" if registered.version in loaded else "START"
+        )
+        for registered in detail.versions
+    ]
+    ready = served is not None and served.state == "AVAILABLE"
+    return _answer(request, ModelStatus(**dict(detail), ready=ready, model_version_status=statuses))
+
+
+@router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
+@with_key
+async def get_metadata(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+    """Describe the inputs and outputs of the version that the alias `champion` points to."""
+    found = await _resolve(resources, model, CHAMPION)
+    return await _answer_metadata(request, resources, model, found.version)
+
+
+@router.get(_VERSION, summary="Show a version", response_model=ModelVersionStatusDetail)
+@with_key
+async def get_version(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> Response:
+    """Show a version with its manifest: request fields, metrics, parity report and data."""
+    return await _answer_version(request, resources, check_model(model), parse_version(version))
+
+
+@router.get(
+    f"{_VERSION}/card",
+    summary="Show a version's model card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
+@with_key
+async def get_card(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> Response:
+    """Say in Markdown what a version is for, what it was made of, and how good it is."""
+    detail = await resources.registry_executor.run(
+        resources.catalog.get_version, check_model(model), parse_version(version)
+    )
+    card = write_model_card(detail.registered, detail.manifest, detail.aliases)
+    return answer_document(request, HttpDocument.of(card.encode(), "text/markdown; charset=utf-8"))
+
+
+@router.get(
+    f"{_VERSION}/metadata",
+    summary="Inputs and outputs of a version",
+    response_model=ModelMetadata,
+)
+@with_key
+async def get_version_metadata(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> Response:
+    """Describe the inputs and outputs of one version."""
+    return await _answer_metadata(request, resources, check_model(model), parse_version(version))
+
+
+@router.get(_ALIAS, summary="Show the version of an alias", response_model=ModelVersionStatusDetail)
+@with_key
+async def get_alias(
+    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+) -> Response:
+    """Show the version that an alias points to, with its manifest."""
+    found = await _resolve(resources, model, alias)
+    tag_prefix = f"r{found.revision}-"
+    return await _answer_version(request, resources, model, found.version, tag_prefix)
+
+
+@router.get(
+    f"{_ALIAS}/metadata", summary="Inputs and outputs of an alias", response_model=ModelMetadata
+)
+@with_key
+async def get_alias_metadata(
+    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+) -> Response:
+    """Describe the inputs and outputs of the version that an alias points to."""
+    found = await _resolve(resources, model, alias)
+    return await _answer_metadata(request, resources, model, found.version)
+
+
+async def _resolve(resources: Resources, model: str, alias: str) -> RegisteredAlias:
+    return await resources.registry_executor.run(
+        resources.catalog.get_alias, check_model(model), check_alias(alias)
+    )
+
+
+async def _status_of(resources: Resources, model: str, version: int) -> ModelVersionStatus:
+    try:
+        await resources.models.by_version(model, version)
+    except ModelRefusedError:
+        return describe_status(version, "END")
+    except VersionRetiredError:
+        return describe_status(version, "END", is_retired=True)
+    return describe_status(version, "AVAILABLE")
+
+
+async def _answer_version(
+    request: Request, resources: Resources, model: str, version: int, tag_prefix: str = ""
+) -> Response:
+    detail = await resources.registry_executor.run(resources.catalog.get_version, model, version)
+    status = await _status_of(resources, model, version)
+    document = ModelVersionStatusDetail(**dict(detail), model_version_status=[status])
+    notices = resources.models.table.get_notices(model, version)
+    return _answer(request, document, notices, tag_prefix)
+
+
+async def _answer_metadata(
+    request: Request, resources: Resources, model: str, version: int
+) -> Response:
+    return _answer(
+        request,
+        await resources.registry_executor.run(resources.catalog.get_metadata, model, version),
+    )
+
+
+def _answer(
+    request: Request,
+    document: BaseModel,
+    headers: Mapping[str, str] | None = None,
+    tag_prefix: str = "",
+) -> Response:
+    content = HttpDocument.of(document.model_dump_json().encode(), "application/json")
+    return answer_document(request, content, headers, tag_prefix=tag_prefix)

@@ -1,0 +1,159 @@
+"""What else the Open Inference Protocol's clients ask about models: which, how set up, how busy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request
+
+from api.access.caller import caller_of
+from api.access.route_access import with_key
+from api.dependencies import JsonBody, Resources, ServiceResources
+from api.http.direct_route import GuardedRoute
+from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.models.registry_follower import CHAMPION
+from api.v2.documents import (
+    IndexRequest,
+    ModelConfiguration,
+    ModelNames,
+    ModelStatistics,
+    RepositoryEntry,
+    VersionStatistics,
+)
+from api.v2.model_interface import Interface, ModelInterface
+from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.requests.body_documents import describe_body, parse_document
+from zeroskew.records.registry.registered_version import RegisteredVersion
+
+__all__ = ["INDEX_DOCUMENTS", "router"]
+
+INDEX_DOCUMENTS: Final = (IndexRequest,)
+"""The bodies that the routes here take."""
+
+_ROWS: Final = "zeroskew_predicted_rows_total"
+_REQUESTS: Final = "zeroskew_predictions_total"
+
+router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRoute)
+
+
+@router.get("/models", summary="List the models")
+@with_key
+async def list_models(request: Request, resources: ServiceResources) -> ModelNames:
+    """List the names of all registered models that the caller sees."""
+    seen = caller_of(request.scope).sees
+    found = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    return ModelNames(models=found.models)
+
+
+@router.post(
+    "/repository/index",
+    summary="List every version",
+    openapi_extra=describe_body(IndexRequest, is_required=False),
+)
+@with_key
+async def list_versions(request: Request, resources: ServiceResources) -> list[RepositoryEntry]:
+    """List every version, and whether it answers: one that does is loaded at its first request."""
+    body = await JsonBody(request, resources.settings, takes_binary=True).read()
+    asked = parse_document(IndexRequest, body or b"{}")
+    seen = caller_of(request.scope).sees
+    found = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    entries = [_to_entry(one) for model in found.details for one in model.versions]
+    return [one for one in entries if one.state == "READY" or not asked.ready]
+
+
+@router.get("/models/stats", summary="Count what all models scored")
+@with_key
+async def get_all_statistics(request: Request) -> ModelStatistics:
+    """Tell what each version has scored since the service started, in all its processes."""
+    return _count(request, None, None)
+
+
+@router.get("/models/{model:name}/stats", summary="Count what a model scored")
+@with_key
+async def get_statistics(
+    model: ModelName, request: Request, resources: ServiceResources
+) -> ModelStatistics:
+    """Tell what each version of a model has scored since the service started."""
+    await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
+    return _count(request, model, None)
+
+
+@router.get(
+    "/models/{model:name}/versions/{version:name}/stats",
+    summary="Count what a version scored",
+    responses={HTTPStatus.GONE: {}},
+)
+@with_key
+async def get_version_statistics(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> ModelStatistics:
+    """Tell what one version has scored since the service started."""
+    active = await resources.models.by_version(check_model(model), parse_version(version))
+    return _count(request, model, str(active.version))
+
+
+@router.get("/models/{model:name}/config", summary="Show a model's configuration")
+@with_key
+async def get_config(model: ModelName, resources: ServiceResources) -> ModelConfiguration:
+    """Describe the champion as Triton's model configuration does."""
+    return _configure(await resources.models.by_alias(check_model(model), CHAMPION), resources)
+
+
+@router.get(
+    "/models/{model:name}/versions/{version:name}/config",
+    summary="Show a version's configuration",
+    responses={HTTPStatus.GONE: {}},
+)
+@with_key
+async def get_version_config(
+    model: ModelName, version: VersionNumber, resources: ServiceResources
+) -> ModelConfiguration:
+    """Describe one version as Triton's model configuration does."""
+    active = await resources.models.by_version(check_model(model), parse_version(version))
+    return _configure(active, resources)
+
+
+def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
+    reason = ""
+    if one.state == "retired":
+        reason = "It is retired."
+    elif one.refused_at is not None:
+        reason = one.refused_reason or "It did not pass the checks before loading."
+    state = "UNAVAILABLE" if reason else "READY"
+    return RepositoryEntry(name=one.model, version=str(one.version), state=state, reason=reason)
+
+
+def _count(request: Request, model: str | None, version: str | None) -> ModelStatistics:
+    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for family in request.app.state.metrics.book.collect():
+        for sample in family.samples:
+            if sample.name in (_ROWS, _REQUESTS):
+                key = sample.labels["model"], sample.labels["version"]
+                counts[key][sample.name] += int(sample.value)
+    caller = caller_of(request.scope)
+    return ModelStatistics(
+        model_stats=[
+            VersionStatistics(
+                name=key[0],
+                version=key[1],
+                inference_count=found[_ROWS],
+                execution_count=found[_REQUESTS],
+            )
+            for key, found in sorted(counts.items())
+            if model in (None, key[0]) and version in (None, key[1]) and caller.sees(key[0])
+        ]
+    )
+
+
+def _configure(active: ActiveModel, resources: Resources) -> ModelConfiguration:
+    interface = ModelInterface(active.manifest)
+    return ModelConfiguration(
+        name=active.name,
+        platform="onnx_onnxv1",
+        backend="onnxruntime",
+        max_batch_size=resources.settings.max_instances,
+        input=[one.configure() for one in interface.inputs[Interface.ENTITY].values()],
+        output=[one.configure() for one in interface.outputs[Interface.ENTITY].values()],
+    )

@@ -1,0 +1,306 @@
+"""The Open Inference Protocol (V2), which clients of KServe, Triton and MLServer speak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.access.route_access import anyone, needs, with_key
+from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
+from api.health.routes import require_ready
+from api.http.body_coding import compress
+from api.http.direct_route import DirectRoute, GuardedRoute
+from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.models.registry_follower import CHAMPION
+from api.predict.answering import Answer, AnswerPart, Served
+from api.predict.prediction_id import make_prediction_id
+from api.v2.binary_tensors import HEADER_LENGTH
+from api.v2.documents import (
+    InferenceModelMetadata,
+    InferenceRequest,
+    InferenceResponse,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from api.v2.infer_request import InferRequest, read_infer_request
+from api.v2.infer_response import (
+    OutputTensor,
+    encode_response,
+    label_scores,
+    pass_scores,
+)
+from api.v2.model_interface import Interface, ModelInterface
+from zeroskew.contract.errors.service import InvalidTensorsError
+from zeroskew.contract.scope import Scope
+from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.requests.field_types import InstanceLimits
+
+__all__ = ["infer_router", "router"]
+
+_TAGS: Final = ["open inference"]
+_SCHEMA: Final = {"$ref": f"#/components/schemas/{InferenceRequest.__name__}"}
+_BINARY_SCHEMA: Final = {"type": "string", "format": "binary"}
+_BODY: Final = {
+    "parameters": [
+        {
+            "name": HEADER_LENGTH,
+            "in": "header",
+            "description": "How many bytes of the body are JSON, where tensors follow it.",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _SCHEMA},
+            BINARY: {"schema": _BINARY_SCHEMA},
+        },
+    },
+}
+_INFER: Final[dict[str, Any]] = {
+    "response_model": InferenceResponse,
+    "response_model_exclude_none": True,
+    "responses": {
+        HTTPStatus.OK: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}},
+        HTTPStatus.GONE: {},
+        HTTPStatus.INTERNAL_SERVER_ERROR: {},
+    },
+    "openapi_extra": _BODY,
+}
+
+_RETIRED: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.GONE: {}}
+_INTERFACE: Final = {
+    "parameters": [
+        {
+            "name": "interface",
+            "in": "query",
+            "description": "`entity`: a tensor for each field of the request, whose features are "
+            "looked up. `tensor`: the graph's own inputs.",
+            "schema": {"type": "string", "enum": [*Interface], "default": Interface.ENTITY},
+        }
+    ]
+}
+
+router = APIRouter(prefix="/v2", tags=[*_TAGS], route_class=GuardedRoute)
+infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectRoute)
+
+
+@router.get("", summary="What server is this?")
+@router.get("/", include_in_schema=False)
+@anyone
+async def get_server(request: Request) -> ServerMetadata:
+    """Return the server's name and version, and the extensions of the protocol that it has."""
+    return ServerMetadata(
+        name="zeroskew",
+        version=request.app.version,
+        extensions=["binary_tensor_data", "model_configuration", "statistics"],
+    )
+
+
+@router.get("/health/live", summary="Is the server alive?")
+@anyone
+async def get_live() -> ServerLive:
+    """Answer as long as the process can answer at all."""
+    return ServerLive(live=True)
+
+
+@router.get("/health/ready", summary="Is the server ready?")
+@anyone
+async def get_ready(resources: ServiceResources) -> ServerReady:
+    """Answer `true` when a model is loaded and the online store has every view it reads."""
+    await require_ready(resources)
+    return ServerReady(live=True, ready=True)
+
+
+@router.get("/models/{model:name}", summary="Show a model's tensors", openapi_extra=_INTERFACE)
+@with_key
+async def get_model(
+    model: ModelName, request: Request, resources: ServiceResources
+) -> InferenceModelMetadata:
+    """Return the inputs and outputs of the version that the alias `champion` points to."""
+    chosen = _read_interface(request)
+    return await _describe(await _champion(model, resources), resources, chosen)
+
+
+@router.get(
+    "/models/{model:name}/versions/{version:name}",
+    summary="Show a version's tensors",
+    responses=_RETIRED,
+    openapi_extra=_INTERFACE,
+)
+@with_key
+async def get_version(
+    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+) -> InferenceModelMetadata:
+    """Return the inputs and outputs of one version."""
+    chosen = _read_interface(request)
+    return await _describe(await _version(model, version, resources), resources, chosen)
+
+
+@router.get("/models/{model:name}/ready", summary="Is a model ready?")
+@with_key
+async def get_model_ready(model: ModelName, resources: ServiceResources) -> ModelReady:
+    """Answer `true` when the champion is loaded and the online store has the views it reads."""
+    return await _require_model_ready(await _champion(model, resources), resources)
+
+
+@router.get(
+    "/models/{model:name}/versions/{version:name}/ready",
+    summary="Is a version ready?",
+    responses=_RETIRED,
+)
+@with_key
+async def get_version_ready(
+    model: ModelName, version: VersionNumber, resources: ServiceResources
+) -> ModelReady:
+    """Answer `true` when the version is loaded and the online store has the views it reads."""
+    return await _require_model_ready(await _version(model, version, resources), resources)
+
+
+@infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
+@needs(Scope.PREDICT)
+async def infer(model: ModelName, request: Request) -> Response:
+    """Score tensors with the model's rollout, or else with the champion.
+
+    The inputs are those of one interface of the model, which its metadata list: a tensor for
+    each field of the request, whose features are then looked up, or the graph's own inputs.
+    """
+    return await _answer(await resources_of(request).answering.find(check_model(model)), request)
+
+
+@infer_router.post(
+    "/{model:name}/versions/{version:name}/infer", summary="Infer with a version", **_INFER
+)
+@needs(Scope.PREDICT)
+async def infer_with_version(
+    model: ModelName, version: VersionNumber, request: Request
+) -> Response:
+    """Score tensors with one version, whatever the aliases point to."""
+    active = await _version(model, version, resources_of(request))
+    return await _answer(Served((active,)), request)
+
+
+async def _champion(model: str, resources: Resources) -> ActiveModel:
+    return await resources.models.by_alias(check_model(model), CHAMPION)
+
+
+async def _version(model: str, version: str, resources: Resources) -> ActiveModel:
+    return await resources.models.by_version(check_model(model), parse_version(version))
+
+
+def _read_interface(request: Request) -> Interface:
+    given = request.query_params.get("interface", Interface.ENTITY)
+    if given not in tuple(Interface):
+        raise InvalidTensorsError(
+            f"Got interface={given[:32]!r} in the query, but expected {' or '.join(Interface)}."
+        )
+    return Interface(given)
+
+
+async def _describe(
+    active: ActiveModel, resources: Resources, chosen: Interface
+) -> InferenceModelMetadata:
+    known = await resources.registry_executor.run(resources.catalog.get_model, active.name)
+    interface = ModelInterface(active.manifest)
+    interface.require(chosen)
+    return InferenceModelMetadata(
+        name=active.name,
+        versions=sorted((str(one.version) for one in known.versions), key=int),
+        platform="onnx_onnxv1",
+        inputs=interface.list_inputs(chosen),
+        outputs=interface.list_outputs(chosen),
+    )
+
+
+async def _require_model_ready(active: ActiveModel, resources: Resources) -> ModelReady:
+    await resources.reader.check(active.plan.layout)
+    return ModelReady(name=active.name, ready=True)
+
+
+async def _answer(served: Served, request: Request) -> Response:
+    resources = resources_of(request)
+    settings = resources.settings
+    lead = served.lead
+    asked = read_infer_request(
+        await JsonBody(request, settings, takes_binary=True).read(),
+        request.headers.get(HEADER_LENGTH),
+        ModelInterface(lead.manifest),
+        InstanceLimits(settings.max_instances, settings.max_text_length),
+    )
+    asked.check_address(lead.name, None if served.route else lead.version)
+    scored = await _score(served, asked, resources)
+    document: dict[str, Any] = {"model_name": lead.name}
+    if len(scored.models) == 1:
+        document["model_version"] = str(scored.models[0].version)
+    document["id"] = asked.document.id or make_prediction_id()
+    if scored.parameters:
+        document["parameters"] = scored.parameters
+    body, header_length = encode_response(document, scored.tensors, asked.outputs)
+    headers = {
+        name: value
+        for model in scored.models
+        for name, value in resources.models.notices(model).items()
+    }
+    if "degraded" in scored.parameters:
+        headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
+    if header_length is not None:
+        headers[HEADER_LENGTH] = str(header_length)
+    body, coding = compress(body, ",".join(request.headers.getlist("accept-encoding")))
+    if coding is not None:
+        headers |= {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
+    media_type = "application/json" if header_length is None else BINARY
+    return Response(body, media_type=media_type, headers=headers)
+
+
+class _Scored(NamedTuple):
+    """The outputs, the versions that gave them, and the parameters of the answer."""
+
+    tensors: dict[str, OutputTensor]
+    models: Sequence[ActiveModel]
+    parameters: dict[str, str]
+
+
+async def _score(served: Served, asked: InferRequest, resources: Resources) -> _Scored:
+    lead = served.lead
+    if asked.interface is Interface.TENSOR:
+        # Without an entity there is nothing to deal by: the first arm answers.
+        matrices = asked.to_matrices(lead.plan.n_request_inputs)
+        scores = await resources.predictor.score_matrices(lead, *matrices)
+        return _Scored(pass_scores(scores), (lead,), {})
+    answer = await resources.answering.answer(
+        served, lambda model: asked.to_instances(model.schema)
+    )
+    first = answer.first
+    parameters = {
+        "prediction_id": answer.id,
+        "as_of": first.prediction.as_of.isoformat().replace("+00:00", "Z"),
+    }
+    if first.arm is not None:
+        parameters["arm"] = ",".join(answer.merge(lambda part: [part.arm or ""] * len(part)))
+    if answer.is_degraded:
+        parameters["degraded"] = "online_store_unavailable"
+    return _Scored(_label(answer), [part.model for part in answer.parts], parameters)
+
+
+def _label(answer: Answer) -> dict[str, OutputTensor]:
+    """Return the outputs of all rows, each labelled as the version that scored it does."""
+
+    def label(part: AnswerPart) -> dict[str, OutputTensor]:
+        return label_scores(part.prediction.scores, part.model.manifest.output)
+
+    outputs = label(answer.first)
+    if len(answer.parts) == 1:
+        return outputs
+    merged = {}
+    for name, tensor in outputs.items():
+        values: list[Any] = answer.merge(lambda part, name=name: list(label(part)[name].values))  # type: ignore[misc]
+        is_text = isinstance(tensor.values, list)
+        merged[name] = OutputTensor(tensor.datatype, values if is_text else np.array(values))
+    return merged

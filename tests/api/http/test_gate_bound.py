@@ -1,0 +1,83 @@
+"""How the bound of requests under way follows the event loop's lateness."""
+
+from typing import Any
+
+import pytest
+
+from api.http.gate import RequestGate
+from zeroskew.contract.errors.service import OverloadedError
+
+
+def fill(gate: RequestGate, n: int) -> list[dict[str, Any]]:
+    scopes: list[dict[str, Any]] = [{"path": "/v1"} for _ in range(n)]
+    for scope in scopes:
+        gate.enter(scope)
+    return scopes
+
+
+def count_admitted(gate: RequestGate) -> int:
+    """Return how many requests may begin beside those under way, and take them back."""
+    scopes = []
+    while gate.admits("/v1"):
+        scopes += fill(gate, 1)
+    for scope in scopes:
+        gate.leave(scope)
+    return len(scopes)
+
+
+def test_the_bound_shrinks_below_what_is_under_way_while_the_loop_is_late() -> None:
+    gate = RequestGate(max_requests=100, max_lag_sec=0.02)
+    scopes = fill(gate, 50)
+    gate.adapt(0.021)
+    assert gate.admits("/v1")  # Once may be another program's doing.
+    gate.adapt(0.021)
+    assert not gate.admits("/v1")
+    for scope in scopes:
+        gate.leave(scope)
+    assert count_admitted(gate) == 35  # 50 * 0.7
+    gate.adapt(1.0)
+    gate.adapt(1.0)
+    assert count_admitted(gate) == 8  # Never fewer, or a slow request could keep all others out.
+
+
+def test_the_bound_grows_while_the_loop_is_punctual_and_never_beyond_the_first() -> None:
+    gate = RequestGate(max_requests=20, max_lag_sec=0.02)
+    fill(gate, 10)
+    gate.adapt(0.03)
+    gate.adapt(0.03)  # 10 * 0.7 = 7, but never below 8.
+    gate.adapt(0.0)
+    assert not gate.admits("/v1")
+    for _ in range(30):
+        gate.adapt(0.001)
+    assert count_admitted(gate) == 10  # 20 in all, 10 of them under way.
+
+
+def test_a_loop_that_is_a_little_late_keeps_the_bound() -> None:
+    gate = RequestGate(max_requests=10, max_lag_sec=0.02)
+    fill(gate, 10)
+    gate.adapt(0.03)
+    gate.adapt(0.03)
+    for _ in range(10):
+        assert not gate.admits("/v1")
+        gate.adapt(0.015)
+    assert not gate.admits("/v1")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/v2/health/ready"])
+def test_health_is_always_answered(path: str) -> None:
+    gate = RequestGate(max_requests=4, max_lag_sec=0.02)
+    fill(gate, 4)
+    assert gate.admits(path)
+    assert not gate.admits("/v1/models")
+
+
+def test_a_request_counts_once_and_leaves_once() -> None:
+    gate = RequestGate(max_requests=1, max_lag_sec=0.02)
+    scope: dict[str, Any] = {"path": "/v1"}
+    gate.enter_late(scope)
+    gate.enter_late(scope)
+    with pytest.raises(OverloadedError):
+        gate.enter_late({"path": "/v1"})
+    gate.leave(scope)
+    gate.leave(scope)
+    assert gate.admits("/v1")

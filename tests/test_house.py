@@ -1,0 +1,83 @@
+"""The house keeps its measures: few loose files, small ones, a name a class, a fact a place."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HOUSES = ("zeroskew", "api", "training")
+MAX_LINES = 400
+MAX_FILES = 15
+LOOSE = {"zeroskew": 0, "api": 10, "training": 5}
+FACTS = {
+    "the Unix epoch": r"datetime\(1970, 1, 1",
+    "microseconds since it": r"def to_epoch_us\(",
+    "the time of what never was": r"^NEVER_US\b.*=",
+    "the numbers of a logged row's instances": r"def list_numbers\(n_rows",
+    "the field of a join key": r"^_?KEY_FIELDS\b.*=",
+    "the codes of a feature's status": r"\bOVERRIDE(, DEFAULT)? = ",
+    "the frozen base": r"class _?Frozen\w*\(",
+    "the reader of varints": r"def (_?read|_?decode)_varint\(",
+}
+# A time to live is measured from the year 1 to the epoch; the second day is a date like others.
+NOT_THE_FACT = re.compile(r">>> |_LONGEST_TTL")
+
+
+def files_of(house: str) -> list[Path]:
+    return sorted((ROOT / house).rglob("*.py"))
+
+
+PATHS = [path for house in HOUSES for path in files_of(house)]
+
+
+def classes_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_few_files_lie_loose(house: str) -> None:
+    loose = [path.name for path in (ROOT / house).glob("*.py") if path.name != "__init__.py"]
+    assert len(loose) <= LOOSE[house], loose
+
+
+def test_no_package_is_a_drawer() -> None:
+    sizes: dict[Path, int] = defaultdict(int)
+    for path in PATHS:
+        sizes[path.parent] += path.name != "__init__.py"
+    drawers = [
+        folder
+        for folder, n_files in sizes.items()
+        if n_files > MAX_FILES and not any(child.is_dir() for child in folder.glob("[a-z]*"))
+    ]
+    assert drawers == []
+
+
+def test_files_are_short() -> None:
+    long = {str(path): n for path in PATHS if (n := len(path.read_text().splitlines())) > MAX_LINES}
+    assert long == {}
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in PATHS:
+        for name in classes_of(path):
+            places[name].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_stands_once(fact: str) -> None:
+    pattern = re.compile(FACTS[fact])
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in PATHS
+        for line in path.read_text().splitlines()
+        if pattern.search(line) and not NOT_THE_FACT.search(line)
+    ]
+    assert len(found) == 1, found

@@ -1,0 +1,1 @@
+"""The `zeroskew` command, one file for each group of commands."""

@@ -1,0 +1,230 @@
+"""Commands that change the registry, and that show who changed it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from training.project.workspace import Workspace
+from training.publish.alias_moves import check_alias_move, read_manifest, read_rollout_manifests
+from zeroskew.contract.arm_choice import check_arms_fit
+from zeroskew.contract.errors.project import SpecError
+from zeroskew.contract.rollout import Rollout
+
+if TYPE_CHECKING:
+    from zeroskew.records.registry.model_registry import ModelRegistry
+
+__all__ = ["AllowRequestChange", "add_registry_commands", "migrate", "read_rollout", "user_name"]
+
+_PANEL = "Registry"
+_console = Console()
+
+Model = Annotated[str, typer.Argument(help="The model's name.")]
+Version = Annotated[int, typer.Argument(help="The version's number.", min=1)]
+Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+IfMatch = Annotated[
+    int | None,
+    typer.Option(help="Only if it is at this revision; 0 only if there is none."),
+]
+AllowRequestChange = Annotated[
+    bool,
+    typer.Option(
+        "--allow-request-change",
+        help="Move the alias even if its callers' requests are then refused or answered otherwise.",
+    ),
+]
+
+
+def add_registry_commands(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (alias, rollout, retire, reactivate, deprecate, history, migrate):
+        app.command(rich_help_panel=_PANEL)(command)
+
+
+def alias(
+    model: Model,
+    name: Annotated[str, typer.Argument(help="The alias, for example champion.")],
+    version: Annotated[int | None, typer.Argument(help="Where it is to point.", min=1)] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Take it away.")] = False,
+    reason: Reason = "",
+    if_match: IfMatch = None,
+    allow_request_change: AllowRequestChange = False,
+) -> None:
+    """Show where an alias points, move it, or take it away.
+
+    A move that its callers' requests would not survive is refused.
+    """
+    with _registry() as registry:
+        if delete:
+            registry.delete_alias(model, name, actor=user_name(), reason=reason, if_match=if_match)
+            _console.print(f"{name} of {model} is gone")
+            return
+        if version is None:
+            found = registry.get_alias(model, name)
+        else:
+            artifacts = Workspace().open_artifacts()
+            sha256 = registry.get_version(model, version).manifest_sha256
+            check_alias_move(
+                read_manifest(sha256, artifacts),
+                name,
+                registry=registry,
+                artifacts=artifacts,
+                allow_request_change=allow_request_change,
+            )
+            found = registry.set_alias(
+                model, name, version, actor=user_name(), reason=reason, if_match=if_match
+            )
+    _console.print(f"{name} of {model} is version {found.version} (revision {found.revision})")
+
+
+def rollout(
+    model: Model,
+    file: Annotated[
+        Path | None, typer.Argument(help="A rollout as JSON; without one it is shown.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="End it.")] = False,
+    reason: Reason = "",
+    if_match: IfMatch = None,
+) -> None:
+    """Show a model's rollout, set it from a file, or end it."""
+    with _registry() as registry:
+        if delete:
+            registry.delete_rollout(model, actor=user_name(), reason=reason, if_match=if_match)
+            _console.print(f"the champion of {model} answers everybody")
+            return
+        found = (
+            registry.get_rollout(model)
+            if file is None
+            else registry.set_rollout(
+                model,
+                read_rollout(file, model, registry),
+                actor=user_name(),
+                reason=reason,
+                if_match=if_match,
+            )
+        )
+    _console.print(f"revision {found.revision}")
+    _console.print_json(found.rollout.model_dump_json(exclude_defaults=True))
+
+
+def retire(model: Model, version: Version, reason: Reason = "") -> None:
+    """Let a version answer no more."""
+    with _registry() as registry:
+        registry.retire(model, version, actor=user_name(), reason=reason)
+    _console.print(f"{model} version {version} is retired")
+
+
+def reactivate(model: Model, version: Version, reason: Reason = "") -> None:
+    """Let a retired, refused or deprecated version answer again as if nothing had been."""
+    with _registry() as registry:
+        found = registry.reactivate(model, version, actor=user_name(), reason=reason)
+    _console.print(f"{model} version {version} is {found.state}")
+
+
+def deprecate(
+    model: Model,
+    version: Version,
+    sunset: Annotated[
+        datetime | None, typer.Option(help="When it is to be retired, in UTC.")
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Tell the callers of a version that it is on its way out; it goes on answering."""
+    if sunset is not None and sunset.tzinfo is None:
+        sunset = sunset.replace(tzinfo=UTC)
+    with _registry() as registry:
+        found = registry.deprecate(
+            model,
+            version,
+            sunset_at=sunset,
+            actor=user_name(),
+            reason=reason,
+        )
+    until = "" if found.sunset_at is None else f", to be retired on {found.sunset_at:%Y-%m-%d}"
+    _console.print(f"{model} version {version} is deprecated{until}")
+
+
+def history(
+    model: Model,
+    limit: Annotated[int, typer.Option(help="How many changes at most.", min=1)] = 20,
+) -> None:
+    """Show who changed what of a model, when and why."""
+    table = Table("time (UTC)", "who", "what", "of", "before", "after", "why")
+    with _registry() as registry:
+        for change in registry.list_changes(model, limit=limit):
+            states = [
+                "" if one is None else json.dumps(one) for one in (change.before, change.after)
+            ]
+            when = f"{change.time:%Y-%m-%d %H:%M:%S}"
+            what = (change.actor, change.action, change.subject)
+            table.add_row(when, *what, *states, change.reason)
+    _console.print(table)
+
+
+def migrate() -> None:
+    """Bring the database's tables to what this release has; again it changes nothing."""
+    from zeroskew.records.database.migrate_database import migrate_database
+    from zeroskew.records.database.open_database import open_database
+
+    engine = open_database(Workspace().database_url, check_tables=False)
+    try:
+        migrate_database(engine)
+    finally:
+        engine.dispose()
+    _console.print("[green]✓[/] the database's tables are those of this release")
+
+
+@contextmanager
+def _registry() -> Iterator[ModelRegistry]:
+    from zeroskew.records.registry.model_registry import ModelRegistry  # SQLAlchemy takes its time.
+
+    registry = ModelRegistry.open(Workspace().database_url)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
+    """Read a rollout from a JSON file, and check that its versions fit together.
+
+    Raises
+    ------
+    SpecError
+        If it is none, or they do not.
+    """
+    try:
+        found = Rollout.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise SpecError(
+            f"Got {file}, but expected a file with a rollout: {error.strerror}"
+        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the top"
+        said = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"Got {file} with a mistake at {place}: {said}") from error
+    try:
+        artifacts = Workspace().open_artifacts()
+        check_arms_fit(found, dict(read_rollout_manifests(found, model, registry, artifacts)))
+    except ValueError as error:
+        raise SpecError(f"{file}: {error}") from error
+    return found
+
+
+def user_name() -> str:
+    """Return who runs this process, for the registry's history."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container may run as a user without a name.
+        return ""

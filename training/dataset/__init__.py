@@ -1,0 +1,1 @@
+"""From a label table to the rows that a model learns from."""

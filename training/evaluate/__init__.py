@@ -1,0 +1,1 @@
+"""How good a fitted model is: metrics, intervals, gates, the report."""

@@ -1,0 +1,1 @@
+"""Fits a model, in a process of its own."""

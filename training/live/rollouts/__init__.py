@@ -1,0 +1,1 @@
+"""Moves a rollout forward, back or aside by what its arms show."""

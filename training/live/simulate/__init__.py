@@ -1,0 +1,1 @@
+"""Sends past traffic to a service as if it were live."""

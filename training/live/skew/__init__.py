@@ -1,0 +1,1 @@
+"""Compares what was served with what training computes for the same moment."""

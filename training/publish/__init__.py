@@ -1,0 +1,1 @@
+"""From an exported model to a registered version and its alias."""

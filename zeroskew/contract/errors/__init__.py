@@ -1,0 +1,1 @@
+"""What can go wrong, each kind with a stable code."""

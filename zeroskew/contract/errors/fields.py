@@ -1,0 +1,141 @@
+"""Turns pydantic's findings about a JSON body into the service's own errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from zeroskew.contract.errors.service import (
+    FieldError,
+    InvalidInstancesError,
+    InvalidRequestError,
+    MalformedJsonError,
+)
+
+__all__ = [
+    "describe",
+    "json_pointer",
+    "malformed_json",
+    "refuse_fields",
+    "shorten",
+    "translate_validation_error",
+]
+
+MAX_FIELDS: Final = 20
+_MAX_FINDINGS: Final = 1000
+_MAX_SHOWN: Final = 80
+_LARGEST_SHOWN: Final = 1 << 64
+_POSITION: Final = re.compile(r"line (\d+) column (\d+)")
+_EXPECTED: Final = {
+    "missing": "a value",
+    "string_type": "a string",
+    "string_too_long": "at most {max_length} characters",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "literal_error": "{expected}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
+    "list_type": "a list",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "extra_forbidden": "no field of that name",
+    "unexpected": "{expected}",
+}
+
+
+def translate_validation_error(error: ValidationError) -> InvalidRequestError:
+    """Return the error that says where a body is wrong, what came and what was expected.
+
+    Parameters
+    ----------
+    error
+        From ``model_validate_json``. At most 20 of its findings are listed, and none of more
+        than 1000, which nobody would read and which would take a second to describe.
+
+    Returns
+    -------
+    InvalidRequestError
+        `MalformedJsonError` with the position where the body stops being JSON, or
+        `InvalidInstancesError` with a JSON Pointer to every refused place.
+    """
+    if error.error_count() > _MAX_FINDINGS:
+        got, expected = f"{error.error_count()} mistakes", "fewer; send less to see where they are"
+        found = FieldError("", got, expected)
+        return InvalidInstancesError(found.message, (found,))
+    findings = error.errors(include_url=False)
+    if findings[0]["type"] == "json_invalid":
+        return malformed_json(str(findings[0].get("ctx", {}).get("error", "")))
+    fields = [_field_error(dict(finding)) for finding in findings[:MAX_FIELDS]]
+    return refuse_fields(fields, n_found=len(findings))
+
+
+def refuse_fields(fields: Sequence[FieldError], *, n_found: int = 0) -> InvalidInstancesError:
+    """Return the error about the first of the fields, of ``n_found`` or as many as are given."""
+    n_more = max(n_found, len(fields)) - 1
+    more = f" The body has {n_more} more errors." if n_more else ""
+    return InvalidInstancesError(fields[0].message + more, tuple(fields[:MAX_FIELDS]))
+
+
+def malformed_json(reason: str) -> MalformedJsonError:
+    """Return the error for a body that the parser did not take; of its `reason` it tells the place.
+
+    >>> str(malformed_json("recursion limit exceeded at line 1 column 202"))
+    'Got a body nested deeper than 200 lists and objects at line 1, column 202.'
+    """
+    position = _POSITION.search(reason)
+    where = f" at line {position[1]}, column {position[2]}" if position else ""
+    if reason.startswith("recursion limit"):
+        return MalformedJsonError(f"Got a body nested deeper than 200 lists and objects{where}.")
+    return MalformedJsonError(f"Got a body that stops being JSON in UTF-8{where}.")
+
+
+def _field_error(finding: dict[str, Any]) -> FieldError:
+    kind = finding["type"]
+    expected = _EXPECTED.get(kind, "another value").format(**finding.get("ctx", {}))
+    got = "nothing" if kind == "missing" else describe(finding["input"])
+    return FieldError(json_pointer("", *finding["loc"]), got, expected)
+
+
+def json_pointer(base: str, *parts: int | str) -> str:
+    """Return the JSON Pointer (RFC 6901) `base` continued by `parts`, escaped and shortened.
+
+    >>> json_pointer("/instances", 0, "a/b~c")
+    '/instances/0/a~1b~0c'
+    """
+    return base + "".join(
+        "/" + shorten(str(part)).replace("~", "~0").replace("/", "~1") for part in parts
+    )
+
+
+def describe(value: object) -> str:
+    """Return a short text for a JSON value, safe to send back to the client.
+
+    >>> describe("EWR"), describe(float("nan")), describe([1, 2])
+    ('"EWR"', 'NaN', 'a list of 2')
+    """
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, int) and abs(value) > _LARGEST_SHOWN:
+        return "a very large whole number"
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
+    text = json.dumps(value, default=lambda _: "another value")
+    return shorten(text)
+
+
+def shorten(text: str) -> str:
+    """Return the beginning of a text that a person reads in a sentence."""
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

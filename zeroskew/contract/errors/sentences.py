@@ -1,0 +1,35 @@
+"""Parts of sentences that say what came and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["join_names", "shorten"]
+
+_ELLIPSIS: Final = " … "
+
+
+def shorten(text: str, length: int) -> str:
+    """Return ``text`` with as much of its middle left out as brings it down to ``length``.
+
+    Both ends are kept: an error begins with the place and ends with what to do.
+
+    >>> shorten("Got 'aaaaaaaaaaaaaaaaaaaaaa', but expected 'b'", 30)
+    "Got 'aaaaaaaaa …  expected 'b'"
+    """
+    if len(text) <= length:
+        return text
+    kept = length - len(_ELLIPSIS)
+    return text[: kept - kept // 2] + _ELLIPSIS + text[len(text) - kept // 2 :]
+
+
+def join_names(names: Iterable[object], most: int = 5) -> str:
+    """Return names for a sentence, the first of them where there are many.
+
+    >>> join_names(["b", "a"]), join_names(range(9), most=2)
+    ('a, b', '0, 1 and 7 more')
+    """
+    known = sorted(map(str, names))
+    listed = ", ".join(known[:most])
+    return listed if len(known) <= most else f"{listed} and {len(known) - most} more"

@@ -1,0 +1,1 @@
+"""Instants, always in UTC, and the clock that they are read from."""

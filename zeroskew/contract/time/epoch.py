@@ -1,0 +1,34 @@
+"""Instants as whole microseconds since the Unix epoch, which no float and no zone can bend."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+__all__ = ["EPOCH", "NEVER_US", "from_epoch_us", "to_epoch_us"]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+NEVER_US: Final = -(1 << 63)
+"""The event time of what never was: the least int64."""
+
+
+def to_epoch_us(instant: datetime) -> int:
+    """Return whole microseconds since the Unix epoch, without rounding; a naive time is UTC.
+
+    >>> to_epoch_us(datetime(1970, 1, 1, 0, 0, 1, 5))
+    1000005
+    """
+    elapsed = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+def from_epoch_us(epoch_us: int) -> datetime:
+    """Return the instant in UTC of whole microseconds since the Unix epoch.
+
+    Raises
+    ------
+    OverflowError
+        Beyond the years 1 to 9999.
+    """
+    return EPOCH + timedelta(microseconds=epoch_us)

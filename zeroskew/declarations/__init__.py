@@ -1,0 +1,1 @@
+"""What a project declares: models, label tables, gates, parameters."""

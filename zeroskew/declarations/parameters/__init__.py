@@ -1,0 +1,25 @@
+"""A model's LightGBM parameters: which there are, what they may be, and what LightGBM is given.
+
+Nothing here imports LightGBM, so that a model file is checked at once.
+"""
+
+from zeroskew.declarations.parameters.check import check_columns, check_parameters, find_problems
+from zeroskew.declarations.parameters.complete import complete_parameters, drop_columns
+from zeroskew.declarations.parameters.names import (
+    resolve_alias,
+    resolve_metric,
+    resolve_names,
+    resolve_objective,
+)
+
+__all__ = [
+    "check_columns",
+    "check_parameters",
+    "complete_parameters",
+    "drop_columns",
+    "find_problems",
+    "resolve_alias",
+    "resolve_metric",
+    "resolve_names",
+    "resolve_objective",
+]

@@ -1,0 +1,1 @@
+"""The feature engine: point-in-time joins, request-time functions, plans."""

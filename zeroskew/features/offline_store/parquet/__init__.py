@@ -1,0 +1,1 @@
+"""Parquet tables: files, parts, schemas, what is read of them."""

@@ -1,0 +1,1 @@
+"""Compiles feature services into plans, and the feature repository into a catalog."""

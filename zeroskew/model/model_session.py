@@ -1,0 +1,162 @@
+"""One ONNX graph in the runtime: checked against its plan, then run."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.model.graph_contents import check_graph_contents
+
+__all__ = ["INLINE_BUDGET_SEC", "ModelSession", "open_session"]
+
+INLINE_BUDGET_SEC: Final = 1e-3
+"""Work up to this long runs in the event loop; handing it to a thread would cost more."""
+
+_PROBE_ROWS: Final = 64
+_Scores: TypeAlias = NDArray[np.float64]
+
+
+class ModelSession:
+    """A loaded graph with the inputs ``features`` and, for some models, ``request``.
+
+    Parameters
+    ----------
+    content
+        The ONNX file's bytes. The graph runs on one thread that does not spin.
+    n_features, n_request_inputs, n_request_features
+        The widths that the plan says; the graph has no ``request`` input where
+        `n_request_inputs` is 0, and no output ``request_features`` where that is 0.
+
+    Raises
+    ------
+    ModelRefusedError
+        If the file has contents that `check_graph_contents` refuses, the runtime cannot load
+        the graph, or its inputs or its outputs are not those.
+    """
+
+    def __init__(
+        self, content: bytes, *, n_features: int, n_request_inputs: int, n_request_features: int
+    ) -> None:
+        self._session = open_session(content)
+        self._has_request = n_request_inputs > 0
+        expected = {"features": ("tensor(float)", n_features)}
+        if self._has_request:
+            expected["request"] = ("tensor(double)", n_request_inputs)
+        self._check_inputs(expected)
+        self._check_outputs(n_request_features)
+        self.inline_rows = self._measure_inline_rows(n_features, n_request_inputs)
+        """How many rows fit into `INLINE_BUDGET_SEC`, measured when the graph was loaded."""
+
+    def run(self, features: NDArray[np.float32], request: NDArray[np.float64]) -> _Scores:
+        """Score rows.
+
+        Parameters
+        ----------
+        features
+            float32 ``(n_rows, n_features)``; NaN is a missing value.
+        request
+            float64 ``(n_rows, n_request_inputs)``; not read where the graph does not take it.
+
+        Returns
+        -------
+        ndarray
+            float64 ``(n_rows,)`` or ``(n_rows, n_classes)``. The runtime gives up the
+            interpreter lock meanwhile, so this may be called in a thread.
+        """
+        scores: _Scores = self._session.run(["scores"], self._feed(features, request))[0]
+        return scores
+
+    def compute_request_features(
+        self, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Return what the request-time functions computed, float32 ``(n_rows, n)``.
+
+        The plan must have some; arguments are as for `run`.
+        """
+        computed: NDArray[np.float32] = self._session.run(
+            ["request_features"], self._feed(features, request)
+        )[0]
+        return computed
+
+    def _feed(
+        self, features: NDArray[np.float32], request: NDArray[np.float64]
+    ) -> dict[str, NDArray[Any]]:
+        if self._has_request:
+            return {"features": features, "request": request}
+        return {"features": features}
+
+    def _check_inputs(self, expected: dict[str, tuple[str, int]]) -> None:
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        if inputs.keys() != expected.keys():
+            raise ModelRefusedError(
+                f"Got a graph with the inputs {sorted(inputs)}, but expected {sorted(expected)}."
+            )
+        for name, (dtype, width) in expected.items():
+            node = inputs[name]
+            fits = len(node.shape) == 2 and not isinstance(node.shape[0], int)
+            if node.type != dtype or not fits or node.shape[1] != width:
+                raise ModelRefusedError(
+                    f"Got graph input {name} as {node.type} {node.shape}, "
+                    f"but expected {dtype} [n_rows, {width}]."
+                )
+
+    def _check_outputs(self, n_request_features: int) -> None:
+        outputs = {node.name: node.type for node in self._session.get_outputs()}
+        expected = {"scores": "tensor(double)"}
+        if n_request_features:
+            expected["request_features"] = "tensor(float)"
+        if outputs != expected:
+            raise ModelRefusedError(
+                f"Got a graph with the outputs {outputs}, but expected {expected}."
+            )
+        for node in self._session.get_outputs():
+            if node.name == "request_features" and node.shape[1:] != [n_request_features]:
+                raise ModelRefusedError(
+                    f"Got graph output request_features of shape {node.shape}, "
+                    f"but expected [n_rows, {n_request_features}]."
+                )
+
+    def _measure_inline_rows(self, n_features: int, n_request_inputs: int) -> int:
+        features = np.zeros((_PROBE_ROWS, n_features), np.float32)
+        request = np.zeros((_PROBE_ROWS, n_request_inputs), np.float64)
+        elapsed_sec = []
+        try:
+            for _ in range(3):
+                begin = time.perf_counter()
+                self.run(features, request)
+                elapsed_sec.append(time.perf_counter() - begin)
+        except Exception as error:
+            if "requests feature" in str(error):  # The runtime checks every node's, whatever runs.
+                reason = "Got trees that read a feature beyond the width of their input."
+            else:
+                reason = "Got a graph that fails when it runs."
+            raise ModelRefusedError(reason) from error
+        return max(1, int(INLINE_BUDGET_SEC / min(elapsed_sec) * _PROBE_ROWS))
+
+
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
+    """Open a graph on one thread that does not spin.
+
+    Raises
+    ------
+    ModelRefusedError
+        If it has contents that `check_graph_contents` refuses, or the runtime cannot load it.
+    """
+    check_graph_contents(content)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            content, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # The runtime's exceptions have no common root but this.
+        raise ModelRefusedError("Got a model file that the ONNX runtime cannot load.") from error

@@ -1,0 +1,1 @@
+"""What a request to a model looks like, and what its answer does."""

@@ -1,0 +1,1 @@
+"""The online store: reading and writing feature rows, one folder a store."""

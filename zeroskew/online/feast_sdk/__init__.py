@@ -1,0 +1,1 @@
+"""Stores that only Feast's SDK speaks to."""

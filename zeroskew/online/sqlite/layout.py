@@ -1,0 +1,323 @@
+"""How a layout is asked of Feast's SQLite file, and how the rows found become cells.
+
+The table of a view has one row for each entity key and feature; ``event_ts`` is whole
+seconds since the epoch. Feast cuts the fraction off when it writes, so an event time is
+known here only to the second below it.
+
+One statement a view joins the features side by side, so that an entity is one row of the
+answer: a Python object for each cell and its time, and nothing else. A single row is read by
+one statement for all views.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.online.reader import Cell, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.values.entity_table import EntityTable
+
+__all__ = ["CACHED_STATEMENTS", "SqliteLayout", "probe_tables"]
+
+CACHED_STATEMENTS: Final = 512
+"""How many prepared statements a connection should keep."""
+
+_KEYS_A_STATEMENT: Final = 512
+# Other numbers of keys take the statement of the next of these, with nulls as its last keys.
+_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# SQLite joins at most 64 tables.
+_FEATURES_A_STATEMENT: Final = 48
+_CELL_TYPES: Final = frozenset({bytes, type(None)})
+_TIME_TYPES: Final = frozenset({int, type(None)})
+_NEVER_SEC: Final = NEVER_US // 1_000_000
+_MAX_SEC: Final = 2**62 // 1_000_000
+_Found: TypeAlias = tuple[Any, ...]
+"""An entity's number, then a value and its event time for each feature."""
+
+
+class SqliteLayout:
+    """A layout, prepared once for all reads of it.
+
+    Parameters
+    ----------
+    layout
+        What is read. It is not kept, so that its owner decides how long it lives.
+    """
+
+    def __init__(self, layout: ReadLayout) -> None:
+        self._lookups = [[_ViewTable(view) for view in lookup.views] for lookup in layout.lookups]
+        self._times = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
+        n_features = sum(lookup.n_features for lookup in layout.lookups)
+        self._row_statement = (
+            _write_row_statement(layout) if 0 < n_features <= _FEATURES_A_STATEMENT else None
+        )
+
+    def read(
+        self,
+        connection: sqlite3.Connection,
+        layout: ReadLayout,
+        entities: Sequence[Sequence[bytes]],
+        places: NDArray[np.intp],
+    ) -> StoredFeatures:
+        """Return what is stored, as of one state of the file.
+
+        Parameters
+        ----------
+        connection
+            An open connection in autocommit mode.
+        layout
+            The layout that this one was made for.
+        entities
+            The distinct keys of each lookup.
+        places
+            intp ``(n_rows, n_lookups)``: each row's key; behind the last stands the null key.
+
+        Raises
+        ------
+        sqlite3.Error
+            If the file cannot be read now.
+        OnlineStoreUnavailableError
+            If a view's table is missing.
+        OnlineValueError
+            If a stored row is not in Feast's layout.
+        """
+        if len(places) == 1 and self._row_statement is not None:
+            found = self._read_row(connection, layout, entities)
+        else:
+            found = self._read_rows(connection, entities)
+        if len(places) == 1 and (row := _collect_row(layout, found)) is not None:
+            return row
+        cells: list[list[tuple[Cell, ...]]] = []
+        seconds: list[int | None] = []
+        for of_views in found:
+            rows = list(zip(*of_views, strict=True))
+            cells.append([tuple(chain.from_iterable(row[1::2] for row in rs)) for rs in rows])
+            seconds += chain.from_iterable(row[2::2] for rs in rows for row in rs)
+        event_us = _to_microseconds(seconds)
+        index = self._times.index([len(of_lookup) for of_lookup in cells], places)
+        return StoredFeatures(layout, cells, places, event_us.take(index))
+
+    def _read_rows(
+        self, connection: sqlite3.Connection, entities: Sequence[Sequence[bytes]]
+    ) -> list[list[list[_Found]]]:
+        """Return for each lookup and view the rows of its keys, and one for the null key."""
+        connection.execute("BEGIN")
+        try:
+            return [
+                [table.read(connection, keys) for table in tables]
+                for tables, keys in zip(self._lookups, entities, strict=True)
+            ]
+        finally:
+            connection.execute("ROLLBACK")
+
+    def _read_row(
+        self,
+        connection: sqlite3.Connection,
+        layout: ReadLayout,
+        entities: Sequence[Sequence[bytes]],
+    ) -> list[list[list[_Found]]]:
+        """Return what `_read_rows` does for a single row: its own key, or the null key."""
+        assert self._row_statement is not None
+        keys = [keys[0] if keys else None for keys in entities]
+        try:
+            (found,) = connection.execute(self._row_statement, keys).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+                probe_tables(connection, layout)  # It says which one is missing.
+            raise
+        start = 0
+        rows: list[list[list[_Found]]] = []
+        for lookup in layout.lookups:
+            of_views: list[list[_Found]] = []
+            for view in lookup.views:
+                stop = start + 2 * len(view.features)
+                of_views.append([(0, *found[start:stop])])
+                start = stop
+            rows.append(of_views)
+        if not _fits_layout(found[::2], found[1::2]):
+            for lookup, of_views in zip(layout.lookups, rows, strict=True):
+                for view, row in zip(lookup.views, of_views, strict=True):
+                    _check_types(view, row)
+        return rows
+
+
+def _collect_row(
+    layout: ReadLayout, found: Sequence[Sequence[Sequence[_Found]]]
+) -> StoredFeatures | None:
+    """Return the features of a single row, unless a view's values have several event times."""
+    times: list[int | None] = []
+    cells: list[tuple[tuple[Cell, ...]]] = []
+    for of_views in found:
+        # The null key's entity is the last, and the only one where the row's key is null.
+        rows = [entities[0] for entities in of_views]
+        cells.append((tuple(chain.from_iterable([row[1::2] for row in rows])),))
+        for row in rows:
+            of_view = set(row[2::2])
+            if len(of_view) > 1:
+                return None
+            times += of_view
+    known = [time for time in times if time is not None and time != _NEVER_SEC]
+    if max(map(abs, known), default=0) > _MAX_SEC:
+        raise _beyond_range()
+    places = np.zeros((1, len(cells)), np.intp)
+    view_times = [
+        NEVER_US if time is None or time == _NEVER_SEC else time * 1_000_000 for time in times
+    ]
+    return StoredFeatures(layout, cells, places, view_times=view_times)
+
+
+class _ViewTable:
+    """A view's table and the statements that read it."""
+
+    def __init__(self, view: StoredView) -> None:
+        self._view = view
+        step = _FEATURES_A_STATEMENT
+        self._parts = [view.features[i : i + step] for i in range(0, len(view.features), step)]
+        self._statements: dict[int, list[str]] = {}
+        self._absent: _Found = (0, *(None, None) * len(view.features))
+
+    def read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[_Found]:
+        """Return a row for each key, and one for the null key behind them."""
+        found: list[_Found] = []
+        for start in range(0, len(keys), _KEYS_A_STATEMENT):
+            found += self._read_some(connection, keys[start : start + _KEYS_A_STATEMENT])
+        _check_types(self._view, found)
+        found.append(self._absent)
+        return found
+
+    def _read_some(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[_Found]:
+        size = next(size for size in _SIZES if size >= len(keys))
+        statements = self._statements.get(size)
+        if statements is None:
+            statements = self._statements[size] = [self._write(part, size) for part in self._parts]
+        values = [*keys, *(None,) * (size - len(keys))]
+        try:
+            parts = [connection.execute(statement, values).fetchall() for statement in statements]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+                raise _no_table(self._view) from error
+            raise
+        for part in parts:
+            part.sort(key=itemgetter(0))
+        rows = parts[0]
+        for part in parts[1:]:
+            rows = [(*row, *more[1:]) for row, more in zip(rows, part, strict=True)]
+        return rows[: len(keys)]
+
+    def _write(self, features: Sequence[str], size: int) -> str:
+        keys = ", ".join(f"({number}, ?)" for number in range(size))
+        columns = ", ".join(f"f{i}.value, f{i}.event_ts" for i in range(len(features)))
+        table = _quote(self._view.table)
+        joins = " ".join(
+            f"LEFT JOIN {table} f{i} ON f{i}.entity_key = k.e AND f{i}.feature_name = {_text(name)}"
+            for i, name in enumerate(features)
+        )
+        return f"WITH k(i, e) AS (VALUES {keys}) SELECT i, {columns} FROM k {joins}"  # noqa: S608 - the names are quoted
+
+
+def _write_row_statement(layout: ReadLayout) -> str:
+    """Return the statement that gives all cells of one row and their times, side by side."""
+    names = [
+        (number, view.table, name)
+        for number, lookup in enumerate(layout.lookups)
+        for view in lookup.views
+        for name in view.features
+    ]
+    keys = ", ".join(f"? AS e{number}" for number in range(len(layout.lookups)))
+    columns = ", ".join(f"f{i}.value, f{i}.event_ts" for i in range(len(names)))
+    joins = " ".join(
+        f"LEFT JOIN {_quote(table)} f{i} ON f{i}.entity_key = k.e{number} "
+        f"AND f{i}.feature_name = {_text(name)}"
+        for i, (number, table, name) in enumerate(names)
+    )
+    return f"SELECT {columns} FROM (SELECT {keys}) k {joins}"  # noqa: S608 - the names are quoted
+
+
+def probe_tables(connection: sqlite3.Connection, layout: ReadLayout) -> None:
+    """Read nothing of any view, to see that their tables are there.
+
+    Raises
+    ------
+    OnlineStoreUnavailableError
+        If one is not; the message names its view.
+    """
+    for view in layout.views:
+        _probe_table(connection, view)
+
+
+def _probe_table(connection: sqlite3.Connection, view: StoredView) -> None:
+    try:
+        connection.execute(f"SELECT 1 FROM {_quote(view.table)} LIMIT 1").fetchall()  # noqa: S608 - quoted
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+            raise _no_table(view) from error
+        raise
+
+
+def _no_table(view: StoredView) -> OnlineStoreUnavailableError:
+    return OnlineStoreUnavailableError(
+        f"The online store has no table for feature view {view.name!r}; apply and materialize it."
+    )
+
+
+def _check_types(view: StoredView, rows: Sequence[_Found]) -> None:
+    """Check what SQLite, whose columns take any type, has in the columns of Feast's table."""
+    cells = [cell for row in rows for cell in row[1::2]]
+    if not _fits_layout(cells, [second for row in rows for second in row[2::2]]):
+        raise OnlineValueError(
+            f"Got a stored row of view {view.name!r} that is not in the layout of "
+            "Feast's SQLite online store, but expected a serialised value and an "
+            "event time in whole seconds."
+        )
+
+
+def _fits_layout(cells: Sequence[Any], seconds: Sequence[Any]) -> bool:
+    times = set(map(type, seconds))
+    return (
+        _CELL_TYPES.issuperset(map(type, cells))
+        and times <= _TIME_TYPES
+        and (
+            type(None) not in times
+            or not any(
+                cell is not None and second is None
+                for cell, second in zip(cells, seconds, strict=True)
+            )
+        )
+    )
+
+
+def _to_microseconds(seconds: Sequence[int | None]) -> NDArray[np.int64]:
+    """Return int64 microseconds; `NEVER_US` where a cell has no event time."""
+    known = [_NEVER_SEC if second is None else second for second in seconds]
+    try:
+        whole = np.array(known, np.int64)
+    except OverflowError as error:
+        raise _beyond_range() from error
+    never = whole == _NEVER_SEC
+    if ((np.abs(whole) > _MAX_SEC) & ~never).any():
+        raise _beyond_range()
+    microseconds = whole * 1_000_000
+    microseconds[never] = NEVER_US
+    return microseconds
+
+
+def _beyond_range() -> OnlineValueError:
+    return OnlineValueError(
+        f"Got an event time beyond {_MAX_SEC} seconds from 1970, but expected one within."
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""Feature values and entity keys as bytes."""

@@ -1,0 +1,76 @@
+"""The seam to the online store for writes: what is to be written, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from zeroskew.contract.write_order import keep_newest
+from zeroskew.online.reader import StoredView
+from zeroskew.online.values.nested_values import FeatureType
+
+__all__ = ["OnlineFeatureWriter", "OnlineRow", "OnlineWrite", "ViewRows"]
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineRow:
+    """One entity's values of a view, in the order of the view's features.
+
+    ``event_us`` and ``created_us`` are microseconds since the Unix epoch.
+    """
+
+    entity_key: bytes
+    values: tuple[Any, ...]
+    event_us: int
+    created_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRows:
+    """Rows of one view, and the types of its features."""
+
+    view: StoredView
+    kinds: tuple[FeatureType, ...]
+    rows: Sequence[OnlineRow]
+
+    def newest(self) -> dict[bytes, OnlineRow]:
+        """Return by entity key the row that stands among them."""
+        return keep_newest(self.rows, lambda row: row.entity_key, lambda row: row.event_us)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineWrite:
+    """What one request writes.
+
+    ``key_ttl_seconds`` is how long Redis keeps an entity after a write; ``None`` is for ever.
+    """
+
+    project: str
+    views: tuple[ViewRows, ...]
+    key_ttl_seconds: int | None = None
+
+
+class OnlineFeatureWriter(Protocol):
+    """Writes what is not older than what stands; to write the same again changes nothing."""
+
+    async def write(self, write: OnlineWrite) -> list[int]:
+        """Write the rows of all views and return for each view how many were written.
+
+        The others were older than what stands, or than another row of their entity.
+
+        Raises
+        ------
+        OnlineStoreUnavailableError
+            If the store cannot be written, does not answer in time, or does not have a view.
+            Some views may have been written; to send the request again is safe.
+        OnlineValueError
+            If what stands is not in Feast's layout.
+        NotSupportedError
+            If it is a kind of store that the service does not write.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what the writer holds; it is not used afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""What is kept in the database and beside it: models, keys, predictions, labels, pushes."""

@@ -1,0 +1,1 @@
+"""Model files, addressed by their hash."""

@@ -1,0 +1,1 @@
+"""Labels that came for predictions."""

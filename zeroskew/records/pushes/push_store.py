@@ -1,0 +1,72 @@
+"""The seam to the database of pushed rows, for those that write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from zeroskew.contract.database_url import locate_database
+
+__all__ = ["COLUMNS", "PushRow", "PushStore", "open_push_store"]
+
+
+class PushRow(NamedTuple):
+    """The rows of one request for one table; see `zeroskew.records.pushes.tables.StoredPush`."""
+
+    project: str
+    source: str
+    rows: str
+    sha256: str
+    received_at: datetime
+
+
+COLUMNS = PushRow._fields
+"""The columns that are written, in the order of a row."""
+
+
+class PushStore(Protocol):
+    """Writes pushed rows. Its calls block; one thread at a time makes them."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its calls raise when the database fails."""
+        ...
+
+    def write(self, pushes: Sequence[PushRow]) -> None:
+        """Write all in one transaction; what is written is on disk when this returns.
+
+        What says the same as the newest that waits for its table is that request once more, and
+        is not written again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+def open_push_store(url: str, *, timeout_sec: float) -> PushStore:
+    """Return the store of pushed rows in the database at `url`; it connects when first used.
+
+    Parameters
+    ----------
+    url
+        A SQLAlchemy URL.
+    timeout_sec
+        How long a call waits for a lock, or for a server.
+
+    Raises
+    ------
+    ValueError
+        If it is neither SQLite nor PostgreSQL.
+    """
+    place = locate_database(url)
+    if isinstance(place, Path):
+        from zeroskew.records.pushes.sqlite_pushes import SqlitePushes
+
+        return SqlitePushes(str(place), timeout_sec=timeout_sec)
+    from zeroskew.records.pushes.postgres_pushes import PostgresPushes
+
+    return PostgresPushes(place, timeout_sec=timeout_sec)
