@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.cli.registry import user_name
 from training.dataset.build_dataset import build_dataset
 from training.dataset.empty_inputs import list_inputs
 from training.dataset.label_rules import check_labelled_spans
@@ -49,6 +48,7 @@ from training.project.step_files import (
     read_step_file,
     unreadable,
 )
+from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from training.publish.absent_online import refuse_absent_online
 from training.publish.publish_model import Published, build_manifest, publish_model

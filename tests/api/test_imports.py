@@ -34,6 +34,7 @@ def test_the_service_loads_none_of_the_training_libraries() -> None:
         ("api/predict/predictor.py", "import zeroskew_client\n", True),
         ("zeroskew_client/errors.py", "import zeroskew.contract.scope\n", True),
         ("training/pipeline.py", "import api.main\n", True),
+        ("training/pipeline.py", "import training.cli.main\n", True),
         ("zeroskew/features/stored_views.py", "import training.pipeline\n", True),
         ("zeroskew/records/registry/tables.py", "import api.main\n", True),
         ("zeroskew/contract/manifest.py", "import zeroskew.records.registry.tables\n", True),

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from training.checks.finding import Finding
-from training.cli.progress import quiet
+from training.project.progress import quiet
 from zeroskew.declarations.located_error import describe_error, locate_error
 
 __all__ = ["DeclaredStore", "Definitions", "load_definitions"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
-from training.cli.progress import quiet
+from training.project.progress import quiet
 from training.project.repo_modules import repo_modules
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import TrainingError

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from training.cli.registry import Model, Reason, user_name
+from training.cli.registry import Model, Reason
+from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError
 from zeroskew.contract.scope import TENANT_PATTERN, Scope

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from training.cli.options import AsOf, End, Models, Start, named_models, or_now, span
-from training.cli.progress import Reporter, quiet
 from training.live.open_log import open_log
+from training.project.progress import Reporter, quiet
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError
 from zeroskew.declarations.model_spec import list_model_names, load_model_spec

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from training.cli.options import AsOf, Models, named_models, or_now
-from training.cli.progress import Reporter
 from training.live.open_log import open_log
+from training.project.progress import Reporter
 from training.project.workspace import Workspace
 
 __all__ = ["add_log_commands"]

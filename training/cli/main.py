@@ -21,7 +21,6 @@ from training.cli.access import add_access_commands
 from training.cli.check import add_check_command, refuse_mistakes
 from training.cli.live import add_live_commands
 from training.cli.log import add_log_commands
-from training.cli.progress import Reporter, quiet
 from training.cli.registry import AllowRequestChange, add_registry_commands, migrate
 from training.cli.rollouts import add_rollout_commands
 from training.cli.signing import add_signing_commands
@@ -34,6 +33,7 @@ from training.cli.training import (
 )
 from training.project import standing
 from training.project.database_errors import describe_database_error
+from training.project.progress import Reporter, quiet
 from training.project.repo_modules import repo_modules
 from training.project.service_address import ServiceAddress
 from training.project.service_clock import as_utc, clock_text, read_clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from training.publish.alias_moves import check_alias_move, read_manifest, read_rollout_manifests
 from zeroskew.contract.arm_choice import check_arms_fit
@@ -24,7 +24,12 @@ from zeroskew.contract.rollout import Rollout
 if TYPE_CHECKING:
     from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["AllowRequestChange", "add_registry_commands", "migrate", "read_rollout", "user_name"]
+__all__ = [
+    "AllowRequestChange",
+    "add_registry_commands",
+    "migrate",
+    "read_rollout",
+]
 
 _PANEL = "Registry"
 _console = Console()
@@ -220,11 +225,3 @@ def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
     except ValueError as error:
         raise SpecError(f"{file}: {error}") from error
     return found
-
-
-def user_name() -> str:
-    """Return who runs this process, for the registry's history."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # A container may run as a user without a name.
-        return ""

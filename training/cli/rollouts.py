@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from training.cli.options import AsOf, End, Models, Start, named_models, or_now, span
-from training.cli.progress import quiet
-from training.cli.registry import read_rollout, user_name
+from training.cli.registry import read_rollout
 from training.live.open_log import open_log
+from training.project.progress import quiet
+from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from zeroskew.records.registry import UnknownRolloutError
 

@@ -14,8 +14,8 @@ from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 
-from training.cli.progress import Reporter, quiet
 from training.live.open_log import LiveLog, open_log
+from training.project.progress import Reporter, quiet
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import StepError
 

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.cli.check import refuse_mistakes
-from training.cli.progress import Reporter
 from training.cli.registry import AllowRequestChange
+from training.project.progress import Reporter
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError, StepError, TrainingError
 from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec

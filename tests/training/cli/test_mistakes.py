@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command_line import run_command
 from tests.support.readme_project import CLOCK, write_definitions, write_tables
-from training.cli.registry import user_name
+from training.project.user_name import user_name
 
 MODEL, OTHER = "will_return", "will_return_too"
 WORK = f"var/work/{MODEL}"

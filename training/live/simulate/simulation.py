@@ -20,10 +20,10 @@ from typing import Any
 import polars as pl
 
 from training import pipeline
-from training.cli.progress import quiet
 from training.dataset.label_table import read_label_rows
 from training.live.simulate.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulate.simulated_service import SimulatedService
+from training.project.progress import quiet
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
