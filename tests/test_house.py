@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,29 @@ def test_a_class_has_a_name_of_its_own() -> None:
         for name in classes_of(path):
             places[name].append(str(path.relative_to(ROOT)))
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    names = {name_of(path): path for path in PATHS}
+    order = TopologicalSorter(
+        {name: imports_of(path) & names.keys() for name, path in names.items()}
+    )
+    order.prepare()  # It raises a CycleError that names the circle.
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return what a file imports, wherever in it: modules, and names that may be modules."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+    return found
 
 
 @pytest.mark.parametrize("fact", FACTS)

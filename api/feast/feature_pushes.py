@@ -31,7 +31,7 @@ from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.online.open_writer import LazyWriter
 from zeroskew.online.values.decode import Value
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
-from zeroskew.records.pushes.push_store import PushRow
+from zeroskew.records.pushes.push_row import PushRow
 from zeroskew.records.pushes.push_writer import PushWriter
 
 __all__ = ["FeaturePushes", "PushResult"]

@@ -16,8 +16,9 @@ from api.models.registry_follower import CHAMPION
 from api.models.rollout_route import RolloutRoute
 from api.predict.asked import Asked, Parse
 from api.predict.measured import count_features, count_prediction
+from api.predict.prediction import Prediction
 from api.predict.prediction_id import make_prediction_id
-from api.predict.predictor import Prediction, Predictor
+from api.predict.predictor import Predictor
 from api.predict.shadow_runner import ShadowCounters, ShadowRunner
 from api.predictions.logged_rows import FailedPrediction, PredictionRecord
 from api.predictions.prediction_log import PredictionLog

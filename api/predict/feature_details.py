@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.predict.predictor import Prediction
+from api.predict.prediction import Prediction
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import FieldType
 from zeroskew.contract.time.clock import format_instant

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from api.metrics.service_metrics import ServiceMetrics
-from api.predict.predictor import Prediction
+from api.predict.prediction import Prediction
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.load_gate import ActiveModel

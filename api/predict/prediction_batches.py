@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from api.predict.prediction import Prediction
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.instances import Instances
-
-if TYPE_CHECKING:
-    from api.predict.predictor import Prediction
 
 __all__ = ["PredictionBatches"]
 

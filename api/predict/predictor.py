@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias, TypeVar
 
@@ -15,6 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from api.metrics.service_metrics import ServiceMetrics
+from api.predict.prediction import Prediction
 from api.predict.prediction_batches import PredictionBatches
 from api.predict.wide_work import MOST_TOLD, WideWork
 from zeroskew.contract.errors.service import (
@@ -30,7 +30,7 @@ from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.requests.instances import Instances
 from zeroskew.online.reader import OnlineFeatureReader, StoredFeatures
 
-__all__ = ["Prediction", "Predictor"]
+__all__ = ["Predictor"]
 
 _Answer = TypeVar("_Answer")
 RunAside = Callable[..., Awaitable[NDArray[np.float64]]]
@@ -38,31 +38,6 @@ RunAside = Callable[..., Awaitable[NDArray[np.float64]]]
 
 _LookedUp: TypeAlias = tuple[FeatureMatrix, StoredFeatures | None, bool]
 _log: Final = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Scores, the time they were computed for, and the features they came from.
-
-    ``scores`` is float64 ``(n_rows,)`` or ``(n_rows, n_classes)``, all of it finite.
-    ``features`` and ``stored`` may be of several requests that were predicted together: this
-    one's rows begin at ``first_row``. ``stored`` is what was read, ``None`` where nothing was, or
-    more than `MOST_TOLD` values; ``is_degraded`` says that defaults stand for it, because the store
-    is down.
-    """
-
-    as_of: datetime
-    instances: Instances
-    features: FeatureMatrix
-    stored: StoredFeatures | None
-    is_degraded: bool
-    scores: NDArray[np.float64]
-    first_row: int = 0
-
-    def take_rows(self, instances: Instances, first_row: int) -> Prediction:
-        """Return the part of a prediction that is about `instances`."""
-        scores = self.scores[first_row : first_row + len(instances.rows)]
-        return replace(self, instances=instances, scores=scores, first_row=first_row)
 
 
 class Predictor:

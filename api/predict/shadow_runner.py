@@ -16,8 +16,9 @@ from api.models.active_models import ActiveModels
 from api.models.rollout_route import RoutedShadow
 from api.predict.asked import Asked
 from api.predict.nice_thread import NiceThread
+from api.predict.prediction import Prediction
 from api.predict.prediction_id import make_prediction_id
-from api.predict.predictor import Prediction, Predictor
+from api.predict.predictor import Predictor
 from api.predictions.logged_rows import FailedPrediction, PredictionRecord
 from api.predictions.prediction_log import PredictionLog, is_sampled
 from zeroskew.contract.errors.service import ServiceError

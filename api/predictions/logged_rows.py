@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from api.predict.predictor import Prediction
+from api.predict.prediction import Prediction
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.instances import Instances

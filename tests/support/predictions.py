@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.predict.predictor import Prediction
+from api.predict.prediction import Prediction
 from api.predictions.logged_rows import PredictionRecord
 from tests.support.manifests import make_manifest, publish, sum_graph
 from zeroskew.contract.time.epoch import NEVER_US

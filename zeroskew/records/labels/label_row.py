@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-__all__ = ["COLUMNS", "LabelConflict", "LabelRow", "hash_label"]
+__all__ = ["COLUMNS", "LabelConflict", "LabelRow", "Outcome", "hash_label"]
 
 
 class LabelRow(NamedTuple):
@@ -51,6 +51,10 @@ class LabelConflict(NamedTuple):
     """A label's key stands for another label already, so that its batch is not kept."""
 
     key: str
+
+
+Outcome = list[bool] | LabelConflict
+"""For each label of a batch whether it is new, or which key stands for another label."""
 
 
 def hash_label(row: LabelRow) -> str:

@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from zeroskew.contract.database_url import locate_database
-from zeroskew.records.labels.label_row import LabelConflict, LabelRow
+from zeroskew.records.labels.label_row import LabelRow, Outcome
 
-__all__ = ["LabelStore", "Outcome", "open_label_store"]
-
-Outcome = list[bool] | LabelConflict
-"""For each label of a batch whether it is new, or which key stands for another label."""
+__all__ = ["LabelStore", "open_label_store"]
 
 
 class LabelStore(Protocol):

@@ -12,8 +12,8 @@ import structlog
 
 from zeroskew.contract.errors.service import FeedbackUnavailableError
 from zeroskew.records.background_work import BackgroundThread
-from zeroskew.records.labels.label_row import LabelRow
-from zeroskew.records.labels.label_store import LabelStore, Outcome
+from zeroskew.records.labels.label_row import LabelRow, Outcome
+from zeroskew.records.labels.label_store import LabelStore
 
 __all__ = ["LabelWriter"]
 

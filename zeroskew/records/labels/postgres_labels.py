@@ -10,8 +10,7 @@ import psycopg
 from psycopg import sql
 
 from zeroskew.records.database.postgres_connection import PostgresStore
-from zeroskew.records.labels.label_row import COLUMNS, LabelConflict, LabelRow
-from zeroskew.records.labels.label_store import Outcome
+from zeroskew.records.labels.label_row import COLUMNS, LabelConflict, LabelRow, Outcome
 
 __all__ = ["PostgresLabels"]
 

@@ -11,8 +11,7 @@ from zeroskew.records.database.sqlite_connection import (
     from_sqlite_time,
     to_sqlite_time,
 )
-from zeroskew.records.labels.label_row import COLUMNS, LabelConflict, LabelRow
-from zeroskew.records.labels.label_store import Outcome
+from zeroskew.records.labels.label_row import COLUMNS, LabelConflict, LabelRow, Outcome
 
 __all__ = ["SqliteLabels"]
 

@@ -8,7 +8,7 @@ from typing import Final
 from psycopg import sql
 
 from zeroskew.records.database.postgres_connection import PostgresStore
-from zeroskew.records.pushes.push_store import COLUMNS, PushRow
+from zeroskew.records.pushes.push_row import COLUMNS, PushRow
 
 __all__ = ["PostgresPushes"]
 

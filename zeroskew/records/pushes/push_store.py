@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from zeroskew.contract.database_url import locate_database
+from zeroskew.records.pushes.push_row import PushRow
 
-__all__ = ["COLUMNS", "PushRow", "PushStore", "open_push_store"]
-
-
-class PushRow(NamedTuple):
-    """The rows of one request for one table; see `zeroskew.records.pushes.tables.StoredPush`."""
-
-    project: str
-    source: str
-    rows: str
-    sha256: str
-    received_at: datetime
-
-
-COLUMNS = PushRow._fields
-"""The columns that are written, in the order of a row."""
+__all__ = ["PushStore", "open_push_store"]
 
 
 class PushStore(Protocol):

@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from zeroskew.contract.errors.service import PushUnavailableError
-from zeroskew.records.pushes.push_store import PushRow, PushStore
+from zeroskew.records.pushes.push_row import PushRow
+from zeroskew.records.pushes.push_store import PushStore
 
 __all__ = ["PushWriter"]
 

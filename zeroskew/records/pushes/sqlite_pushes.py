@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from zeroskew.records.database.sqlite_connection import SqliteStore, to_sqlite_time
-from zeroskew.records.pushes.push_store import COLUMNS, PushRow
+from zeroskew.records.pushes.push_row import COLUMNS, PushRow
 
 __all__ = ["SqlitePushes"]
 

@@ -24,7 +24,8 @@ from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.pushed_rows.collect import Collected, collect_pushes
 from zeroskew.features.pushed_rows.waiting import find_pushed, forget_pushed
 from zeroskew.records.database.open_database import open_database
-from zeroskew.records.pushes.push_store import PushRow, open_push_store
+from zeroskew.records.pushes.push_row import PushRow
+from zeroskew.records.pushes.push_store import open_push_store
 
 NOON = to_epoch_us(at(720))
 US = pl.Datetime("us", "UTC")
