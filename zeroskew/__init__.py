@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from zeroskew.contract.errors.project import PrepareError, first_line
+    from zeroskew.contract.errors.project import PrepareError
+    from zeroskew.contract.errors.sentences import first_line
     from zeroskew.contract.log_policy import LogPolicy
     from zeroskew.contract.manifest import FieldType, Output, RequestField
     from zeroskew.declarations.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
@@ -51,7 +52,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "zeroskew.contract.errors.project": ("PrepareError", "first_line"),
+    "zeroskew.contract.errors.project": ("PrepareError",),
+    "zeroskew.contract.errors.sentences": ("first_line",),
     "zeroskew.contract.log_policy": ("LogPolicy",),
     "zeroskew.contract.manifest": ("FieldType", "Output", "RequestField"),
     "zeroskew.declarations.model_spec": ("Gate", "LabelTable", "ModelSpec", "TimeSplit"),

@@ -23,8 +23,8 @@ from tests.support.exact_oracle import ExactOracle
 from tests.support.random_projects import CLOCK, KEYS, RandomProject, draw_project
 from training.cli.main import app
 from zeroskew.contract.errors.project import TrainingError
+from zeroskew.contract.errors.service import ServiceError
 from zeroskew.contract.settings import Settings
-from zeroskew.records.registry import ServiceError
 
 __all__ = ["Outcome", "try_project"]
 

@@ -13,7 +13,8 @@ from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from training.project.service_address import ServiceAddress
 from training.project.workspace import Workspace
-from zeroskew.contract.errors.project import StepError, TrainingError, first_line
+from zeroskew.contract.errors.project import StepError, TrainingError
+from zeroskew.contract.errors.sentences import first_line
 
 if TYPE_CHECKING:
     import redis

@@ -13,8 +13,8 @@ from feast.feature_view import DUMMY_ENTITY, DUMMY_ENTITY_ID, DUMMY_ENTITY_NAME
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
-from zeroskew.contract.errors.project import PlanError, TrainingError, first_line
-from zeroskew.contract.errors.sentences import join_names
+from zeroskew.contract.errors.project import PlanError, TrainingError
+from zeroskew.contract.errors.sentences import first_line, join_names
 from zeroskew.features.offline_store.column_types import declared_type, fits_declared
 from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable
 from zeroskew.features.stored_views import KEY_TYPES, check_ttl

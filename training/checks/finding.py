@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from zeroskew.contract.errors.sentences import shorten
+from zeroskew.contract.errors.sentences import shorten_middle
 
 __all__ = [
     "LONGEST_SENTENCE",
@@ -40,4 +40,4 @@ class Finding:
         'will_return.py: Got no MODEL, but expected one.'
         """
         message = " ".join(self.message.split()).rstrip(".")
-        return f"{shorten(f'{self.place}: {message}', LONGEST_SENTENCE - 1)}."
+        return f"{shorten_middle(f'{self.place}: {message}', LONGEST_SENTENCE - 1)}."

@@ -12,7 +12,8 @@ from training.checks.project import ProjectView
 from training.dataset.label_rules import encode_labels, find_span_problem
 from training.dataset.label_table import find_schema_faults
 from training.dataset.split import assign_spans
-from zeroskew.contract.errors.project import DatasetError, TrainingError, first_line
+from zeroskew.contract.errors.project import DatasetError, TrainingError
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL, SPAN
 from zeroskew.contract.manifest import FieldType
 from zeroskew.declarations.model_spec import ModelSpec

@@ -39,10 +39,10 @@ from training.project.service_address import ServiceAddress
 from training.project.service_clock import as_utc, clock_text, read_clock
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError, StepError, TrainingError
+from zeroskew.contract.errors.service import ServiceError
 from zeroskew.contract.time.utc_process import live_in_utc
 from zeroskew.declarations.located_error import describe_error, locate_error
 from zeroskew.declarations.model_spec import ModelSpec, load_model_spec
-from zeroskew.records.registry import ServiceError
 
 __all__ = ["app", "main"]
 

@@ -16,7 +16,7 @@ from training.live.open_log import open_log
 from training.project.progress import quiet
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
-from zeroskew.records.registry import UnknownRolloutError
+from zeroskew.contract.errors.not_found import UnknownRolloutError
 
 if TYPE_CHECKING:
     from training.live.logged_predictions import Span

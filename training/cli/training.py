@@ -15,8 +15,8 @@ from training.cli.registry import AllowRequestChange
 from training.project.progress import Reporter
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError, StepError, TrainingError
+from zeroskew.contract.errors.service import ServiceError
 from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec
-from zeroskew.records.registry import ServiceError
 
 __all__ = ["add_training_commands", "declared_models", "publish_models", "train_models"]
 

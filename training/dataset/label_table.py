@@ -13,8 +13,8 @@ from typing import Any, Final
 import polars as pl
 
 from training.dataset.label_rules import encode_labels
-from zeroskew.contract.errors.project import DatasetError, first_line
-from zeroskew.contract.errors.sentences import join_names
+from zeroskew.contract.errors.project import DatasetError
+from zeroskew.contract.errors.sentences import first_line, join_names
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP, KNOWN_AT, LABEL
 from zeroskew.contract.manifest import FieldType, RequestField
 from zeroskew.contract.number_bounds import INT64, MAX_FLOAT32

@@ -20,7 +20,8 @@ from training.publish.live_plans import (
     plan_declared_views,
     read_live_plans,
 )
-from zeroskew.contract.errors.project import StepError, TrainingError, first_line
+from zeroskew.contract.errors.project import StepError, TrainingError
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["Applied", "apply_definitions"]

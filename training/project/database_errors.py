@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zeroskew.contract.errors.project import first_line
+from zeroskew.contract.errors.sentences import first_line
 
 __all__ = ["describe_database_error"]
 

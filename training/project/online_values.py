@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from zeroskew.contract.errors.project import StepError, TrainingError, first_line
+from zeroskew.contract.errors.project import StepError, TrainingError
+from zeroskew.contract.errors.sentences import first_line
 
 __all__ = ["check_online_values", "declared_columns", "say_write_errors"]
 

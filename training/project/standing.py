@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from training.project.workspace import Workspace
-from zeroskew.records.registry import RegistrySchemaError, ServiceError
+from zeroskew.contract.errors.service import RegistrySchemaError, ServiceError
 
 __all__ = ["Stamp", "digest_code", "digest_tables", "find_missing", "stamp_of"]
 

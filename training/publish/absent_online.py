@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from zeroskew.contract.errors.project import StepError, first_line
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.manifest import FeaturePlan, ViewPlan
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import make_golden_keys

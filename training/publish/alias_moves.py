@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from zeroskew.contract.arm_choice import check_arms_fit
+from zeroskew.contract.errors.not_found import UnknownModelError, UnknownRolloutError
 from zeroskew.contract.errors.project import SpecError
+from zeroskew.contract.errors.service import ArtifactError
 from zeroskew.contract.manifest import Manifest
 from zeroskew.contract.request_change import check_callers_fit
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
-from zeroskew.records.registry import ArtifactError, UnknownModelError, UnknownRolloutError
 
 if TYPE_CHECKING:
     from zeroskew.records.registry.model_registry import ModelRegistry

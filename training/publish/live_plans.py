@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from training.publish.alias_moves import read_manifest
 from zeroskew.contract.errors.project import PlanError
+from zeroskew.contract.errors.service import ArtifactError
 from zeroskew.contract.manifest import FeaturePlan, ViewPlan
 from zeroskew.contract.rollout import Rollout
 from zeroskew.features.stored_views import plan_stored_view
-from zeroskew.records.registry import ArtifactError
 
 if TYPE_CHECKING:
     from zeroskew.records.artifacts.artifact_store import ArtifactStore

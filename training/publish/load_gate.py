@@ -12,12 +12,12 @@ from pydantic import PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zeroskew.contract.errors.project import GateError, SpecError
+from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.contract.manifest import Manifest
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel, load_model
 from zeroskew.model.requests.field_types import InstanceLimits
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
-from zeroskew.records.registry import ModelRefusedError
 from zeroskew.records.registry.registered_version import RegisteredVersion
 
 __all__ = ["check_service_takes"]

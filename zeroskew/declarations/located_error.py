@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from zeroskew.contract.errors.project import TrainingError, first_line
+from zeroskew.contract.errors.project import TrainingError
+from zeroskew.contract.errors.sentences import first_line
 
 __all__ = ["describe_error", "locate_error"]
 

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 from feast.errors import FeastObjectNotFoundException
 
-from zeroskew.contract.errors.project import StepError, first_line
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import FeaturePlan
 from zeroskew.features.offline_store.historical_view import HistoricalView, plan_view

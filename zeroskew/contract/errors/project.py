@@ -36,22 +36,11 @@ __all__ = [
     "SpecError",
     "StepError",
     "TrainingError",
-    "first_line",
 ]
 
 
 class TrainingError(Exception):
     """Root of all expected failures offline; the command line prints it without a stack."""
-
-
-def first_line(error: BaseException) -> str:
-    r"""Return the first line of what another library's error says, or else its type.
-
-    >>> first_line(ValueError("no such column\nin a long plan")), first_line(OSError())
-    ('no such column', 'OSError')
-    """
-    lines = (line.strip() for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)
 
 
 class SpecError(TrainingError):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["join_names", "shorten"]
+__all__ = ["first_line", "join_names", "shorten_middle"]
 
 _ELLIPSIS: Final = " … "
 
 
-def shorten(text: str, length: int) -> str:
+def shorten_middle(text: str, length: int) -> str:
     """Return ``text`` with as much of its middle left out as brings it down to ``length``.
 
     Both ends are kept: an error begins with the place and ends with what to do.
 
-    >>> shorten("Got 'aaaaaaaaaaaaaaaaaaaaaa', but expected 'b'", 30)
+    >>> shorten_middle("Got 'aaaaaaaaaaaaaaaaaaaaaa', but expected 'b'", 30)
     "Got 'aaaaaaaaa …  expected 'b'"
     """
     if len(text) <= length:
@@ -33,3 +33,13 @@ def join_names(names: Iterable[object], most: int = 5) -> str:
     known = sorted(map(str, names))
     listed = ", ".join(known[:most])
     return listed if len(known) <= most else f"{listed} and {len(known) - most} more"
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what another library's error says, or else its type.
+
+    >>> first_line(ValueError("no such column\nin a long plan")), first_line(OSError())
+    ('no such column', 'OSError')
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)

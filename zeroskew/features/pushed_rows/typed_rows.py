@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 from feast.data_source import DataSource
 
-from zeroskew.contract.errors.project import first_line
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.pushed_rows import PushedColumn, PushedRows
 from zeroskew.features.offline_store.column_types import conform
 from zeroskew.features.offline_store.errors import SourceError

@@ -12,7 +12,7 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
 
-from zeroskew.contract.errors.project import first_line
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.number_bounds import INT64
 from zeroskew.features.offline_store.errors import SourceError, UnsupportedRequestError
 from zeroskew.features.offline_store.parquet.part_schemas import UNREADABLE, open_parts, scan

@@ -18,7 +18,7 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ColumnNotFoundError, ComputeError, SchemaError
 
-from zeroskew.contract.errors.project import first_line
+from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.number_bounds import EXACT_FLOAT, INT64
 from zeroskew.features.offline_store.column_types import TEXT
 from zeroskew.features.offline_store.errors import SourceError
