@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,11 +56,10 @@ def export(
     same_store: SameStore = False,
 ) -> None:
     """Write all that is stored about an entity as JSON; what waits in a spool is not stored yet."""
-    with _open(keys) as (log, subject, workspace), quiet():
-        places = _find_places(workspace, log, subject, is_same_store=same_store)
-        found = {
-            "subject": {name: spellings[0] for name, spellings in subject.values.items()}
-        } | _find_all(workspace, log, subject, places)
+    with _open(keys) as search, quiet():
+        places = _find_places(search, is_same_store=same_store)
+        subject = {name: spellings[0] for name, spellings in search.subject.values.items()}
+        found = {"subject": subject} | _find_all(search, places)
     text = to_json(found, indent=1, fallback=str, inf_nan_mode="null").decode()
     if output is None:
         sys.stdout.write(f"{text}\n")
@@ -90,16 +91,16 @@ def erase(
     """
     from training.privacy.receipt import make_receipt
 
-    with _open(keys) as (log, subject, workspace):
-        key_file = _require_signing(workspace, receipt)
+    with _open(keys) as search:
+        key_file = _require_signing(search.workspace, receipt)
         with quiet():
-            places = _find_places(workspace, log, subject, spool=spool, is_same_store=same_store)
-        erased, n_in_use = _erase_all(workspace, log, subject, places)
-        kept = _find_kept(workspace, log, subject)
+            places = _find_places(search, spool=spool, is_same_store=same_store)
+        erased, n_in_use = _erase_all(search, places)
+        kept = _find_kept(search)
         made = make_receipt(
             erased,
             is_complete=not (n_in_use or kept)
-            and (drained or (log.engine.dialect.name == "sqlite" and not places.elsewhere)),
+            and (drained or (search.log.engine.dialect.name == "sqlite" and not places.elsewhere)),
             places=places.looked_at,
             left=[*places.elsewhere, *kept],
             reference=reference,
@@ -113,9 +114,7 @@ def erase(
         raise typer.Exit(_NOT_COMPLETE)
 
 
-def _erase_all(
-    workspace: Workspace, log: LiveLog, subject: Subject, places: Places
-) -> tuple[dict[str, int], int]:
+def _erase_all(search: _Search, places: Places) -> tuple[dict[str, int], int]:
     """Erase a subject everywhere; return counts by place, and of spool files that are in use."""
     from training.privacy.lake_subject import forget_in_files
     from training.privacy.logged_subject import forget_logged
@@ -123,6 +122,7 @@ def _erase_all(
     from training.privacy.work_subject import forget_in_work
     from zeroskew.features.pushed_rows.waiting import forget_pushed
 
+    workspace, log, subject = search.workspace, search.log, search.subject
     # Files before the store: what is materialized from them afterwards would bring it back.
     # Before both what waits to be written into them; what is made of them last of the three.
     n_pushed = forget_pushed(log.engine, subject.matches)
@@ -148,9 +148,7 @@ def _erase_all(
     }, spooled.n_in_use
 
 
-def _find_all(
-    workspace: Workspace, log: LiveLog, subject: Subject, places: Places
-) -> dict[str, list[dict[str, Any]]]:
+def _find_all(search: _Search, places: Places) -> dict[str, list[dict[str, Any]]]:
     """Return all that is stored about a subject, by kind of place."""
     from training.privacy.lake_subject import find_in_files
     from training.privacy.logged_subject import find_logged
@@ -158,6 +156,7 @@ def _find_all(
     from training.privacy.work_subject import find_in_work
     from zeroskew.features.pushed_rows.waiting import find_pushed
 
+    workspace, log, subject = search.workspace, search.log, search.subject
     logged = find_logged(log, subject)
     return {
         "online_store": places.online.find(subject),
@@ -166,17 +165,20 @@ def _find_all(
         "pushed_rows": find_pushed(log.engine, subject.matches),
         "files": find_in_files(workspace, subject),
         "step_files": find_in_work(workspace, subject),
-        "versions": find_published(_read_manifests(log), subject),
+        "versions": find_published(search.manifests, subject),
     }
 
 
-def _find_kept(workspace: Workspace, log: LiveLog, subject: Subject) -> list[str]:
+def _find_kept(search: _Search) -> list[str]:
     """Return what still has the subject, or may: versions, new step files, simulations."""
     from training.privacy.published_subject import find_published, name_published
     from training.privacy.work_subject import find_in_work
 
+    workspace, subject = search.workspace, search.subject
+    # Read again: a version may have been published meanwhile.
+    manifests = _read_manifests(search.log)
     return [
-        *map(name_published, find_published(_read_manifests(log), subject)),
+        *map(name_published, find_published(manifests, subject)),
         *(f"step files of {one['model']}" for one in find_in_work(workspace, subject)),
         # Its registry, log and store are copies in files of its own, which nobody else needs.
         *(["the files of a simulation"] if workspace.simulation.exists() else []),
@@ -222,16 +224,16 @@ def where(
     from training.privacy.work_subject import read_work_columns
 
     table = Table("place", "what", "erase")
-    with _open([f"{name}=any" for name in names]) as (log, subject, workspace):
+    with _open([f"{name}=any" for name in names]) as search:
+        workspace, subject = search.workspace, search.subject
         with quiet():
-            places = _find_places(workspace, log, subject, is_same_store=same_store)
-            store = workspace.open_feature_store()
-        for view in store.list_feature_views():
+            places = _find_places(search, is_same_store=same_store)
+        for view in search.store.list_feature_views():
             if subject.is_known_by(view.join_keys):
                 table.add_row(f"online store, {view.name}", ", ".join(view.join_keys), "yes")
         logged = {
             (manifest.model, ", ".join(name for name in fields if subject.is_known_by([name])))
-            for _, manifest in _read_manifests(log)
+            for _, manifest in search.manifests
             if subject.is_known_by(fields := [field.name for field in manifest.request])
         }
         for model, what in sorted(logged):
@@ -282,9 +284,8 @@ def verify(
     _console.print(f"[green]✓[/] {found.id}, {found.time:%F %T} UTC", highlight=False)
     if not keys:
         return
-    with _open(keys) as (log, subject, workspace), quiet():
-        places = _find_places(workspace, log, subject, is_same_store=same_store)
-        stored = _find_all(workspace, log, subject, places)
+    with _open(keys) as search, quiet():
+        stored = _find_all(search, _find_places(search, is_same_store=same_store))
     left = {place: len(records) for place, records in stored.items() if records}
     for place, number in left.items():
         _console.print(f"[yellow]![/] still there: {number:,} of {place}", highlight=False)
@@ -292,26 +293,35 @@ def verify(
         raise typer.Exit(_NOT_COMPLETE)
 
 
+@dataclass(frozen=True)
+class _Search:
+    """Who is looked for, and where; ``manifests`` are those of all versions, by their numbers."""
+
+    workspace: Workspace
+    log: LiveLog
+    manifests: list[tuple[int, Manifest]]
+    subject: Subject
+
+    @cached_property
+    def store(self) -> Any:
+        """Feast's ``FeatureStore``; rows that were pushed are in its tables when it is open."""
+        return self.workspace.open_feature_store()
+
+
 @contextmanager
-def _open(keys: list[str]) -> Iterator[tuple[LiveLog, Subject, Workspace]]:
+def _open(keys: list[str]) -> Iterator[_Search]:
     from training.privacy.subject import parse_subject
     from training.privacy.work_subject import read_work_plans
 
     workspace = Workspace()
     subject = parse_subject(keys, workspace.log_hash_key)
     with open_log() as log:
-        plans = [manifest.plan for _, manifest in _read_manifests(log)]
-        yield log, subject.with_aliases([*plans, *read_work_plans(workspace)]), workspace
+        manifests = _read_manifests(log)
+        plans = [*(manifest.plan for _, manifest in manifests), *read_work_plans(workspace)]
+        yield _Search(workspace, log, manifests, subject.with_aliases(plans))
 
 
-def _find_places(
-    workspace: Workspace,
-    log: LiveLog,
-    subject: Subject,
-    *,
-    spool: Path | None = None,
-    is_same_store: bool,
-) -> Places:
+def _find_places(search: _Search, *, spool: Path | None = None, is_same_store: bool) -> Places:
     """Return where data about the subject can be.
 
     Raises
@@ -323,10 +333,12 @@ def _find_places(
     from training.privacy.places import find_places
     from training.privacy.work_subject import read_work_columns
 
-    store = workspace.open_feature_store()
-    manifests = [manifest for _, manifest in _read_manifests(log)]
-    places = find_places(workspace, log, store, manifests, spool=spool, is_same_store=is_same_store)
-    views = [view.join_keys for view in store.list_feature_views()]
+    workspace, subject = search.workspace, search.subject
+    manifests = [manifest for _, manifest in search.manifests]
+    places = find_places(
+        workspace, search.log, search.store, manifests, spool=spool, is_same_store=is_same_store
+    )
+    views = [view.join_keys for view in search.store.list_feature_views()]
     requests = [[field.name for field in manifest.request] for manifest in manifests]
     of_work = [names for names in read_work_columns(workspace).values() if names is not None]
     is_known = (

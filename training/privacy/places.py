@@ -109,7 +109,7 @@ def find_places(
     database = log.engine.url.render_as_string(hide_password=True)
     looked_at = (
         f"Parquet files below {workspace.home.resolve()} and in {workspace.lake}",
-        f"step files of training in {workspace.home.resolve() / 'work'}",
+        f"step files of training in {workspace.work_folder.resolve()}",
         "manifests of all versions",
         f"online store {online.name}, project {store.project}",
         *(f"spool {path}" for path in sorted(spools)),

@@ -26,7 +26,7 @@ __all__ = [
 
 def list_work_folders(workspace: Workspace) -> list[Path]:
     """Return the work folders that have a data set or a part of one."""
-    folders = sorted((workspace.home.resolve() / "work").glob("*/"))
+    folders = sorted(workspace.work_folder.resolve().glob("*/"))
     return [folder for folder in folders if any((folder / name).exists() for name in DATA_FILES)]
 
 
@@ -72,7 +72,7 @@ def forget_in_work(workspace: Workspace, subject: Subject) -> dict[str, int]:
         The number of files that were removed, by model.
     """
     return {
-        one["model"]: _empty(workspace.home.resolve() / "work" / one["model"])
+        one["model"]: _empty(workspace.work_folder.resolve() / one["model"])
         for one in find_in_work(workspace, subject)
     }
 
@@ -85,7 +85,9 @@ def _read_rows(folder: Path, subject: Subject) -> pl.DataFrame | None:
     try:
         FeaturePlan.model_validate_json((folder / PLAN).read_bytes())
         rows = pl.read_parquet(folder / ROWS)
-        if rows.height != pl.read_parquet(folder / FEATURES).height:
+        # The footer tells: a file that was cut has none.
+        n_features = pl.scan_parquet(folder / FEATURES).select(pl.len()).collect().item()
+        if rows.height != n_features:
             return None
     except (OSError, ValidationError, pl.exceptions.PolarsError):
         return None

@@ -191,9 +191,14 @@ class Workspace(BaseSettings):
             "ZEROSKEW_LOG_SPOOL_DIR": str(self.log_spool_dir),
         } | ({} if path is None else {"ZEROSKEW_ONLINE_STORE": f"sqlite:///{path}"})
 
+    @property
+    def work_folder(self) -> Path:
+        """Where the steps of training keep their files, a folder a model."""
+        return self.home / "work"
+
     def work(self, model: str) -> Path:
         """Return the folder of a model's intermediate files, made if it is missing."""
-        folder = self.home / "work" / model
+        folder = self.work_folder / model
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

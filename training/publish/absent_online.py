@@ -92,9 +92,12 @@ def refuse_absent_online(
     }
     if not any(wanted.values()):
         return
-    with _say_store_errors():
-        store = None if sqlite_path else open_store()
-    find = _sqlite_finder(sqlite_path) if sqlite_path else _server_finder(store, plan, rows, inputs)
+    if sqlite_path:
+        find = _sqlite_finder(sqlite_path)
+    else:
+        with _say_store_errors():
+            store = open_store()
+        find = _server_finder(store, plan, rows, inputs)
     absent: list[str] = []
     for view in plan.views:
         seen = find(view, wanted[view.name]) if wanted[view.name] else {}

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.manifest import JoinKey, OnlineFeature, ViewPlan
+from zeroskew.contract.time.epoch import EPOCH
 
 __all__ = ["KEY_TYPES", "check_ttl", "plan_stored_view"]
 
-_LONGEST_TTL: Final = datetime(1970, 1, 1, tzinfo=UTC) - datetime(1, 1, 2, tzinfo=UTC)
+_LONGEST_TTL: Final = EPOCH - datetime(1, 1, 2, tzinfo=UTC)
 """Before it there is no calendar."""
 KEY_TYPES: Final = ("STRING", "INT64", "INT32", "BYTES")
 

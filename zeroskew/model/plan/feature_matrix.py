@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroskew.contract.feature_status import FeatureStatus
-
-__all__ = ["FeatureMatrix", "FeatureOrigins", "FeatureStatus"]
+__all__ = ["FeatureMatrix", "FeatureOrigins"]
 
 
 class FeatureOrigins(NamedTuple):
