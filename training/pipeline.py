@@ -72,7 +72,6 @@ __all__ = [
     "publish",
 ]
 
-
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 
 

@@ -14,11 +14,7 @@ from starlette.responses import Response
 from api.access.route_access import anyone, needs
 from api.dependencies import JsonBody, Resources, resources_of
 from api.feast.feature_pushes import PushResult
-from api.feast.request_bodies import (
-    OnlineFeaturesRequest,
-    PushRequest,
-    WriteRequest,
-)
+from api.feast.request_bodies import OnlineFeaturesRequest, PushRequest, WriteRequest
 from api.http.direct_route import DirectRoute
 from zeroskew.contract.errors.not_found import NotFoundError
 from zeroskew.contract.errors.service import UnavailableError

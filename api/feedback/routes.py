@@ -19,7 +19,7 @@ from api.http.direct_route import GuardedRoute
 from api.log_config import REQUEST_ID
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
-from zeroskew.model.requests.body_documents import RequestDocument, parse_document
+from zeroskew.model.requests.body_documents import SCHEMAS, RequestDocument, parse_document
 
 __all__ = ["FEEDBACK_DOCUMENTS", "router"]
 
@@ -64,7 +64,7 @@ _BODY: Final[dict[str, Any]] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"$ref": "#/components/schemas/FeedbackRequest"},
+                "schema": {"$ref": f"{SCHEMAS}{FeedbackRequest.__name__}"},
                 "example": {
                     "labels": [
                         {

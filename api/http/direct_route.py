@@ -20,7 +20,6 @@ from zeroskew.contract.errors.service import InvalidRequestError, ServiceError
 
 __all__ = ["DirectRoute", "DirectWay", "GuardedRoute"]
 
-
 _SHOWN: Final = 64
 
 

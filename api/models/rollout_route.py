@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zeroskew.contract.arm_choice import (
-    ArmChooser,
-    check_arms_fit,
-    encode_json,
-    list_sticky_fields,
-)
+from zeroskew.contract.arm_choice import ArmChooser, check_arms_fit, encode_json, list_sticky_fields
 from zeroskew.contract.manifest import Manifest
 from zeroskew.contract.rollout import Rollout
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from api.v1.outputs import OneOutputResponse
 from zeroskew.contract.manifest import Manifest
+from zeroskew.model.requests.body_documents import SCHEMAS
 from zeroskew.model.requests.v1_documents import SIGNATURE
 
 __all__ = [
@@ -28,7 +29,6 @@ ANY_REQUEST: Final = "PredictionRequest"
 """The type of instances of any model."""
 
 ANY_ANSWER: Final = "PredictionResponse"
-_REF: Final = "#/components/schemas/"
 _SIGNATURE_NAME: Final = {
     "type": "string",
     "enum": [SIGNATURE],
@@ -40,7 +40,7 @@ _NOT_OF_ITEMS: Final = frozenset({*_OF_THE_COLUMN, "default", "examples"})
 
 def describe_any_request() -> dict[str, Any]:
     """Return the types of instances whose model is not known, by their names."""
-    instances = {"type": "array", "minItems": 1, "items": {"$ref": f"{_REF}Instance"}}
+    instances = {"type": "array", "minItems": 1, "items": {"$ref": f"{SCHEMAS}Instance"}}
     return {
         "Instance": {
             "type": "object",
@@ -69,15 +69,16 @@ def add_request_columns(schemas: dict[str, Any], request: str) -> None:
     """
     rows = schemas[request]["properties"]["instances"]
     schemas[request]["properties"]["signature_name"] = _SIGNATURE_NAME
-    columns = request.removesuffix("Request") + "Columns"
+    named = _name_columns(request)
+    columns = named.removesuffix("Request")
     schemas[columns] = _to_columns(_resolve(schemas, rows["items"]), rows)
-    schemas[f"{columns}Request"] = {
+    schemas[named] = {
         "type": "object",
         "description": "Instances to score, as columns.",
         "required": ["inputs"],
         "additionalProperties": False,
         "properties": {
-            "inputs": _allow_bare_list(schemas[columns], {"$ref": _REF + columns}),
+            "inputs": _allow_bare_list(schemas[columns], {"$ref": SCHEMAS + columns}),
             "signature_name": _SIGNATURE_NAME,
         },
     }
@@ -119,7 +120,7 @@ def answer_content(answer: str) -> dict[str, Any]:
 def _union(*names: str) -> dict[str, Any]:
     """Return the union of types and their sisters of columns."""
     both = [one for name in names for one in (name, _name_columns(name))]
-    return {"anyOf": [{"$ref": _REF + name} for name in both]}
+    return {"anyOf": [{"$ref": SCHEMAS + name} for name in both]}
 
 
 def _name_columns(name: str) -> str:
@@ -133,7 +134,7 @@ def _name_columns(name: str) -> str:
 
 
 def _resolve(schemas: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = schemas[schema["$ref"].removeprefix(_REF)]
+    found: dict[str, Any] = schemas[schema["$ref"].removeprefix(SCHEMAS)]
     return found
 
 

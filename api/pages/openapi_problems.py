@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from api.http.error_responses import PROBLEM_MEDIA_TYPE, list_codes
 from api.http.gate import ALWAYS_ANSWERED
 from zeroskew.contract.settings import Settings
+from zeroskew.model.requests.body_documents import SCHEMAS
 
 __all__ = ["describe_problem_responses", "list_common_statuses", "problem_reference"]
 
@@ -138,7 +139,6 @@ _OF_BODIES: Final = frozenset(
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
 _CANNOT_FAIL: Final = ("/", "/livez", "/metrics", "/v2", "/v2/health/live", "/v2/models/stats")
@@ -201,7 +201,7 @@ def problem_reference(status: HTTPStatus, path: str) -> dict[str, str]:
 
 
 def _response(case: _Case, media_type: str, schema: str, example: dict[str, Any]) -> dict[str, Any]:
-    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
+    content = {"schema": {"$ref": f"{SCHEMAS}{schema}"}, "example": example}
     kinds = [media_type]
     if media_type == PROBLEM_MEDIA_TYPE:
         kinds.append("application/json")  # Of a prediction, for who does not ask for problems.

@@ -24,10 +24,10 @@ from api.v1.outputs import OneOutputResponse
 from api.v2.documents import InferenceError, InferenceRequest
 from api.v2.model_routes import INDEX_DOCUMENTS
 from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.requests.body_documents import SCHEMAS
 
 __all__ = ["add_types", "settle_defaults"]
 
-_REF: Final = "#/components/schemas/"
 _OF_FASTAPI: Final = ("HTTPValidationError", "ValidationError")
 
 
@@ -45,7 +45,7 @@ def add_types(schemas: dict[str, Any], models: Sequence[ActiveModel]) -> None:
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]
     _, definitions = models_json_schema(
-        [(kind, "validation") for kind in types], ref_template=f"{_REF}{{model}}"
+        [(kind, "validation") for kind in types], ref_template=f"{SCHEMAS}{{model}}"
     )
     schemas.update(definitions["$defs"])
     schemas.update(describe_any_request())
@@ -107,6 +107,6 @@ def _list_references(node: Any) -> Iterator[str]:
     elif isinstance(node, dict):
         for key, value in node.items():
             if key == "$ref" and isinstance(value, str):
-                yield value.removeprefix(_REF)
+                yield value.removeprefix(SCHEMAS)
             else:
                 yield from _list_references(value)

@@ -17,12 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from zeroskew.contract.errors.service import DeadlineError, InvalidInstancesError
-from zeroskew.online.reader import (
-    EntityKeys,
-    OnlineFeatureReader,
-    ReadLayout,
-    StoredFeatures,
-)
+from zeroskew.online.reader import EntityKeys, OnlineFeatureReader, ReadLayout, StoredFeatures
 
 __all__ = ["MOST_TOLD", "TurningReader", "WideWork"]
 

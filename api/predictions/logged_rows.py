@@ -19,7 +19,6 @@ from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["FailedPrediction", "PredictionRecord", "pack"]
 
-
 _ROWS_AT_ONCE: Final = 50
 
 

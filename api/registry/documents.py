@@ -8,13 +8,8 @@ from pydantic import BaseModel, Field
 
 from zeroskew.contract.rollout import Rollout
 from zeroskew.contract.time.utc_moment import UtcMoment
-from zeroskew.model.requests.body_documents import (
-    Note,
-    RequestDocument,
-)
-from zeroskew.records.registry.registered_version import (
-    RegisteredChange,
-)
+from zeroskew.model.requests.body_documents import Note, RequestDocument
+from zeroskew.records.registry.registered_version import RegisteredChange
 
 __all__ = ["DOCUMENTS", "AliasMove", "Change", "Deprecation", "History", "RolloutChange"]
 

@@ -30,10 +30,7 @@ from api.models.addresses import (
 from api.registry.documents import AliasMove, Change, Deprecation, History, RolloutChange
 from zeroskew.contract.errors.service import ChangesForbiddenError, InvalidRequestError
 from zeroskew.contract.scope import Scope
-from zeroskew.model.requests.body_documents import (
-    describe_body,
-    parse_document,
-)
+from zeroskew.model.requests.body_documents import describe_body, parse_document
 from zeroskew.records.registry.registered_version import (
     RegisteredAlias,
     RegisteredRollout,

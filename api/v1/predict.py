@@ -23,11 +23,7 @@ from api.models.addresses import (
     parse_version,
 )
 from api.predict.answering import Answer, AnswerPart, Served
-from api.predict.feature_details import (
-    describe_features,
-    list_overridden,
-    warn_of_unknown_entities,
-)
+from api.predict.feature_details import describe_features, list_overridden, warn_of_unknown_entities
 from api.predict.wide_work import MOST_TOLD
 from api.v1.outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, describe_one_output
 from zeroskew.contract.errors.service import InvalidInstancesError

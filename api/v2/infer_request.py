@@ -14,13 +14,7 @@ from pydantic import ValidationError
 from api.v2.binary_tensors import read_binary_elements, split_blobs, split_body
 from api.v2.content_types import check_content_type, decode_elements
 from api.v2.documents import InferenceInput, InferenceRequest, Parameters
-from api.v2.model_interface import (
-    FEATURES,
-    REQUEST,
-    Interface,
-    ModelInterface,
-    TensorSpec,
-)
+from api.v2.model_interface import FEATURES, REQUEST, Interface, ModelInterface, TensorSpec
 from api.v2.raw_request import read_raw_request
 from api.v2.tensors import BYTES, Tensor, list_accepted, read_json_elements
 from zeroskew.contract.errors.fields import describe, translate_validation_error

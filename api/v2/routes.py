@@ -30,22 +30,18 @@ from api.v2.documents import (
     ServerReady,
 )
 from api.v2.infer_request import InferRequest, read_infer_request
-from api.v2.infer_response import (
-    OutputTensor,
-    encode_response,
-    label_scores,
-    pass_scores,
-)
+from api.v2.infer_response import OutputTensor, encode_response, label_scores, pass_scores
 from api.v2.model_interface import Interface, ModelInterface
 from zeroskew.contract.errors.service import InvalidTensorsError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.load_gate import ActiveModel
+from zeroskew.model.requests.body_documents import SCHEMAS
 from zeroskew.model.requests.field_types import InstanceLimits
 
 __all__ = ["infer_router", "router"]
 
 _TAGS: Final = ["open inference"]
-_SCHEMA: Final = {"$ref": f"#/components/schemas/{InferenceRequest.__name__}"}
+_SCHEMA: Final = {"$ref": f"{SCHEMAS}{InferenceRequest.__name__}"}
 _BINARY_SCHEMA: Final = {"type": "string", "format": "binary"}
 _BODY: Final = {
     "parameters": [

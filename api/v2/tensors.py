@@ -15,14 +15,7 @@ from zeroskew.contract.errors.fields import describe
 from zeroskew.contract.errors.service import InvalidTensorsError
 from zeroskew.contract.number_bounds import INT64
 
-__all__ = [
-    "BYTES",
-    "NUMPY_TYPES",
-    "Elements",
-    "Tensor",
-    "list_accepted",
-    "read_json_elements",
-]
+__all__ = ["BYTES", "NUMPY_TYPES", "Elements", "Tensor", "list_accepted", "read_json_elements"]
 
 BYTES: Final = "BYTES"
 

@@ -11,14 +11,7 @@ import httpx
 import pytest
 
 from tests.support.either_client import FAST, EitherClient
-from tests.support.scripted_server import (
-    Received,
-    Reply,
-    ScriptedServer,
-    Then,
-    http_reply,
-    in_turn,
-)
+from tests.support.scripted_server import Received, Reply, ScriptedServer, Then, http_reply, in_turn
 from zeroskew_client import (
     AsyncZeroskewClient,
     ConnectionFailedError,

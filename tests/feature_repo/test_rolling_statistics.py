@@ -5,13 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.rolling_statistics import (
-    count_over,
-    latest,
-    mean_over,
-    rolling_statistics,
-    total,
-)
+from pipelines.rolling_statistics import count_over, latest, mean_over, rolling_statistics, total
 
 NOON = datetime(2013, 6, 14, 12, tzinfo=UTC)
 Event = tuple[str | None, int, int | None]

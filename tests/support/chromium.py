@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
 from tests.support.debian_programs import need_program
+from tests.support.waiting import PATIENCE_SEC
 
 __all__ = ["need_chromium", "open_browser", "open_browser_that_resolves", "open_page"]
 
@@ -49,11 +50,14 @@ def open_page(
     to its console as an error, such as what its policy refused.
     """
     faults: list[str] = []
+    expect.set_options(timeout=PATIENCE_SEC * 1000)
     context = browser.new_context(
         base_url=url,
         color_scheme="dark" if dark else "light",
         viewport={"width": 1200, "height": 900},
     )
+
+    context.set_default_timeout(PATIENCE_SEC * 1000)
 
     def keep_at_home(route: Route) -> None:
         if urlsplit(route.request.url).netloc == urlsplit(url).netloc:

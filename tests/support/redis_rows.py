@@ -8,12 +8,7 @@ import zlib
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from zeroskew.online.reader import (
-    EntityLookup,
-    ReadLayout,
-    StoredFeatures,
-    StoredView,
-)
+from zeroskew.online.reader import EntityLookup, ReadLayout, StoredFeatures, StoredView
 
 __all__ = [
     "LAYOUT",

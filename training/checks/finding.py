@@ -7,10 +7,7 @@ from typing import Final
 
 from zeroskew.contract.errors.sentences import shorten_middle
 
-__all__ = [
-    "LONGEST_SENTENCE",
-    "Finding",
-]
+__all__ = ["LONGEST_SENTENCE", "Finding"]
 
 LONGEST_SENTENCE: Final = 199
 

@@ -24,12 +24,7 @@ from zeroskew.contract.rollout import Rollout
 if TYPE_CHECKING:
     from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = [
-    "AllowRequestChange",
-    "add_registry_commands",
-    "migrate",
-    "read_rollout",
-]
+__all__ = ["AllowRequestChange", "add_registry_commands", "migrate", "read_rollout"]
 
 _PANEL = "Registry"
 _console = Console()

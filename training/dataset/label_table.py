@@ -35,13 +35,7 @@ from zeroskew.features.offline_store.parquet.table_files import (
     partition_columns,
 )
 
-__all__ = [
-    "LabelRows",
-    "find_schema_faults",
-    "load_labels",
-    "open_label_table",
-    "read_label_rows",
-]
+__all__ = ["LabelRows", "find_schema_faults", "load_labels", "open_label_table", "read_label_rows"]
 
 _INSTANT: Final = pl.Datetime("us", "UTC")
 

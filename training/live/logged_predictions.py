@@ -22,14 +22,7 @@ from zeroskew.records.prediction_log.log_mask import HASHED
 from zeroskew.records.prediction_log.logged_row import list_numbers
 from zeroskew.records.prediction_log.tables import LoggedPrediction
 
-__all__ = [
-    "LoggedRows",
-    "Span",
-    "count_by_arm",
-    "count_logged",
-    "read_logged",
-    "where_logged",
-]
+__all__ = ["LoggedRows", "Span", "count_by_arm", "count_logged", "read_logged", "where_logged"]
 
 _GROUP: Final = 2_000
 _DTYPES: Final[dict[FieldType, Any]] = {

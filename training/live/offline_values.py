@@ -22,7 +22,6 @@ from zeroskew.features.stored_features import slice_limits
 
 __all__ = ["OfflineInput", "look_up"]
 
-
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_alias_move", "read_manifest", "read_rollout_manifests"]
 
-
 _ALIAS: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from training.project.workspace import Workspace
-from zeroskew.contract.feature_catalog import (
-    FeatureCatalog,
-)
+from zeroskew.contract.feature_catalog import FeatureCatalog
 from zeroskew.features.plans.compile_catalog import compile_catalog
 from zeroskew.records.registry.model_registry import ModelRegistry
 

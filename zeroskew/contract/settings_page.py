@@ -12,13 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from zeroskew.contract.settings import Settings
 
-__all__ = [
-    "SettingRow",
-    "describe_refusals",
-    "describe_settings",
-    "render_markdown",
-    "render_text",
-]
+__all__ = ["SettingRow", "describe_refusals", "describe_settings", "render_markdown", "render_text"]
 
 
 class SettingRow(NamedTuple):

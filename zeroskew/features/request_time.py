@@ -42,11 +42,7 @@ from zeroskew.features.request_function import (
     StoredInput,
 )
 
-__all__ = [
-    "compute_request_features",
-    "request_function_of",
-    "request_time_view",
-]
+__all__ = ["compute_request_features", "request_function_of", "request_time_view"]
 
 _INPUT_TYPES: Final = (Bool, Int32, Int64, Float32, Float64, UnixTimestamp)
 _UDF_NAME: Final = "request_time_features"

@@ -23,7 +23,6 @@ __all__ = [
     "StoredView",
 ]
 
-
 Cell: TypeAlias = bytes | None
 """A serialised value; empty or ``None`` for a null or an absent one."""
 

@@ -23,12 +23,7 @@ from zeroskew.contract.errors.service import DeadlineError, InvalidInstancesErro
 from zeroskew.contract.time.clock import FixedClock
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.instances import Instances
-from zeroskew.online.reader import (
-    EntityKeys,
-    OnlineFeatureReader,
-    ReadLayout,
-    StoredFeatures,
-)
+from zeroskew.online.reader import EntityKeys, OnlineFeatureReader, ReadLayout, StoredFeatures
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
 GRAPH = sum_graph(6, 2)

@@ -6,14 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.manifests import (
-    EXAMPLE,
-    FIELDS,
-    PLAN,
-    make_manifest,
-    publish,
-    sum_graph,
-)
+from tests.support.manifests import EXAMPLE, FIELDS, PLAN, make_manifest, publish, sum_graph
 from training.cli.main import app
 from training.publish.load_gate import check_service_takes
 from training.publish.publish_model import publish_model

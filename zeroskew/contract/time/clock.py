@@ -7,12 +7,7 @@ from typing import Protocol
 
 from zeroskew.contract.time.epoch import EPOCH
 
-__all__ = [
-    "Clock",
-    "FixedClock",
-    "SystemClock",
-    "format_instant",
-]
+__all__ = ["Clock", "FixedClock", "SystemClock", "format_instant"]
 
 
 class Clock(Protocol):

@@ -11,13 +11,7 @@ from typing import TypeVar
 from zeroskew.contract.time.epoch import EPOCH, to_epoch_us
 from zeroskew.features.offline_store.parquet.parquet_source import DAY_US, ParquetTable
 
-__all__ = [
-    "FIRST_INSTANT",
-    "LAST_INSTANT",
-    "SliceLimits",
-    "month_slices",
-]
-
+__all__ = ["FIRST_INSTANT", "LAST_INSTANT", "SliceLimits", "month_slices"]
 
 End = TypeVar("End", int, int | None)
 

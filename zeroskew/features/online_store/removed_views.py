@@ -15,13 +15,7 @@ from feast import RepoConfig
 
 from zeroskew.contract.manifest import ViewPlan
 
-__all__ = [
-    "REMOVED_TABLE",
-    "KeepsRemovedViews",
-    "forget_removed",
-    "list_removed",
-    "note_removed",
-]
+__all__ = ["REMOVED_TABLE", "KeepsRemovedViews", "forget_removed", "list_removed", "note_removed"]
 
 REMOVED_TABLE: Final = "zeroskew_removed_views"
 _CREATE: Final = f"""

@@ -22,9 +22,7 @@ from zeroskew.features.on_demand.compile_views import compile_on_demand_view
 from zeroskew.features.plans.lake_tables import LakeTables, find_lake_tables
 from zeroskew.features.stored_views import plan_stored_view
 
-__all__ = [
-    "compile_catalog",
-]
+__all__ = ["compile_catalog"]
 
 
 def compile_catalog(store: Any) -> FeatureCatalog:

@@ -16,12 +16,7 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.model.plan.cell_decoder import (
-    FIXED_LAYOUTS,
-    CellColumn,
-    encode_nan,
-    gather_of,
-)
+from zeroskew.model.plan.cell_decoder import FIXED_LAYOUTS, CellColumn, encode_nan, gather_of
 from zeroskew.model.plan.feature_matrix import FeatureOrigins
 from zeroskew.model.plan.plan_compiler import RequestColumn
 from zeroskew.model.requests.instances import RequestRow

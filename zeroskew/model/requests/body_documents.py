@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -11,7 +11,11 @@ from pydantic_core import PydanticCustomError
 from zeroskew.contract.errors.fields import describe, translate_validation_error
 from zeroskew.contract.errors.service import InvalidRequestError, MalformedJsonError
 
-__all__ = ["Note", "RequestDocument", "describe_body", "parse_document"]
+__all__ = ["SCHEMAS", "Note", "RequestDocument", "describe_body", "parse_document"]
+
+
+SCHEMAS: Final = "#/components/schemas/"
+"""Where the OpenAPI document has its types."""
 
 
 def _refuse_nul(text: str) -> str:
@@ -39,7 +43,7 @@ def describe_body(kind: type[RequestDocument], *, is_required: bool = True) -> d
 
     The type is one of those that `api.pages.openapi` describes.
     """
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    schema = {"$ref": f"{SCHEMAS}{kind.__name__}"}
     body = {"required": is_required, "content": {"application/json": {"schema": schema}}}
     return {"requestBody": body}
 

@@ -11,7 +11,6 @@ __all__ = ["Instances", "Overrides", "RequestRow"]
 
 RequestRow = tuple[Scalar | None, ...]
 
-
 Overrides = Sequence[Mapping[str, Scalar | None]]
 """For each request row the values that stand for stored ones, by ``view:feature``; may be ()."""
 

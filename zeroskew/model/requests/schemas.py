@@ -31,10 +31,7 @@ from zeroskew.model.requests.responses import (
 )
 from zeroskew.model.requests.rounded_numbers import find_rounded, has_large_float
 
-__all__ = [
-    "ModelSchema",
-]
-
+__all__ = ["ModelSchema"]
 
 _TEXT_TYPES: Final = (FieldType.STRING, FieldType.TIMESTAMP)
 

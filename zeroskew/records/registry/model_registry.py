@@ -9,21 +9,11 @@ from sqlmodel import Session, col, select
 
 from zeroskew.contract.errors.service import RegistryConflictError
 from zeroskew.records.database.open_database import BUSY_TIMEOUT_SEC, open_database
-from zeroskew.records.registry.change_rules import (
-    require_not_retired,
-    require_unused,
-)
+from zeroskew.records.registry.change_rules import require_not_retired, require_unused
 from zeroskew.records.registry.moving_registry import MovingRegistry, note_change
-from zeroskew.records.registry.registered_version import (
-    RegisteredVersion,
-)
+from zeroskew.records.registry.registered_version import RegisteredVersion
 from zeroskew.records.registry.stored_registry import get_version
-from zeroskew.records.registry.tables import (
-    FeatureCatalogVersion,
-    Model,
-    ModelAlias,
-    ModelVersion,
-)
+from zeroskew.records.registry.tables import FeatureCatalogVersion, Model, ModelAlias, ModelVersion
 
 __all__ = ["ModelRegistry"]
 

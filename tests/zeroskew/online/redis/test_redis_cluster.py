@@ -12,11 +12,7 @@ import uvloop
 from redis.crc import key_slot
 
 from tests.support.redis_rows import LAYOUT, PROJECT, assert_answers, keys_of, write_entities
-from tests.support.redis_servers import (
-    RedisServer,
-    make_cluster,
-    start_sentinel,
-)
+from tests.support.redis_servers import RedisServer, make_cluster, start_sentinel
 from tests.support.waiting import PATIENCE_SEC, is_done_by, wait_until
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
 from zeroskew.online.open_reader import open_reader

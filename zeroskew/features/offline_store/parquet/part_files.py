@@ -17,12 +17,7 @@ from pyarrow import fs
 from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.features.offline_store.parquet.table_files import Place
 
-__all__ = [
-    "append_parts",
-    "publish_files",
-    "stage_file",
-    "write_file_atomically",
-]
+__all__ = ["append_parts", "publish_files", "stage_file", "write_file_atomically"]
 
 _CALENDAR: Final = {"year": "%Y", "month": "%m", "day": "%d"}
 
