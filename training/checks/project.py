@@ -12,6 +12,7 @@ from typing import Any
 
 from training.checks.definitions import DeclaredStore, Definitions, load_definitions
 from training.checks.finding import Finding
+from training.checks.traced import TracedFunctions
 from training.project.progress import quiet
 from training.project.repo_modules import repo_modules
 from training.project.workspace import Workspace
@@ -55,6 +56,10 @@ class ProjectView:
     _tables: dict[str, ParquetTable | TrainingError] = field(default_factory=dict)
     _traces: dict[tuple[str, ...], RequestFunctionError | None] = field(default_factory=dict)
 
+    @cached_property
+    def _traced(self) -> TracedFunctions:
+        return TracedFunctions(self.workspace.home, self.workspace.feature_repo)
+
     @property
     def awaits_tables(self) -> bool:
         """Whether a table that is not there is no mistake yet."""
@@ -95,17 +100,21 @@ class ProjectView:
         Raises
         ------
         RequestFunctionError
-            If no graph can be made of it, or its graph computes other bits on a few rows.
+            If no graph can be made of it, or its graph computes other bits on a few rows. One
+            that could be traced before is not traced again while no code has changed.
         """
         key = (function.name, *function.output_names)
         if key not in self._traces:
+            self._traces[key] = None
+            if function in self._traced:
+                return
             # Takes a second to import, for which a project without such functions need not wait.
             from zeroskew.features.trace_request_time import trace_request_function
 
-            self._traces[key] = None
             try:
                 with quiet():
                     trace_request_function(function, quick=True)
+                self._traced.add(function)
             except RequestFunctionError as error:
                 self._traces[key] = error
         if (refused := self._traces[key]) is not None:
