@@ -4,38 +4,41 @@
 #   docker build --target training -t zeroskew-training:0.1.0 .
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# --- what both are built from: pip of the base image, a venv without one -------------------
+# --- what both are built from: tools in one place, what they install in another ---------------
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 \
+    UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1
 WORKDIR /build
 COPY requirements/image.lock requirements/
 RUN python -m venv /opt/tools \
     && /opt/tools/bin/pip install -q --require-hashes -r requirements/image.lock \
     && python -m venv --without-pip /opt/zeroskew
+ENV PATH=/opt/tools/bin:$PATH VIRTUAL_ENV=/opt/zeroskew
 
-FROM build AS wheel
+FROM build AS wheels
 COPY pyproject.toml README.md LICENSE ./
+COPY packaging packaging
 COPY zeroskew zeroskew
 COPY api api
 COPY training training
-RUN /opt/tools/bin/pip wheel -q --no-deps --no-build-isolation -w /wheel .
+RUN uv build -q --wheel --no-build-isolation --python /opt/tools/bin/python -o /wheels/training . \
+    && uv build -q --wheel --no-build-isolation --python /opt/tools/bin/python -o /wheels/serving \
+       packaging/serving
 
 FROM build AS build-serving
 COPY requirements/serving.lock requirements/
-RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --require-hashes -r requirements/serving.lock
-COPY --from=wheel /wheel /wheel
-# Without what only trains.
-RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --no-deps /wheel/*.whl \
-    && rm -r /opt/zeroskew/lib/python3*/site-packages/training /opt/zeroskew/bin/zeroskew \
-    && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
+RUN uv pip install -q --require-hashes -r requirements/serving.lock
+COPY --from=wheels /wheels/serving /wheels
+RUN uv pip install -q --no-deps /wheels/*.whl \
+    && cyclonedx-py environment --output-reproducible --of JSON \
        -o /opt/zeroskew/sbom.cdx.json /opt/zeroskew/bin/python
 
 FROM build AS build-training
 COPY requirements/run.lock requirements/
-RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --require-hashes -r requirements/run.lock
-COPY --from=wheel /wheel /wheel
-RUN /opt/tools/bin/pip --python /opt/zeroskew install -q --no-deps /wheel/*.whl \
-    && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
+RUN uv pip install -q --require-hashes -r requirements/run.lock
+COPY --from=wheels /wheels/training /wheels
+RUN uv pip install -q --no-deps /wheels/*.whl \
+    && cyclonedx-py environment --output-reproducible --of JSON \
        -o /opt/zeroskew/sbom.cdx.json /opt/zeroskew/bin/python
 
 # --- what both run as ------------------------------------------------------------------------
@@ -86,4 +89,5 @@ COPY --from=build-serving /opt/zeroskew /opt/zeroskew
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('ZEROSKEW_PORT', '8000') + '/livez', timeout=2)"]
-ENTRYPOINT ["python", "-m", "api"]
+# Nothing is imported from the folder it is started in.
+ENTRYPOINT ["python", "-P", "-m", "api"]

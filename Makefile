@@ -67,11 +67,11 @@ audit: $(CHECKS)/.installed ## Known vulnerabilities of what the images install;
 lock: $(UV) ## Resolve the lock files anew
 	@for set in dev run serving image checks; do \
 	  case $$set in \
-	    dev) extras="--extra serving --extra otel --extra training --extra flights --extra build --extra dev" ;; \
-	    run) extras="--extra serving --extra training --extra flights --extra build -c requirements/dev.lock" ;; \
-	    serving) extras="--extra serving -c requirements/dev.lock" ;; \
+	    dev) source="--extra otel --extra flights --extra build --extra dev pyproject.toml" ;; \
+	    run) source="--extra flights --extra build -c requirements/dev.lock pyproject.toml" ;; \
+	    serving) source="-c requirements/dev.lock packaging/serving/pyproject.toml" ;; \
+	    *) source="--group $$set" ;; \
 	  esac; \
-	  case $$set in image|checks) source="--group $$set" ;; *) source="$$extras pyproject.toml" ;; esac; \
 	  $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	    --custom-compile-command "make lock" $$source -o requirements/$$set.lock || exit 1; \
 	done

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from importlib.metadata import version
 from typing import Final
 
 from fastapi import FastAPI
@@ -53,6 +52,7 @@ from zeroskew.contract.errors.service import RegistryUnavailableError
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.time.clock import Clock, FixedClock, SystemClock
 from zeroskew.contract.time.moved_clock import MovedClock
+from zeroskew.contract.version import VERSION
 from zeroskew.model.requests.field_types import InstanceLimits
 from zeroskew.online.open_reader import open_reader
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
@@ -106,7 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = Settings() if settings is None else settings
     app = FastAPI(
         title="Zeroskew",
-        version=version("zeroskew"),
+        version=VERSION,
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redirect_slashes=False,

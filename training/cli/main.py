@@ -235,7 +235,7 @@ def settings() -> None:
 def _become_service(*arguments: str) -> None:
     sys.stdout.flush()
     environment = Workspace().service_environment() | os.environ
-    command = [sys.executable, "-m", "api", *arguments]
+    command = [sys.executable, "-P", "-m", "api", *arguments]
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell
 
 

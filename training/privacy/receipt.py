@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.publish.signing import is_signed_by, public_key_of, sign_bytes
+from zeroskew.contract.version import VERSION
 
 __all__ = ["Receipt", "make_receipt", "verify_receipt"]
 
@@ -65,7 +65,7 @@ def make_receipt(
     receipt = Receipt(
         id=str(uuid4()),
         time=datetime.now(UTC),
-        release=version("zeroskew"),
+        release=VERSION,
         reference=reference,
         erased=erased,
         is_complete=is_complete,

@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -154,9 +153,15 @@ def test_several_workers_count_together_exactly(published: Path, online_store: P
             thread.start()
         for thread in threads:
             thread.join()
-        read = partial(httpx.get, f"{url}/metrics", timeout=PATIENCE_SEC)
-        wait_until(lambda: count(read().text) >= n_each * n_threads)
-        text = read().text
+        texts: list[str] = []
+
+        def have_all_told() -> bool:
+            # Whoever answers next may not have heard yet what this one was told by the others.
+            texts.append(httpx.get(f"{url}/metrics", timeout=PATIENCE_SEC).text)
+            return count(texts[-1]) >= n_each * n_threads
+
+        wait_until(have_all_told)
+        text = texts[-1]
     counted = count(text)
     assert counted == n_each * n_threads
     assert find(text, "zeroskew_request_seconds_count", route=PREDICT) == counted

@@ -42,7 +42,7 @@ class SimulatedService:
         settings = {"ZEROSKEW_PORT": str(self._port), "ZEROSKEW_LOG_LEVEL": "warning"}
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "api"],
+                [sys.executable, "-P", "-m", "api"],
                 env=os.environ | settings | dict(self._settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
