@@ -21,23 +21,22 @@ from zeroskew.contract.scope import TENANT_PATTERN, Scope
 if TYPE_CHECKING:
     from zeroskew.records.access.access_registry import AccessRegistry, IssuedKey
 
-__all__ = ["add_access_commands"]
+__all__ = ["keys_app", "tenant"]
 
-_PANEL = "Access"
 _console = Console()
-_keys_app = typer.Typer(name="keys", help="Make, rotate and revoke API keys.", no_args_is_help=True)
+keys_app = typer.Typer(
+    name="keys",
+    help="Make, rotate and revoke API keys.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
 
 _MOST_DAYS: Final = 36_500
 KeyId = Annotated[str, typer.Argument(help="The part of the key that is shown: zsk_…")]
 
 
-def add_access_commands(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.add_typer(_keys_app, rich_help_panel=_PANEL)
-    app.command(rich_help_panel=_PANEL)(tenant)
-
-
-@_keys_app.command()
+@keys_app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose it is, for people and for the log.")],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; may be given again.")],
@@ -71,7 +70,7 @@ def create(
     _print_issued(issued)
 
 
-@_keys_app.command()
+@keys_app.command()
 def rotate(
     key_id: KeyId,
     overlap_hours: Annotated[
@@ -86,7 +85,7 @@ def rotate(
     _print_issued(issued)
 
 
-@_keys_app.command()
+@keys_app.command()
 def revoke(key_id: KeyId, reason: Reason = "") -> None:
     """End a key; every replica follows within two seconds."""
     with _registry() as registry:
@@ -94,7 +93,7 @@ def revoke(key_id: KeyId, reason: Reason = "") -> None:
     _console.print(f"{key.id} of {key.name} is revoked")
 
 
-@_keys_app.command(name="list")
+@keys_app.command(name="list")
 def list_keys() -> None:
     """Show the keys: the part that is shown, rights, limits, and when they were last used."""
     # Who wants to revoke a key copies its id.
@@ -122,7 +121,7 @@ def list_keys() -> None:
     _console.print(table)
 
 
-@_keys_app.command()
+@keys_app.command()
 def history(
     limit: Annotated[int, typer.Option(help="How many acts at most.", min=1)] = 20,
 ) -> None:

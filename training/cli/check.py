@@ -15,14 +15,9 @@ from zeroskew.contract.errors.project import StepError
 if TYPE_CHECKING:
     from training.checks.finding import Finding
 
-__all__ = ["add_check_command", "print_findings", "refuse_mistakes"]
+__all__ = ["check", "print_findings", "refuse_mistakes"]
 
 _console = Console()
-
-
-def add_check_command(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command(rich_help_panel="Data")(check)
 
 
 def check(

@@ -21,17 +21,10 @@ if TYPE_CHECKING:
     from training.live.live_metrics import LiveMetrics
     from training.live.skew.find_skew import SkewReport
 
-__all__ = ["add_live_commands"]
+__all__ = ["metrics", "replay", "simulate", "skew"]
 
-_PANEL = "Live"
 _console = Console()
 _reporter = Reporter(_console)
-
-
-def add_live_commands(app: typer.Typer) -> None:
-    """Give `app` these commands."""
-    for command in (simulate, replay, skew, metrics):
-        app.command(rich_help_panel=_PANEL)(command)
 
 
 def simulate(

@@ -13,19 +13,20 @@ from training.live.open_log import open_log
 from training.project.progress import Reporter
 from training.project.workspace import Workspace
 
-__all__ = ["add_log_commands"]
+__all__ = ["log_app"]
 
 _console = Console()
 _reporter = Reporter(_console)
-_log_app = typer.Typer(name="log", help="Keep the prediction log in shape.", no_args_is_help=True)
+log_app = typer.Typer(
+    name="log",
+    help="Keep the prediction log in shape.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
 
 
-def add_log_commands(app: typer.Typer) -> None:
-    """Give `app` these commands."""
-    app.add_typer(_log_app, rich_help_panel="Live")
-
-
-@_log_app.command()
+@log_app.command()
 def upkeep(
     keep_days: Annotated[
         int | None, typer.Option(min=1, help="Delete predictions older than so many days.")
@@ -46,7 +47,7 @@ def upkeep(
     )
 
 
-@_log_app.command()
+@log_app.command()
 def export(models: Models = None, as_of: AsOf = None) -> None:
     """Write whole days of the log to the lake as Parquet; what stands there is left as it is."""
     from training.live.export_log import export_log

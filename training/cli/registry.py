@@ -10,23 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
-from training.publish.alias_moves import check_alias_move, read_manifest, read_rollout_manifests
-from zeroskew.contract.arm_choice import check_arms_fit
+from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.contract.rollout import Rollout
 
 if TYPE_CHECKING:
+    from zeroskew.contract.rollout import Rollout
     from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["AllowRequestChange", "add_registry_commands", "migrate", "read_rollout"]
+__all__ = [
+    "AllowRequestChange",
+    "alias",
+    "deprecate",
+    "history",
+    "list_models",
+    "migrate",
+    "reactivate",
+    "read_rollout",
+    "retire",
+    "rollout",
+]
 
-_PANEL = "Registry"
 _console = Console()
 
 Model = Annotated[str, typer.Argument(help="The model's name.")]
@@ -45,10 +53,22 @@ AllowRequestChange = Annotated[
 ]
 
 
-def add_registry_commands(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    for command in (alias, rollout, retire, reactivate, deprecate, history, migrate):
-        app.command(rich_help_panel=_PANEL)(command)
+def list_models() -> None:
+    """List the registered models, their versions and aliases."""
+    from zeroskew.records.registry.open_registry import open_registry
+
+    registry = open_registry(Workspace().database_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
+    table = Table("model", "version", "aliases", "model sha256", "created")
+    try:
+        for model in registry.list_models():
+            aliases = registry.list_aliases(model)
+            for row in registry.list_versions(model):
+                names = ", ".join(alias for alias in aliases if aliases[alias] == row.version)
+                created = f"{row.created_at:%Y-%m-%d %H:%M}"
+                table.add_row(model, str(row.version), names, row.model_sha256[:12], created)
+    finally:
+        registry.close()
+    _console.print(table)
 
 
 def alias(
@@ -64,6 +84,8 @@ def alias(
 
     A move that its callers' requests would not survive is refused.
     """
+    from training.publish.alias_moves import check_alias_move, read_manifest
+
     with _registry() as registry:
         if delete:
             registry.delete_alias(model, name, actor=user_name(), reason=reason, if_match=if_match)
@@ -203,6 +225,12 @@ def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:
     SpecError
         If it is none, or they do not.
     """
+    from pydantic import ValidationError
+
+    from training.publish.alias_moves import read_rollout_manifests
+    from zeroskew.contract.arm_choice import check_arms_fit
+    from zeroskew.contract.rollout import Rollout
+
     try:
         found = Rollout.model_validate_json(file.read_bytes())
     except OSError as error:

@@ -23,19 +23,12 @@ if TYPE_CHECKING:
     from training.live.open_log import LiveLog
     from training.live.rollouts.guard import Judgement
 
-__all__ = ["add_rollout_commands"]
+__all__ = ["bandit", "deal", "guard"]
 
-_PANEL = "Rollouts"
 _console = Console()
 _MARKS = {"promote": "[green]✓ promote[/]", "hold": "  hold", "roll_back": "[red]✗ roll back[/]"}
 
 Trial = Annotated[bool, typer.Option("--trial", help="Say what would be done, and do nothing.")]
-
-
-def add_rollout_commands(app: typer.Typer) -> None:
-    """Give `app` these commands."""
-    for command in (guard, bandit, deal):
-        app.command(rich_help_panel=_PANEL)(command)
 
 
 def guard(models: Models = None, as_of: AsOf = None, trial: Trial = False) -> None:

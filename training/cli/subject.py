@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from training.privacy.subject import Subject
     from zeroskew.contract.manifest import Manifest
 
-__all__ = ["add_privacy_commands"]
+__all__ = ["subject_app"]
 
 _NOT_COMPLETE = 3
 _console = Console(stderr=True)
 _reporter = Reporter(_console)
-_subject_app = typer.Typer(
-    name="subject", help="What is stored about one entity.", no_args_is_help=True
+subject_app = typer.Typer(
+    name="subject",
+    help="What is stored about one entity.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
 )
 SameStore = Annotated[
     bool, typer.Option(help="You looked: what services call otherwise is the same Redis.")
@@ -42,12 +46,7 @@ Keys = Annotated[
 ]
 
 
-def add_privacy_commands(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.add_typer(_subject_app, rich_help_panel="Access")
-
-
-@_subject_app.command()
+@subject_app.command()
 def export(
     keys: Keys,
     output: Annotated[
@@ -67,7 +66,7 @@ def export(
         output.write_text(text)
 
 
-@_subject_app.command()
+@subject_app.command()
 def erase(
     keys: Keys,
     receipt: Annotated[Path, typer.Option(help="Where the signed receipt goes.")],
@@ -214,7 +213,7 @@ def _say_incomplete(places: Places, n_in_use: int, kept: list[str]) -> None:
         _console.print(f"  not looked at: {place}", highlight=False, markup=False)
 
 
-@_subject_app.command()
+@subject_app.command()
 def where(
     names: Annotated[list[str], typer.Argument(help="Names of entity keys, without values.")],
     same_store: SameStore = False,
@@ -262,7 +261,7 @@ def where(
     Console().print(table)
 
 
-@_subject_app.command()
+@subject_app.command()
 def verify(
     receipt: Annotated[Path, typer.Argument(help="A receipt.")],
     key: Annotated[str, typer.Option(help="The public key, in hexadecimal digits.")],

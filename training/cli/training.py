@@ -18,22 +18,25 @@ from zeroskew.contract.errors.project import SpecError, StepError, TrainingError
 from zeroskew.contract.errors.service import ServiceError
 from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec
 
-__all__ = ["add_training_commands", "declared_models", "publish_models", "train_models"]
+__all__ = [
+    "dataset",
+    "declared_models",
+    "evaluate",
+    "export",
+    "fit",
+    "parity",
+    "publish",
+    "publish_models",
+    "train",
+    "train_models",
+]
 
-_TRAINING, _SERVING = "Training", "Serving"
 _console = Console()
 _reporter = Reporter(_console)
 
 ModelArgument: TypeAlias = Annotated[
     list[str] | None, typer.Argument(help="Models to work on; all declared ones by default.")
 ]
-
-
-def add_training_commands(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    for command in (train, dataset, fit, evaluate, export, parity):
-        app.command(rich_help_panel=_TRAINING)(command)
-    app.command(rich_help_panel=_SERVING)(publish)
 
 
 def train(models: ModelArgument = None) -> None:

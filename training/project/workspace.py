@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from zeroskew.contract.database_url import locate_database
 from zeroskew.contract.errors.project import StepError
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["Workspace"]
 
 
-class Workspace(BaseSettings):
+class Workspace(BaseModel):
     """Folders of one project; each can be set by an environment variable ``ZEROSKEW_...``.
 
     Everything that commands write goes below ``home``, which the feature repo's
     ``feature_store_file`` must point to as well, or to servers.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ZEROSKEW_", extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     feature_repo: Path = Path("feature_repo")
     feature_store_file: str = "feature_store.yaml"
@@ -48,6 +47,13 @@ class Workspace(BaseSettings):
 
     signing_key_file: Path | None = None
     log_hash_key: str | None = Field(default=None, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        # Not by pydantic-settings, whose import takes as long as a short command does.
+        names = {name: f"ZEROSKEW_{name.upper()}" for name in cls.model_fields}
+        return {name: os.environ[key] for name, key in names.items() if key in os.environ} | given
 
     @field_validator("database_url")
     @classmethod

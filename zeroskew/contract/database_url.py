@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-__all__ = ["locate_database"]
+__all__ = ["BUSY_TIMEOUT_SEC", "locate_database"]
+
+BUSY_TIMEOUT_SEC: Final = 30.0
+"""How long a command waits for a lock of SQLite that another process holds."""
 
 _SQLITE: Final = re.compile(r"sqlite:///(?!:memory:)([^?]+)")
 _POSTGRESQL: Final = re.compile(r"postgresql(?:\+\w+)?://(.+)")

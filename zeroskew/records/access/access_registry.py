@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
 
+from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC
 from zeroskew.contract.errors.access import UnknownKeyError
 from zeroskew.contract.errors.service import RegistryConflictError
 from zeroskew.contract.scope import Scope, make_key
 from zeroskew.records.access.access_tables import AccessChange, ApiKey
 from zeroskew.records.access.registered_access import AccessSnapshot, RegisteredAct, RegisteredKey
-from zeroskew.records.database.open_database import BUSY_TIMEOUT_SEC, open_database
+from zeroskew.records.database.open_database import open_database
 from zeroskew.records.registry.moving_registry import MovingRegistry
 from zeroskew.records.registry.stored_registry import get_model
 from zeroskew.records.registry.tables import Model, RegistryGeneration

@@ -9,13 +9,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import URL, make_url
 
-from zeroskew.contract.database_url import locate_database
+from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC, locate_database
 from zeroskew.contract.errors.service import RegistrySchemaError
 from zeroskew.records.database.head_revision import check_revision, describe_revision
 
-__all__ = ["BUSY_TIMEOUT_SEC", "describe_database", "open_database", "writing"]
+__all__ = ["describe_database", "open_database", "writing"]
 
-BUSY_TIMEOUT_SEC: Final = 30.0
 """How long a publisher waits for another one."""
 
 _WRITE: Final = {"registry_write": True}

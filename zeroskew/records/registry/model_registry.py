@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC
 from zeroskew.contract.errors.service import RegistryConflictError
-from zeroskew.records.database.open_database import BUSY_TIMEOUT_SEC, open_database
+from zeroskew.records.database.open_database import open_database
 from zeroskew.records.registry.change_rules import require_not_retired, require_unused
 from zeroskew.records.registry.moving_registry import MovingRegistry, note_change
 from zeroskew.records.registry.registered_version import RegisteredVersion
