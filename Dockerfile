@@ -75,9 +75,9 @@ RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends libgomp1=12.* \
     && rm -rf /var/lib/apt/lists/*
 USER 10001:10001
-ENV ZEROSKEW_HOME=/var/lib/zeroskew
+ENV ZEROSKEW_HOME=/var/lib/zeroskew ZEROSKEW_MODELS=training/models
 COPY --from=build-training /opt/zeroskew /opt/zeroskew
-# The worked example; mount your own `feature_repo` and `training/models` over it.
+# The worked example; a project of your own has a Dockerfile that puts itself in its place.
 COPY feature_repo feature_repo
 COPY training/models training/models
 HEALTHCHECK NONE

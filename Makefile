@@ -8,9 +8,6 @@ UV     := $(BIN)/uv
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-# The example lives on this morning of 2013; `system` is the clock on the wall.
-ZEROSKEW_CLOCK ?= 2013-10-01T12:17:00Z
-
 # Where the environment forbids bytecode, every process compiles Feast and all below it anew.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -24,7 +21,7 @@ help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 serve: $(VENV)/.run-installed ## From nothing to a service that scores flights on port 8000
-	@ZEROSKEW_CLOCK=$(ZEROSKEW_CLOCK) $(BIN)/zeroskew up
+	@$(BIN)/zeroskew up
 
 test: check unit ## Everything that CI runs: linters, types, import rules, tests
 

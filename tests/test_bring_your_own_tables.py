@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=os.environ
         | {
             "ZEROSKEW_FEATURE_REPO": str(folder / "feature_repo"),
-            "ZEROSKEW_MODELS": str(folder / "training" / "models"),
+            "ZEROSKEW_MODELS": str(folder / "models"),
             "ZEROSKEW_HOME": str(folder / "var"),
             "ZEROSKEW_CLOCK": CLOCK,
         },
@@ -53,7 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_readme_needs_at_most_forty_lines() -> None:
     code = readme_code()
-    assert set(code) == {"feature_repo/definitions.py", "training/models/will_return.py"}
+    assert set(code) == {"feature_repo/definitions.py", "models/will_return.py"}
     lines = [line for text in code.values() for line in text.splitlines() if line.strip()]
     assert len(lines) <= 40
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -31,6 +32,7 @@ def run_command(
     """
     printed, complained = io.StringIO(), io.StringIO()
     code: object = 0
+    before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patched:
         for name, value in (environment or {}).items():
             patched.setenv(name, value)
@@ -42,5 +44,9 @@ def run_command(
                 main()
             except SystemExit as left:
                 code = left.code or 0
+            finally:
+                # What a project's settings file puts there ends with the command.
+                for name in os.environ.keys() - before.keys():
+                    del os.environ[name]
     assert isinstance(code, int), code
     return CompletedProcess(arguments, code, printed.getvalue(), complained.getvalue())

@@ -82,7 +82,7 @@ def request_time_code() -> str:
 def write_second_model(folder: Path) -> None:
     """Add that feature, and a model that reads it."""
     (folder / "feature_repo" / "order_age.py").write_text(request_time_code())
-    models = folder / "training" / "models"
+    models = folder / "models"
     text = (models / "will_return.py").read_text()
     for old, new in (('"will_return"', '"will_return_by_age"'), ("returns_v1", "returns_v2")):
         assert old in text

@@ -13,6 +13,7 @@ __all__ = [
     "PATIENCE_SEC",
     "PATIENT_SERVICE",
     "is_done_by",
+    "is_ready",
     "let_others_run",
     "wait_until",
     "wait_until_ready",
@@ -73,13 +74,14 @@ async def let_others_run() -> None:
         await asyncio.sleep(0)
 
 
+def is_ready(url: str) -> bool:
+    """Return whether the service at `url` answers that it is ready."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=PATIENCE_SEC).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def wait_until_ready(url: str) -> None:
     """Return once the service at `url` says that it is ready."""
-
-    def is_ready() -> bool:
-        try:
-            return httpx.get(f"{url}/readyz", timeout=PATIENCE_SEC).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    wait_until(is_ready, what=f"a service that is ready at {url}")
+    wait_until(lambda: is_ready(url), what=f"a service that is ready at {url}")

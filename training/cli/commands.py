@@ -20,6 +20,12 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final = {
+    "new": Entry(
+        "Project",
+        "project",
+        "new",
+        "Write a new project into a folder, with a small sample to begin with.",
+    ),
     "check": Entry(
         "Data", "check", "check", "Say in seconds all that would fail later; change nothing."
     ),

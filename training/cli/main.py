@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from training.cli.commands import COMMANDS
+from training.project.settings_file import read_settings_file
 from zeroskew.contract.errors.project import TrainingError
 from zeroskew.contract.errors.service import ServiceError
 from zeroskew.contract.time.utc_process import live_in_utc
@@ -81,6 +83,8 @@ def main() -> None:
     """Run the command line; an expected failure is one clear line and exit status 1."""
     live_in_utc()
     try:
+        if not {"--help", "new"} & set(sys.argv[1:2]):
+            read_settings_file(Path())
         app()
     except (TrainingError, ServiceError, OSError) as error:
         _leave(str(error))

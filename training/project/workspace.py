@@ -32,7 +32,7 @@ class Workspace(BaseModel):
 
     feature_repo: Path = Path("feature_repo")
     feature_store_file: str = "feature_store.yaml"
-    models: Path = Path("training/models")
+    models: Path = Path("models")
     home: Path = Path("var")
     lake: Path | str = Field(default_factory=lambda given: given["home"] / "lake")
     """Feature and label tables, one folder of Parquet files each; also in an object store."""

@@ -12,7 +12,7 @@ import polars as pl
 
 DEFINITIONS = "feature_repo/definitions.py"
 SETTINGS = "feature_repo/feature_store.yaml"
-MODEL = "training/models/will_return.py"
+MODEL = "models/will_return.py"
 ORDERS = "orders"
 HISTORY = "customer_orders"
 VIEW = "definitions.py:8: view 'customer_orders'"

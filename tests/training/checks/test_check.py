@@ -30,7 +30,7 @@ def shop(tmp_path: Path, lake: Path) -> Shop:
         tmp_path,
         {
             "ZEROSKEW_FEATURE_REPO": str(tmp_path / "feature_repo"),
-            "ZEROSKEW_MODELS": str(tmp_path / "training" / "models"),
+            "ZEROSKEW_MODELS": str(tmp_path / "models"),
             "ZEROSKEW_HOME": str(tmp_path / "var"),
             "ZEROSKEW_CLOCK": CLOCK,
             "ZEROSKEW_PORT": "0",

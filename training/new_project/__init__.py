@@ -1,0 +1,1 @@
+"""Writes a new project of a user's own."""

@@ -1,0 +1,62 @@
+"""A project's own settings, in its folder."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from zeroskew.contract.errors.project import SpecError
+
+__all__ = ["FILE", "read_settings_file"]
+
+FILE: Final = "zeroskew.toml"
+_OTHERS: Final = ("clock_file", "signing_key_file")
+
+
+def read_settings_file(folder: Path) -> None:
+    """Put what ``zeroskew.toml`` says into the environment, which wins where it says otherwise.
+
+    Commands, and the service that they start, then find each ``ZEROSKEW_...`` variable there.
+
+    Parameters
+    ----------
+    folder
+        The project's folder; without the file nothing is done.
+
+    Raises
+    ------
+    SpecError
+        If it is no TOML, or has a name that is no setting, or a value that is a table.
+    """
+    path = folder / FILE
+    try:
+        settings = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{FILE}: Got {error}, but expected settings as TOML") from error
+    known = _list_names() if settings else set()
+    for name, value in settings.items():
+        if name not in known:
+            nearest = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise SpecError(f"{FILE}: Got {name!r}, but expected the name of a setting{hint}")
+        os.environ.setdefault(f"ZEROSKEW_{name.upper()}", _as_text(name, value))
+
+
+def _list_names() -> set[str]:
+    from training.project.workspace import Workspace
+    from zeroskew.contract.settings import Settings
+
+    return {*Workspace.model_fields, *Settings.model_fields, *_OTHERS}
+
+
+def _as_text(name: str, value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(_as_text(name, one) for one in value)
+    if isinstance(value, dict):
+        raise SpecError(f"{FILE}: Got a table for {name!r}, but expected a value")
+    return str(value).lower() if isinstance(value, bool) else str(value)
