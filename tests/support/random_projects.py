@@ -127,7 +127,7 @@ class RandomProject:
     def write(self, folder: Path) -> None:
         """Write tables, definitions and the model below `folder`."""
         self.folder = folder
-        repo, models = folder / "feature_repo", folder / "training" / "models"
+        repo, models = folder / "feature_repo", folder / "models"
         repo.mkdir(parents=True)
         models.mkdir(parents=True)
         # Python keeps a module by its name.
@@ -144,7 +144,7 @@ class RandomProject:
         """Return the settings by which commands work on it."""
         return {
             "ZEROSKEW_FEATURE_REPO": str(self.folder / "feature_repo"),
-            "ZEROSKEW_MODELS": str(self.folder / "training" / "models"),
+            "ZEROSKEW_MODELS": str(self.folder / "models"),
             "ZEROSKEW_HOME": str(self.folder / "var"),
             "ZEROSKEW_CLOCK": CLOCK.isoformat(),
         }

@@ -1,4 +1,4 @@
-"""How a model is declared: one file of ``training/models/`` with one ``MODEL``."""
+"""How a model is declared: one file of the models' folder with one ``MODEL``."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("shop") / "project"
     write_definitions(folder)
     write_tables(folder / "var" / "lake")
-    models = folder / "training" / "models"
+    models = folder / "models"
     text = (models / f"{MODEL}.py").read_text()
     (models / f"{OTHER}.py").write_text(text.replace(f'"{MODEL}"', f'"{OTHER}"'))
     variables = {
@@ -145,7 +145,7 @@ PART = "var/lake/customer_orders/part-0.parquet"
 ORDERS = "var/lake/orders/part-0.parquet"
 SETTINGS = "feature_repo/feature_store.yaml"
 DEFINITIONS = "feature_repo/definitions.py"
-DECLARED = f"training/models/{MODEL}.py"
+DECLARED = f"models/{MODEL}.py"
 OLDER = "UPDATE alembic_version SET version_num = '0002_prediction_log'"
 NEWER = "UPDATE alembic_version SET version_num = '0999_later'"
 
@@ -170,8 +170,8 @@ CASES: list[Case] = [
     ("fit", write(DECLARED, "import nothing_of_that_name"), "will_return.py:1: Got Mod"),
     ("publish", write(DECLARED, ""), "Got no MODEL"),
     ("export", edit(DECLARED, f'"{MODEL}"', '"other"'), "Got a model named 'other'"),
-    ("up", without("training/models"), "Got no model in"),
-    ("train", without("training/models"), "Got no model in"),
+    ("up", without("models"), "Got no model in"),
+    ("train", without("models"), "Got no model in"),
     # Steps out of order.
     ("fit", without(WORK), "run `zeroskew dataset` first"),
     ("evaluate", without(f"{WORK}/booster.txt"), "run `zeroskew fit` first"),
