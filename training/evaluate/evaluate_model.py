@@ -15,8 +15,8 @@ from training.fit.fit_model import FittedModel, NothingLearntError, fit_model, r
 from zeroskew.contract.errors.project import GateError
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import Metric
+from zeroskew.declarations.lightgbm import drop_columns
 from zeroskew.declarations.model_spec import Gate, ModelSpec
-from zeroskew.declarations.parameters import drop_columns
 
 __all__ = ["Evaluation", "Scored", "check_gates", "evaluate_model", "format_metric"]
 

@@ -11,10 +11,10 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from training.export.adversarial_rows import adversarial_rows
 from training.export.export_onnx import MATRIX, read_model
-from training.export.leaf_index_model import cut_before_trees, leaf_index_model
-from training.export.lightgbm_text import TextModel
+from training.families.lightgbm.adversarial_rows import adversarial_rows
+from training.families.lightgbm.leaf_index_model import cut_before_trees, leaf_index_model
+from training.families.lightgbm.model_text import TextModel
 from zeroskew.contract.errors.project import TrainingError
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import RequestFunction

@@ -20,8 +20,8 @@ import lightgbm as lgb
 import numpy as np
 import onnx
 
-from training.export.lightgbm_text import TextModel, parse_model_text
-from training.export.tree_ensemble import add_tree_ensemble
+from training.families.lightgbm.model_text import TextModel, parse_model_text
+from training.families.lightgbm.tree_ensemble import add_tree_ensemble
 from zeroskew.contract.errors.project import TrainingError
 from zeroskew.features.onnx_graph import GraphBuilder
 from zeroskew.features.request_function import RequestFunction

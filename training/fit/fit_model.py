@@ -11,13 +11,19 @@ import polars as pl
 
 from training.dataset.build_dataset import Dataset, encode_columns
 from training.evaluate.metrics import best_f1_threshold
-from training.fit.boosting.exchange import BoostingInput
-from training.fit.boosting.process import boost_in_process
-from training.fit.boosting.rounds import Boosted, NoSplitError, Progress, RefusedError, Rows
+from training.families.lightgbm.boosting.exchange import BoostingInput
+from training.families.lightgbm.boosting.process import boost_in_process
+from training.families.lightgbm.boosting.rounds import (
+    Boosted,
+    NoSplitError,
+    Progress,
+    RefusedError,
+    Rows,
+)
 from zeroskew.contract.errors.project import SpecError
 from zeroskew.contract.manifest import Column, FieldType
+from zeroskew.declarations.lightgbm import check_columns, complete_parameters
 from zeroskew.declarations.model_spec import ModelSpec
-from zeroskew.declarations.parameters import check_columns, complete_parameters
 
 __all__ = ["FittedModel", "NothingLearntError", "Progress", "fit_model", "request_only_dataset"]
 

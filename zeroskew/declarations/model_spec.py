@@ -15,9 +15,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from zeroskew.contract.errors.project import SpecError
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
+from zeroskew.declarations.lightgbm import find_problems, resolve_names
 from zeroskew.declarations.located_error import describe_error, locate_error
 from zeroskew.declarations.objectives import Objective, read_objective
-from zeroskew.declarations.parameters import find_problems, resolve_names
 
 __all__ = [
     "Gate",

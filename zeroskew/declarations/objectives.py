@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from zeroskew.contract.manifest import Manifest, Output, Scalar
-from zeroskew.declarations.parameters import names
+from zeroskew.declarations.lightgbm import names
 
 __all__ = [
     "ALIASES",

@@ -15,7 +15,7 @@ from tests.support.boosters import N_FEATURES, fit_booster, make_label, make_row
 from tests.support.request_functions import new_york_clock
 from training.export.check_parity import check_parity
 from training.export.export_onnx import ExportError, export_onnx, serialize_model
-from training.export.lightgbm_text import ModelTextError, parse_model_text
+from training.families.lightgbm.model_text import ModelTextError, parse_model_text
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import RequestFunction
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.boosters import MISSING_MODES, N_FEATURES, Float32Array, fit_booster
 from tests.support.request_functions import new_york_clock
-from training.export.adversarial_rows import adversarial_rows
 from training.export.check_parity import ParityError, check_parity
 from training.export.export_onnx import export_onnx, read_model, serialize_model
-from training.export.lightgbm_text import Tree
+from training.families.lightgbm.adversarial_rows import adversarial_rows
+from training.families.lightgbm.model_text import Tree
 from zeroskew.features.request_function import RequestFunction
 
 CLOCK = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)

@@ -1,7 +1,7 @@
 """Fit LightGBM: validation chooses the rounds, then all rows are fitted with just as many.
 
-Runs in a process of its own (`training.fit.boosting.child`), so it imports numpy and LightGBM
-alone.
+Runs in a process of its own (`training.families.lightgbm.boosting.child`), so it imports numpy
+and LightGBM alone.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def boost(
     Parameters
     ----------
     parameters
-        Those that `zeroskew.declarations.parameters.complete_parameters` returns.
+        Those that `zeroskew.declarations.lightgbm.complete_parameters` returns.
     n_rounds
         The most rounds there can be.
     progress

@@ -8,16 +8,16 @@ from itertools import chain
 from typing import Any
 
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.declarations.parameters.conditions import CONDITIONS, Given, metrics_of, split_metrics
-from zeroskew.declarations.parameters.names import (
+from zeroskew.declarations.lightgbm.conditions import CONDITIONS, Given, metrics_of, split_metrics
+from zeroskew.declarations.lightgbm.names import (
     ALIASES,
     nearest_name,
     resolve_alias,
     resolve_metric,
     resolve_names,
 )
-from zeroskew.declarations.parameters.table import CATEGORICAL, OWNED, SETTABLE
-from zeroskew.declarations.parameters.values import Groups, PerColumn, shown
+from zeroskew.declarations.lightgbm.table import CATEGORICAL, OWNED, SETTABLE
+from zeroskew.declarations.lightgbm.values import Groups, PerColumn, shown
 
 __all__ = ["check_columns", "check_parameters", "find_problems"]
 

@@ -3,9 +3,9 @@
 Nothing here imports LightGBM, so that a model file is checked at once.
 """
 
-from zeroskew.declarations.parameters.check import check_columns, check_parameters, find_problems
-from zeroskew.declarations.parameters.complete import complete_parameters, drop_columns
-from zeroskew.declarations.parameters.names import (
+from zeroskew.declarations.lightgbm.check import check_columns, check_parameters, find_problems
+from zeroskew.declarations.lightgbm.complete import complete_parameters, drop_columns
+from zeroskew.declarations.lightgbm.names import (
     resolve_alias,
     resolve_metric,
     resolve_names,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Final
 
-from zeroskew.declarations.parameters.names import resolve_metric, resolve_objective
+from zeroskew.declarations.lightgbm.names import resolve_metric, resolve_objective
 
 __all__ = ["CONDITIONS", "Condition", "Given", "metrics_of", "split_metrics"]
 

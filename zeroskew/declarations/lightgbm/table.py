@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from zeroskew.declarations.parameters.values import (
+from zeroskew.declarations.lightgbm.values import (
     FRACTION,
     Choice,
     Flag,
@@ -35,7 +35,7 @@ class Settable:
     off
         The value at which it does nothing, which is then right beside any others.
     needs
-        The conditions (`zeroskew.declarations.parameters.conditions`) without which it has no
+        The conditions (`zeroskew.declarations.lightgbm.conditions`) without which it has no
         effect.
     """
 
@@ -55,7 +55,7 @@ SETTABLE: Final[dict[str, Settable]] = {
     "num_leaves": Settable(Whole(2, 131_072)),
     "max_depth": Settable(Whole(1, 10_000, also=-1)),
     "seed": Settable(_SEED),
-    "metric": Settable(Choice(())),  # `zeroskew.declarations.parameters.check` reads it.
+    "metric": Settable(Choice(())),  # `zeroskew.declarations.lightgbm.check` reads it.
     # How a tree grows.
     "min_data_in_leaf": Settable(Whole(0)),
     "min_sum_hessian_in_leaf": Settable(_NOT_NEGATIVE),
