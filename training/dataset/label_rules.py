@@ -16,7 +16,7 @@ import polars as pl
 from zeroskew.contract.errors.project import DatasetError
 from zeroskew.contract.number_bounds import MAX_FLOAT32
 from zeroskew.declarations.model_spec import SPANS, ModelSpec
-from zeroskew.declarations.objectives import LabelRule
+from zeroskew.declarations.objective_table import LabelRule
 from zeroskew.features.offline_store.column_types import beyond_exact_float, is_whole
 
 __all__ = [

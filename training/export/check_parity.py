@@ -15,7 +15,9 @@ from training.export.export_onnx import MATRIX, read_model
 from training.families.lightgbm.adversarial_rows import adversarial_rows
 from training.families.lightgbm.leaf_index_model import cut_before_trees, leaf_index_model
 from training.families.lightgbm.model_text import TextModel
+from training.families.lightgbm.transforms import find_objective
 from zeroskew.contract.errors.project import TrainingError
+from zeroskew.declarations.objective_table import Transform
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import RequestFunction
 from zeroskew.features.trace_request_time import verification_rows
@@ -32,10 +34,6 @@ _CHUNK_ROWS: Final = 4096
 _N_EXAMPLES: Final = 3
 _SUM_FLOOR: Final = 1e-4
 _SMALLEST_SCORE: Final = 1e-290
-_SUM_OBJECTIVES: Final = frozenset(
-    {"regression", "regression_l1", "huber", "fair", "quantile", "mape"}
-    | {"lambdarank", "rank_xendcg"}
-)
 
 
 @dataclass(frozen=True)
@@ -307,7 +305,7 @@ def _relative_difference(got: FloatArray, expected: FloatArray, floor: float) ->
 
 
 def _small_value_floor(model: TextModel) -> float:
-    if model.objective not in _SUM_OBJECTIVES:
+    if find_objective(model).transform is not Transform.SUM:
         return _SMALLEST_SCORE
     size = math.fsum(float(np.abs(tree.leaf_value).max()) for tree in model.trees)
     if model.averages_trees:

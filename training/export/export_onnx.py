@@ -12,8 +12,7 @@ whose results differ between runtimes (onnxruntime issues 24862, 26596, 27533 an
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import lightgbm as lgb
@@ -21,8 +20,8 @@ import numpy as np
 import onnx
 
 from training.families.lightgbm.model_text import TextModel, parse_model_text
+from training.families.lightgbm.transforms import ExportError, add_transform
 from training.families.lightgbm.tree_ensemble import add_tree_ensemble
-from zeroskew.contract.errors.project import TrainingError
 from zeroskew.features.onnx_graph import GraphBuilder
 from zeroskew.features.request_function import RequestFunction
 from zeroskew.features.trace_request_time import OPSET, trace_request_function
@@ -36,12 +35,6 @@ _COMPUTED: Final = "request_features"
 _ML_OPSET: Final = 5
 _IR_VERSION: Final = 10
 _PRODUCER: Final = "zeroskew"
-
-_Transform = Callable[[GraphBuilder, TextModel, str], str]
-
-
-class ExportError(TrainingError):
-    """A model cannot be exported."""
 
 
 def export_onnx(
@@ -87,7 +80,6 @@ def export_onnx(
         If a request-time function cannot be traced, or its trace computes other bits.
     """
     model = read_model(booster)
-    transform = _transform_of(model)
     _check_columns(model, n_columns, request_inputs, request_functions)
     graph = GraphBuilder()
     matrix = "features"
@@ -103,7 +95,7 @@ def export_onnx(
     raw = add_tree_ensemble(graph, model, values)
     if model.averages_trees:
         raw = graph.add("Div", raw, graph.constant(model.n_iterations, np.float64))
-    scores = transform(graph, model, raw)
+    scores = add_transform(graph, model, raw)
     if model.n_outputs == 1:
         graph.add("Reshape", scores, graph.constant([-1], np.int64), output="scores")
     else:
@@ -185,124 +177,6 @@ def _add_request_function(
     shape = graph.constant([-1, 1], np.int64)
     columns = [graph.add("Reshape", prefix + name, shape) for name in function.output_names]
     return [graph.add("Cast", column, to=onnx.TensorProto.FLOAT) for column in columns]
-
-
-def _transform_of(model: TextModel) -> _Transform:
-    if model.objective is None:
-        raise ExportError(
-            "Got a model without an objective (a custom objective function), "
-            f"but expected one of {', '.join(sorted(_TRANSFORMS))}."
-        )
-    if model.objective not in _TRANSFORMS:
-        raise ExportError(
-            f"Got objective {model.objective!r}, "
-            f"but expected one of {', '.join(sorted(_TRANSFORMS))}."
-        )
-    transform, known = _TRANSFORMS[model.objective]
-    if unknown := sorted(set(model.objective_options) - known):
-        raise ExportError(
-            f"Got options {unknown} of objective {model.objective!r}, "
-            f"but expected {sorted(known) or 'none'}."
-        )
-    n_classes = int(model.objective_options.get("num_class", 1))
-    if n_classes != model.n_outputs:
-        raise ExportError(
-            f"Got {model.n_outputs} trees an iteration for objective {model.objective!r}, "
-            f"but expected {n_classes}."
-        )
-    return transform
-
-
-def _identity_or_square(graph: GraphBuilder, model: TextModel, raw: str) -> str:
-    """x, or x·|x| where the model was trained on square roots (``reg_sqrt``)."""
-    if "sqrt" not in model.objective_options:
-        return raw
-    return graph.add("Mul", raw, graph.add("Abs", raw))
-
-
-def _identity(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: ARG001 -- a _Transform
-    return raw
-
-
-def _same_alone_and_in_a_batch(graph: GraphBuilder, op_type: str, values: str) -> str:
-    """Apply an elementwise op so that a row's bits do not depend on the rows beside it.
-
-    onnxruntime computes Exp and Log of doubles in vector registers and what is left over at
-    the end by the C library, which differs in the last bit (onnxruntime 1.32: one row alone
-    differs from a batch in a tenth of all cases). Eight copies of each value fill every
-    register, so that all values take the same way.
-    """
-    axis = graph.constant([-1], np.int64)
-    copies = graph.add(
-        "Mul", graph.add("Unsqueeze", values, axis), graph.constant(np.ones(8), np.float64)
-    )
-    return graph.add("Gather", graph.add(op_type, copies), graph.constant(0, np.int64), axis=-1)
-
-
-def _exponential(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: ARG001 -- a _Transform
-    return _same_alone_and_in_a_batch(graph, "Exp", raw)
-
-
-def _softmax(graph: GraphBuilder, model: TextModel, raw: str) -> str:
-    """exp(x - max) over its sum, added class by class so that the order never changes."""
-    largest = graph.add("ReduceMax", raw, graph.constant([1], np.int64))
-    exponential = _same_alone_and_in_a_batch(graph, "Exp", graph.add("Sub", raw, largest))
-    classes = [
-        graph.add("Gather", exponential, graph.constant([k], np.int64), axis=1)
-        for k in range(model.n_outputs)
-    ]
-    total = functools.reduce(lambda left, right: graph.add("Add", left, right), classes)
-    return graph.add("Div", exponential, total)
-
-
-def _sigmoid(graph: GraphBuilder, model: TextModel, raw: str) -> str:
-    """1 / (1 + exp(-sigmoid·x)), a class at a time: LightGBM does not normalise classes.
-
-    Written out, because onnxruntime's ``Sigmoid`` is not relatively exact: 5e-8 off at -20,
-    and 0 from -40 on.
-    """
-    slope = float(model.objective_options.get("sigmoid", "1"))
-    one = graph.constant(1.0, np.float64)
-    scaled = graph.add("Mul", raw, graph.constant(-slope, np.float64))
-    exponential = _same_alone_and_in_a_batch(graph, "Exp", scaled)
-    return graph.add("Div", one, graph.add("Add", exponential, one))
-
-
-def _softplus(graph: GraphBuilder, model: TextModel, raw: str) -> str:  # noqa: ARG001 -- a _Transform
-    """log1p(e) with e = exp(x), after Kahan: log(u)·e/(u - 1) with u = 1 + e, and e if u = 1.
-
-    ONNX has no log1p, and log(1 + e) alone loses all digits of a small e. Above 2**60, where
-    e/(u - 1) is 1 or overflows, the quotient is left out.
-    """
-    one = graph.constant(1.0, np.float64)
-    exponential = _same_alone_and_in_a_batch(graph, "Exp", raw)
-    shifted = graph.add("Add", exponential, one)
-    quotient = graph.add("Div", exponential, graph.add("Sub", shifted, one))
-    is_moderate = graph.add("Less", exponential, graph.constant(2.0**60, np.float64))
-    correction = graph.add("Where", is_moderate, quotient, one)
-    corrected = graph.add("Mul", _same_alone_and_in_a_batch(graph, "Log", shifted), correction)
-    return graph.add("Where", graph.add("Equal", shifted, one), exponential, corrected)
-
-
-_TRANSFORMS: Final[dict[str, tuple[_Transform, frozenset[str]]]] = {
-    "regression": (_identity_or_square, frozenset({"sqrt"})),
-    "regression_l1": (_identity_or_square, frozenset({"sqrt"})),
-    "quantile": (_identity_or_square, frozenset({"sqrt"})),
-    "mape": (_identity_or_square, frozenset({"sqrt"})),
-    "fair": (_identity_or_square, frozenset({"sqrt"})),
-    "huber": (_identity, frozenset()),
-    "poisson": (_exponential, frozenset()),
-    "gamma": (_exponential, frozenset()),
-    "tweedie": (_exponential, frozenset()),
-    "binary": (_sigmoid, frozenset({"sigmoid"})),
-    "cross_entropy": (_sigmoid, frozenset()),
-    "cross_entropy_lambda": (_softplus, frozenset()),
-    "multiclass": (_softmax, frozenset({"num_class"})),
-    "multiclassova": (_sigmoid, frozenset({"num_class", "sigmoid"})),
-    "lambdarank": (_identity, frozenset()),
-    "rank_xendcg": (_identity, frozenset()),
-}
-"""For each objective its output transform and the options that its text may carry."""
 
 
 def _make_model(

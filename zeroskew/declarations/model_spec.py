@@ -17,7 +17,8 @@ from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
 from zeroskew.declarations.lightgbm import find_problems, resolve_names
 from zeroskew.declarations.located_error import describe_error, locate_error
-from zeroskew.declarations.objectives import Objective, read_objective
+from zeroskew.declarations.objective_table import Objective
+from zeroskew.declarations.objectives import read_objective
 
 __all__ = [
     "Gate",

@@ -14,8 +14,9 @@ import pytest
 from tests.support.boosters import N_FEATURES, fit_booster, make_label, make_rows
 from tests.support.request_functions import new_york_clock
 from training.export.check_parity import check_parity
-from training.export.export_onnx import ExportError, export_onnx, serialize_model
+from training.export.export_onnx import export_onnx, serialize_model
 from training.families.lightgbm.model_text import ModelTextError, parse_model_text
+from training.families.lightgbm.transforms import ExportError
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import RequestFunction
 

@@ -8,7 +8,12 @@ from itertools import chain
 from typing import Any
 
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.declarations.lightgbm.conditions import CONDITIONS, Given, metrics_of, split_metrics
+from zeroskew.declarations.lightgbm.conditions import (
+    Given,
+    find_lack,
+    metrics_of,
+    split_metrics,
+)
 from zeroskew.declarations.lightgbm.names import (
     ALIASES,
     nearest_name,
@@ -132,12 +137,8 @@ def _without_effect(given: Given) -> Iterator[str]:
         settable = SETTABLE[name]
         if settable.off is not None and value == settable.off:
             continue
-        for need in settable.needs:
-            if not CONDITIONS[need].holds(given):
-                yield f"Got {name}={shown(value)} without effect, but expected " + (
-                    CONDITIONS[need].expected
-                )
-                break
+        if (lack := find_lack(name, settable.needs, given)) is not None:
+            yield f"Got {name}={shown(value)} without effect, but expected {lack}"
 
 
 def _contradictions(given: Given) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The names LightGBM knows: parameters with their aliases, objectives and metrics with theirs.
+"""The names LightGBM knows: parameters with their aliases, and metrics with theirs.
 
 Kept here as text, so that a model file is checked without importing LightGBM; a test holds the
 parameters against ``LGBM_DumpParamAliases`` of the installed one.
@@ -10,10 +10,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from zeroskew.declarations.objective_table import OBJECTIVE_TABLE
+
 __all__ = [
     "ALIASES",
     "METRICS",
-    "OBJECTIVES",
     "PARAMETERS",
     "nearest_name",
     "resolve_alias",
@@ -173,29 +174,6 @@ PARAMETERS: Final = {
 
 ALIASES: Final = {alias: name for name, aliases in PARAMETERS.items() for alias in (name, *aliases)}
 
-OBJECTIVES: Final = {
-    "regression": (
-        "regression_l2", "mean_squared_error", "mse", "l2", "l2_root", "root_mean_squared_error",
-        "rmse",
-    ),
-    "regression_l1": ("mean_absolute_error", "l1", "mae"),
-    "huber": (),
-    "fair": (),
-    "quantile": (),
-    "mape": ("mean_absolute_percentage_error",),
-    "poisson": (),
-    "gamma": (),
-    "tweedie": (),
-    "binary": (),
-    "cross_entropy": ("xentropy",),
-    "cross_entropy_lambda": ("xentlambda",),
-    "multiclass": ("softmax",),
-    "multiclassova": ("multiclass_ova", "ova", "ovr"),
-    "lambdarank": (),
-    "rank_xendcg": ("xendcg", "xe_ndcg", "xe_ndcg_mart", "xendcg_mart"),
-}  # fmt: skip
-"""LightGBM's own objectives with their aliases (``ParseObjectiveAlias`` in its ``config.h``)."""
-
 METRICS: Final = {
     "l1": ("regression_l1", "mean_absolute_error", "mae"),
     "l2": ("regression", "regression_l2", "mean_squared_error", "mse"),
@@ -249,7 +227,7 @@ def resolve_objective(value: object) -> str | None:
     >>> resolve_objective("mse"), resolve_objective("focal")
     ('regression', None)
     """
-    return _resolve(value, OBJECTIVES)
+    return _resolve(value, {name: one.aliases for name, one in OBJECTIVE_TABLE.items()})
 
 
 def resolve_metric(value: object) -> str | None:
