@@ -1,13 +1,9 @@
-"""A fitted LightGBM model as the ONNX file that the service loads.
+"""A fitted model as the ONNX file that the service loads.
 
 The graph, from its inputs to its output (`zeroskew.contract.manifest` states the contract):
 
     request (float64) -> request-time functions -> float32 --+
-    features (float32) --------------------------------------+-> double -> trees
-        -> division by the iterations (rf) -> the objective's output transform -> scores
-
-Ordinary operators compute the output transform, never the ensemble's own post transform,
-whose results differ between runtimes (onnxruntime issues 24862, 26596, 27533 and 28557).
+    features (float32) --------------------------------------+-> double -> the model -> scores
 """
 
 from __future__ import annotations
@@ -15,18 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import lightgbm as lgb
 import numpy as np
 import onnx
 
-from training.families.lightgbm.model_text import TextModel, parse_model_text
-from training.families.lightgbm.transforms import ExportError, add_transform
-from training.families.lightgbm.tree_ensemble import add_tree_ensemble
+from training.families.model_family import Estimator, ExportError
 from zeroskew.features.onnx_graph import GraphBuilder
 from zeroskew.features.request_function import RequestFunction
 from zeroskew.features.trace_request_time import OPSET, trace_request_function
 
-__all__ = ["MATRIX", "ExportError", "export_onnx", "read_model", "serialize_model"]
+__all__ = ["MATRIX", "export_onnx", "serialize_model"]
 
 MATRIX: Final = "matrix"
 """Name of the float32 matrix ``(n, n_features)`` in a graph with request-time functions."""
@@ -38,21 +31,18 @@ _PRODUCER: Final = "zeroskew"
 
 
 def export_onnx(
-    booster: lgb.Booster | str,
+    estimator: Estimator,
     *,
     n_columns: int,
     request_inputs: Sequence[str] = (),
     request_functions: Sequence[RequestFunction] = (),
 ) -> onnx.ModelProto:
-    """Export a LightGBM model to ONNX.
-
-    Equal arguments give equal bytes. Of an early-stopped booster the trees up to its best
-    iteration are exported, which are those that ``Booster.predict`` uses; of a text, all.
+    """Export a fitted model to ONNX; equal arguments give equal bytes.
 
     Parameters
     ----------
-    booster : lightgbm.Booster or str
-        The model, or its text as ``model_to_string`` returns it.
+    estimator : Estimator
+        The model.
     n_columns : int
         Width of the ``features`` input: the model's first columns.
     request_inputs : sequence of str, optional
@@ -67,50 +57,27 @@ def export_onnx(
         ``request`` float64 ``(n, len(request_inputs))``; output ``scores`` float64 ``(n,)``,
         or ``(n, n_classes)`` for multiclass objectives; with `request_functions` also
         ``request_features`` float32 ``(n, n_computed)``, what they computed. Every float32 is
-        a valid feature: NaN, infinities and values that are no category code do as in
-        LightGBM.
+        a valid feature: NaN, infinities and values that are no category code do as in the
+        estimator itself.
 
     Raises
     ------
     ExportError
-        If the objective is unknown or custom, or the columns do not add up.
-    ModelTextError
-        If the text is incomplete or holds linear trees.
+        If the model has no such graph, or the columns do not add up.
     RequestFunctionError
         If a request-time function cannot be traced, or its trace computes other bits.
     """
-    model = read_model(booster)
-    _check_columns(model, n_columns, request_inputs, request_functions)
+    _check_columns(estimator.n_features, n_columns, request_inputs, request_functions)
     graph = GraphBuilder()
-    matrix = "features"
-    if request_functions:
-        computed = [
-            column
-            for function in request_functions
-            for column in _add_request_function(graph, function, request_inputs)
-        ]
-        graph.add("Concat", *computed, axis=1, output=_COMPUTED)
-        matrix = graph.add("Concat", matrix, _COMPUTED, axis=1, output=MATRIX)
+    matrix = _add_request_functions(graph, request_inputs, request_functions)
     values = graph.add("Cast", matrix, to=onnx.TensorProto.DOUBLE)
-    raw = add_tree_ensemble(graph, model, values)
-    if model.averages_trees:
-        raw = graph.add("Div", raw, graph.constant(model.n_iterations, np.float64))
-    scores = add_transform(graph, model, raw)
-    if model.n_outputs == 1:
+    scores = estimator.add_scores(graph, values)
+    if estimator.n_outputs == 1:
         graph.add("Reshape", scores, graph.constant([-1], np.int64), output="scores")
     else:
         graph.add("Identity", scores, output="scores")
-    n_computed = model.n_features - n_columns
-    return _make_model(graph, n_columns, len(request_inputs), n_computed, model.n_outputs)
-
-
-def read_model(booster: lgb.Booster | str) -> TextModel:
-    """Parse a booster, or a model text, as `export_onnx` does.
-
-    The text is the model. It rounds the objective's ``sigmoid`` to six digits, and so does a
-    booster that ``lightgbm.train`` returned, unless it was told to ``keep_training_booster``.
-    """
-    return parse_model_text(booster if isinstance(booster, str) else booster.model_to_string())
+    n_computed = estimator.n_features - n_columns
+    return _make_model(graph, n_columns, len(request_inputs), n_computed, estimator.n_outputs)
 
 
 def serialize_model(model: onnx.ModelProto) -> bytes:
@@ -137,7 +104,7 @@ def serialize_model(model: onnx.ModelProto) -> bytes:
 
 
 def _check_columns(
-    model: TextModel,
+    n_features: int,
     n_columns: int,
     request_inputs: Sequence[str],
     request_functions: Sequence[RequestFunction],
@@ -156,11 +123,26 @@ def _check_columns(
                 f"but expected some of {list(request_inputs)}."
             )
     width = n_columns + sum(len(function.output_names) for function in request_functions)
-    if width != model.n_features:
+    if width != n_features:
         raise ExportError(
             f"Got {n_columns} columns and {width - n_columns} request-time columns, "
-            f"but expected {model.n_features} together."
+            f"but expected {n_features} together."
         )
+
+
+def _add_request_functions(
+    graph: GraphBuilder, request_inputs: Sequence[str], functions: Sequence[RequestFunction]
+) -> str:
+    """Put what the functions compute behind the features; return the matrix of both."""
+    if not functions:
+        return "features"
+    computed = [
+        column
+        for function in functions
+        for column in _add_request_function(graph, function, request_inputs)
+    ]
+    graph.add("Concat", *computed, axis=1, output=_COMPUTED)
+    return graph.add("Concat", "features", _COMPUTED, axis=1, output=MATRIX)
 
 
 def _add_request_function(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from zeroskew.contract.errors.sentences import nearest_name
 from zeroskew.contract.manifest import Manifest, Output, Scalar
-from zeroskew.declarations.lightgbm.names import nearest_name
 from zeroskew.declarations.objective_table import OBJECTIVE_TABLE, LabelRule, Objective
 
 __all__ = ["ALIASES", "OBJECTIVES", "REFUSED", "objective_of_manifest", "read_objective"]

@@ -12,18 +12,14 @@ from typing import Final
 import numpy as np
 
 from training.families.lightgbm.model_text import TextModel
-from zeroskew.contract.errors.project import TrainingError
+from training.families.model_family import ExportError
 from zeroskew.declarations.objective_table import OBJECTIVE_TABLE, Objective, Transform
 from zeroskew.features.onnx_graph import GraphBuilder
 
-__all__ = ["ExportError", "add_transform", "find_objective"]
+__all__ = ["add_transform", "find_objective"]
 
 _OPTIONS: Final = {"reg_sqrt": "sqrt", "sigmoid": "sigmoid", "num_class": "num_class"}
 """What a model text calls the parameters that its objective is written with."""
-
-
-class ExportError(TrainingError):
-    """A model cannot be exported."""
 
 
 def find_objective(model: TextModel) -> Objective:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from zeroskew.contract.errors.project import SpecError
+from zeroskew.contract.errors.sentences import nearest_name
 from zeroskew.declarations.lightgbm.conditions import (
     Given,
     find_lack,
@@ -16,7 +17,6 @@ from zeroskew.declarations.lightgbm.conditions import (
 )
 from zeroskew.declarations.lightgbm.names import (
     ALIASES,
-    nearest_name,
     resolve_alias,
     resolve_metric,
     resolve_names,

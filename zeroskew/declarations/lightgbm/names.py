@@ -6,8 +6,7 @@ parameters against ``LGBM_DumpParamAliases`` of the installed one.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from zeroskew.declarations.objective_table import OBJECTIVE_TABLE
@@ -16,7 +15,6 @@ __all__ = [
     "ALIASES",
     "METRICS",
     "PARAMETERS",
-    "nearest_name",
     "resolve_alias",
     "resolve_metric",
     "resolve_names",
@@ -237,17 +235,6 @@ def resolve_metric(value: object) -> str | None:
     ('l1', None)
     """
     return _resolve(value, METRICS)
-
-
-def nearest_name(given: str, names: Iterable[str]) -> str | None:
-    """Return the name most like ``given``, ``None`` where none is.
-
-    >>> nearest_name("num_leafs", ["num_leaves", "max_depth"])
-    'num_leaves'
-    """
-    lowered = {name.lower(): name for name in names}
-    found = difflib.get_close_matches(given.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[found[0]] if found else None
 
 
 def _resolve(value: object, names: dict[str, tuple[str, ...]]) -> str | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from training.families.lightgbm.boosting.exchange import BoostingInput, read_result, write_given
-from training.families.lightgbm.boosting.rounds import Boosted, Progress
+from training.families.lightgbm.boosting.rounds import Boosted
+from training.families.progress import Progress
 from zeroskew.contract.errors.project import FitError
 
 __all__ = ["boost_in_process"]

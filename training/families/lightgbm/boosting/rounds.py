@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +16,10 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from training.families.progress import Progress
 from zeroskew.contract.errors.project import TrainingError
 
-__all__ = ["Boosted", "NoSplitError", "Progress", "RefusedError", "Rows", "boost"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["Boosted", "NoSplitError", "RefusedError", "Rows", "boost"]
 
 _MOST_WARNINGS: Final = 5
 _MOST_WORDS: Final = 150
