@@ -90,7 +90,9 @@ def objective_of_manifest(manifest: Manifest) -> Objective:
 def _find_objective(parameters: Parameters) -> Objective:
     given = parameters.get("objective")
     if given is None:
-        raise ValueError("Got parameters without an objective, but expected LightGBM's name")
+        raise ValueError(
+            "Got parameters without an objective, but expected one, such as 'regression'"
+        )
     name = ALIASES.get(str(given), str(given))
     if (reason := REFUSED.get(name)) is not None:
         raise ValueError(f"Got objective {given!r}, but expected another: {reason}")
