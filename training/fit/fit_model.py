@@ -40,14 +40,7 @@ def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = Non
     progress
         Called with what is done and the most there can be.
 
-    Raises
-    ------
-    SpecError
-        If the parameters do not fit the columns, or the rows cannot be learned from.
-    NothingLearntError
-        If there is nothing in them to learn from.
-    FitError
-        If the fit does not end of its own.
+    It raises what `ModelFamily.fit` does.
     """
     fit = load_family(spec.family).fit(spec, dataset, progress)
     return FittedModel(
