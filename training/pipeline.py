@@ -27,12 +27,12 @@ from training.evaluate.evaluate_model import check_gates, evaluate_model
 from training.evaluate.report import write_report
 from training.export.check_parity import check_parity
 from training.export.export_onnx import export_onnx, serialize_model
-from training.fit.fit_model import FittedModel, Progress, fit_model
+from training.families.progress import Progress
+from training.fit.fit_model import fit_model
 from training.project.declared_parts import read_parts
 from training.project.online_values import check_online_values, say_write_errors
 from training.project.registry_folder import RegistryFolder
 from training.project.step_files import (
-    BOOSTER,
     DECLARED,
     EVALUATED,
     EVALUATION,
@@ -40,6 +40,7 @@ from training.project.step_files import (
     FITTED,
     MODEL_FILE,
     PARITY,
+    find_fitted_file,
     hash_file,
     load_dataset,
     load_evaluation,
@@ -102,33 +103,21 @@ def make_dataset(workspace: Workspace, spec: ModelSpec, progress: Progress) -> s
 
 
 def make_fit(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
-    """Fit the model and save the booster's text."""
+    """Fit the model and save it as its family does."""
     folder = workspace.work(spec.name)
     dataset = load_dataset(folder, spec)
     check_labelled_spans(spec, dataset.labels[LABEL], dataset.labels[SPAN])
     model = fit_model(spec, dataset, progress)
-    model.booster.save_model(folder / BOOSTER)
+    fitted_file = find_fitted_file(folder, spec)
+    fitted_file.write_bytes(model.estimator.to_bytes())
     fitted = {
         "declared": read_parts(spec, "fit"),
         "threshold": model.threshold,
         "data_sha256": dataset.snapshot(spec.split).sha256,
-        "booster_sha256": hash_file(folder / BOOSTER),
+        "fitted_sha256": hash_file(fitted_file),
     }
     (folder / FITTED).write_text(json.dumps(fitted))
-    return _describe_fit(model)
-
-
-def _describe_fit(model: FittedModel) -> str:
-    """Say what was fitted, which metric chose the rounds, and what LightGBM had to say."""
-    (chosen_by, value), *others = model.metrics.items()
-    beside = "".join(f", {name} {other:.6g}" for name, other in others)
-    return "\n  ".join(
-        [
-            f"{model.booster.num_trees()} trees; validation {chosen_by} {value:.6g} chose the "
-            f"rounds{beside}",
-            *(f"LightGBM: {warning}" for warning in model.warnings),
-        ]
-    )
+    return "\n  ".join(model.said)
 
 
 def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
@@ -139,20 +128,20 @@ def make_evaluation(workspace: Workspace, spec: ModelSpec, progress: Progress) -
     progress(0, 1)
     evaluation, scored = evaluate_model(spec, dataset, model)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
-    (folder / EVALUATED).write_text(hash_file(folder / BOOSTER))
+    (folder / EVALUATED).write_text(hash_file(find_fitted_file(folder, spec)))
     report = write_report(folder, spec, evaluation, scored, model, dataset.columns)
     return f"report in {report}"
 
 
 def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
-    """Export the booster and the request-time functions as one ONNX graph."""
+    """Export the fitted model and the request-time functions as one ONNX graph."""
     folder = workspace.work(spec.name)
     dataset = load_dataset(folder, spec)
     plan = dataset.plan
     progress(0, 1)
     compiled = compile_plan(workspace.open_feature_store(), spec)
     model = export_onnx(
-        load_fitted(folder, spec, dataset).booster,
+        load_fitted(folder, spec, dataset).estimator,
         n_columns=len(plan.columns),
         request_inputs=[one.name for one in plan.request_inputs],
         request_functions=compiled.request_functions,
@@ -164,7 +153,7 @@ def make_export(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
 
 
 def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> str:
-    """Compare the exported graph with LightGBM on all held-out rows and adversarial ones."""
+    """Compare the exported graph with the fitted model on held-out rows and adversarial ones."""
     folder = workspace.work(spec.name)
     dataset = load_dataset(folder, spec)
     model_file = read_step_file(folder, MODEL_FILE, "export")
@@ -180,7 +169,7 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     n_columns = len(dataset.plan.columns)
     _check_request_features(compiled, request, features[:, n_columns:])
     report = check_parity(
-        load_fitted(folder, spec, dataset).booster,
+        load_fitted(folder, spec, dataset).estimator,
         model_file,
         np.ascontiguousarray(features[:, :n_columns]),
         request=request,
@@ -189,14 +178,14 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     )
     content = {
         **report.as_dict(),
-        "booster_sha256": hash_file(folder / BOOSTER),
+        "fitted_sha256": hash_file(find_fitted_file(folder, spec)),
         "model_sha256": hash_file(folder / MODEL_FILE),
     }
     (folder / PARITY).write_text(json.dumps(content, indent=2))
+    in_leaves = f"{report.n_rows_in_different_leaf} in a different leaf, " if report.n_trees else ""
     return (
         f"{report.n_rows:,} held-out and {report.n_adversarial_rows:,} adversarial rows: "
-        f"{report.n_rows_in_different_leaf} in a different leaf, relative difference at most "
-        f"{report.max_relative_difference:.1e}"
+        f"{in_leaves}relative difference at most {report.max_relative_difference:.1e}"
     )
 
 
@@ -238,25 +227,8 @@ def publish(
         If a training step has not been run, or one before it was run again since, or the
         declaration was edited since, or a feature with values in training has none online.
     """
-    folder = workspace.work(spec.name)
-    dataset = load_dataset(folder, spec)
-    evaluation = load_evaluation(workspace, spec)
-    parity = read_step_document(folder, PARITY, "parity")
-    model_file = read_step_file(folder, MODEL_FILE, "export")
-    load_fitted(folder, spec, dataset)
-    _check_same_model(folder, parity)
-    check_gates(spec, evaluation)
-    refuse_absent_online(
-        spec,
-        dataset.plan,
-        dataset.rows,
-        list_inputs(dataset.plan, dataset.features, dataset.request),
-        sqlite_path=workspace.online_store_path,
-        open_store=workspace.open_feature_store,
-    )
-    manifest: Manifest = build_manifest(spec, dataset, evaluation, model_file, parity)
-    registry = ModelRegistry.open(workspace.database_url)
-    try:
+    manifest, model_file = _take_checked(workspace, spec)
+    with contextlib.closing(ModelRegistry.open(workspace.database_url)) as registry:
         return publish_model(
             manifest,
             model_file,
@@ -268,8 +240,27 @@ def publish(
             signing_key=workspace.signing_key_file,
             allow_request_change=allow_request_change,
         )
-    finally:
-        registry.close()
+
+
+def _take_checked(workspace: Workspace, spec: ModelSpec) -> tuple[Manifest, bytes]:
+    """Return the manifest and the file of a model that passed its steps, gates and look-ups."""
+    folder = workspace.work(spec.name)
+    dataset = load_dataset(folder, spec)
+    evaluation = load_evaluation(workspace, spec)
+    parity = read_step_document(folder, PARITY, "parity")
+    model_file = read_step_file(folder, MODEL_FILE, "export")
+    load_fitted(folder, spec, dataset)
+    _check_same_model(folder, spec, parity)
+    check_gates(spec, evaluation)
+    refuse_absent_online(
+        spec,
+        dataset.plan,
+        dataset.rows,
+        list_inputs(dataset.plan, dataset.features, dataset.request),
+        sqlite_path=workspace.online_store_path,
+        open_store=workspace.open_feature_store,
+    )
+    return build_manifest(spec, dataset, evaluation, model_file, parity), model_file
 
 
 def materialize(workspace: Workspace, until: datetime, progress: Progress) -> dict[str, int | None]:
@@ -355,11 +346,12 @@ def _check_request_features(
             )
 
 
-def _check_same_model(folder: Path, parity: dict[str, Any]) -> None:
-    """Raise unless evaluation, export and parity are of the booster that stands."""
-    if read_step_file(folder, EVALUATED, "evaluate").decode() != hash_file(folder / BOOSTER):
+def _check_same_model(folder: Path, spec: ModelSpec, parity: dict[str, Any]) -> None:
+    """Raise unless evaluation, export and parity are of the fitted model that stands."""
+    fitted_sha256 = hash_file(find_fitted_file(folder, spec))
+    if read_step_file(folder, EVALUATED, "evaluate").decode() != fitted_sha256:
         raise StepError("Got an evaluation of another fit; run `zeroskew evaluate` again")
-    if parity["booster_sha256"] != hash_file(folder / BOOSTER):
+    if parity["fitted_sha256"] != fitted_sha256:
         raise StepError("Got an export of another fit; run `zeroskew export` and `parity` again")
     if parity["model_sha256"] != hash_file(folder / MODEL_FILE):
         raise StepError("Got a parity report on another export; run `zeroskew parity` again")

@@ -126,6 +126,7 @@ def _describe_features(manifest: Manifest) -> str:
 def _describe_making(manifest: Manifest) -> str:
     return _list(
         [
+            ("family", manifest.family),
             ("objective", manifest.objective),
             *[(name, str(value)) for name, value in manifest.parameters.items()],
             *[(f"parity: {name}", str(value)) for name, value in manifest.parity.items()],

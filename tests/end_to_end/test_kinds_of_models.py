@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,13 +12,18 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 import pytest
-from feast import FeatureService
-from feast.types import Float64
 from sklearn import metrics as oracle
 
-from api.main import create_app
-from tests.support.app_client import AppClient
-from tests.support.feast_repos import entity, view, write_table
+from tests.support.orders_project import (
+    NOW,
+    SIZES,
+    OrdersService,
+    ignore_progress,
+    make_orders_project,
+    order_spec,
+    run_steps,
+    serve_orders,
+)
 from training.dataset.build_dataset import Dataset
 from training.live.live_metrics import measure_live
 from training.live.logged_predictions import Span
@@ -28,47 +32,18 @@ from training.live.outcomes import read_outcomes
 from training.live.replay import replay
 from training.live.simulate.simulation import prepare_simulation, simulate
 from training.live.skew.find_skew import find_skew
-from training.pipeline import TRAINING_STEPS, materialize, publish
+from training.pipeline import publish
 from training.project.step_files import load_evaluation
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import GateError
-from zeroskew.contract.manifest import FieldType, Manifest, Output, RequestField
-from zeroskew.contract.settings import Settings
-from zeroskew.declarations.model_spec import Gate, LabelTable, ModelSpec, TimeSplit
+from zeroskew.contract.manifest import Manifest, Output
+from zeroskew.declarations.model_spec import Gate, ModelSpec
 from zeroskew.declarations.objectives import objective_of_manifest
-
-NOW: Final = datetime(2024, 6, 15, tzinfo=UTC)
-SIZES: Final = ("small", "middle", "large")
-N_SHOPS, N_ORDERS = 40, 4_000
-STORE: Final = """
-project: kinds
-provider: local
-registry: {home}/registry.db
-online_store: {{type: sqlite, path: {home}/online.db}}
-offline_store: {{type: zeroskew.features.offline_store.polars_asof.PolarsAsofOfflineStore}}
-entity_key_serialization_version: 3
-materialization: {{pull_latest_features: true}}
-"""
 
 
 def spec_of(name: str, label: str, output: Output, **declared: Any) -> ModelSpec:
-    parameters = declared.pop("parameters")
-    defaults: dict[str, Any] = {
-        "name": name,
-        "description": "One of the kinds.",
-        "feature_service": "kinds_v1",
-        "request": (
-            RequestField(name="shop", type=FieldType.STRING, description="Shop.", example="s1"),
-            RequestField(name="amount", type=FieldType.NUMBER, description="Euros.", example=3.5),
-        ),
-        "columns": ("amount",),
-        "labels": LabelTable(table="orders", label=pl.col(label), known_at="known_at"),
-        "split": TimeSplit.from_dates("2024-01-01", "2024-04-15", "2024-05-15", "2024-06-15"),
-        "parameters": {"num_leaves": 7, "learning_rate": 0.1} | parameters,
-        "n_rounds": 60,
-        "output": output,
-    }
-    return ModelSpec(**(defaults | declared))
+    parameters = {"num_leaves": 7, "learning_rate": 0.1} | declared.pop("parameters")
+    return order_spec(name, label, output, parameters=parameters, n_rounds=60, **declared)
 
 
 CLASSES: Final = Output(kind="probabilities", description="Size.", classes=SIZES)
@@ -96,93 +71,21 @@ SPECS: Final = {
 }
 
 
-def write_tables(lake: Path) -> None:
-    random = np.random.default_rng(11)
-    days = pl.datetime_range(datetime(2024, 1, 1, tzinfo=UTC), NOW, "5d", eager=True)
-    shops = pl.DataFrame({"shop": [f"s{i}" for i in range(N_SHOPS)]})
-    history = shops.join(pl.DataFrame({"event_timestamp": days}), how="cross").with_columns(
-        created=pl.col("event_timestamp") + pl.duration(minutes=5)
-    )
-    history = history.with_columns(mood=pl.Series(random.normal(size=history.height)))
-    write_table(lake / "shops" / "part-0.parquet", history)
-    seconds = np.sort(random.integers(0, 166 * 86_400, N_ORDERS)) + np.arange(N_ORDERS) / 1e4
-    orders = pl.DataFrame(
-        {
-            "shop": random.choice(shops["shop"].to_numpy(), N_ORDERS),
-            "amount": random.gamma(2.0, 10.0, N_ORDERS).round(2),
-            "event_timestamp": [
-                datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=float(one)) for one in seconds
-            ],
-        }
-    )
-    joined = orders.sort("event_timestamp").join_asof(
-        history.sort("event_timestamp"), on="event_timestamp", by="shop"
-    )
-    signal = joined["mood"].fill_null(0).to_numpy() + joined["amount"].to_numpy() / 20 - 1
-    number = np.digitize(signal + random.normal(0, 0.5, N_ORDERS), [-0.5, 0.7])
-    orders = orders.with_columns(
-        size=pl.Series([SIZES[i] for i in number]),
-        size_number=pl.Series(number),
-        wait=pl.Series(10 + 3 * signal + random.gumbel(0, 2, N_ORDERS)),
-        n_items=pl.Series(random.poisson(np.exp(0.5 * signal.clip(-3, 3)))),
-        noise=pl.Series(random.choice(SIZES, N_ORDERS)),
-        known_at=pl.col("event_timestamp") + pl.duration(hours=1),
-    )
-    write_table(lake / "orders" / "part-0.parquet", orders)
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a project in which all steps of all models have run, and nothing is published."""
-    folder = tmp_path_factory.mktemp("kinds")
-    home = folder / "var"
-    (folder / "repo").mkdir()
-    (folder / "repo" / "feature_store.yaml").write_text(STORE.format(home=home))
-    workspace = Workspace(feature_repo=folder / "repo", home=home)
-    write_tables(home / "lake")
-    shop = entity("shop")
-    shops = view("shops", home / "lake" / "shops", [shop], {"mood": Float64}, ttl=timedelta(30))
-    store = workspace.open_feature_store()
-    store.apply([shop, shops, FeatureService(name="kinds_v1", features=[shops])])
-    materialize(workspace, NOW, ignore_progress)
+    workspace = make_orders_project(tmp_path_factory.mktemp("kinds"))
     for spec in SPECS.values():
-        for step in TRAINING_STEPS:
-            step.run(workspace, spec, ignore_progress)
+        run_steps(workspace, spec)
     return workspace
 
 
-def ignore_progress(done: int, total: int) -> None:
-    """Report to nobody."""
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service of all published models, in this process."""
-
-    workspace: Workspace
-    client: AppClient
-
-    def predict(self, model: str, instances: list[dict[str, Any]]) -> dict[str, Any]:
-        answer = self.client.post(f"/v1/models/{model}:predict", json={"instances": instances})
-        assert answer.status_code == 200, answer.text
-        document: dict[str, Any] = answer.json()
-        return document
-
-
 @pytest.fixture(scope="module")
-def service(workspace: Workspace) -> Iterator[Service]:
+def service(workspace: Workspace) -> Iterator[OrdersService]:
     for name in ("size", "size_by_number", "wait_p80", "n_items"):
         publish(workspace, SPECS[name])
-    settings = Settings(
-        database_url=workspace.database_url,
-        artifacts_dir=workspace.artifacts_dir,
-        online_store=f"sqlite:///{workspace.home}/online.db",
-        clock=NOW,
-        log_mode="durable",
-        log_spool_dir=workspace.home / "spool",
-    )
-    with AppClient(create_app(settings)) as client:
-        yield Service(workspace, client)
+    with serve_orders(workspace) as service:
+        yield service
 
 
 def load(workspace: Workspace, name: str) -> tuple[Dataset, lgb.Booster]:
@@ -242,7 +145,7 @@ def test_noise_is_not_published_unless_it_is_wanted(workspace: Workspace) -> Non
     assert publish(workspace, wanted, alias=None).version == 1
 
 
-def test_classes_are_served_by_name_in_every_interface(service: Service) -> None:
+def test_classes_are_served_by_name_in_every_interface(service: OrdersService) -> None:
     dataset, booster = load(service.workspace, "size")
     answer = service.predict("size", [{"shop": "s3", "amount": 12.5}, {"shop": "?", "amount": 90}])
     online = service.client.post(
@@ -273,7 +176,7 @@ def test_classes_are_served_by_name_in_every_interface(service: Service) -> None
     assert shapes["probabilities"] == [-1, 3]
 
 
-def ask_and_label(service: Service, model: str, label: str) -> pl.DataFrame:
+def ask_and_label(service: OrdersService, model: str, label: str) -> pl.DataFrame:
     """Ask for the orders of the last days, a request each, and say what came of them."""
     orders = pl.read_parquet(service.workspace.lake_folder / "orders/part-0.parquet").tail(60)
     for row in orders.iter_rows(named=True):
@@ -291,7 +194,7 @@ def ask_and_label(service: Service, model: str, label: str) -> pl.DataFrame:
 
 @pytest.mark.parametrize(("model", "label"), [("size", "size"), ("wait_p80", "wait")])
 def test_what_was_served_is_measured_replayed_and_compared(
-    service: Service, model: str, label: str
+    service: OrdersService, model: str, label: str
 ) -> None:
     ask_and_label(service, model, label)
     workspace = service.workspace
@@ -319,7 +222,7 @@ def test_what_was_served_is_measured_replayed_and_compared(
     assert skew.n_faults == 0
 
 
-def test_classes_are_simulated_with_their_labels(service: Service, tmp_path: Path) -> None:
+def test_classes_are_simulated_with_their_labels(service: OrdersService, tmp_path: Path) -> None:
     workspace, spec = service.workspace, SPECS["size_by_number"]
     simulation = prepare_simulation(workspace, tmp_path / "simulation", is_fresh=True)
     start, end = NOW - timedelta(days=3), NOW - timedelta(days=2)
@@ -335,7 +238,7 @@ def test_classes_are_simulated_with_their_labels(service: Service, tmp_path: Pat
     assert report.n_labels == expected.height > 10
 
 
-def test_a_label_that_is_no_class_is_refused(service: Service) -> None:
+def test_a_label_that_is_no_class_is_refused(service: OrdersService) -> None:
     prediction_id = service.predict("size", [{"shop": "s1", "amount": 1}])["id"]
     for value in ("huge", 1, True):
         label = {"prediction_id": prediction_id, "row": 0, "value": value}
@@ -346,7 +249,7 @@ def test_a_label_that_is_no_class_is_refused(service: Service) -> None:
         assert "one of ['small', 'middle', 'large']" in refused.text
 
 
-def test_the_published_facts_name_objective_and_classes(service: Service) -> None:
+def test_the_published_facts_name_objective_and_classes(service: OrdersService) -> None:
     with open_log(service.workspace.database_url, service.workspace) as log:
         manifests: dict[str, Manifest] = {
             name: log.read_manifest(name, 1) for name in ("size", "size_by_number", "wait_p80")

@@ -176,7 +176,7 @@ def test_scores_over_http_equal_lightgbm_on_the_offline_join(
     )
     folder = flights.workspace.work(model)
     fitted = load_fitted(folder, flights.spec(model), Dataset.load(folder))
-    expected = fitted.predict(matrix)
+    expected = fitted.estimator.predict(matrix)
     key = "probability" if model == "arrival_delay_15" else "value"
     with AppClient(create_app(settings_of(flights))) as client:
         scores = [

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.boosters import BOOSTINGS, OBJECTIVES
 from tests.support.flights_project import ROOT
-from tests.training.export.test_export_fuzz import compare_small_models
+from tests.training.families.lightgbm.test_export_fuzz import compare_small_models
 
 pytestmark = pytest.mark.soak
 

@@ -8,6 +8,9 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from training.families.lightgbm.estimator import LightgbmEstimator
+from training.fit.fit_model import FittedModel
+
 Float32Array = npt.NDArray[np.float32]
 
 OBJECTIVES: Final = (
@@ -102,3 +105,9 @@ def fit_booster(
         "verbose": -1,
     }
     return lgb.train(settings | parameters, dataset, n_iterations), rows
+
+
+def booster_of(model: FittedModel) -> lgb.Booster:
+    """Return LightGBM's own object of a model that it fitted."""
+    assert isinstance(model.estimator, LightgbmEstimator)
+    return model.estimator.booster

@@ -15,6 +15,7 @@ import numpy as np
 from tests.support.boosters import Float32Array, fit_booster
 from tests.support.manifests import PLAN, golden_row, make_manifest
 from training.export.export_onnx import export_onnx, serialize_model
+from training.families.lightgbm.estimator import LightgbmEstimator
 from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.contract.manifest import Manifest, ModelFile
 from zeroskew.model.load_gate import ActiveModel, load_model
@@ -49,7 +50,7 @@ class TreeModel:
 def make_tree_model(n_iterations: int = 30) -> TreeModel:
     """Return a small model of trees, some of whose splits are categorical."""
     booster, rows = fit_booster(n_rows=400, n_iterations=n_iterations)
-    content = serialize_model(export_onnx(booster, n_columns=6))
+    content = serialize_model(export_onnx(LightgbmEstimator.of(booster), n_columns=6))
     golden = [golden_row(content, row.tolist(), []) for row in rows[:_N_GOLDEN_ROWS]]
     golden.append(golden_row(content, [float("nan")] * 6, []))
     manifest = make_manifest(content, plan=_PLAN, golden_rows=tuple(golden))

@@ -19,6 +19,7 @@ from tests.support.boosters import fit_booster
 from tests.support.manifests import CARRIERS, EXAMPLE, PLAN, make_manifest, publish, sum_graph
 from tests.support.waiting import PATIENCE_SEC
 from training.export.export_onnx import export_onnx
+from training.families.lightgbm.estimator import LightgbmEstimator
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 MODEL: Final = "arrival_delay"
@@ -42,7 +43,7 @@ def expected_score(number: int) -> float:
 def many_trees() -> onnx.ModelProto:
     """Return an ensemble of 300 trees, as large as a real model's."""
     booster, _ = fit_booster(n_rows=3000, n_iterations=300, num_leaves=31, categorical=False)
-    return add_prefix(export_onnx(booster, n_columns=6), "trees_")
+    return add_prefix(export_onnx(LightgbmEstimator.of(booster), n_columns=6), "trees_")
 
 
 def publish_number(

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from training.fit.boosting.rounds import RefusedError, Rows, boost
-from zeroskew.declarations.parameters import (
+from training.families.lightgbm.boosting.rounds import RefusedError, Rows, boost
+from zeroskew.declarations.lightgbm import (
     check_columns,
     check_parameters,
     complete_parameters,

@@ -51,7 +51,7 @@ def dataset(models: ModelArgument = None) -> None:
 
 
 def fit(models: ModelArgument = None) -> None:
-    """Fit LightGBM on the data set."""
+    """Fit the model on the data set."""
     _run_step_for("fit", models)
 
 
@@ -72,7 +72,7 @@ def export(models: ModelArgument = None) -> None:
 
 
 def parity(models: ModelArgument = None) -> None:
-    """Compare the ONNX file with LightGBM, leaf by leaf."""
+    """Compare the ONNX file with the fitted model, trees leaf by leaf."""
     _run_step_for("parity", models)
 
 

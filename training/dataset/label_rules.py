@@ -16,7 +16,7 @@ import polars as pl
 from zeroskew.contract.errors.project import DatasetError
 from zeroskew.contract.number_bounds import MAX_FLOAT32
 from zeroskew.declarations.model_spec import SPANS, ModelSpec
-from zeroskew.declarations.objectives import LabelRule
+from zeroskew.declarations.objective_table import LabelRule
 from zeroskew.features.offline_store.column_types import beyond_exact_float, is_whole
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _COARSE: Final = 1e-3
-"""LightGBM keeps a label as float32: what it may move one, in standard deviations of all."""
+"""LightGBM keeps a label as float32: what that may move one, in standard deviations of all."""
 
 _OBEYS: Final[dict[LabelRule, Callable[[pl.Series], pl.Series]]] = {
     LabelRule.TRUTH: lambda values: (values == 0) | (values == 1),
@@ -160,8 +160,8 @@ def find_span_problem(spec: ModelSpec, labels: pl.Series, spans: pl.Series) -> s
         )
     if _is_too_coarse(train):
         return (
-            f"Got labels such as {train[0]} that lie closer together than a float32, which "
-            "LightGBM keeps of them, can tell; but expected numbers near 0: subtract a constant"
+            f"Got labels such as {train[0]} that lie closer together than a float32 can "
+            "tell, as which they are kept; but expected numbers near 0: subtract a constant"
         )
     return None
 

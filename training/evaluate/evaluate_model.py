@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from training.dataset.build_dataset import Dataset
 from training.evaluate.metrics import best_constant, compare_losses, measure_scores
-from training.fit.fit_model import FittedModel, NothingLearntError, fit_model, request_only_dataset
+from training.families.model_family import NothingLearntError
+from training.fit.fit_model import FittedModel, fit_model, request_only_dataset
 from zeroskew.contract.errors.project import GateError
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import Metric
+from zeroskew.declarations.families import load_parameter_rules
 from zeroskew.declarations.model_spec import Gate, ModelSpec
-from zeroskew.declarations.parameters import drop_columns
 
 __all__ = ["Evaluation", "Scored", "check_gates", "evaluate_model", "format_metric"]
 
@@ -76,11 +77,11 @@ def evaluate_model(
     _, seen = dataset.matrix("train", "validation")
     constant = best_constant(objective, seen)
     scores = {
-        MODEL: model.predict(features),
+        MODEL: model.estimator.predict(features),
         "base_rate": np.broadcast_to(constant, labels.shape + constant.shape),
     }
     scores["request_only"] = (
-        request_model.predict(request_only.matrix("test")[0])
+        request_model.estimator.predict(request_only.matrix("test")[0])
         if request_model
         else scores["base_rate"]
     )
@@ -108,7 +109,8 @@ def _fit_request_only(spec: ModelSpec, dataset: Dataset) -> FittedModel | None:
     """Return the baseline, or ``None`` where its columns give nothing to learn."""
     if not dataset.columns:
         return None
-    parameters = drop_columns(spec.parameters, has_text=bool(dataset.categorical))
+    rules = load_parameter_rules(spec.family)
+    parameters = rules.drop_columns(spec.parameters, has_text=bool(dataset.categorical))
     try:
         return fit_model(spec.model_copy(update={"parameters": parameters}), dataset)
     except NothingLearntError:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeroskew.contract.manifest import Metric
-from zeroskew.declarations.objectives import Objective
+from zeroskew.declarations.objective_table import Objective
 
 __all__ = [
     "best_constant",

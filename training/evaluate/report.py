@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from training.evaluate.evaluate_model import MODEL, Evaluation, Scored, format_metric
+from training.families.model_family import load_family
 from training.fit.fit_model import FittedModel
 from zeroskew.declarations.model_spec import ModelSpec
 
@@ -36,7 +37,7 @@ def write_report(
 ) -> Path:
     """Write ``report.md`` and ``report.svg`` into ``folder`` and return the former's path.
 
-    ``columns`` are the names of the model's columns; the booster knows their numbers alone.
+    ``columns`` are the names of the model's columns; an estimator knows their numbers alone.
     """
     _draw(folder / "report.svg", spec, scored, model, columns)
     path = folder / "report.md"
@@ -91,7 +92,7 @@ def _draw(
             _draw_coverage(middle, spec, scored)
         else:
             _draw_calibration(middle, spec, scored)
-        _draw_importance(right, model, columns)
+        _draw_weights(right, spec, model, columns)
         figure.savefig(path, metadata={"Date": None})
 
 
@@ -176,12 +177,12 @@ def _binned(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
     )
 
 
-def _draw_importance(axes: Axes, model: FittedModel, columns: Sequence[str]) -> None:
-    gains: Any = model.booster.feature_importance("gain")
-    top = np.argsort(gains)[-N_FEATURES:]
-    shares = gains[top] / max(gains.sum(), np.finfo(np.float64).tiny)  # A lone leaf has no gain.
+def _draw_weights(axes: Axes, spec: ModelSpec, model: FittedModel, columns: Sequence[str]) -> None:
+    weights = model.estimator.weigh_columns()
+    top = np.argsort(weights)[-N_FEATURES:]
+    shares = weights[top] / max(weights.sum(), np.finfo(np.float64).tiny)  # All may be 0.
     # A dollar sign would begin a formula.
     names = [columns[i].replace("$", r"\$") for i in top]
     axes.barh(range(len(top)), shares, color=COLORS[MODEL], tick_label=names)
     axes.tick_params(axis="y", labelsize=7)
-    axes.set(title="Share of the gain", xlabel="share")
+    axes.set(title=f"Share of the {load_family(spec.family).weighed_by}", xlabel="share")

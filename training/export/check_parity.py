@@ -1,20 +1,19 @@
-"""The gate before the registry: an exported model against LightGBM's own predictions."""
+"""The gate before the registry: an exported model against the predictions of the fitted one."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from training.export.adversarial_rows import adversarial_rows
-from training.export.export_onnx import MATRIX, read_model
-from training.export.leaf_index_model import cut_before_trees, leaf_index_model
-from training.export.lightgbm_text import TextModel
+from training.export.export_onnx import MATRIX
+from training.export.graph_parts import cut_before
+from training.families.model_family import Estimator, ParityClass, Trees
 from zeroskew.contract.errors.project import TrainingError
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import RequestFunction
@@ -26,16 +25,9 @@ FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-MAX_RELATIVE_DIFFERENCE: Final = 1e-9
 N_ADVERSARIAL_ROWS: Final = 40_000
 _CHUNK_ROWS: Final = 4096
 _N_EXAMPLES: Final = 3
-_SUM_FLOOR: Final = 1e-4
-_SMALLEST_SCORE: Final = 1e-290
-_SUM_OBJECTIVES: Final = frozenset(
-    {"regression", "regression_l1", "huber", "fair", "quantile", "mape"}
-    | {"lambdarank", "rank_xendcg"}
-)
 
 
 @dataclass(frozen=True)
@@ -45,21 +37,17 @@ class ParityReport:
     Attributes
     ----------
     n_rows, n_adversarial_rows : int
-        Rows compared: given ones, and those that `adversarial_rows` made.
+        Rows compared: given ones, and those that the estimator made.
     n_trees : int
-        Trees whose leaves were compared on each of these rows.
+        Trees whose leaves were compared on each of these rows; 0 of a model of another kind.
     n_rows_in_different_leaf : int
-        Rows that reach another leaf than in LightGBM in at least one tree.
+        Rows that reach another leaf than in the reference in at least one tree.
     max_relative_difference : float
-        Largest ``|s - r| / max(|r|, small_value_floor)`` over all scores ``s`` and LightGBM's
-        ``r``; 0 where both are the same infinity or NaN, infinite where only one is NaN or
-        infinite.
-    tolerance : float
-        The largest such difference that passes.
-    small_value_floor : float
-        Where scores are sums of leaves that may cancel, 1e-4 times the largest possible sum
-        of leaf sizes (squared for ``reg_sqrt``), because rounding is relative to the terms of
-        a sum and not to the sum. Otherwise 1e-290.
+        Largest ``|s - r| / max(|r|, small_value_floor)`` over all scores ``s`` and the
+        reference's ``r``; 0 where both are the same infinity or NaN, infinite where only one is
+        NaN or infinite.
+    tolerance, small_value_floor : float
+        Those of the estimator's `ParityClass`.
     seed : int
         Seed of the adversarial rows.
     """
@@ -84,7 +72,7 @@ class ParityReport:
 
 
 class ParityError(TrainingError):
-    """An exported model does not predict what LightGBM predicts.
+    """An exported model does not predict what the fitted one predicts.
 
     Attributes
     ----------
@@ -107,6 +95,14 @@ class ParityError(TrainingError):
 
 
 @dataclass(frozen=True)
+class _Entered:
+    """What enters a graph, and the ``matrix`` of the same rows that the estimator scores."""
+
+    inputs: list[npt.NDArray[Any]]
+    matrix: Float32Array
+
+
+@dataclass(frozen=True)
 class _Comparison:
     """Row by row: scores ``(n,)`` or ``(n, n_classes)``, and ``other_leaf_in``, -1 for none."""
 
@@ -116,8 +112,16 @@ class _Comparison:
     difference: FloatArray
     other_leaf_in: IntArray
 
-    def examples(self) -> list[dict[str, Any]]:
-        differs = (self.other_leaf_in >= 0) | (self.difference > MAX_RELATIVE_DIFFERENCE)
+    @property
+    def n_in_different_leaf(self) -> int:
+        return int(np.count_nonzero(self.other_leaf_in >= 0))
+
+    @property
+    def max_difference(self) -> float:
+        return float(self.difference.max(initial=0.0))
+
+    def examples(self, tolerance: float) -> list[dict[str, Any]]:
+        differs = (self.other_leaf_in >= 0) | (self.difference > tolerance)
         return [
             {
                 "row": self.matrix[row].tolist(),
@@ -130,7 +134,7 @@ class _Comparison:
 
 
 def check_parity(
-    booster: lgb.Booster,
+    estimator: Estimator,
     model: bytes,
     rows: Float32Array,
     *,
@@ -140,76 +144,62 @@ def check_parity(
     n_adversarial_rows: int = N_ADVERSARIAL_ROWS,
     seed: int = 0,
 ) -> ParityReport:
-    """Compare an exported model with LightGBM, leaf by leaf and score by score.
+    """Compare an exported model with the fitted one, score by score, and trees leaf by leaf.
 
-    Leaves are compared by running the exported node arrays themselves: in a copy of `model`
-    each leaf's weight is replaced by its number and each tree gets an output of its own.
-    Adversarial rows enter the trees directly; with request-time functions, a quarter as many
-    rows also enter the whole graph with the values on which traces are verified as request.
+    Adversarial rows enter behind the request-time functions; where there are some, a quarter as
+    many rows also enter the whole graph with the values on which traces are verified as request.
 
     Parameters
     ----------
-    booster : lightgbm.Booster
-        The reference. Of an early-stopped booster, its best iteration.
     model : bytes
         The exported model, as it will be shipped.
     rows : numpy.ndarray
-        Training or held-out rows of the ``features`` input, float32 ``(n, n_columns)``; of
-        any values and number.
+        Rows of the ``features`` input, float32 ``(n, n_columns)``; of any values and number.
     request : numpy.ndarray, optional
         The same rows' ``request`` input, float64 ``(n, len(request_inputs))``.
     request_inputs, request_functions
         As they were given to `export_onnx`.
-    n_adversarial_rows : int, optional
-        Number of adversarial rows.
-    seed : int, optional
-        Seed of the adversarial rows.
-
-    Returns
-    -------
-    ParityReport
-        A report that passed.
+    n_adversarial_rows, seed : int, optional
+        How many adversarial rows are drawn, and by which seed.
 
     Raises
     ------
     ParityError
-        If a row reaches another leaf or a score differs by more than 1e-9.
+        If a row reaches another leaf or a score differs by more than the estimator's tolerance.
     ValueError
         If the shapes or types of the rows are not those of the model's inputs.
     """
     _check_rows(rows, request, request_inputs)
-    request = request if request_inputs else None
-    reference = read_model(booster)
-    floor = _small_value_floor(reference)
-    matrix = _matrix(rows, request, request_inputs, request_functions)
-    hostile = adversarial_rows(reference, matrix, n_rows=n_adversarial_rows, seed=seed)
-    trees_only = cut_before_trees(model, MATRIX)
-    given = _inputs(rows, request)
+    enter = functools.partial(_enter, names=request_inputs, functions=request_functions)
+    given = enter(rows, request if request_inputs else None)
+    hostile = estimator.make_adversarial_rows(given.matrix, n_rows=n_adversarial_rows, seed=seed)
     comparisons = [
-        _compare(booster, model, given, matrix, floor),
-        _compare(booster, trees_only, [hostile], hostile, floor),
+        _compare(estimator, model, given),
+        _compare(estimator, cut_before(model, MATRIX), _Entered([hostile], hostile)),
     ]
     if request_functions:
         features = hostile[: n_adversarial_rows // 4, : rows.shape[1]]
-        wild = _wild_request(len(features), len(request_inputs), seed)
-        matrix = _matrix(features, wild, request_inputs, request_functions)
-        comparisons.append(_compare(booster, model, [features, wild], matrix, floor))
+        wild = enter(features, _wild_request(len(features), len(request_inputs), seed))
+        comparisons.append(_compare(estimator, model, wild))
+    return _report(estimator, comparisons, seed)
+
+
+def _report(estimator: Estimator, comparisons: Sequence[_Comparison], seed: int) -> ParityReport:
+    """Sum the comparisons up, the first of which is of the given rows; raise if they differ."""
+    given, *adversarial = comparisons
+    parity, trees = estimator.parity, estimator.trees
     report = ParityReport(
-        n_rows=len(rows),
-        n_adversarial_rows=sum(len(part.matrix) for part in comparisons[1:]),
-        n_trees=len(reference.trees),
-        n_rows_in_different_leaf=sum(
-            int(np.count_nonzero(part.other_leaf_in >= 0)) for part in comparisons
-        ),
-        max_relative_difference=max(
-            float(part.difference.max(initial=0.0)) for part in comparisons
-        ),
-        tolerance=MAX_RELATIVE_DIFFERENCE,
-        small_value_floor=floor,
+        n_rows=len(given.matrix),
+        n_adversarial_rows=sum(len(part.matrix) for part in adversarial),
+        n_trees=trees.n_trees if trees else 0,
+        n_rows_in_different_leaf=sum(part.n_in_different_leaf for part in comparisons),
+        max_relative_difference=max(part.max_difference for part in comparisons),
+        tolerance=parity.tolerance,
+        small_value_floor=parity.small_value_floor,
         seed=seed,
     )
     if not report.passed:
-        examples = [example for part in comparisons for example in part.examples()]
+        examples = [one for part in comparisons for one in part.examples(parity.tolerance)]
         raise ParityError(report, examples[:_N_EXAMPLES])
     return report
 
@@ -229,25 +219,20 @@ def _check_rows(
         raise ValueError(f"Got request {got}, but expected float64 of shape {shape}.")
 
 
-def _matrix(
+def _enter(
     rows: Float32Array,
     request: FloatArray | None,
-    request_inputs: Sequence[str],
-    request_functions: Sequence[RequestFunction],
-) -> Float32Array:
-    """Return what LightGBM sees: `rows`, and numpy's request-time columns behind them."""
+    names: Sequence[str],
+    functions: Sequence[RequestFunction],
+) -> _Entered:
+    """Put numpy's request-time columns behind the rows for the estimator, as the graph does."""
     if request is None:
-        return rows
-    named = dict(zip(request_inputs, np.ascontiguousarray(request.T), strict=True))
-    computed = [
-        column for function in request_functions for column in function.evaluate(named).values()
-    ]
+        return _Entered([rows], rows)
+    named = dict(zip(names, np.ascontiguousarray(request.T), strict=True))
+    computed = [column for function in functions for column in function.evaluate(named).values()]
     with np.errstate(over="ignore"):
-        return np.column_stack([rows, *(column.astype(np.float32) for column in computed)])
-
-
-def _inputs(rows: Float32Array, request: FloatArray | None) -> list[npt.NDArray[Any]]:
-    return [rows] if request is None else [rows, request]
+        columns = [column.astype(np.float32) for column in computed]
+    return _Entered([rows, request], np.column_stack([rows, *columns]))
 
 
 def _wild_request(n_rows: int, n_inputs: int, seed: int) -> FloatArray:
@@ -255,63 +240,48 @@ def _wild_request(n_rows: int, n_inputs: int, seed: int) -> FloatArray:
     return rows[np.random.default_rng(seed).integers(0, len(rows), n_rows)]
 
 
-def _compare(
-    booster: lgb.Booster,
-    model: bytes,
-    inputs: Sequence[npt.NDArray[Any]],
-    matrix: Float32Array,
-    floor: float,
-) -> _Comparison:
-    scores, leaves = open_session(model), open_session(leaf_index_model(model))
+def _compare(estimator: Estimator, model: bytes, entered: _Entered) -> _Comparison:
+    scores = open_session(model)
+    trees, parity = estimator.trees, estimator.parity
+    leaves = open_session(trees.make_leaf_graph(model)) if trees else None
     names = [one.name for one in scores.get_inputs()]
     parts = []
-    for start in range(0, max(len(matrix), 1), _CHUNK_ROWS):
+    for start in range(0, max(len(entered.matrix), 1), _CHUNK_ROWS):
         chunk = slice(start, start + _CHUNK_ROWS)
-        feeds = {name: values[chunk] for name, values in zip(names, inputs, strict=True)}
-        expected, expected_leaves = _predict(booster, matrix[chunk])
+        feeds = {name: values[chunk] for name, values in zip(names, entered.inputs, strict=True)}
+        matrix = entered.matrix[chunk]
+        expected = _predict(estimator, matrix)
         (got,) = scores.run(["scores"], feeds)
-        (got_leaves,) = leaves.run(None, feeds)
-        other = got_leaves != expected_leaves
-        parts.append(
-            (
-                expected,
-                got,
-                _relative_difference(got, expected, floor),
-                np.where(other.any(axis=1), other.argmax(axis=1), -1),
-            )
-        )
-    return _Comparison(matrix, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+        other_leaf_in = np.full(len(matrix), -1)
+        if trees and leaves:
+            (got_leaves,) = leaves.run(None, feeds)
+            other_leaf_in = _find_other_leaf(got_leaves, trees, matrix)
+        parts.append((expected, got, _relative_difference(got, expected, parity), other_leaf_in))
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Comparison(entered.matrix, *columns)
 
 
-def _predict(booster: lgb.Booster, matrix: Float32Array) -> tuple[FloatArray, IntArray]:
-    """Return LightGBM's scores and leaves ``(n, n_trees)``, on one thread."""
+def _predict(estimator: Estimator, matrix: Float32Array) -> FloatArray:
+    """Return the reference's scores, also of no row."""
+    some = matrix if len(matrix) else np.zeros((1, matrix.shape[1]), np.float32)
+    return estimator.predict(some)[: len(matrix)]
+
+
+def _find_other_leaf(got: FloatArray, trees: Trees, matrix: Float32Array) -> IntArray:
+    """Return for each row the first tree in which it reaches another leaf, or -1, ``(n,)``."""
     if not len(matrix):
-        matrix = np.zeros((1, matrix.shape[1]), np.float32)
-        scores, leaves = _predict(booster, matrix)
-        return scores[:0], leaves[:0]
-    scores = np.asarray(booster.predict(matrix, num_threads=1))
-    leaves = np.asarray(booster.predict(matrix, pred_leaf=True, num_threads=1))
-    return scores, leaves.reshape(len(matrix), -1).astype(np.int64)
+        return np.empty(0, np.int64)
+    other = got != trees.find_leaves(matrix)
+    return np.where(other.any(axis=1), other.argmax(axis=1), -1)
 
 
-def _relative_difference(got: FloatArray, expected: FloatArray, floor: float) -> FloatArray:
-    """Return each row's largest ``|got - expected| / max(|expected|, floor)``, ``(n,)``."""
+def _relative_difference(got: FloatArray, expected: FloatArray, parity: ParityClass) -> FloatArray:
+    """Return each row's largest difference, relative as a `ParityReport` has it, ``(n,)``."""
     if got.shape != expected.shape:
         raise ValueError(f"Got scores of shape {got.shape}, but expected {expected.shape}.")
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(got - expected) / np.maximum(np.abs(expected), floor)
+        difference = np.abs(got - expected) / np.maximum(np.abs(expected), parity.small_value_floor)
     difference = np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
     by_row: FloatArray = difference.reshape(len(got), math.prod(got.shape[1:])).max(axis=1)
     return by_row
-
-
-def _small_value_floor(model: TextModel) -> float:
-    if model.objective not in _SUM_OBJECTIVES:
-        return _SMALLEST_SCORE
-    size = math.fsum(float(np.abs(tree.leaf_value).max()) for tree in model.trees)
-    if model.averages_trees:
-        size /= model.n_iterations
-    if "sqrt" in model.objective_options:
-        size *= size
-    return max(_SUM_FLOOR * size, _SMALLEST_SCORE)

@@ -15,7 +15,7 @@ import polars as pl
 
 from training.evaluate.metrics import DayResampler, measure_scores
 from zeroskew.contract.manifest import Metric
-from zeroskew.declarations.objectives import Objective
+from zeroskew.declarations.objective_table import Objective
 
 __all__ = ["LiveMetrics", "measure_live"]
 

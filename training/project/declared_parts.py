@@ -25,7 +25,7 @@ _READ_BY: Final[Mapping[ReadingStep, set[str]]] = {
         "when_store_down",
         "defaults",
     },
-    "fit": {"parameters", "n_rounds", "early_stopping_rounds"},
+    "fit": {"family", "parameters", "n_rounds", "early_stopping_rounds"},
 }
 # What is said to callers alone, and the label's expression, which is written as text instead.
 _UNREAD: Final[Any] = {

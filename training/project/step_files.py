@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import lightgbm as lgb
 from pydantic import ValidationError
 
 from training.dataset.build_dataset import Dataset
 from training.evaluate.evaluate_model import Evaluation
+from training.families.model_family import load_family
 from training.fit.fit_model import FittedModel
 from training.project.declared_parts import require_same_parts
 from training.project.workspace import Workspace
@@ -19,7 +19,6 @@ from zeroskew.contract.errors.project import StepError
 from zeroskew.declarations.model_spec import ModelSpec
 
 __all__ = [
-    "BOOSTER",
     "DECLARED",
     "EVALUATED",
     "EVALUATION",
@@ -27,6 +26,7 @@ __all__ = [
     "FITTED",
     "MODEL_FILE",
     "PARITY",
+    "find_fitted_file",
     "hash_file",
     "load_dataset",
     "load_evaluation",
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 DECLARED: Final = "declared.json"
-BOOSTER: Final = "booster.txt"
 FITTED: Final = "fitted.json"
 EVALUATION: Final = "evaluation.json"
 EVALUATED: Final = "evaluated.sha256"
@@ -74,6 +73,11 @@ def load_evaluation(workspace: Workspace, spec: ModelSpec) -> Evaluation:
         raise unreadable(EVALUATION, "evaluate") from error
 
 
+def find_fitted_file(folder: Path, spec: ModelSpec) -> Path:
+    """Return the place of the file in which the fit step leaves its model."""
+    return folder / load_family(spec.family).step_file
+
+
 def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
     """Read what the fit step left.
 
@@ -83,14 +87,15 @@ def load_fitted(folder: Path, spec: ModelSpec, dataset: Dataset) -> FittedModel:
         If it has not been run, or not on this data set or with other parameters, or its file is
         another one: LightGBM ends the whole process on a model text that is cut short.
     """
-    text = read_step_file(folder, BOOSTER, "fit")
     fitted = read_step_document(folder, FITTED, "fit")
-    if fitted["booster_sha256"] != hashlib.sha256(text).hexdigest():
-        raise StepError(f"Got another {BOOSTER} than was fitted; run `zeroskew fit` again")
     require_same_parts(fitted["declared"], spec, "fit")
+    family = load_family(spec.family)
+    content = read_step_file(folder, family.step_file, "fit")
+    if fitted["fitted_sha256"] != hashlib.sha256(content).hexdigest():
+        raise StepError(f"Got another {family.step_file} than was fitted; run `zeroskew fit` again")
     if fitted["data_sha256"] != dataset.snapshot(spec.split).sha256:
         raise StepError("Got a model fitted on another data set; run `zeroskew fit` again")
-    return FittedModel(booster=lgb.Booster(model_str=text.decode()), threshold=fitted["threshold"])
+    return FittedModel(estimator=family.read(content), threshold=fitted["threshold"])
 
 
 def read_step_file(folder: Path, name: str, step: str) -> bytes:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.dataset.build_dataset import Dataset
 from training.evaluate.evaluate_model import Evaluation
+from training.families.model_family import load_family
 from training.publish.alias_moves import check_alias_move
 from training.publish.load_gate import check_service_takes
 from zeroskew.contract.errors.project import TrainingError
@@ -29,7 +30,7 @@ from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = ["Published", "build_manifest", "make_golden_rows", "make_up_instances", "publish_model"]
 
-LIBRARIES = ("feast", "lightgbm", "ndonnx", "numpy", "onnx", "onnxruntime", "polars")
+LIBRARIES = ("feast", "ndonnx", "numpy", "onnx", "onnxruntime", "polars")
 N_GOLDEN_ROWS = 16
 _MADE_UP_KEYS: Mapping[str, tuple[str | int, str | int]] = {
     "STRING": ("", "golden key: größer"),
@@ -59,9 +60,11 @@ def build_manifest(
     parity: dict[str, Any],
 ) -> Manifest:
     """Return the manifest of an exported model; it holds nothing that changes between runs."""
+    libraries = {*LIBRARIES, *load_family(spec.family).libraries}
     return Manifest(
         model=spec.name,
         description=spec.description,
+        family=spec.family,
         objective=spec.objective.name,
         output=spec.output.model_copy(update={"threshold": evaluation.threshold}),
         request=spec.request,
@@ -83,7 +86,7 @@ def build_manifest(
             name: value if isinstance(value, str | int | float) else json.dumps(value)
             for name, value in spec.parameters.items()
         },
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries={name: version(name) for name in sorted(libraries)},
         code_revision=read_code_revision(),
     )
 

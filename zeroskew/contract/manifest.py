@@ -283,11 +283,15 @@ class DataSnapshot(FrozenModel):
 
 
 class Manifest(FrozenModel):
-    """Everything the service and an auditor need to know about one model version."""
+    """Everything the service and an auditor need to know about one model version.
+
+    ``family`` is that of the model: of versions that do not say it, LightGBM's.
+    """
 
     format: Literal["zeroskew.manifest/1"] = MANIFEST_FORMAT
     model: ModelName
     description: str
+    family: str = "lightgbm"
     objective: str
     output: Output
     request: tuple[RequestField, ...]

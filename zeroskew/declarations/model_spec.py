@@ -15,9 +15,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from zeroskew.contract.errors.project import SpecError
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import AS_OF, FieldType, ModelName, Output, RequestField, Scalar
+from zeroskew.declarations.families import check_family, load_parameter_rules
 from zeroskew.declarations.located_error import describe_error, locate_error
-from zeroskew.declarations.objectives import Objective, read_objective
-from zeroskew.declarations.parameters import find_problems, resolve_names
+from zeroskew.declarations.objective_table import Objective
+from zeroskew.declarations.objectives import read_objective
 
 __all__ = [
     "Gate",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 SPANS = ("train", "validation", "test")
+_ROUNDS: Final = frozenset({"n_rounds", "early_stopping_rounds"})
 BASELINES = ("base_rate", "request_only")
 RESERVED_FIELDS: Final = {
     AS_OF: "request-time functions call the moment of the prediction so",
@@ -138,9 +140,11 @@ class ModelSpec(_Declared):
     ----------
     columns
         Request fields that are columns of the model themselves; text becomes a category.
+    family
+        The family of models, by its name in `zeroskew.declarations.families`.
     parameters
-        LightGBM's parameters, ``objective`` included; docs/parameters.md says which there are.
-        Those of single columns take a mapping by the column's name.
+        The family's parameters, ``objective`` included; docs/parameters.md says which LightGBM
+        has. Those of single columns take a mapping by the column's name.
     n_rounds, early_stopping_rounds
         The most boosting rounds; validation stops earlier, that many rounds after the best.
     output
@@ -173,6 +177,7 @@ class ModelSpec(_Declared):
     columns: tuple[str, ...] = ()
     labels: LabelTable
     split: TimeSplit
+    family: str = "lightgbm"
     parameters: dict[str, Any]
     n_rounds: Annotated[int, Field(gt=0)] = 500
     early_stopping_rounds: Annotated[int, Field(gt=0)] = 30
@@ -201,8 +206,19 @@ class ModelSpec(_Declared):
                     f"Got the timestamp {name!r} as a column, but expected a request-time feature "
                     "made from it: seconds since 1970 do not fit a float32"
                 )
-        if problems := find_problems(self.parameters):
+        return self
+
+    @model_validator(mode="after")
+    def _check_family(self) -> Self:
+        check_family(self.family)
+        rules = load_parameter_rules(self.family)
+        if problems := rules.find_problems(self.parameters):
             raise ValueError("; ".join(problems))
+        if not rules.FITS_IN_ROUNDS and (said := self.model_fields_set & _ROUNDS):
+            raise ValueError(
+                f"Got {' and '.join(sorted(said))}, but expected neither: a {self.family} model "
+                "is not fitted in rounds"
+            )
         return self
 
     @model_validator(mode="after")
@@ -223,7 +239,8 @@ class ModelSpec(_Declared):
     @property
     def objective(self) -> Objective:
         """What the model learns, and by what it is judged."""
-        return read_objective(resolve_names(self.parameters), self.output)
+        rules = load_parameter_rules(self.family)
+        return read_objective(rules.resolve_names(self.parameters), self.output)
 
     @property
     def example(self) -> dict[str, Scalar | None]:

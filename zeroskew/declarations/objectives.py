@@ -1,120 +1,31 @@
-"""LightGBM's objectives: what their labels, their answers and their judgement must be.
-
-One table, from which a declaration is checked, labels are checked, a model is judged on the test
-span, and served predictions are measured.
-"""
+"""LightGBM's objectives: what their labels, their answers and their judgement must be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final
 
+from zeroskew.contract.errors.sentences import nearest_name
 from zeroskew.contract.manifest import Manifest, Output, Scalar
-from zeroskew.declarations.parameters import names
+from zeroskew.declarations.objective_table import OBJECTIVE_TABLE, LabelRule, Objective
 
-__all__ = [
-    "ALIASES",
-    "OBJECTIVES",
-    "REFUSED",
-    "LabelRule",
-    "Objective",
-    "objective_of_manifest",
-    "read_objective",
-]
+__all__ = ["ALIASES", "OBJECTIVES", "REFUSED", "objective_of_manifest", "read_objective"]
 
 Parameters = Mapping[str, Scalar]
 
-
-class LabelRule(StrEnum):
-    """What a label may be, in the words of a refusal."""
-
-    TRUTH = "true or false, or 0 and 1"
-    SHARE = "numbers from 0 to 1"
-    NUMBER = "finite numbers"
-    NOT_NEGATIVE = "numbers of 0 or more"
-    POSITIVE = "numbers above 0"
-    FAR_FROM_ZERO = "numbers of at least 1, or at most -1"
-    CLASS = "one of the output's classes"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """An objective as one model declares it.
-
-    Attributes
-    ----------
-    name
-        LightGBM's first name for it.
-    kinds
-        The output's kinds that its scores can be, the usual one first.
-    labels
-        What its labels may be.
-    metric
-        What it is judged by against the base rate: less is better.
-    kind
-        The kind that is declared.
-    level
-        Of ``quantile``, the share of labels that shall lie at or below the prediction.
-    power
-        Of ``tweedie``, the variance's power of the mean.
-    classes
-        Of ``multiclass``, their names.
-    """
-
-    name: str
-    kinds: tuple[str, ...]
-    labels: LabelRule
-    metric: str
-    kind: str = ""
-    level: float = 0.9
-    power: float = 1.5
-    classes: tuple[str, ...] = ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of all metrics that a model of this objective is measured by."""
-        if self.kind == "probability":
-            return ("auc", "log_loss", "brier", "accuracy", "precision", "recall", "f1")
-        if self.kind == "probabilities":
-            return ("log_loss", "brier", "accuracy", "macro_f1", "macro_auc")
-        own = ("coverage", "pinball") if self.name == "quantile" else (self.metric,)
-        return tuple(dict.fromkeys(("mae", "rmse", *own)))
-
-
-_VALUE: Final = ("value",)
 _LONGEST_CLASS: Final = 100
-OBJECTIVES: Final = {
-    one.name: one
-    for one in (
-        Objective("binary", ("probability",), LabelRule.TRUTH, "log_loss"),
-        Objective("cross_entropy", ("probability", "value"), LabelRule.SHARE, "log_loss"),
-        Objective("multiclass", ("probabilities",), LabelRule.CLASS, "log_loss"),
-        Objective("regression", _VALUE, LabelRule.NUMBER, "rmse"),
-        Objective("regression_l1", _VALUE, LabelRule.NUMBER, "mae"),
-        Objective("huber", _VALUE, LabelRule.NUMBER, "mae"),
-        Objective("fair", _VALUE, LabelRule.NUMBER, "mae"),
-        Objective("quantile", _VALUE, LabelRule.NUMBER, "pinball"),
-        Objective("mape", _VALUE, LabelRule.FAR_FROM_ZERO, "mape"),
-        Objective("poisson", _VALUE, LabelRule.NOT_NEGATIVE, "poisson_deviance"),
-        Objective("tweedie", _VALUE, LabelRule.NOT_NEGATIVE, "tweedie_deviance"),
-        Objective("gamma", _VALUE, LabelRule.POSITIVE, "gamma_deviance"),
-    )
-}
-"""By LightGBM's first name."""
+OBJECTIVES: Final = {name: one for name, one in OBJECTIVE_TABLE.items() if not one.refused}
+"""Those that a model can declare, by LightGBM's first name."""
 
 ALIASES: Final = {
-    **{alias: name for name, aliases in names.OBJECTIVES.items() for alias in aliases},
+    **{alias: name for name, one in OBJECTIVE_TABLE.items() for alias in one.aliases},
     **dict.fromkeys(("none", "null", "na"), "custom"),
 }
 """LightGBM's other names of objectives."""
 
 REFUSED: Final = {
-    "lambdarank": "it ranks within queries, which a label table does not have",
-    "rank_xendcg": "it ranks within queries, which a label table does not have",
-    "multiclassova": "its scores are no probabilities, they do not add up to 1: use 'multiclass'",
-    "cross_entropy_lambda": "its scores are not on the labels' scale: use 'cross_entropy'",
+    **{name: one.refused for name, one in OBJECTIVE_TABLE.items() if one.refused},
     "custom": "a function of one's own cannot be exported",
 }
 """By LightGBM's first name, why a model cannot be declared with it."""
@@ -179,12 +90,14 @@ def objective_of_manifest(manifest: Manifest) -> Objective:
 def _find_objective(parameters: Parameters) -> Objective:
     given = parameters.get("objective")
     if given is None:
-        raise ValueError("Got parameters without an objective, but expected LightGBM's name")
+        raise ValueError(
+            "Got parameters without an objective, but expected one, such as 'regression'"
+        )
     name = ALIASES.get(str(given), str(given))
     if (reason := REFUSED.get(name)) is not None:
         raise ValueError(f"Got objective {given!r}, but expected another: {reason}")
     if name not in OBJECTIVES:
-        nearest = names.nearest_name(name[:40], [*OBJECTIVES, *ALIASES])
+        nearest = nearest_name(name[:40], [*OBJECTIVES, *ALIASES])
         raise ValueError(
             f"Got objective {str(given)[:40]!r}, but expected one of {', '.join(OBJECTIVES)}"
             + (f": {nearest!r}?" if nearest else "")

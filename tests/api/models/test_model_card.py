@@ -17,6 +17,7 @@ def test_a_card_says_what_the_manifest_says(client: AppClient) -> None:
         "| `carrier` | string | UA, AA, DL | The airline's two-letter code. |",
         "| `route_stats` | `dest`, `origin` | for ever | null | `flights`, `share` |",
         "Computed in the graph when asked for: `minutes_past`.",
+        "- family: lightgbm",
     ):
         assert part in card, card
     sections = re.findall(r"^## (.*)$", card, re.MULTILINE)

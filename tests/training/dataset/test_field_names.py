@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from tests.support.boosters import booster_of
 from tests.support.model_specs import tiny_spec
 from training.dataset.build_dataset import Dataset, encode_columns
 from training.fit.fit_model import fit_model, request_only_dataset
@@ -50,9 +51,9 @@ def test_any_name_is_fitted_and_none_is_mixed_up() -> None:
         output=Output(kind="value", description=""),
     )
     model = fit_model(spec, dataset)
-    gains = dict(zip(NAMES, model.booster.feature_importance("gain"), strict=True))
+    gains = dict(zip(NAMES, booster_of(model).feature_importance("gain"), strict=True))
     assert sorted(gains, key=gains.__getitem__)[-2:] == ["label", "span"]
     held_out, truth = dataset.matrix("test")
-    assert np.abs(model.predict(held_out) - truth).mean() < 0.5
-    assert not set(NAMES) - {"Column_0"} & set(model.booster.feature_name())
+    assert np.abs(model.estimator.predict(held_out) - truth).mean() < 0.5
+    assert not set(NAMES) - {"Column_0"} & set(booster_of(model).feature_name())
     assert request_only_dataset(spec, dataset).matrix("test")[1].tolist() == truth.tolist()

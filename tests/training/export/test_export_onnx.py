@@ -14,8 +14,10 @@ import pytest
 from tests.support.boosters import N_FEATURES, fit_booster, make_label, make_rows
 from tests.support.request_functions import new_york_clock
 from training.export.check_parity import check_parity
-from training.export.export_onnx import ExportError, export_onnx, serialize_model
-from training.export.lightgbm_text import ModelTextError, parse_model_text
+from training.export.export_onnx import export_onnx, serialize_model
+from training.families.lightgbm.estimator import LightgbmEstimator
+from training.families.lightgbm.model_text import ModelTextError, parse_model_text
+from training.families.model_family import ExportError
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import RequestFunction
 
@@ -88,7 +90,7 @@ def constant(objective: str, value: float) -> str:
 
 def predict(text: str, *values: float) -> list[float]:
     """Run the export of a model of one feature, which must agree with LightGBM."""
-    session = open_session(serialize_model(export_onnx(text, n_columns=1)))
+    session = open_session(serialize_model(export_onnx(LightgbmEstimator(text), n_columns=1)))
     rows = np.array(values, np.float32)[:, None]
     (scores,) = session.run(None, {"features": rows})
     assert scores.tolist() == lgb.Booster(model_str=text).predict(rows).tolist()
@@ -172,14 +174,14 @@ def test_no_code_at_all_goes_right() -> None:
     ],
 )
 def test_objectives_transform_the_sum_of_leaves(objective: str, raw: float, score: float) -> None:
-    model = serialize_model(export_onnx(constant(objective, raw), n_columns=1))
+    model = serialize_model(export_onnx(LightgbmEstimator(constant(objective, raw)), n_columns=1))
     (scores,) = open_session(model).run(None, {"features": np.zeros((3, 1), np.float32)})
     assert scores.tolist() == pytest.approx([score] * 3, rel=1e-14, abs=0.0)
 
 
 def test_graph_keeps_its_contract() -> None:
     booster, rows = fit_booster()
-    model = export_onnx(booster, n_columns=N_FEATURES)
+    model = export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES)
     assert [(one.domain, one.version) for one in model.opset_import] == [
         ("", 21),
         ("ai.onnx.ml", 5),
@@ -201,7 +203,9 @@ def test_graph_keeps_its_contract() -> None:
 
 def test_multiclass_scores_have_a_column_a_class() -> None:
     booster, rows = fit_booster("multiclass")
-    session = open_session(serialize_model(export_onnx(booster, n_columns=N_FEATURES)))
+    session = open_session(
+        serialize_model(export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES))
+    )
     assert session.get_outputs()[0].shape == ["n", 3]
     (scores,) = session.run(None, {"features": rows})
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-14)
@@ -220,8 +224,10 @@ def test_early_stopped_boosters_give_their_best_iteration() -> None:
         keep_training_booster=True,
     )
     assert 0 < booster.best_iteration < booster.current_iteration()
-    model = serialize_model(export_onnx(booster, n_columns=N_FEATURES))
-    assert check_parity(booster, model, rows).n_trees == booster.best_iteration
+    model = serialize_model(export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES))
+    assert (
+        check_parity(LightgbmEstimator.of(booster), model, rows).n_trees == booster.best_iteration
+    )
 
 
 def test_trees_trained_on_with_another_missing_type_read_their_own_form() -> None:
@@ -238,7 +244,11 @@ def test_trees_trained_on_with_another_missing_type_read_their_own_form() -> Non
         for kind in tree.missing_type[tree.split_feature == 0]
     }
     assert missing_types == {1, 2}
-    check_parity(second, serialize_model(export_onnx(second, n_columns=N_FEATURES)), rows)
+    check_parity(
+        LightgbmEstimator.of(second),
+        serialize_model(export_onnx(LightgbmEstimator.of(second), n_columns=N_FEATURES)),
+        rows,
+    )
 
 
 def test_constant_trees_among_others_count() -> None:
@@ -246,21 +256,28 @@ def test_constant_trees_among_others_count() -> None:
     sizes = {tree.n_splits for tree in parse_model_text(booster.model_to_string()).trees}
     assert 0 in sizes
     assert len(sizes) > 1
-    check_parity(booster, serialize_model(export_onnx(booster, n_columns=N_FEATURES)), rows)
+    check_parity(
+        LightgbmEstimator.of(booster),
+        serialize_model(export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES)),
+        rows,
+    )
 
 
 TRAIN_AND_HASH = """
 import hashlib
 from tests.support.boosters import N_FEATURES, fit_booster
 from training.export.export_onnx import export_onnx, serialize_model
-booster, _ = fit_booster("binary", n_iterations=30)
-print(hashlib.sha256(serialize_model(export_onnx(booster, n_columns=N_FEATURES))).hexdigest())
+from training.families.lightgbm.estimator import LightgbmEstimator
+estimator = LightgbmEstimator.of(fit_booster("binary", n_iterations=30)[0])
+print(hashlib.sha256(serialize_model(export_onnx(estimator, n_columns=N_FEATURES))).hexdigest())
 """
 
 
 def test_two_runs_give_the_same_bytes(pytestconfig: pytest.Config) -> None:
     booster, _ = fit_booster("binary", n_iterations=30)
-    here = hashlib.sha256(serialize_model(export_onnx(booster, n_columns=N_FEATURES))).hexdigest()
+    here = hashlib.sha256(
+        serialize_model(export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES))
+    ).hexdigest()
     there = subprocess.run(
         [sys.executable, "-c", TRAIN_AND_HASH],
         cwd=pytestconfig.rootpath,
@@ -286,7 +303,7 @@ def test_request_time_columns_stand_behind_the_features() -> None:
     model, again = (
         serialize_model(
             export_onnx(
-                booster,
+                LightgbmEstimator.of(booster),
                 n_columns=2,
                 request_inputs=["distance", "departure"],
                 request_functions=[CLOCK],
@@ -313,7 +330,7 @@ def test_request_time_columns_stand_behind_the_features() -> None:
 def test_linear_trees_are_refused() -> None:
     booster, _ = fit_booster(categorical=False, linear_tree=True)
     with pytest.raises(ModelTextError, match="linear_tree"):
-        export_onnx(booster, n_columns=N_FEATURES)
+        export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES)
 
 
 def test_custom_objectives_are_refused() -> None:
@@ -326,7 +343,7 @@ def test_custom_objectives_are_refused() -> None:
     dataset = lgb.Dataset(rows, make_label("regression", rows, 0))
     booster = lgb.train({"objective": squared_error, "verbose": -1, "num_threads": 1}, dataset, 2)
     with pytest.raises(ExportError, match="custom objective"):
-        export_onnx(booster, n_columns=N_FEATURES)
+        export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -339,14 +356,14 @@ def test_custom_objectives_are_refused() -> None:
 )
 def test_unknown_objectives_are_refused(objective: str, message: str) -> None:
     with pytest.raises(ExportError, match=message):
-        export_onnx(constant(objective, 1.0), n_columns=1)
+        export_onnx(LightgbmEstimator(constant(objective, 1.0)), n_columns=1)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_truncated_texts_are_refused(share: float) -> None:
     text = fit_booster(n_iterations=20)[0].model_to_string().partition("end of trees")[0]
     with pytest.raises(ModelTextError, match="end of trees"):
-        export_onnx(text[: int(share * len(text))], n_columns=N_FEATURES)
+        export_onnx(LightgbmEstimator(text[: int(share * len(text))]), n_columns=N_FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +388,7 @@ def test_malformed_texts_are_refused(old: str, new: str, message: str) -> None:
     text = stump(0.5, NAN)
     assert old in text
     with pytest.raises(ModelTextError, match=message):
-        export_onnx(text.replace(old, new), n_columns=1)
+        export_onnx(LightgbmEstimator(text.replace(old, new)), n_columns=1)
 
 
 @pytest.mark.parametrize(
@@ -390,4 +407,4 @@ def test_malformed_texts_are_refused(old: str, new: str, message: str) -> None:
 def test_columns_that_do_not_add_up_are_refused(arguments: dict[str, Any], message: str) -> None:
     booster, _ = fit_booster()
     with pytest.raises(ExportError, match=message):
-        export_onnx(booster, **arguments)
+        export_onnx(LightgbmEstimator.of(booster), **arguments)

@@ -10,17 +10,16 @@ import pytest
 
 from tests.support.boosters import MISSING_MODES, N_FEATURES, Float32Array, fit_booster
 from tests.support.request_functions import new_york_clock
-from training.export.adversarial_rows import adversarial_rows
 from training.export.check_parity import ParityError, check_parity
-from training.export.export_onnx import export_onnx, read_model, serialize_model
-from training.export.lightgbm_text import Tree
+from training.export.export_onnx import export_onnx, serialize_model
+from training.families.lightgbm.estimator import LightgbmEstimator
 from zeroskew.features.request_function import RequestFunction
 
 CLOCK = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
 
 
 def exported(booster: lgb.Booster) -> onnx.ModelProto:
-    return export_onnx(booster, n_columns=N_FEATURES)
+    return export_onnx(LightgbmEstimator.of(booster), n_columns=N_FEATURES)
 
 
 def change_trees(model: onnx.ModelProto, name: str, change: Callable[[Any], Any]) -> bytes:
@@ -54,9 +53,9 @@ def change_constant(model: onnx.ModelProto, old: float, new: float) -> bytes:
 def assert_caught(
     booster: lgb.Booster, model: bytes, rows: Float32Array, *, leaves_differ: bool = True
 ) -> ParityError:
-    check_parity(booster, serialize_model(exported(booster)), rows)
+    check_parity(LightgbmEstimator.of(booster), serialize_model(exported(booster)), rows)
     with pytest.raises(ParityError) as caught:
-        check_parity(booster, model, rows)
+        check_parity(LightgbmEstimator.of(booster), model, rows)
     report = caught.value.report
     assert not report.passed
     assert (report.n_rows_in_different_leaf > 0) == leaves_differ
@@ -66,7 +65,7 @@ def assert_caught(
 
 def test_report_counts_what_was_compared() -> None:
     booster, rows = fit_booster("binary", n_iterations=20)
-    report = check_parity(booster, serialize_model(exported(booster)), rows)
+    report = check_parity(LightgbmEstimator.of(booster), serialize_model(exported(booster)), rows)
     assert report.n_rows == 120
     assert report.n_adversarial_rows == 40_000
     assert report.n_trees == 20
@@ -78,7 +77,9 @@ def test_report_counts_what_was_compared() -> None:
 
 def test_no_given_rows_are_enough_for_adversarial_ones() -> None:
     booster, rows = fit_booster()
-    report = check_parity(booster, serialize_model(exported(booster)), rows[:0])
+    report = check_parity(
+        LightgbmEstimator.of(booster), serialize_model(exported(booster)), rows[:0]
+    )
     assert report.n_rows == 0
     assert report.n_adversarial_rows == 40_000
 
@@ -167,55 +168,19 @@ def fit_with_clock() -> tuple[lgb.Booster, Float32Array, np.ndarray[Any, np.dtyp
 def test_request_time_columns_are_compared() -> None:
     booster, rows, request = fit_with_clock()
     names = {"request_inputs": ["departure"], "request_functions": [CLOCK]}
-    model = export_onnx(booster, n_columns=2, **names)  # type: ignore[arg-type]  # Two types.
+    model = export_onnx(LightgbmEstimator.of(booster), n_columns=2, **names)  # type: ignore[arg-type]  # Two types.
     compared = {"request": request, **names}
-    report = check_parity(booster, serialize_model(model), rows, **compared)  # type: ignore[arg-type]  # As above.
+    report = check_parity(LightgbmEstimator.of(booster), serialize_model(model), rows, **compared)  # type: ignore[arg-type]  # As above.
     assert report.n_adversarial_rows == 50_000
     late = change_constant(model, 3600.0, 3601.0)
     with pytest.raises(ParityError):
-        check_parity(booster, late, rows, **compared)  # type: ignore[arg-type]  # As above.
+        check_parity(LightgbmEstimator.of(booster), late, rows, **compared)  # type: ignore[arg-type]  # As above.
 
 
 def test_wrong_inputs_are_refused() -> None:
     booster, rows = fit_booster()
     model = serialize_model(exported(booster))
     with pytest.raises(ValueError, match="Got rows float64"):
-        check_parity(booster, model, rows.astype(np.float64))
+        check_parity(LightgbmEstimator.of(booster), model, rows.astype(np.float64))
     with pytest.raises(ValueError, match="Got request none"):
-        check_parity(booster, model, rows, request_inputs=["departure"])
-
-
-def test_adversarial_rows_stand_on_both_sides_of_every_split() -> None:
-    booster, rows = fit_booster(categorical=False, missing="complete", n_iterations=5)
-    model = read_model(booster)
-    n_splits = sum(tree.n_splits for tree in model.trees)
-    hostile = adversarial_rows(model, rows, n_rows=40 * n_splits, seed=0)
-    leaves = booster.predict(hostile, pred_leaf=True).reshape(-1, 5)
-    at_split = 0
-    for number, tree in enumerate(model.trees):
-        found = {tuple(leaves[row : row + 3, number]) for row in range(0, 5 * n_splits, 5)}
-        for left, right, threshold in zip(
-            tree.left_child, tree.right_child, tree.threshold, strict=True
-        ):
-            if abs(threshold) > 1e-34:
-                left_leaves, right_leaves = leaves_under(tree, left), leaves_under(tree, right)
-                assert any(
-                    {below, at} <= left_leaves and above in right_leaves
-                    for below, at, above in found
-                )
-                at_split += 1
-    assert at_split > 20
-
-
-def leaves_under(tree: Tree, child: int) -> set[int]:
-    if child < 0:
-        return {-1 - child}
-    return leaves_under(tree, tree.left_child[child]) | leaves_under(tree, tree.right_child[child])
-
-
-def test_equal_seeds_give_equal_adversarial_rows() -> None:
-    booster, rows = fit_booster()
-    first, again, other = (
-        adversarial_rows(read_model(booster), rows, n_rows=500, seed=seed) for seed in (1, 1, 2)
-    )
-    assert first.tobytes() == again.tobytes() != other.tobytes()
+        check_parity(LightgbmEstimator.of(booster), model, rows, request_inputs=["departure"])

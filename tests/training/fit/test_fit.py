@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.support.boosters import booster_of
 from tests.support.model_specs import tiny_spec
 from training.dataset.build_dataset import Dataset
 from training.evaluate.evaluate_model import evaluate_model
@@ -112,9 +113,9 @@ def test_refit_has_the_rounds_of_the_best_validation_metric(parameters: dict[str
         elif n_rounds - best >= 5:
             break
     by_hand = fit_by_hand(declared, rows, ["train", "validation"], best)
-    assert model.booster.num_trees() == best < 40
+    assert booster_of(model).num_trees() == best < 40
     np.testing.assert_array_equal(
-        model.predict(rows.matrix("test")[0]), by_hand.predict(rows.matrix("test")[0])
+        model.estimator.predict(rows.matrix("test")[0]), by_hand.predict(rows.matrix("test")[0])
     )
     assert model.metrics["l1" if parameters.get("metric") else "l2"] == pytest.approx(
         losses[best - 1], rel=1e-5
@@ -125,7 +126,7 @@ def test_refit_has_the_rounds_of_the_best_validation_metric(parameters: dict[str
 def test_threshold_is_of_the_model_that_validation_chose(boosting: str) -> None:
     declared, rows = spec("probability", boosting=boosting), dataset("probability")
     model = fit_model(declared, rows)
-    chosen = fit_by_hand(declared, rows, ["train"], model.booster.num_trees())
+    chosen = fit_by_hand(declared, rows, ["train"], booster_of(model).num_trees())
     features, labels = rows.matrix("validation")
     assert model.threshold == best_f1_threshold(labels, np.asarray(chosen.predict(features)))
 
@@ -135,9 +136,9 @@ def test_boosting_type_is_exported_as_it_predicts(boosting: str) -> None:
     rows = dataset()
     model = fit_model(spec(boosting=boosting, **BAGGED), rows)
     features = rows.matrix("test")[0]
-    session = open_session(serialize_model(export_onnx(model.booster, n_columns=3)))
+    session = open_session(serialize_model(export_onnx(model.estimator, n_columns=3)))
     (scores,) = session.run(None, {"features": features})
-    np.testing.assert_allclose(scores, model.predict(features), rtol=1e-9)
+    np.testing.assert_allclose(scores, model.estimator.predict(features), rtol=1e-9)
 
 
 def test_first_metric_chooses_and_the_others_are_told() -> None:
@@ -158,7 +159,7 @@ def test_column_is_said_by_name_and_bound_by_it() -> None:
     model = fit_model(spec(monotone_constraints={"cust__visits": 1}), rows)
     grid = np.zeros((50, 3), np.float32)
     grid[:, 1] = np.linspace(-3, 3, 50)
-    assert (np.diff(model.predict(grid)) >= 0).all()
+    assert (np.diff(model.estimator.predict(grid)) >= 0).all()
     with pytest.raises(
         SpecError, match="'visits', but expected one of the model's: 'cust__visits'"
     ):

@@ -10,7 +10,8 @@ import pytest
 from training.live.live_metrics import measure_live
 from training.live.rollouts.guard import losses_of
 from zeroskew.contract.manifest import Output, Scalar
-from zeroskew.declarations.objectives import Objective, read_objective
+from zeroskew.declarations.objective_table import Objective
+from zeroskew.declarations.objectives import read_objective
 
 TWO = ("a", "b")
 

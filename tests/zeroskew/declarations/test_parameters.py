@@ -13,14 +13,14 @@ import pytest
 
 from tests.support.model_specs import tiny_spec
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.declarations.parameters import (
+from zeroskew.declarations.lightgbm import (
     check_columns,
     check_parameters,
     complete_parameters,
     find_problems,
 )
-from zeroskew.declarations.parameters.names import PARAMETERS
-from zeroskew.declarations.parameters.table import OWNED, SETTABLE
+from zeroskew.declarations.lightgbm.names import PARAMETERS
+from zeroskew.declarations.lightgbm.table import OWNED, SETTABLE
 
 REGRESSION = {"objective": "regression"}
 BINARY = {"objective": "binary"}
@@ -43,7 +43,7 @@ def test_every_parameter_of_lightgbm_is_known_once() -> None:
 
 
 def test_checking_does_not_import_lightgbm() -> None:
-    code = "import sys, zeroskew.declarations.parameters; sys.exit('lightgbm' in sys.modules)"
+    code = "import sys, zeroskew.declarations.lightgbm; sys.exit('lightgbm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

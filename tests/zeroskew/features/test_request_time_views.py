@@ -20,6 +20,7 @@ from tests.support.model_specs import tiny_spec
 from tests.support.request_functions import combine, tenfold
 from training.dataset.build_dataset import extract_request
 from training.export.export_onnx import MATRIX, export_onnx, serialize_model
+from training.families.lightgbm.estimator import LightgbmEstimator
 from zeroskew.contract.manifest import FieldType, RequestField, RequestInput
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
@@ -241,7 +242,12 @@ def test_the_trace_and_the_exported_graph_give_the_same_bits(
         lgb.Dataset(np.column_stack([rows, computed]), rows[:, 0] + np.nan_to_num(rows[:, 1])),
         num_boost_round=5,
     )
-    model = export_onnx(booster, n_columns=3, request_inputs=names, request_functions=[function])
+    model = export_onnx(
+        LightgbmEstimator.of(booster),
+        n_columns=3,
+        request_inputs=names,
+        request_functions=[function],
+    )
     shape = ["n", 3 + len(OUTPUTS)]
     model.graph.output.append(
         onnx.helper.make_tensor_value_info(MATRIX, onnx.TensorProto.FLOAT, shape)

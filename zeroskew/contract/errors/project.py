@@ -7,7 +7,7 @@
     │   ├── ModelFileError             it does not run, or says several such things
     │   └── NothingLearntError         there is nothing that a model could learn from
     ├── PlanError                      a feature service cannot be compiled into a plan
-    ├── FitError                       LightGBM did not come to an end of its own
+    ├── FitError                       a fit did not come to an end of its own
     ├── DatasetError                   labels or features are not what the model declares
     ├── GateError                      a model is not good enough to be published
     ├── StepError                      a step is asked for before the one it builds on
@@ -52,7 +52,7 @@ class PlanError(TrainingError):
 
 
 class FitError(TrainingError):
-    """LightGBM's process was killed, or ended otherwise than with a model or a refusal."""
+    """The process of a fit was killed, or ended otherwise than with a model or a refusal."""
 
 
 class DatasetError(TrainingError):

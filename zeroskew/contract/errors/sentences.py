@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["first_line", "join_names", "shorten_middle"]
+__all__ = ["first_line", "join_names", "nearest_name", "shorten_middle"]
 
 _ELLIPSIS: Final = " … "
 
@@ -43,3 +44,14 @@ def first_line(error: BaseException) -> str:
     """
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), type(error).__name__)
+
+
+def nearest_name(given: str, names: Iterable[str]) -> str | None:
+    """Return the name most like ``given``, ``None`` where none is.
+
+    >>> nearest_name("num_leafs", ["num_leaves", "max_depth"])
+    'num_leaves'
+    """
+    lowered = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(given.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None

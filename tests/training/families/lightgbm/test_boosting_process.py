@@ -16,19 +16,19 @@ import pytest
 
 from tests.support.parameter_trials import COLUMNS, trial_rows
 from tests.support.waiting import PATIENCE_SEC
-from training.fit.boosting.exchange import BoostingInput
-from training.fit.boosting.process import boost_in_process
-from training.fit.boosting.rounds import RefusedError, boost
+from training.families.lightgbm.boosting.exchange import BoostingInput
+from training.families.lightgbm.boosting.process import boost_in_process
+from training.families.lightgbm.boosting.rounds import RefusedError, boost
 from zeroskew.contract.errors.project import FitError
-from zeroskew.declarations.parameters import complete_parameters
+from zeroskew.declarations.lightgbm import complete_parameters
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 WAITING_PARENT = """
 import sys, numpy as np
 from tests.support.parameter_trials import trial_rows
-from tests.training.fit.test_boosting_process import given
-from training.fit.boosting.process import boost_in_process
+from tests.training.families.lightgbm.test_boosting_process import given
+from training.families.lightgbm.boosting.process import boost_in_process
 
 def report(done, total):
     sys.stdout.write("fitting\\n")

@@ -1,14 +1,14 @@
-"""Exported graphs taken apart: the leaf that a row reaches, and the trees without the request."""
+"""An exported graph turned into one that tells the leaf that a row reaches in each tree."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-__all__ = ["cut_before_trees", "leaf_index_model"]
+from training.export.graph_parts import replace_graph
+
+__all__ = ["leaf_index_model"]
 
 
 def leaf_index_model(model: bytes) -> bytes:
@@ -50,24 +50,7 @@ def leaf_index_model(model: bytes) -> bytes:
     )
     before = list(proto.graph.node)[: list(proto.graph.node).index(ensemble)]
     leaves = onnx.helper.make_tensor_value_info("leaves", onnx.TensorProto.DOUBLE, None)
-    return _with_graph(proto, [*before, replaced], proto.graph.input, [leaves])
-
-
-def cut_before_trees(model: bytes, matrix: str) -> bytes:
-    """Drop what computes the value `matrix`, and make that the only input and scores the output.
-
-    Returns `model` as it is where no node computes such a value.
-    """
-    proto = onnx.load_from_string(model)
-    nodes = list(proto.graph.node)
-    places = [place for place, node in enumerate(nodes) if matrix in node.output]
-    if not places:
-        return model
-    matrix_input = onnx.helper.make_tensor_value_info(
-        matrix, onnx.TensorProto.FLOAT, ["n", "n_features"]
-    )
-    scores = [output for output in proto.graph.output if output.name == "scores"]
-    return _with_graph(proto, nodes[places[0] + 1 :], [matrix_input], scores)
+    return replace_graph(proto, [*before, replaced], proto.graph.input, [leaves])
 
 
 def _leaf_places(
@@ -98,19 +81,3 @@ def _leaf_places(
         tree_of_leaf[ordered] = tree
         place_of_leaf[ordered] = np.arange(len(ordered))
     return tree_of_leaf, place_of_leaf
-
-
-def _with_graph(
-    proto: onnx.ModelProto,
-    nodes: list[onnx.NodeProto],
-    inputs: Iterable[onnx.ValueInfoProto],
-    outputs: Iterable[onnx.ValueInfoProto],
-) -> bytes:
-    used = {name for node in nodes for name in node.input}
-    constants = [tensor for tensor in proto.graph.initializer if tensor.name in used]
-    graph = onnx.helper.make_graph(nodes, proto.graph.name, inputs, outputs, constants)
-    changed = onnx.helper.make_model(
-        graph, opset_imports=proto.opset_import, ir_version=proto.ir_version
-    )
-    serialized: bytes = changed.SerializeToString()
-    return serialized

@@ -3,9 +3,11 @@
 Nothing here imports LightGBM, so that a model file is checked at once.
 """
 
-from zeroskew.declarations.parameters.check import check_columns, check_parameters, find_problems
-from zeroskew.declarations.parameters.complete import complete_parameters, drop_columns
-from zeroskew.declarations.parameters.names import (
+from typing import Final
+
+from zeroskew.declarations.lightgbm.check import check_columns, check_parameters, find_problems
+from zeroskew.declarations.lightgbm.complete import complete_parameters, drop_columns
+from zeroskew.declarations.lightgbm.names import (
     resolve_alias,
     resolve_metric,
     resolve_names,
@@ -13,6 +15,7 @@ from zeroskew.declarations.parameters.names import (
 )
 
 __all__ = [
+    "FITS_IN_ROUNDS",
     "check_columns",
     "check_parameters",
     "complete_parameters",
@@ -23,3 +26,5 @@ __all__ = [
     "resolve_names",
     "resolve_objective",
 ]
+
+FITS_IN_ROUNDS: Final = True

@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from training.fit.boosting.rounds import Boosted, NoSplitError, RefusedError, Rows
+from training.families.lightgbm.boosting.rounds import Boosted, NoSplitError, RefusedError, Rows
 
 __all__ = [
     "BoostingInput",
@@ -25,7 +25,7 @@ _REFUSALS: Final = {"refused": RefusedError, "no_split": NoSplitError}
 
 @dataclass(frozen=True)
 class BoostingInput:
-    """What `training.fit.boosting.rounds.boost` is called with."""
+    """What `training.families.lightgbm.boosting.rounds.boost` is called with."""
 
     parameters: Mapping[str, Any]
     rows: Rows

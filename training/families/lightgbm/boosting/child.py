@@ -1,7 +1,7 @@
-"""The process that LightGBM runs in: ``python -m training.fit.boosting.child GIVEN RESULT``.
+"""The process that LightGBM runs in, started as a module with two arguments, GIVEN and RESULT.
 
-GIVEN and RESULT are numbers of open files (`training.fit.boosting.exchange`). Standard output takes
-the progress, a line of JSON each; standard error whatever LightGBM's library prints. The
+They are numbers of open files (`training.families.lightgbm.boosting.exchange`). Standard output
+takes the progress, a line of JSON each; standard error whatever LightGBM's library prints. The
 process ends when its standard input does, which is when the one that started it is gone.
 """
 
@@ -27,8 +27,12 @@ def main() -> None:
     os.dup2(2, 1)
     for name in _NOT_NEEDED:
         sys.modules[name] = None  # type: ignore[assignment] # Python's way to refuse an import.
-    from training.fit.boosting.exchange import read_given, write_boosted, write_refusal
-    from training.fit.boosting.rounds import RefusedError, boost
+    from training.families.lightgbm.boosting.exchange import (
+        read_given,
+        write_boosted,
+        write_refusal,
+    )
+    from training.families.lightgbm.boosting.rounds import RefusedError, boost
 
     def report(done: int, total: int) -> None:
         progress_to.write(f"{json.dumps([done, total])}\n")

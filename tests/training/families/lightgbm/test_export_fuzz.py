@@ -10,6 +10,7 @@ import pytest
 from tests.support.boosters import BOOSTINGS, MISSING_MODES, N_FEATURES, OBJECTIVES, fit_booster
 from training.export.check_parity import check_parity
 from training.export.export_onnx import export_onnx, serialize_model
+from training.families.lightgbm.estimator import LightgbmEstimator
 
 
 def settings_of(objective: str, rng: np.random.Generator) -> dict[str, object]:
@@ -44,8 +45,9 @@ def compare_small_models(objective: str, boosting: str, trial: int = 0) -> int:
             seed=seed,
             **settings,  # type: ignore[arg-type]  # They are parameters of several types.
         )
-        model = serialize_model(export_onnx(booster, n_columns=N_FEATURES))
-        report = check_parity(booster, model, rows, n_adversarial_rows=400, seed=seed)
+        estimator = LightgbmEstimator.of(booster)
+        model = serialize_model(export_onnx(estimator, n_columns=N_FEATURES))
+        report = check_parity(estimator, model, rows, n_adversarial_rows=400, seed=seed)
         assert report.n_rows_in_different_leaf == 0, (missing, categorical, settings)
     return len(kinds)
 

@@ -16,20 +16,21 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
-from training.fit.boosting.exchange import BoostingInput, read_result, write_given
-from training.fit.boosting.rounds import Boosted, Progress
+from training.families.lightgbm.boosting.exchange import BoostingInput, read_result, write_given
+from training.families.lightgbm.boosting.rounds import Boosted
+from training.families.progress import Progress
 from zeroskew.contract.errors.project import FitError
 
 __all__ = ["boost_in_process"]
 
 _MOST_WORDS: Final = 100
-_ROOT: Final = Path(__file__).parents[3]
+_ROOT: Final = Path(__file__).parents[4]
 
 
 def boost_in_process(
     given: BoostingInput, *, model: str, progress: Progress | None = None
 ) -> Boosted:
-    """Return what `training.fit.boosting.rounds.boost` does, from a process of its own.
+    """Return what `boost` does (`training.families.lightgbm.boosting.rounds`), in its own process.
 
     Neither a kill of this process nor Ctrl-C leaves that one behind, nor its files.
 
@@ -62,7 +63,7 @@ def _run(source: IO[bytes], result: IO[bytes], words: IO[bytes], progress: Progr
     # Not the working folder, in which a user's own `training` may lie, but this one.
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     with subprocess.Popen(  # noqa: S603 - this Python
-        [sys.executable, "-P", "-m", "training.fit.boosting.child", *map(str, files)],
+        [sys.executable, "-P", "-m", "training.families.lightgbm.boosting.child", *map(str, files)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=words,

@@ -1,14 +1,14 @@
 """Fit LightGBM: validation chooses the rounds, then all rows are fitted with just as many.
 
-Runs in a process of its own (`training.fit.boosting.child`), so it imports numpy and LightGBM
-alone.
+Runs in a process of its own (`training.families.lightgbm.boosting.child`), so it imports numpy
+and LightGBM alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +16,10 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from training.families.progress import Progress
 from zeroskew.contract.errors.project import TrainingError
 
-__all__ = ["Boosted", "NoSplitError", "Progress", "RefusedError", "Rows", "boost"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["Boosted", "NoSplitError", "RefusedError", "Rows", "boost"]
 
 _MOST_WARNINGS: Final = 5
 _MOST_WORDS: Final = 150
@@ -122,7 +121,7 @@ def boost(
     Parameters
     ----------
     parameters
-        Those that `zeroskew.declarations.parameters.complete_parameters` returns.
+        Those that `zeroskew.declarations.lightgbm.complete_parameters` returns.
     n_rounds
         The most rounds there can be.
     progress

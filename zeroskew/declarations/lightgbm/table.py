@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from zeroskew.declarations.parameters.values import (
+from zeroskew.declarations.lightgbm.values import (
     FRACTION,
     Choice,
     Flag,
@@ -35,8 +35,8 @@ class Settable:
     off
         The value at which it does nothing, which is then right beside any others.
     needs
-        The conditions (`zeroskew.declarations.parameters.conditions`) without which it has no
-        effect.
+        The conditions (`zeroskew.declarations.lightgbm.conditions`) without which it has no
+        effect, beside an objective that reads it.
     """
 
     values: Values
@@ -55,7 +55,7 @@ SETTABLE: Final[dict[str, Settable]] = {
     "num_leaves": Settable(Whole(2, 131_072)),
     "max_depth": Settable(Whole(1, 10_000, also=-1)),
     "seed": Settable(_SEED),
-    "metric": Settable(Choice(())),  # `zeroskew.declarations.parameters.check` reads it.
+    "metric": Settable(Choice(())),  # `zeroskew.declarations.lightgbm.check` reads it.
     # How a tree grows.
     "min_data_in_leaf": Settable(Whole(0)),
     "min_sum_hessian_in_leaf": Settable(_NOT_NEGATIVE),
@@ -70,8 +70,8 @@ SETTABLE: Final[dict[str, Settable]] = {
     "bagging_fraction": Settable(FRACTION, off=1, needs=("bagging_freq", "bagging alone")),
     "bagging_freq": Settable(Whole(0), off=0, needs=("a bagging fraction",)),
     "bagging_seed": Settable(_SEED, needs=("rows drawn",)),
-    "pos_bagging_fraction": Settable(FRACTION, off=1, needs=("binary", "bagging_freq")),
-    "neg_bagging_fraction": Settable(FRACTION, off=1, needs=("binary", "bagging_freq")),
+    "pos_bagging_fraction": Settable(FRACTION, off=1, needs=("bagging_freq",)),
+    "neg_bagging_fraction": Settable(FRACTION, off=1, needs=("bagging_freq",)),
     "feature_fraction": Settable(FRACTION),
     "feature_fraction_bynode": Settable(FRACTION),
     "feature_fraction_seed": Settable(_SEED, needs=("columns drawn",)),
@@ -114,16 +114,16 @@ SETTABLE: Final[dict[str, Settable]] = {
     "is_enable_sparse": Settable(_ON_OFF),
     "feature_pre_filter": Settable(_ON_OFF),
     # What some objectives and metrics alone read.
-    "alpha": Settable(_POSITIVE, needs=("alpha",)),
-    "fair_c": Settable(_POSITIVE, needs=("fair",)),
-    "poisson_max_delta_step": Settable(_POSITIVE, needs=("poisson",)),
-    "tweedie_variance_power": Settable(Real(1.0, 2.0, below=True), needs=("tweedie",)),
-    "reg_sqrt": Settable(_ON_OFF, off=False, needs=("square roots",)),
+    "alpha": Settable(_POSITIVE),
+    "fair_c": Settable(_POSITIVE),
+    "poisson_max_delta_step": Settable(_POSITIVE),
+    "tweedie_variance_power": Settable(Real(1.0, 2.0, below=True)),
+    "reg_sqrt": Settable(_ON_OFF, off=False),
     "boost_from_average": Settable(_ON_OFF, off=True, needs=("average",)),
-    "sigmoid": Settable(_POSITIVE, needs=("two classes",)),
-    "is_unbalance": Settable(_ON_OFF, off=False, needs=("two classes",)),
-    "scale_pos_weight": Settable(_POSITIVE, off=1, needs=("two classes",)),
-    "num_class": Settable(Whole(2, 10_000, also=1), off=1, needs=("classes",)),
+    "sigmoid": Settable(_POSITIVE),
+    "is_unbalance": Settable(_ON_OFF, off=False),
+    "scale_pos_weight": Settable(_POSITIVE, off=1),
+    "num_class": Settable(Whole(2, 10_000, also=1), off=1),
     "multi_error_top_k": Settable(Whole(1), off=1, needs=("multi_error",)),
     # How fast it goes.
     "num_threads": Settable(Whole(1, 256), off=1, needs=("no goss",)),

@@ -23,7 +23,13 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from training.export.lightgbm_text import ZERO_THRESHOLD, IntArray, MissingType, TextModel, Tree
+from training.families.lightgbm.model_text import (
+    ZERO_THRESHOLD,
+    IntArray,
+    MissingType,
+    TextModel,
+    Tree,
+)
 from zeroskew.features.onnx_graph import GraphBuilder
 
 __all__ = ["add_tree_ensemble"]

@@ -6,15 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from zeroskew.declarations.parameters.conditions import split_metrics
-from zeroskew.declarations.parameters.names import (
+from zeroskew.declarations.lightgbm.conditions import split_metrics
+from zeroskew.declarations.lightgbm.names import (
     resolve_alias,
     resolve_metric,
     resolve_names,
     resolve_objective,
 )
-from zeroskew.declarations.parameters.table import CATEGORICAL, SETTABLE
-from zeroskew.declarations.parameters.values import Groups, PerColumn
+from zeroskew.declarations.lightgbm.table import CATEGORICAL, SETTABLE
+from zeroskew.declarations.lightgbm.values import Groups, PerColumn
 
 __all__ = ["DEFAULTS", "complete_parameters", "drop_columns"]
 

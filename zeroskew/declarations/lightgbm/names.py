@@ -1,4 +1,4 @@
-"""The names LightGBM knows: parameters with their aliases, objectives and metrics with theirs.
+"""The names LightGBM knows: parameters with their aliases, and metrics with theirs.
 
 Kept here as text, so that a model file is checked without importing LightGBM; a test holds the
 parameters against ``LGBM_DumpParamAliases`` of the installed one.
@@ -6,16 +6,15 @@ parameters against ``LGBM_DumpParamAliases`` of the installed one.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
+
+from zeroskew.declarations.objective_table import OBJECTIVE_TABLE
 
 __all__ = [
     "ALIASES",
     "METRICS",
-    "OBJECTIVES",
     "PARAMETERS",
-    "nearest_name",
     "resolve_alias",
     "resolve_metric",
     "resolve_names",
@@ -173,29 +172,6 @@ PARAMETERS: Final = {
 
 ALIASES: Final = {alias: name for name, aliases in PARAMETERS.items() for alias in (name, *aliases)}
 
-OBJECTIVES: Final = {
-    "regression": (
-        "regression_l2", "mean_squared_error", "mse", "l2", "l2_root", "root_mean_squared_error",
-        "rmse",
-    ),
-    "regression_l1": ("mean_absolute_error", "l1", "mae"),
-    "huber": (),
-    "fair": (),
-    "quantile": (),
-    "mape": ("mean_absolute_percentage_error",),
-    "poisson": (),
-    "gamma": (),
-    "tweedie": (),
-    "binary": (),
-    "cross_entropy": ("xentropy",),
-    "cross_entropy_lambda": ("xentlambda",),
-    "multiclass": ("softmax",),
-    "multiclassova": ("multiclass_ova", "ova", "ovr"),
-    "lambdarank": (),
-    "rank_xendcg": ("xendcg", "xe_ndcg", "xe_ndcg_mart", "xendcg_mart"),
-}  # fmt: skip
-"""LightGBM's own objectives with their aliases (``ParseObjectiveAlias`` in its ``config.h``)."""
-
 METRICS: Final = {
     "l1": ("regression_l1", "mean_absolute_error", "mae"),
     "l2": ("regression", "regression_l2", "mean_squared_error", "mse"),
@@ -249,7 +225,7 @@ def resolve_objective(value: object) -> str | None:
     >>> resolve_objective("mse"), resolve_objective("focal")
     ('regression', None)
     """
-    return _resolve(value, OBJECTIVES)
+    return _resolve(value, {name: one.aliases for name, one in OBJECTIVE_TABLE.items()})
 
 
 def resolve_metric(value: object) -> str | None:
@@ -259,17 +235,6 @@ def resolve_metric(value: object) -> str | None:
     ('l1', None)
     """
     return _resolve(value, METRICS)
-
-
-def nearest_name(given: str, names: Iterable[str]) -> str | None:
-    """Return the name most like ``given``, ``None`` where none is.
-
-    >>> nearest_name("num_leafs", ["num_leaves", "max_depth"])
-    'num_leaves'
-    """
-    lowered = {name.lower(): name for name in names}
-    found = difflib.get_close_matches(given.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[found[0]] if found else None
 
 
 def _resolve(value: object, names: dict[str, tuple[str, ...]]) -> str | None:

@@ -8,16 +8,21 @@ from itertools import chain
 from typing import Any
 
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.declarations.parameters.conditions import CONDITIONS, Given, metrics_of, split_metrics
-from zeroskew.declarations.parameters.names import (
+from zeroskew.contract.errors.sentences import nearest_name
+from zeroskew.declarations.lightgbm.conditions import (
+    Given,
+    find_lack,
+    metrics_of,
+    split_metrics,
+)
+from zeroskew.declarations.lightgbm.names import (
     ALIASES,
-    nearest_name,
     resolve_alias,
     resolve_metric,
     resolve_names,
 )
-from zeroskew.declarations.parameters.table import CATEGORICAL, OWNED, SETTABLE
-from zeroskew.declarations.parameters.values import Groups, PerColumn, shown
+from zeroskew.declarations.lightgbm.table import CATEGORICAL, OWNED, SETTABLE
+from zeroskew.declarations.lightgbm.values import Groups, PerColumn, shown
 
 __all__ = ["check_columns", "check_parameters", "find_problems"]
 
@@ -132,12 +137,8 @@ def _without_effect(given: Given) -> Iterator[str]:
         settable = SETTABLE[name]
         if settable.off is not None and value == settable.off:
             continue
-        for need in settable.needs:
-            if not CONDITIONS[need].holds(given):
-                yield f"Got {name}={shown(value)} without effect, but expected " + (
-                    CONDITIONS[need].expected
-                )
-                break
+        if (lack := find_lack(name, settable.needs, given)) is not None:
+            yield f"Got {name}={shown(value)} without effect, but expected {lack}"
 
 
 def _contradictions(given: Given) -> Iterator[str]:

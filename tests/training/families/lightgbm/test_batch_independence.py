@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.boosters import fit_booster, make_rows
 from training.export.export_onnx import export_onnx, serialize_model
+from training.families.lightgbm.estimator import LightgbmEstimator
 from zeroskew.features.onnx_graph import open_session
 
 OBJECTIVES = (
@@ -24,7 +25,7 @@ OBJECTIVES = (
 def test_row_scores_alike_alone_and_in_any_batch(objective: str) -> None:
     booster, _ = fit_booster(objective, n_iterations=20)
     rows = make_rows(400, missing="nan", seed=5)
-    model = export_onnx(booster, n_columns=rows.shape[1])
+    model = export_onnx(LightgbmEstimator.of(booster), n_columns=rows.shape[1])
     session = open_session(serialize_model(model))
 
     def score(part: np.ndarray) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from training.export.lightgbm_text import TextModel, Tree
+from training.families.lightgbm.model_text import TextModel, Tree
 
 __all__ = ["adversarial_rows"]
 

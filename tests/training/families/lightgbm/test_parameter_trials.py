@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.support.parameter_trials import COLUMNS, TRIALS, trial_rows
-from training.fit.boosting.rounds import boost
-from zeroskew.declarations.parameters import complete_parameters
-from zeroskew.declarations.parameters.table import SETTABLE, SPEED_ONLY
+from training.families.lightgbm.boosting.rounds import boost
+from zeroskew.declarations.lightgbm import complete_parameters
+from zeroskew.declarations.lightgbm.table import SETTABLE, SPEED_ONLY
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")

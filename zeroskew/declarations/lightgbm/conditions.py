@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, ValuesView
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Final
 
-from zeroskew.declarations.parameters.names import resolve_metric, resolve_objective
+from zeroskew.declarations.lightgbm.names import resolve_metric, resolve_objective
+from zeroskew.declarations.objective_table import (
+    OBJECTIVE_TABLE,
+    LabelRule,
+    Transform,
+    list_reading,
+)
 
-__all__ = ["CONDITIONS", "Condition", "Given", "metrics_of", "split_metrics"]
+__all__ = ["CONDITIONS", "Condition", "Given", "find_lack", "metrics_of", "split_metrics"]
 
-_MULTICLASS: Final = frozenset({"multiclass", "multiclassova"})
-_BINARY: Final = frozenset({"binary", "cross_entropy", "cross_entropy_lambda"})
-_ON_LOG_SCALE: Final = frozenset({"poisson", "gamma", "tweedie"})
-_RENEWING: Final = frozenset({"regression_l1", "quantile", "mape"})
+_MULTICLASS: Final = list_reading("num_class")
+_BINARY: Final = tuple(
+    name
+    for name, one in OBJECTIVE_TABLE.items()
+    if one.labels in (LabelRule.TRUTH, LabelRule.SHARE)
+)
+_ON_LOG_SCALE: Final = tuple(
+    name for name, one in OBJECTIVE_TABLE.items() if one.transform is Transform.EXPONENTIAL
+)
+_RENEWING: Final = tuple(name for name, one in OBJECTIVE_TABLE.items() if one.renews_leaves)
+_READ_BY_METRICS: Final = frozenset({"alpha", "fair_c", "tweedie_variance_power"})
 _OF_VALUES: Final = ("l1", "l2", "rmse", "r2", "quantile", "mape", "huber", "fair")
 
 
@@ -115,11 +128,27 @@ class Condition:
     expected: str
 
 
-def _reads(*objectives: str, metric: bool = True) -> Callable[[Given], bool]:
-    """Return whether an objective, or a metric of its name, is among those given."""
-    return lambda given: (
-        given.objective in objectives or (metric and not set(objectives).isdisjoint(given.metrics))
-    )
+def find_lack(name: str, needs: Sequence[str], given: Given) -> str | None:
+    """Return what a parameter lacks to have an effect, in words that follow "expected".
+
+    Parameters
+    ----------
+    needs
+        Names of `CONDITIONS`. An objective that reads the parameter is needed anyway, or, where
+        metrics read it too, a metric of that objective's name.
+    """
+    lacks_objective = _find_lacking_objective(name, given)
+    lacking = (CONDITIONS[need] for need in needs if not CONDITIONS[need].holds(given))
+    return lacks_objective or next((one.expected for one in lacking), None)
+
+
+def _find_lacking_objective(name: str, given: Given) -> str | None:
+    reading = list_reading(name)
+    read_by = {given.objective, *(given.metrics if name in _READ_BY_METRICS else ())}
+    if not reading or not read_by.isdisjoint(reading):
+        return None
+    *others, last = [repr(one) for one in reading if not OBJECTIVE_TABLE[one].refused]
+    return f"objective {', '.join(others)} or {last}" if others else f"objective {last}"
 
 
 CONDITIONS: Final[dict[str, Condition]] = {
@@ -160,21 +189,8 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "use_missing": Condition(
         lambda given: given.values.get("use_missing") is not False, "use_missing=True"
     ),
-    "binary": Condition(_reads("binary", metric=False), "objective 'binary'"),
-    "two classes": Condition(_reads("binary", "multiclassova", metric=False), "objective 'binary'"),
-    "classes": Condition(
-        _reads("multiclass", "multiclassova", metric=False), "objective 'multiclass'"
-    ),
     "average": Condition(
         lambda given: given.objective not in _ON_LOG_SCALE, "an objective that starts from a mean"
-    ),
-    "alpha": Condition(_reads("huber", "quantile"), "objective 'huber' or 'quantile'"),
-    "fair": Condition(_reads("fair"), "objective 'fair'"),
-    "poisson": Condition(_reads("poisson", metric=False), "objective 'poisson'"),
-    "tweedie": Condition(_reads("tweedie"), "objective 'tweedie'"),
-    "square roots": Condition(
-        _reads("regression", "regression_l1", "quantile", "mape", "fair", metric=False),
-        "objective 'regression', 'regression_l1', 'quantile', 'mape' or 'fair'",
     ),
     "multi_error": Condition(
         lambda given: "multi_error" in given.metrics, "metric 'multi_error' beside it"

@@ -1,0 +1,1 @@
+"""The families of models that can be fitted, a folder each."""

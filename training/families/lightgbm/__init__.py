@@ -1,0 +1,1 @@
+"""LightGBM: fitted in a process of its own, read from its text, exported tree by tree."""
