@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.flights_project import MODELS, FlightsProject
+from tests.support.flights_project import CLOCK, MODELS, FlightsProject
 from tests.support.planted_faults import FAULTS, PlantedFault
 from training.live.logged_predictions import Span
 from training.live.open_log import open_log
@@ -40,8 +40,10 @@ def look_for_skew(workspace: Workspace, folder: Path, model: str) -> SkewReport:
 
 
 def test_hours_of_traffic_come_out_the_same_again_and_without_skew(
-    flights: FlightsProject, tmp_path: Path
+    flights: FlightsProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The simulation has a clock of its own.
+    monkeypatch.setenv("ZEROSKEW_CLOCK", CLOCK.isoformat())
     workspace = flights.workspace
     report = run(workspace, tmp_path, MODELS, hours=4)
     assert report.n_predictions == dict.fromkeys(MODELS, report.n_predictions[MODELS[0]])

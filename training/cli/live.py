@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from training.cli.options import AsOf, End, Models, Start, named_models, or_now, span
+from training.cli.training import declared_models
 from training.live.open_log import open_log
 from training.project.progress import Reporter, quiet
+from training.project.service_clock import as_utc
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.declarations.model_spec import list_model_names, load_model_spec
+from zeroskew.declarations.model_spec import load_model_spec
 
 if TYPE_CHECKING:
     from training.live.live_metrics import LiveMetrics
@@ -29,8 +31,13 @@ _reporter = Reporter(_console)
 
 def simulate(
     models: Models = None,
-    start: Start = datetime(2013, 10, 1),  # noqa: DTZ001 - read as UTC below
-    end: End = datetime(2013, 10, 8),  # noqa: DTZ001 - as above
+    start: Annotated[
+        datetime | None,
+        typer.Option("--from", help="Where the models' test spans begin by default; UTC."),
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--until", help="A week later by default; UTC.")
+    ] = None,
     speed: Annotated[
         float, typer.Option(min=0, help="Simulated seconds in a second; 0 is as fast as it goes.")
     ] = 0,
@@ -48,12 +55,10 @@ def simulate(
     from training.live.simulate.simulation import simulate as run
 
     workspace = Workspace()
-    specs = [
-        load_model_spec(workspace.models, name)
-        for name in models or list_model_names(workspace.models)
-    ]
+    specs = [load_model_spec(workspace.models, name) for name in models or declared_models()]
     simulation = prepare_simulation(workspace, folder or workspace.simulation, is_fresh=fresh)
-    first, last = or_now(start), or_now(end)
+    first = max(spec.split.test_from for spec in specs) if start is None else as_utc(start)
+    last = first + timedelta(days=7) if end is None else as_utc(end)
     with _reporter.task(f"simulate {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}") as task:
         report = run(workspace, simulation, specs, first, last, speed=speed, progress=task)
     predictions = ", ".join(f"{n:,} of {model}" for model, n in report.n_predictions.items())

@@ -139,7 +139,8 @@ def request_function_of(view: OnDemandFeatureView) -> RequestFunction:
     if reference is None or text != _udf_source(reference[1], inputs, projections, view.features):
         raise RequestFunctionError(
             f"Got the on-demand feature view {view.name!r}, "
-            "but expected one made by request_time_view."
+            "but expected one made by request_time_view; if it is, an older release registered it: "
+            "run `zeroskew apply`"
         )
     stored = _stored_inputs(projections)
     return RequestFunction(

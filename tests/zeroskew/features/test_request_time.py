@@ -237,7 +237,7 @@ def test_on_demand_views_made_otherwise_are_refused() -> None:
         udf=lambda frame: frame,
         udf_string="lambda frame: frame",
     )
-    with pytest.raises(RequestFunctionError, match="'handmade'"):
+    with pytest.raises(RequestFunctionError, match=r"'handmade'.*: run `zeroskew apply`"):
         request_function_of(handmade)
 
 

@@ -40,10 +40,12 @@ class SimulatedService:
 
     def __enter__(self) -> Self:
         settings = {"ZEROSKEW_PORT": str(self._port), "ZEROSKEW_LOG_LEVEL": "warning"}
+        # It has the simulation's clock.
+        others = {name: value for name, value in os.environ.items() if name != "ZEROSKEW_CLOCK"}
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "api"],
-                env=os.environ | settings | dict(self._settings),
+                env=others | settings | dict(self._settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
