@@ -162,7 +162,7 @@ class FeaturePushes:
                 replace(view, rows=rows[start : start + _BATCH_ROWS])
                 for view, rows in zip(views, newest, strict=True)
             )
-            write = OnlineWrite(catalog.project, batch, catalog.redis_key_ttl_seconds)
+            write = OnlineWrite(catalog.project, batch, catalog.key_ttl_seconds)
             counts = await self._writer.write(write)
             written = [n + more for n, more in zip(written, counts, strict=True)]
         return written

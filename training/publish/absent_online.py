@@ -17,6 +17,8 @@ from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.manifest import FeaturePlan, ViewPlan
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import make_golden_keys
+from zeroskew.online.reader import StoredView
+from zeroskew.online.redis.hash_fields import name_hash_fields
 
 __all__ = ["refuse_absent_online"]
 
@@ -186,7 +188,9 @@ def _find_in_redis(
     client = store._get_provider().online_store._get_client(store.config.online_store)
     project = store.project.encode()
     prefix = bytes.fromhex(view.key_prefix)
-    fields = {one.name: bytes.fromhex(one.redis_field) for one in view.features}
+    names = tuple(one.name for one in view.features)
+    stored = StoredView(view.name, view.table, names)
+    fields = dict(zip(names, name_hash_fields(store.project, stored).features, strict=True))
     seen = {name: Seen() for name in features}
     _read_hashes(client, [key + project for key in keys], seen, fields)
     if not all(one.has_value for one in seen.values()):

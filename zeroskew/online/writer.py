@@ -43,7 +43,8 @@ class ViewRows:
 class OnlineWrite:
     """What one request writes.
 
-    ``key_ttl_seconds`` is how long Redis keeps an entity after a write; ``None`` is for ever.
+    ``key_ttl_seconds`` is how long an entity lives after a write, in a store that ends it;
+    ``None`` is for ever.
     """
 
     project: str

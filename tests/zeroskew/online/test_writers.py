@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as FeastValue
 
@@ -41,8 +40,6 @@ STORED = StoredView(
     name="gate",
     table="trial_gate",
     features=("walk", "width"),
-    redis_fields=(_mmh3("gate:walk"), _mmh3("gate:width")),
-    redis_timestamp_field=b"_ts:gate",
 )
 KINDS = (ValueType.INT64, ValueType.FLOAT)
 NOON_US = int(EVENT_TIME.timestamp()) * 1_000_000
@@ -182,8 +179,6 @@ def test_several_views_are_written_at_once(tmp_path: Path, online: Online) -> No
         name="wait",
         table="trial_wait",
         features=("walk", "width"),
-        redis_fields=(_mmh3("wait:walk"), _mmh3("wait:width")),
-        redis_timestamp_field=b"_ts:wait",
     )
     views = (ViewRows(STORED, KINDS, [row(1)]), ViewRows(wait, KINDS, [row(2), row(3, gate=2)]))
     assert asyncio.run(write_all(online.url, [OnlineWrite("trial", views)])) == [[1, 2]]
@@ -200,7 +195,7 @@ def refused(coroutine: Coroutine[Any, Any, Any]) -> str:
 
 
 def test_a_view_that_was_never_applied_is_named(store: FeatureStore, tmp_path: Path) -> None:
-    nowhere = StoredView("nope", "trial_nope", ("walk", "width"), (b"a", b"b"), b"_ts:nope")
+    nowhere = StoredView("nope", "trial_nope", ("walk", "width"))
     path = make_sqlite(tmp_path)
     both = OnlineWrite(
         "trial", (ViewRows(STORED, KINDS, [row(1)]), ViewRows(nowhere, KINDS, [row(1)]))

@@ -124,11 +124,11 @@ class NewestRedisOnlineStore(RedisOnlineStore):
             As `KeepsRemovedViews` documents them.
         """
         client = self._get_client(config.online_store)
-        kept = {view.redis_timestamp_field for view in needed}
+        kept = {view.table for view in needed}
         dropped = []
         for name, note in sorted(client.hgetall(_notes_key(config)).items()):
             view = name.decode()
-            if f"_ts:{view}" not in kept:
+            if f"{config.project}_{view}" not in kept:
                 removed = json.loads(note)
                 fields = [f"_ts:{view}", *(_mmh3(f"{view}:{one}") for one in removed["features"])]
                 keys = list(_scan_entities(client, removed["join_keys"], config.project))

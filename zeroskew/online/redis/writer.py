@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
@@ -22,9 +22,11 @@ from zeroskew.contract.errors.service import (
 )
 from zeroskew.contract.write_order import REDIS_WRITE_IF_STANDING
 from zeroskew.online.redis.address import RedisAddress
+from zeroskew.online.redis.hash_fields import HashFields, name_hash_fields
 from zeroskew.online.redis.timestamps import decode_timestamp
 from zeroskew.online.values.encode import encode_timestamp
 from zeroskew.online.values.encode_nested import encode_feature
+from zeroskew.online.values.nested_values import FeatureType
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 
 __all__ = ["RedisFeatureWriter"]
@@ -66,52 +68,53 @@ class RedisFeatureWriter:
 
     async def _write_view(self, write: OnlineWrite, view_rows: ViewRows) -> int:
         suffix = write.project.encode()
+        fields = name_hash_fields(write.project, view_rows.view)
         waiting = {key + suffix: row for key, row in view_rows.newest().items()}
         n_written = 0
         while waiting:
-            standing = await self._read_standing(view_rows, waiting)
+            standing = await self._read_standing(fields.event_time, waiting)
             newer = {
                 key: row
                 for key, row in waiting.items()
                 if standing[key] is None or row.event_us >= decode_timestamp(standing[key])
             }
-            lost = await self._write_if_standing(write, view_rows, newer, standing)
+            lost = await self._write_if_standing(write, view_rows.kinds, fields, newer, standing)
             n_written += len(newer) - len(lost)
             # Another writer came between: compare those again.
             waiting = lost
         return n_written
 
     async def _read_standing(
-        self, view_rows: ViewRows, rows: Mapping[bytes, OnlineRow]
+        self, time_field: bytes, rows: Mapping[bytes, OnlineRow]
     ) -> dict[bytes, Any]:
         pipeline = self._client.pipeline(transaction=False)
         for key in rows:
-            pipeline.hget(key, view_rows.view.redis_timestamp_field)
+            pipeline.hget(key, time_field)
         return dict(zip(rows, await pipeline.execute(), strict=True))
 
     async def _write_if_standing(
         self,
         write: OnlineWrite,
-        view_rows: ViewRows,
+        kinds: Sequence[FeatureType],
+        fields: HashFields,
         rows: Mapping[bytes, OnlineRow],
         standing: Mapping[bytes, bytes | None],
     ) -> dict[bytes, OnlineRow]:
         """Write rows; return those whose entity has another event time by now."""
         if not rows:
             return {}
-        time_field = view_rows.view.redis_timestamp_field
         pipeline = self._client.pipeline(transaction=False)
         for key, row in rows.items():
             pipeline.eval(
                 REDIS_WRITE_IF_STANDING,
                 1,
                 key,
-                time_field,
+                fields.event_time,
                 standing[key] or b"",
                 write.key_ttl_seconds or 0,
-                time_field,
+                fields.event_time,
                 encode_timestamp(row.event_us),
-                *_hash_fields(view_rows, row),
+                *_pair_fields(fields, kinds, row),
             )
         written = await pipeline.execute()
         return {
@@ -119,13 +122,11 @@ class RedisFeatureWriter:
         }
 
 
-def _hash_fields(view_rows: ViewRows, row: OnlineRow) -> list[bytes]:
-    fields = []
-    for field, kind, value in zip(
-        view_rows.view.redis_fields, view_rows.kinds, row.values, strict=True
-    ):
-        fields += [field, encode_feature(value, kind)]
-    return fields
+def _pair_fields(fields: HashFields, kinds: Sequence[FeatureType], row: OnlineRow) -> list[bytes]:
+    pairs = []
+    for field, kind, value in zip(fields.features, kinds, row.values, strict=True):
+        pairs += [field, encode_feature(value, kind)]
+    return pairs
 
 
 def _translate(error: Exception) -> ServiceError:

@@ -13,7 +13,6 @@ import pytest
 import uvloop
 from feast import RepoConfig
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import _mmh3
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -24,7 +23,9 @@ from tests.support.redis_rows import (
     PROJECT,
     assert_answers,
     event_us_of,
+    feature_field,
     keys_of,
+    time_field,
     write_entities,
 )
 from tests.support.redis_servers import RedisServer, make_certificate
@@ -128,7 +129,7 @@ def _has_hmget(client: Any) -> bool:
 
 def test_missing_fields_of_a_live_row_are_null(server: RedisServer) -> None:
     with server.client() as client:
-        client.hdel(b"1:one" + PROJECT.encode(), LAYOUT.views[2].redis_fields[1])
+        client.hdel(b"1:one" + PROJECT.encode(), feature_field(LAYOUT.views[2], "share"))
     answer = asyncio.run(read_once(server.url, keys_of(b"one")))
     assert answer.cells[0][4] is None
     assert answer.event_us[0, 4] == event_us_of(0)
@@ -137,7 +138,7 @@ def test_missing_fields_of_a_live_row_are_null(server: RedisServer) -> None:
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_a_value_without_an_event_time_is_refused(server: RedisServer, n_rows: int) -> None:
     with server.client() as client:
-        client.hdel(b"0:one" + PROJECT.encode(), LAYOUT.views[1].redis_timestamp_field)
+        client.hdel(b"0:one" + PROJECT.encode(), time_field(LAYOUT.views[1]))
     with pytest.raises(OnlineValueError, match="without an event time"):
         asyncio.run(read_once(server.url, keys_of(*KEYS[:n_rows])))
 
@@ -145,7 +146,7 @@ def test_a_value_without_an_event_time_is_refused(server: RedisServer, n_rows: i
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_a_damaged_event_time_is_refused(server: RedisServer, n_rows: int) -> None:
     with server.client() as client:
-        client.hset(b"0:one" + PROJECT.encode(), LAYOUT.views[1].redis_timestamp_field, b"today")
+        client.hset(b"0:one" + PROJECT.encode(), time_field(LAYOUT.views[1]), b"today")
     with pytest.raises(OnlineValueError, match="Got an event time"):
         asyncio.run(read_once(server.url, keys_of(*KEYS[:n_rows])))
 
@@ -238,9 +239,7 @@ def test_feasts_own_writes_are_read_as_feast_reads_them(
     store.online_write_batch(config, view, batch, None)
     expected = store.online_read(config, view, entities, ["n", "share"])
     keys = [serialize_entity_key(entity, entity_key_serialization_version=3) for entity in entities]
-    stored = StoredView(
-        "stats", "", ("n", "share"), (_mmh3("stats:n"), _mmh3("stats:share")), b"_ts:stats"
-    )
+    stored = StoredView("stats", f"{PROJECT}_stats", ("n", "share"))
     layout = ReadLayout(PROJECT, (EntityLookup((stored,)),))
     answer = asyncio.run(read_once(server.url, [keys], layout))
     for cells, event_us, (time, values), written in zip(
