@@ -28,7 +28,7 @@ from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
 from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.online.open_writer import LazyWriter
+from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.values.decode import Value
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 from zeroskew.records.pushes.push_row import PushRow

@@ -33,6 +33,7 @@ from training.cli.training import (
 )
 from training.project import standing
 from training.project.database_errors import describe_database_error
+from training.project.online_store import open_online_store
 from training.project.progress import Reporter, quiet
 from training.project.repo_modules import repo_modules
 from training.project.service_address import ServiceAddress
@@ -263,7 +264,7 @@ def up(
         failed: list[str] = []
         if _stands(workspace, names):
             console.print("[green]✓[/] tables, online store and models stand")
-            if clock_text() == "system" or workspace.online_store_path is None:
+            if clock_text() == "system" or open_online_store(workspace).measure() is None:
                 materialize()
         else:
             failed = _make_all(workspace, names, break_live, allow_request_change)

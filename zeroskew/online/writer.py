@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from zeroskew.contract.write_order import keep_newest
 from zeroskew.online.reader import StoredView
 from zeroskew.online.values.nested_values import FeatureType
+from zeroskew.online.write_order import keep_newest
 
 __all__ = ["OnlineFeatureWriter", "OnlineRow", "OnlineWrite", "ViewRows"]
 

@@ -22,8 +22,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from zeroskew.contract.manifest import ViewPlan
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.contract.write_order import REDIS_WRITE_IF_STANDING, keep_newest
 from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
+from zeroskew.online.redis.write_script import WRITE_IF_STANDING
+from zeroskew.online.write_order import keep_newest
 
 __all__ = ["NewestRedisOnlineStore", "NewestRedisOnlineStoreConfig"]
 
@@ -161,7 +162,7 @@ class NewestRedisOnlineStore(RedisOnlineStore):
             for key, row in newer.items():
                 fields = _hash_fields(view, time_field, row)
                 compared = (key, time_field, standing[key] or b"", ttl_seconds)
-                pipeline.eval(REDIS_WRITE_IF_STANDING, 1, *compared, *fields)
+                pipeline.eval(WRITE_IF_STANDING, 1, *compared, *fields)
             written = pipeline.execute()
         return {
             key: row for (key, row), done in zip(newer.items(), written, strict=True) if not done

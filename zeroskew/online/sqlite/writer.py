@@ -11,7 +11,11 @@ from typing import Final
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.contract.write_order import create_event_times, note_event_times, read_standing_event
+from zeroskew.online.sqlite.event_times import (
+    create_event_times,
+    note_event_times,
+    read_standing_event,
+)
 from zeroskew.online.values.encode import describe_value
 from zeroskew.online.values.encode_nested import encode_feature
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows

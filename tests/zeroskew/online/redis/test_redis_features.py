@@ -35,7 +35,6 @@ from zeroskew.contract.errors.service import (
     ServiceError,
 )
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.online.open_reader import open_reader
 from zeroskew.online.reader import (
     EntityKeys,
     EntityLookup,
@@ -44,6 +43,7 @@ from zeroskew.online.reader import (
     StoredFeatures,
     StoredView,
 )
+from zeroskew.online.schemes import open_store
 
 Runner: TypeAlias = Callable[[Any], Any]
 KEYS = (b"one", b"two", b"three")
@@ -66,7 +66,7 @@ async def read_once(
     url: str, keys: list[list[bytes | None]], layout: ReadLayout = LAYOUT
 ) -> StoredFeatures:
     # Generous, because these tests are about what is read, on a machine that may be busy.
-    reader = open_reader(url, timeout_sec=1.0)
+    reader = open_store(url).open_reader(timeout_sec=1.0)
     try:
         return await reader.read(layout, keys)
     finally:
@@ -156,7 +156,7 @@ def test_an_entity_that_is_not_a_hash_fails_its_own_read_only(server: RedisServe
         client.set(b"0:text" + PROJECT.encode(), b"text")
 
     async def read_both() -> None:
-        reader = open_reader(server.url, timeout_sec=1.0)
+        reader = open_store(server.url).open_reader(timeout_sec=1.0)
         wrong = reader.read(LAYOUT, keys_of(b"text", b"one"))
         refusal, right = await asyncio.gather(
             wrong, reader.read(LAYOUT, keys_of(b"two")), return_exceptions=True
@@ -178,7 +178,7 @@ def test_many_rows_and_reads_at_once(server: RedisServer) -> None:
         write_entities(client, *keys)
 
     async def read_many() -> None:
-        reader = open_reader(server.url, timeout_sec=5.0)
+        reader = open_store(server.url).open_reader(timeout_sec=5.0)
         batch = reader.read(LAYOUT, keys_of(*keys))
         singles = [reader.read(LAYOUT, keys_of(key)) for key in keys[:500]]
         first, *others = await asyncio.gather(batch, *singles)
@@ -191,7 +191,7 @@ def test_many_rows_and_reads_at_once(server: RedisServer) -> None:
 
 
 def test_a_reader_works_in_one_event_loop_after_another(server: RedisServer) -> None:
-    reader = open_reader(server.url, timeout_sec=1.0)
+    reader = open_store(server.url).open_reader(timeout_sec=1.0)
 
     async def read_and_close() -> None:
         assert_answers(await reader.read(LAYOUT, keys_of(b"one")), b"one")
@@ -203,7 +203,7 @@ def test_a_reader_works_in_one_event_loop_after_another(server: RedisServer) -> 
 
 def test_a_closed_reader_fails(server: RedisServer) -> None:
     async def read_closed() -> None:
-        reader = open_reader(server.url, timeout_sec=1.0)
+        reader = open_store(server.url).open_reader(timeout_sec=1.0)
         await reader.check(LAYOUT)
         await reader.close()
         with pytest.raises(OnlineStoreUnavailableError, match="closed"):
@@ -308,7 +308,7 @@ def test_passwords_and_users(tmp_path: Path) -> None:
 
 
 async def _check(url: str, project: str) -> None:
-    reader = open_reader(url, timeout_sec=1.0)
+    reader = open_store(url).open_reader(timeout_sec=1.0)
     try:
         await reader.check(ReadLayout(project, LAYOUT.lookups))
     finally:
@@ -323,14 +323,15 @@ def test_a_password_where_none_is_set_is_refused(server: RedisServer) -> None:
 
 def test_sqlite_needs_no_redis_module() -> None:
     program = (
-        "import sys, api.main; from zeroskew.online.open_reader import open_reader;"
-        "open_reader('sqlite:///x', timeout_sec=None); assert 'hiredis' not in sys.modules;"
-        "open_reader('redis://h', timeout_sec=None); assert 'redis' not in sys.modules"
+        "import sys, api.main; from zeroskew.online.schemes import open_store;"
+        "open_store('sqlite:///x').open_reader(timeout_sec=None);"
+        "assert 'hiredis' not in sys.modules;"
+        "open_store('redis://h').open_reader(timeout_sec=None); assert 'redis' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[4])
 
 
 def test_readers_satisfy_the_protocol() -> None:
-    reader: OnlineFeatureReader = open_reader("redis://h", timeout_sec=None)
+    reader: OnlineFeatureReader = open_store("redis://h").open_reader(timeout_sec=None)
     keys: EntityKeys = [None]
     assert asyncio.run(reader.read(LAYOUT, [keys, keys])).cells == [[None] * 6]
