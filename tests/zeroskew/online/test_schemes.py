@@ -14,6 +14,7 @@ import yaml
 from feast import FeatureStore
 
 from api.main import create_app
+from tests.support import memory_store
 from tests.support.app_client import AppClient
 from tests.support.feast_service import (
     make_flights_store,
@@ -26,8 +27,12 @@ from training.privacy.online_subject import open_online_subject
 from training.privacy.subject import parse_subject
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from zeroskew.contract.settings import Settings
+from zeroskew.online.feast_sdk import store as feast_store
+from zeroskew.online.redis import store as redis_store
 from zeroskew.online.redis.address import parse_redis_url
 from zeroskew.online.schemes import SCHEMES, find_address, open_store
+from zeroskew.online.sqlite import store as sqlite_store
+from zeroskew.online.store import StoreFolder
 
 ROOT = Path(__file__).parents[3]
 NOON = "2013-10-01T12:00:00Z"
@@ -110,6 +115,15 @@ def test_a_store_of_ones_own_is_written_read_and_erased_from(
     assert online.forget(parse_subject(["gate_number=8"])) == 0
     assert online.forget(gate) == 2
     assert predict(client, 7) == [0.0]
+
+
+# The type checker holds each module to the seam.
+FOLDERS: tuple[StoreFolder, ...] = (sqlite_store, redis_store, feast_store, memory_store)
+
+
+def test_every_scheme_leads_to_a_folder() -> None:
+    known = {getattr(folder, "__name__", "") for folder in FOLDERS}
+    assert set(SCHEMES.values()) == known - {memory_store.__name__}
 
 
 UNKNOWN = (
@@ -210,6 +224,7 @@ def test_stores_are_told_apart_by_where_they_are(
             {"type": "redis", "connection_string": "h:1,password=12,ssl=true,ssl_cert_reqs=none"},
             "rediss://:12@h:1?ssl_cert_reqs=none",
         ),
+        ({"type": "redis", "connection_string": "h:1,i:2"}, "redis://h:1"),
         (
             {
                 "type": "redis",

@@ -52,11 +52,12 @@ def find_address(section: Mapping[str, Any], repo: Path) -> str | None:  # noqa:
         login = f"{quote(options.get('username', ''), '')}:{quote(options['password'], '')}@"
     is_tls = options.get("ssl", "").lower() == "true"
     kept = {name: options[name] for name in sorted(TLS_OPTIONS & options.keys()) if is_tls}
-    place = f"{login}{','.join(servers)}"
     kind = section.get("redis_type", "redis")
     if kind == "redis":
         database = f"/{options['db']}" if "db" in options else ""
-        return _join("rediss" if is_tls else "redis", place + database, kept)
+        # Feast takes the first of several, too.
+        return _join("rediss" if is_tls else "redis", f"{login}{servers[0]}{database}", kept)
+    place = f"{login}{','.join(servers)}"
     kept |= {"ssl": "true"} if is_tls else {}
     if kind == "redis_cluster":
         return _join("redis+cluster", place, kept)

@@ -42,11 +42,11 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def filled(address: tuple[str, list[RedisServer]]) -> tuple[str, list[RedisServer]]:
-    """Two projects' entities, spread over the nodes."""
+    """Three projects' entities, spread over the nodes."""
     _, nodes = address
     for node in nodes:
         node.call("FLUSHALL")
-    for project in (b"trial", b"other_trial"):
+    for project in (b"trial", b"other_trial", b"drain"):
         for key in (*KEYS, *OTHERS):
             write(nodes, key + project)
     return address
