@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from zeroskew.online.reader import OnlineFeatureReader, StoredView
     from zeroskew.online.writer import OnlineFeatureWriter
 
 __all__ = [
+    "NOT_COPIED",
     "EmptyCopy",
     "OnlineStore",
     "StoreFolder",
@@ -19,6 +20,13 @@ __all__ = [
     "StoredEntity",
     "TableSize",
 ]
+
+
+NOT_COPIED: Final = (
+    "Got an online store that is a server, but expected one in a SQLite file, of which time can "
+    "pass in a copy."
+)
+"""Why there is no empty copy of a store."""
 
 
 class StoreFolder(Protocol):

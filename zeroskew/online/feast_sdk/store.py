@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from zeroskew.contract.errors.service import NotSupportedError
-from zeroskew.online.store import EmptyCopy
+from zeroskew.online.store import NOT_COPIED, EmptyCopy
 
 if TYPE_CHECKING:
     from zeroskew.online.reader import OnlineFeatureReader
@@ -93,7 +93,4 @@ class FeastSdkStore:
 
     def make_empty_copy(self, folder: Path) -> EmptyCopy:  # noqa: ARG002 - there is no file
         """Refuse: nothing is made on a server."""
-        raise NotSupportedError(
-            "Got an online store that is a server, but expected one in a SQLite file, of which "
-            "time can pass in a copy."
-        )
+        raise NotSupportedError(NOT_COPIED)

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from zeroskew.contract.errors.service import NotSupportedError
 from zeroskew.online.redis.address import TLS_OPTIONS, RedisAddress, parse_redis_url
-from zeroskew.online.store import EmptyCopy
+from zeroskew.online.store import NOT_COPIED, EmptyCopy
 
 if TYPE_CHECKING:
     from zeroskew.online.reader import OnlineFeatureReader
@@ -158,7 +158,4 @@ class RedisServerStore:
 
     def make_empty_copy(self, folder: Path) -> EmptyCopy:  # noqa: ARG002 - there is no file
         """Refuse: nothing is made on a server."""
-        raise NotSupportedError(
-            "Got an online store that is a server, but expected one in a SQLite file, of which "
-            "time can pass in a copy."
-        )
+        raise NotSupportedError(NOT_COPIED)

@@ -10,6 +10,7 @@ from typing import Final
 
 from zeroskew.online.reader import StoredView
 from zeroskew.online.sqlite.event_times import EVENT_TIMES
+from zeroskew.online.sqlite.names import quote
 from zeroskew.online.sqlite.removed_tables import list_removed
 from zeroskew.online.store import StoredEntity, TableSize
 from zeroskew.records.database.write_ahead_log import empty_write_ahead_log
@@ -55,7 +56,7 @@ class SqliteEntities:
                     key=key,
                     values=dict(
                         database.execute(
-                            f"SELECT feature_name, value FROM {_quote(table)} WHERE entity_key = ?",  # noqa: S608 - quoted
+                            f"SELECT feature_name, value FROM {quote(table)} WHERE entity_key = ?",  # noqa: S608 - quoted
                             (key,),
                         ).fetchall()
                     ),
@@ -74,7 +75,7 @@ class SqliteEntities:
             times = list(self._list_times(database, is_meant))
             with database:
                 for table, key in found:
-                    database.execute(f"DELETE FROM {_quote(table)} WHERE entity_key = ?", (key,))  # noqa: S608 - quoted
+                    database.execute(f"DELETE FROM {quote(table)} WHERE entity_key = ?", (key,))  # noqa: S608 - quoted
                 for table, key in times:
                     database.execute(
                         f"DELETE FROM {EVENT_TIMES} WHERE view_table = ? AND entity_key = ?",  # noqa: S608 - a constant
@@ -123,10 +124,10 @@ def measure_tables(path: Path) -> dict[str, TableSize]:
 
 def _measure(database: sqlite3.Connection, table: str) -> TableSize | None:
     """Return how much a table holds; ``None`` if it is none of a view."""
-    columns = {row[1] for row in database.execute(f"PRAGMA table_info({_quote(table)})")}
+    columns = {row[1] for row in database.execute(f"PRAGMA table_info({quote(table)})")}
     if not {"entity_key", "feature_name"} <= columns:
         return None
-    query = f"SELECT count(DISTINCT entity_key), count(*) FROM {_quote(table)}"  # noqa: S608 - quoted
+    query = f"SELECT count(DISTINCT entity_key), count(*) FROM {quote(table)}"  # noqa: S608 - quoted
     return TableSize(*database.execute(query).fetchone())
 
 
@@ -142,9 +143,5 @@ def _list_names(database: sqlite3.Connection) -> set[str]:
 
 
 def _list_keys(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
-    query = f"SELECT DISTINCT entity_key FROM {_quote(table)}"  # noqa: S608 - quoted
+    query = f"SELECT DISTINCT entity_key FROM {quote(table)}"  # noqa: S608 - quoted
     return (bytes(key) for (key,) in database.execute(query))
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
