@@ -10,7 +10,7 @@ from api.server import serve
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.settings_page import describe_refusals, render_text
 from zeroskew.contract.time.utc_process import live_in_utc
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         sys.exit(2)
     try:
         # It connects when it is first asked; here it only reads its address.
-        open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
+        open_store(settings.online_store)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

@@ -54,7 +54,7 @@ from zeroskew.contract.time.clock import Clock, FixedClock, SystemClock
 from zeroskew.contract.time.moved_clock import MovedClock
 from zeroskew.contract.version import VERSION
 from zeroskew.model.requests.field_types import InstanceLimits
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
 from zeroskew.records.artifacts.open_artifacts import open_artifacts
 from zeroskew.records.background_work import BackgroundTask, BackgroundWork
@@ -177,7 +177,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             cache=settings.artifacts_cache_dir,
             max_bytes=settings.max_model_bytes,
         )
-        reader = open_reader(settings.online_store, timeout_sec=settings.online_store_timeout_sec)
+        online = open_store(settings.online_store)
+        reader = online.open_reader(timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(reader.close)
         wide = WideWork(
             cells_at_once=reader.cells_at_once,
@@ -205,7 +206,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         clock = _make_clock(settings)
         catalogs = _open_catalogs(settings, registry, artifacts, registry_executor)
         feast = open_feast_interface(
-            settings, catalogs=catalogs, reader=TurningReader(reader, wide), clock=clock
+            settings, online, catalogs=catalogs, reader=TurningReader(reader, wide), clock=clock
         )
         stack.push_async_callback(feast.close)
         # What was counted last is told, too: what the log could not write at the stop.
@@ -256,7 +257,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.state.sampler.follow()
         work.watch("prediction log", prediction_log)
         work.watch("labels", feedback.writing)
-        await _follow(settings, follower, app.state.sampler, work, stack)
+        await _follow(settings, follower, app.state.sampler, online.name, work, stack)
         yield
 
 
@@ -271,6 +272,7 @@ async def _follow(
     settings: Settings,
     follower: RegistryFollower,
     sampler: MetricsSampler,
+    online_store: str,
     work: BackgroundWork,
     stack: AsyncExitStack,
 ) -> None:
@@ -288,16 +290,12 @@ async def _follow(
     stack.callback(places.close)
     executor = RegistryExecutor(_open_executor(stack, "places"), failures=places.failures)
 
+    spool_dir = settings.log_spool_dir
+    write = partial(note_places, places, spool_dir=spool_dir, online_store=online_store)
+
     async def note() -> None:
         with suppress(RegistryUnavailableError):  # The next time does.
-            await executor.run(
-                partial(
-                    note_places,
-                    places,
-                    spool_dir=settings.log_spool_dir,
-                    online_store=settings.online_store,
-                )
-            )
+            await executor.run(write)
 
     await note()
     noting = BackgroundTask("places", note, every_sec=NOTE_SEC)

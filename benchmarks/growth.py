@@ -128,9 +128,9 @@ def copy_history(project: BenchProject, redis_port: int) -> None:
     pipeline.execute()
     path = grown_sqlite(project)
     path.parent.mkdir(parents=True, exist_ok=True)
-    online = project.flights.workspace.online_store_path
+    online = project.flights.workspace.online_store_address
     assert online is not None, "The example's store is a file."
-    shutil.copy(online, path)
+    shutil.copy(online.removeprefix("sqlite:///"), path)
     with closing(sqlite3.connect(path)) as store, store:
         tables = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:

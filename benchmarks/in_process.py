@@ -31,6 +31,7 @@ from tests.support.flights_project import FlightsProject
 from zeroskew.model.model_session import ModelSession
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.instances import RequestRow
+from zeroskew.online.redis.hash_fields import name_hash_fields
 
 N_ROWS: Final = (1, 10, 100)
 N_REQUESTS: Final = 20
@@ -109,8 +110,9 @@ def hash_commands(plan: CompiledPlan, rows: Sequence[RequestRow]) -> list[tuple[
     project = plan.layout.project.encode()
     commands: list[tuple[Any, ...]] = []
     for lookup, keys in zip(plan.layout.lookups, plan.serialize_keys(rows), strict=True):
-        fields = [field for view in lookup.views for field in view.redis_fields]
-        fields += [view.redis_timestamp_field for view in lookup.views]
+        named = [name_hash_fields(plan.layout.project, view) for view in lookup.views]
+        fields = [field for one in named for field in one.features]
+        fields += [one.event_time for one in named]
         distinct = dict.fromkeys(key for key in keys if key is not None)
         commands += [("HMGET", key + project, *fields) for key in distinct]
     return commands

@@ -15,7 +15,7 @@ from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.instances import RequestRow
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 
 __all__ = ["OurRead", "as_request_rows"]
 
@@ -38,7 +38,7 @@ class OurRead:
         self._now_us = to_epoch_us(CLOCK)
         self._loop = uvloop.new_event_loop()
         # No measurement may fail because another program had the core for a moment.
-        self._reader = open_reader(url, timeout_sec=5.0)
+        self._reader = open_store(url).open_reader(timeout_sec=5.0)
 
     def __enter__(self) -> Self:
         return self

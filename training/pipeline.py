@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from training.export.export_onnx import export_onnx, serialize_model
 from training.families.progress import Progress
 from training.fit.fit_model import fit_model
 from training.project.declared_parts import read_parts
+from training.project.online_store import open_online_store
 from training.project.online_values import check_online_values, say_write_errors
 from training.project.registry_folder import RegistryFolder
 from training.project.step_files import (
@@ -257,8 +257,7 @@ def _take_checked(workspace: Workspace, spec: ModelSpec) -> tuple[Manifest, byte
         dataset.plan,
         dataset.rows,
         list_inputs(dataset.plan, dataset.features, dataset.request),
-        sqlite_path=workspace.online_store_path,
-        open_store=workspace.open_feature_store,
+        online=lambda: open_online_store(workspace),
     )
     return build_manifest(spec, dataset, evaluation, model_file, parity), model_file
 
@@ -282,11 +281,10 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
         raise StepError(f"Got {until:%Y-%m-%d}, but expected a moment after {_EARLIEST:%Y-%m-%d}")
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
-    path = workspace.online_store_path
-    if path is None:
+    sizes = open_online_store(workspace).measure()
+    if sizes is None:
         return dict.fromkeys(views)
-    with contextlib.closing(sqlite3.connect(path)) as online:
-        return {view: _count_entities(online, f"{store.project}_{view}") for view in views}
+    return {view: sizes[f"{store.project}_{view}"].n_entities for view in views}
 
 
 def materialize_views(store: Any, until: datetime, progress: Progress) -> list[str]:
@@ -317,12 +315,6 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
             store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))
     return [view.name for view in views]
-
-
-def _count_entities(online: sqlite3.Connection, table: str) -> int:
-    quoted = table.replace('"', '""')
-    query = f'SELECT count(DISTINCT entity_key) FROM "{quoted}"'  # noqa: S608 - quoted
-    return int(online.execute(query).fetchone()[0])
 
 
 def _check_request_features(

@@ -48,7 +48,7 @@ class CatalogIndex:
 
     def __init__(self, catalog: FeatureCatalog) -> None:
         self.project = catalog.project
-        self.redis_key_ttl_seconds = catalog.redis_key_ttl_seconds
+        self.key_ttl_seconds = catalog.key_ttl_seconds
         self._views = {view.name: view for view in catalog.views}
         self._services = {service.name: service for service in catalog.services}
         self._push_sources = {source.name: source.views for source in catalog.push_sources}

@@ -10,8 +10,9 @@ from api.feast.feature_pushes import FeaturePushes
 from api.feast.request_bodies import FeastLimits
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.time.clock import Clock
-from zeroskew.online.open_writer import LazyWriter, open_writer
+from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.reader import OnlineFeatureReader
+from zeroskew.online.store import OnlineStore
 from zeroskew.records.pushes.push_store import open_push_store
 from zeroskew.records.pushes.push_writer import PushWriter
 
@@ -36,14 +37,21 @@ class FeastInterface:
 
 
 def open_feast_interface(
-    settings: Settings, *, catalogs: FeatureCatalogs, reader: OnlineFeatureReader, clock: Clock
+    settings: Settings,
+    online: OnlineStore,
+    *,
+    catalogs: FeatureCatalogs,
+    reader: OnlineFeatureReader,
+    clock: Clock,
 ) -> FeastInterface:
     """Return the interface; it reads no catalog and opens no writer before it is asked.
 
     Parameters
     ----------
     settings
-        For the online store's address and the limits.
+        For the database's address and the limits.
+    online
+        What pushes write to.
     catalogs
         Where the project's views are known; the interface closes it.
     reader, clock
@@ -60,7 +68,7 @@ def open_feast_interface(
         max_text_length=settings.max_text_length,
     )
     timeout_sec = settings.online_write_timeout_sec
-    writer = LazyWriter(lambda: open_writer(settings.online_store, timeout_sec=timeout_sec))
+    writer = LazyWriter(lambda: online.open_writer(timeout_sec=timeout_sec))
     lake = PushWriter(
         open_push_store(settings.database_url, timeout_sec=settings.feedback_timeout_sec)
     )

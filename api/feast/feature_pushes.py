@@ -28,7 +28,7 @@ from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
 from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.online.open_writer import LazyWriter
+from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.values.decode import Value
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 from zeroskew.records.pushes.push_row import PushRow
@@ -162,7 +162,7 @@ class FeaturePushes:
                 replace(view, rows=rows[start : start + _BATCH_ROWS])
                 for view, rows in zip(views, newest, strict=True)
             )
-            write = OnlineWrite(catalog.project, batch, catalog.redis_key_ttl_seconds)
+            write = OnlineWrite(catalog.project, batch, catalog.key_ttl_seconds)
             counts = await self._writer.write(write)
             written = [n + more for n, more in zip(written, counts, strict=True)]
         return written

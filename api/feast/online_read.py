@@ -156,8 +156,6 @@ def store_view(view: CatalogView, features: Sequence[OnlineFeature]) -> StoredVi
         name=view.name,
         table=view.table,
         features=tuple(feature.name for feature in features),
-        redis_fields=tuple(bytes.fromhex(feature.redis_field) for feature in features),
-        redis_timestamp_field=view.redis_timestamp_field.encode(),
     )
 
 

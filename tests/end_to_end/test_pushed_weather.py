@@ -44,9 +44,11 @@ def test_a_pushed_observation_reaches_the_next_prediction(
 ) -> None:
     # A copy: other tests compare what is online and in the lake with what the model was trained on.
     workspace = copy_project(flights, tmp_path)
+    online_store = workspace.online_store_address
+    assert online_store is not None
     settings = settings_of(
         workspace.home,
-        f"sqlite:///{workspace.online_store_path}",
+        online_store,
         database_url=workspace.database_url,
         artifacts_dir=workspace.artifacts_dir,
         log_spool_dir=tmp_path / "spool",

@@ -9,7 +9,7 @@ import pytest
 from tests.support.online_equality import VIEWS, compare_with_sdk
 from tests.support.online_stores import NEWEST_STORES, make_store, open_online
 from tests.support.write_race import race
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 
 pytestmark = pytest.mark.soak
 
@@ -21,7 +21,7 @@ RACE_SECONDS = 60.0
 def test_a_million_cells_equal_the_sdk(tmp_path: Path, kind: str) -> None:
     with open_online(kind, tmp_path / "online") as online:
         store = make_store(tmp_path, VIEWS, online.config)
-        reader = open_reader(online.url, timeout_sec=5)
+        reader = open_store(online.url).open_reader(timeout_sec=5)
         draw = random.Random(17)  # noqa: S311 - test data
         compared = asyncio.run(
             compare_with_sdk(store, reader, draw, N_CELLS, tells_missing=kind == "sqlite")

@@ -12,7 +12,7 @@ from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.redis_crowd import KEYS, LONGEST_ANSWER_SEC, Crowd, recover
 from tests.support.redis_rows import write_entities
 from tests.support.redis_servers import RedisServer
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 
 pytestmark = pytest.mark.soak
 
@@ -41,7 +41,7 @@ def test_no_answer_is_anothers_in_half_a_minute_of_faults(tmp_path: Path) -> Non
 
     async def trial(server: RedisServer) -> Crowd:
         async with FaultProxy(server.port) as proxy:
-            crowd = Crowd(open_reader(proxy.url, timeout_sec=None))
+            crowd = Crowd(open_store(proxy.url).open_reader(timeout_sec=None))
             await crowd.run(fail_at_random(crowd, proxy, server))
             await crowd.reader.close()
         return crowd
@@ -57,7 +57,7 @@ def test_no_answer_is_anothers_in_half_a_minute_of_faults(tmp_path: Path) -> Non
 
 def test_a_long_absence_does_not_slow_the_recovery(tmp_path: Path) -> None:
     async def trial(server: RedisServer) -> float:
-        reader = open_reader(server.url, timeout_sec=None)
+        reader = open_store(server.url).open_reader(timeout_sec=None)
         await recover(reader)
         server.kill()
         await asyncio.sleep(10.0)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from feast.infra.online_stores.helpers import _mmh3
 
 from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.redis_servers import RedisServer
@@ -66,7 +67,7 @@ def write_sqlite(path: Path) -> None:
 
 
 def write_redis(server: RedisServer) -> None:
-    fields = [bytes.fromhex(feature.redis_field) for feature in VIEW.features]
+    fields = [_mmh3(f"w:{feature.name}") for feature in VIEW.features]
     time_value = b"\x08" + encode_varint(EVENT_SEC)
     with server.client() as client:
         for customer, key in enumerate(list_keys()):

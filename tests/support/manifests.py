@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import onnxruntime
-from feast.infra.online_stores.helpers import _mmh3
 from onnx import TensorProto, helper
 
 from zeroskew.contract.manifest import (
@@ -83,16 +82,10 @@ def view_plan(
         table=f"{project}_{name}",
         join_keys=tuple(JoinKey(name=key, field=key, type=keys[key]) for key in names),
         key_prefix=encode_key_prefix(names).hex(),
-        redis_timestamp_field=f"_ts:{name}",
         ttl_us=ttl_us,
         when_stale=when_stale,
         features=tuple(
-            OnlineFeature(
-                name=key,
-                type=kind,
-                redis_field=_mmh3(f"{name}:{key}").hex(),
-                default=(defaults or {}).get(key),
-            )
+            OnlineFeature(name=key, type=kind, default=(defaults or {}).get(key))
             for key, kind in features.items()
         ),
     )

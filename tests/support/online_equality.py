@@ -12,7 +12,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from feast import FeatureStore
-from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 
@@ -165,8 +164,6 @@ def make_layout() -> ReadLayout:
             name=view.name,
             table=f"{PROJECT}_{view.name}",
             features=tuple(view.features),
-            redis_fields=tuple(_mmh3(f"{view.name}:{feature}") for feature in view.features),
-            redis_timestamp_field=f"_ts:{view.name}".encode(),
         )
         by_keys.setdefault(tuple(view.keys), []).append(stored)
     return ReadLayout(PROJECT, tuple(EntityLookup(tuple(views)) for views in by_keys.values()))

@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from training.live.simulate.arriving_rows import ArrivingRows
-from zeroskew.contract.write_order import forget_event_times
+from zeroskew.online.sqlite.event_times import forget_event_times
 
 __all__ = ["FAULTS", "PlantedFault"]
 

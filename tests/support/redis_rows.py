@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 import redis
+from feast.infra.online_stores.helpers import _mmh3
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from zeroskew.online.reader import EntityLookup, ReadLayout, StoredFeatures, StoredView
@@ -15,7 +13,9 @@ __all__ = [
     "PROJECT",
     "assert_answers",
     "event_us_of",
+    "feature_field",
     "keys_of",
+    "time_field",
     "value_of",
     "write_entities",
 ]
@@ -25,8 +25,7 @@ _EVENT_US = 1_380_629_820_123_456
 
 
 def _view(name: str, *features: str) -> StoredView:
-    fields = tuple(struct.pack("<I", zlib.crc32(f"{name}:{f}".encode())) for f in features)
-    return StoredView(name, f"{PROJECT}_{name}", features, fields, f"_ts:{name}".encode())
+    return StoredView(name, f"{PROJECT}_{name}", features)
 
 
 LAYOUT = ReadLayout(
@@ -37,6 +36,16 @@ LAYOUT = ReadLayout(
     ),
 )
 """Two lookups, three views, six features."""
+
+
+def feature_field(view: StoredView, feature: str) -> bytes:
+    """Return the field of a feature by Feast's own hash."""
+    return bytes(_mmh3(f"{view.name}:{feature}"))
+
+
+def time_field(view: StoredView) -> bytes:
+    """Return the field of a view's event time."""
+    return f"_ts:{view.name}".encode()
 
 
 def event_us_of(number: int) -> int:
@@ -53,9 +62,9 @@ def write_entities(client: redis.Redis, *keys: bytes) -> None:
         for place, lookup in enumerate(LAYOUT.lookups):
             mapping: dict[bytes, bytes] = {}
             for view in lookup.views:
-                for feature, field in zip(view.features, view.redis_fields, strict=True):
-                    mapping[field] = value_of(_entity(place, key), feature)
-                mapping[view.redis_timestamp_field] = time.SerializeToString()
+                for feature in view.features:
+                    mapping[feature_field(view, feature)] = value_of(_entity(place, key), feature)
+                mapping[time_field(view)] = time.SerializeToString()
             pipeline.hset(_entity(place, key) + PROJECT.encode(), mapping=mapping)  # type: ignore[arg-type]  # redis-py takes bytes as fields
     pipeline.execute()
 

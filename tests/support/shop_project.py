@@ -95,6 +95,11 @@ class ShopProject:
             home=self.folder / "var",
         )
 
+    @property
+    def online_path(self) -> Path:
+        """Where its online store is, in a SQLite file unless told otherwise."""
+        return self.folder / "var" / "online.db"
+
     def name_project(self, name: str) -> None:
         """Write ``feature_store.yaml``."""
         (self.folder / "feature_repo" / "feature_store.yaml").write_text(

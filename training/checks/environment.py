@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
@@ -15,10 +15,9 @@ from training.project.service_address import ServiceAddress
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import StepError, TrainingError
 from zeroskew.contract.errors.sentences import first_line
+from zeroskew.online.schemes import open_store
 
 if TYPE_CHECKING:
-    import redis
-
     from zeroskew.contract.settings import Settings
 
 __all__ = [
@@ -30,6 +29,7 @@ __all__ = [
 ]
 
 _PREFIX: Final = "ZEROSKEW_"
+_ONLINE_STORE: Final = "ZEROSKEW_ONLINE_STORE"
 # Read by what ships with Zeroskew, but a setting of neither the service nor the workspace.
 _OTHER_VARIABLES: Final = {"CODE_REVISION", "ROOT", "BENCHMARK_RUN", "URL", "API_KEY"}
 _TIMEOUT_SEC: Final = 2.0
@@ -101,21 +101,24 @@ def check_database(project: ProjectView) -> Iterator[Finding]:
 
 
 def check_online_store(project: ProjectView) -> Iterator[Finding]:
-    """Ping the Redis that Feast writes to, and the one that the service reads."""
-    store = getattr(project.config, "online_store", None)
-    connection = getattr(store, "connection_string", None)
-    given = project.environment.get("ZEROSKEW_ONLINE_STORE", "")
-    file = project.workspace.feature_store_file
-    if store is not None and getattr(store, "path", None) is None and not given:
+    """Ping the store that Feast writes to, and the one that the service reads."""
+    place = f"{project.workspace.feature_store_file}: online_store"
+    given = project.environment.get(_ONLINE_STORE)
+    try:
+        address = project.workspace.online_store_address
+    except StepError as error:
+        if project.config is not None:  # Else the file cannot be read, which is another finding.
+            yield Finding(place, str(error))
+        return
+    if project.config is not None and address is None and given is None:
         yield Finding(
-            f"{file}: online_store",
-            "Got a store that is a server, but expected ZEROSKEW_ONLINE_STORE to say where the "
+            place,
+            f"Got a store that only Feast knows, but expected {_ONLINE_STORE} to say where the "
             "service finds it",
         )
-    if isinstance(connection, str) and (said := _ping_feast_redis(connection)):
-        yield Finding(f"{file}: online_store", said)
-    if given.startswith(("redis://", "rediss://", "unix://")) and (said := _ping_redis_url(given)):
-        yield Finding("ZEROSKEW_ONLINE_STORE", said)
+    for where, one in ((place, address), (_ONLINE_STORE, given)):
+        if one is not None:
+            yield from _ping_store(where, one)
 
 
 def read_settings(project: ProjectView) -> Settings:
@@ -140,12 +143,10 @@ def read_settings(project: ProjectView) -> Settings:
 
 
 def _check_online_address(settings: Settings) -> Iterator[Finding]:
-    from zeroskew.online.open_reader import open_reader
-
     try:
-        open_reader(settings.online_store, timeout_sec=None)
+        open_store(settings.online_store)
     except ValueError as error:
-        yield Finding("ZEROSKEW_ONLINE_STORE", str(error))
+        yield Finding(_ONLINE_STORE, str(error))
 
 
 def _check_names(project: ProjectView) -> Iterator[Finding]:
@@ -182,55 +183,11 @@ def _check_writable(variable: str, folder: Path) -> Iterator[Finding]:
         )
 
 
-def _ping_feast_redis(connection: str) -> str | None:
-    import redis  # A quarter of a second, which a project on SQLite need not take.
-    from feast.infra.online_stores.redis import RedisOnlineStore
-
+def _ping_store(where: str, address: str) -> Iterator[Finding]:
     try:
-        nodes, options = RedisOnlineStore._parse_connection_string(connection)
-        options = {key: value for key, value in options.items() if key != "retry"}
-        clients = [
-            redis.Redis(host=node["host"], port=int(node["port"]), **(options | _quickly()))
-            for node in nodes
-        ]
-    except (KeyError, TypeError, ValueError):
-        return "Got no address, but expected host:port,name=value,... as Feast documents it"
-    said = None
-    for client in clients:
-        if (said := _ping(client)) is None:
-            return None
-    return said
-
-
-def _ping_redis_url(url: str) -> str | None:
-    import redis
-
-    try:
-        return _ping(redis.Redis.from_url(url, **_quickly()))
+        said = open_store(address).ping(timeout_sec=_TIMEOUT_SEC)
     except ValueError as error:
-        return f"Got an address that is none ({first_line(error)}), but expected redis://host:port/database"
-
-
-def _quickly() -> dict[str, Any]:
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    return {
-        "socket_connect_timeout": _TIMEOUT_SEC,
-        "socket_timeout": _TIMEOUT_SEC,
-        "retry": Retry(NoBackoff(), 0),
-    }
-
-
-def _ping(client: redis.Redis) -> str | None:
-    from redis.exceptions import RedisError
-
-    try:
-        with client:
-            client.ping()
-    except (RedisError, OSError) as error:
-        return (
-            f"Got no answer ({first_line(error)}), but expected a Redis that can be reached; start "
-            "it first"
-        )
-    return None
+        # What is wrong with the setting is a finding of the settings.
+        said = None if where == _ONLINE_STORE else str(error)
+    if said is not None:
+        yield Finding(where, said)

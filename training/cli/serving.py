@@ -20,6 +20,7 @@ from training.cli.data import BreakLive, apply, materialize, prepare
 from training.cli.registry import AllowRequestChange, migrate
 from training.cli.training import declared_models, publish_models, train_models
 from training.project import standing
+from training.project.online_store import open_online_store
 from training.project.service_address import ServiceAddress
 from training.project.service_clock import clock_text
 from training.project.workspace import Workspace
@@ -83,7 +84,7 @@ def up(
         failed: list[str] = []
         if _stands(workspace, names):
             _console.print("[green]✓[/] tables, online store and models stand")
-            if clock_text() == "system" or workspace.online_store_path is None:
+            if clock_text() == "system" or open_online_store(workspace).measure() is None:
                 materialize()
         else:
             failed = _make_all(workspace, names, break_live, allow_request_change)

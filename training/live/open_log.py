@@ -34,12 +34,12 @@ class LiveLog:
         Raises
         ------
         UnknownVersionError, ArtifactError
-            If there is no such version, or its manifest is gone or damaged.
+            If there is no such version, or its manifest is gone, damaged or of another release.
         """
-        from zeroskew.contract.manifest import Manifest
+        from zeroskew.contract.manifest import parse_manifest
 
         found = self.registry.get_version(model, version)
-        return Manifest.model_validate_json(self.artifacts.get(found.manifest_sha256))
+        return parse_manifest(self.artifacts.get(found.manifest_sha256))
 
     def resolve(self, model: str, target: Arm | Shadow) -> int:
         """Return the version of an arm or a shadow."""

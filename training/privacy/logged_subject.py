@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -13,16 +12,15 @@ from sqlalchemy import Connection, Table, and_, delete, or_, select, update
 
 from training.live.open_log import LiveLog
 from training.privacy.subject import Subject
-from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.manifest import Manifest
 from zeroskew.records.database.open_database import writing
+from zeroskew.records.database.write_ahead_log import empty_write_ahead_log
 from zeroskew.records.labels.tables import StoredLabel
 from zeroskew.records.prediction_log.logged_row import list_numbers
 from zeroskew.records.prediction_log.tables import LoggedPrediction
 
 __all__ = [
     "LoggedSubject",
-    "empty_write_ahead_log",
     "find_logged",
     "find_places",
     "forget_labels",
@@ -38,7 +36,6 @@ _ARRAYS: Final = {
     "output": "<f8",
 }
 _BATCH: Final = 500
-_PATIENCE_SEC: Final = 30.0
 _PREDICTIONS: Final[Table] = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
 _LABELS: Final[Table] = StoredLabel.__table__  # type: ignore[attr-defined]  # as above
 Progress = Callable[[int, int], None]
@@ -244,24 +241,6 @@ def _overwrite_what_goes(connection: Connection) -> None:
     """Let SQLite write zeros over what is deleted; by itself it only forgets where it is."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA secure_delete = ON")
-
-
-def empty_write_ahead_log(checkpoint: Callable[[], Any]) -> None:
-    """Empty SQLite's write-ahead log, which has pages as they were.
-
-    Raises
-    ------
-    StepError
-        If a reader holds it for too long.
-    """
-    deadline = time.monotonic() + _PATIENCE_SEC
-    while checkpoint()[0]:
-        if time.monotonic() > deadline:
-            raise StepError(
-                "Got a SQLite file whose write-ahead log a reader holds, but expected to empty it; "
-                "run this again when that has ended"
-            )
-        time.sleep(0.05)
 
 
 def _clean_up(log: LiveLog) -> None:

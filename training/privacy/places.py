@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
 from training.privacy.online_subject import OnlineSubject, open_online_subject
+from training.project.online_store import open_store_at
 from zeroskew.contract.errors.project import StepError
-from zeroskew.records.places.online_address import name_online_store
 from zeroskew.records.places.place_store import NOTE_SEC
 from zeroskew.records.places.tables import ServicePlace
 
@@ -89,7 +90,7 @@ def find_places(
     online = open_online_subject(store, {view.table for plan in plans for view in plan.views})
     given = os.environ.get("ZEROSKEW_ONLINE_STORE")
     if given is not None and not is_same_store:
-        _check_store(online.name, name_online_store(given), "ZEROSKEW_ONLINE_STORE")
+        _check_store(online.name, open_store_at(given).name, "ZEROSKEW_ONLINE_STORE")
     spools = {path.resolve() for path in (spool, workspace.log_spool_dir) if path is not None}
     elsewhere = []
     now, host = datetime.now(UTC), socket.gethostname()
@@ -97,14 +98,15 @@ def find_places(
         services = list(connection.execute(select(ServicePlace.__table__)))  # type: ignore[attr-defined]  # SQLModel makes it
     for service in services:
         is_here = service.host == host
-        is_local_file = service.online_store.startswith("sqlite:")
-        if now - service.seen_at < _LIVE and not is_same_store and (is_here or not is_local_file):
+        # An address without a host is of a store that only its own machine reaches.
+        is_local = not urlsplit(service.online_store).netloc
+        if now - service.seen_at < _LIVE and not is_same_store and (is_here or not is_local):
             _check_store(online.name, service.online_store, f"the service on {service.host}")
         if is_here:
             spools.add(Path(service.spool_dir))
         else:
             elsewhere.append(f"spool {service.spool_dir} on {service.host}")
-            if is_local_file:
+            if is_local:
                 elsewhere.append(f"online store {service.online_store} on {service.host}")
     database = log.engine.url.render_as_string(hide_password=True)
     looked_at = (

@@ -43,7 +43,7 @@ class RegistryFolder:
         settings = workspace.read_feature_store_yaml()
         self._file = _find_file(settings.get("registry"), self._feature_repo)
         self._project = str(settings.get("project", ""))
-        self._online_store = workspace.online_store_path
+        self._online_store = workspace.online_store_address
 
     @property
     def projects(self) -> list[str]:
@@ -130,7 +130,7 @@ def _find_file(registry: Any, feature_repo: Path) -> Path | None:
     return (feature_repo / registry).resolve()
 
 
-def _find_other_online_store(registry: Path, expected: Path | None) -> str | None:
+def _find_other_online_store(registry: Path, expected: str | None) -> str | None:
     """Return a SQLite file that a registry has tables in and that is not the expected one."""
     from feast.protos.feast.core.Registry_pb2 import Registry
     from google.protobuf.message import DecodeError
@@ -142,6 +142,6 @@ def _find_other_online_store(registry: Path, expected: Path | None) -> str | Non
         return None
     for one in found.infra.infra_objects:
         path = one.sqlite_table.path
-        if path and Path(path).is_absolute() and Path(path).resolve() != expected:
+        if path and Path(path).is_absolute() and f"sqlite:///{Path(path).resolve()}" != expected:
             return path
     return None

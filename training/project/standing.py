@@ -6,14 +6,13 @@ began. What it says to stand is looked at each time.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from training.project.online_store import open_online_store
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.service import RegistrySchemaError, ServiceError
 
@@ -27,7 +26,7 @@ _CODE = (_ROOT / "training", _ROOT / "zeroskew")
 class Stamp(BaseModel):
     """Of which inputs the standing things were made, and how many rows were online then.
 
-    ``n_cells`` has the tables of the SQLite online store; it is empty for a server.
+    ``n_cells`` has the tables of the online store; it is empty for a server.
     """
 
     code: str
@@ -54,7 +53,7 @@ class Stamp(BaseModel):
 
 def stamp_of(workspace: Workspace, code: str, tables: str) -> Stamp:
     """Return the stamp of what was made of inputs with these digests."""
-    return Stamp(code=code, tables=tables, n_cells=_count_cells(workspace.online_store_path))
+    return Stamp(code=code, tables=tables, n_cells=_count_cells(workspace))
 
 
 def digest_code(workspace: Workspace, clock: str) -> str:
@@ -112,25 +111,14 @@ def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> 
                 yield f"{model} has no champion that can be loaded: {error}"
     finally:
         registry.close()
-    online = workspace.online_store_path
-    if online is not None:
-        n_cells = _count_cells(online)
+    if stamp.n_cells:
+        n_cells = _count_cells(workspace)
         for table, expected in stamp.n_cells.items():
             if (found := n_cells.get(table, 0)) < expected:
                 yield f"{table} has {found:,} of {expected:,} values online"
 
 
-def _count_cells(online: Path | None) -> dict[str, int]:
-    """Return how many values each table of a SQLite online store has."""
-    if online is None or not online.exists():
-        return {}
-    try:
-        with contextlib.closing(sqlite3.connect(online)) as database:
-            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            quoted = {name: name.replace('"', '""') for (name,) in names.fetchall()}
-            return {
-                name: int(database.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])  # noqa: S608 - quoted
-                for name, table in quoted.items()
-            }
-    except sqlite3.DatabaseError:  # A damaged file has nothing.
-        return {}
+def _count_cells(workspace: Workspace) -> dict[str, int]:
+    """Return how many values each table of the online store has, none of a server."""
+    sizes = open_online_store(workspace).measure() or {}
+    return {table: size.n_values for table, size in sizes.items()}

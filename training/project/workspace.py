@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from zeroskew.contract.database_url import locate_database
 from zeroskew.contract.errors.project import StepError
+from zeroskew.online.schemes import find_address
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
 from zeroskew.records.artifacts.open_artifacts import open_artifacts
 
@@ -116,11 +117,21 @@ class Workspace(BaseModel):
         return self.feature_repo / self.feature_store_file
 
     @property
-    def online_store_path(self) -> Path | None:
-        """The SQLite online store that ``feature_store_file`` names, ``None`` for a server."""
+    def online_store_address(self) -> str | None:
+        """The address of the online store that ``feature_store_file`` describes.
+
+        ``None`` where only Feast knows its kind: then ``ZEROSKEW_ONLINE_STORE`` must say.
+
+        Raises
+        ------
+        StepError
+            If the file cannot be read, or has no address of a store that is known.
+        """
         section = self.read_feature_store_yaml().get("online_store")
-        path = section.get("path") if isinstance(section, dict) else None
-        return None if path is None else (self.feature_repo / str(path)).resolve()
+        try:
+            return find_address(section, self.feature_repo.resolve())
+        except ValueError as error:
+            raise StepError(f"{self.feature_store_file}: {error}") from error
 
     def read_feature_store_yaml(self) -> dict[str, Any]:
         """Read Feast's settings of the feature repo, without Feast.
@@ -186,16 +197,13 @@ class Workspace(BaseModel):
         return config
 
     def service_environment(self) -> dict[str, str]:
-        """Return the settings by which the service finds what was made here.
-
-        Where an online store that is a server is, `ZEROSKEW_ONLINE_STORE` must say.
-        """
-        path = self.online_store_path
+        """Return the settings by which the service finds what was made here."""
+        address = self.online_store_address
         return {
             "ZEROSKEW_DATABASE_URL": self.database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),
             "ZEROSKEW_LOG_SPOOL_DIR": str(self.log_spool_dir),
-        } | ({} if path is None else {"ZEROSKEW_ONLINE_STORE": f"sqlite:///{path}"})
+        } | ({} if address is None else {"ZEROSKEW_ONLINE_STORE": address})
 
     @property
     def work_folder(self) -> Path:

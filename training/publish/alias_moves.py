@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
-
 from zeroskew.contract.arm_choice import check_arms_fit
 from zeroskew.contract.errors.not_found import UnknownModelError, UnknownRolloutError
 from zeroskew.contract.errors.project import SpecError
 from zeroskew.contract.errors.service import ArtifactError
-from zeroskew.contract.manifest import Manifest
+from zeroskew.contract.manifest import Manifest, parse_manifest
 from zeroskew.contract.request_change import check_callers_fit
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
@@ -86,11 +84,9 @@ def read_manifest(sha256: str, artifacts: ArtifactStore) -> Manifest:
     Raises
     ------
     ArtifactError
-        If it is missing or damaged.
-    pydantic.ValidationError
-        If it is of another format.
+        If it is missing, damaged, or of the format of another release.
     """
-    return Manifest.model_validate_json(artifacts.get(sha256))
+    return parse_manifest(artifacts.get(sha256))
 
 
 def read_rollout_manifests(
@@ -109,5 +105,5 @@ def _read_standing(sha256: str, artifacts: ArtifactStore) -> Manifest | None:
     """Return the manifest that callers go by; one that no service can load has none."""
     try:
         return read_manifest(sha256, artifacts)
-    except (ArtifactError, ValidationError):
+    except ArtifactError:
         return None

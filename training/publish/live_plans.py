@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from training.publish.alias_moves import read_manifest
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.errors.service import ArtifactError
@@ -49,7 +47,8 @@ def read_live_plans(
 ) -> list[LivePlan]:
     """Return the plans of all versions that serve, sorted by model and version.
 
-    A version whose manifest is missing or damaged serves nowhere, and is left out.
+    A version whose manifest is missing, damaged or of another release serves nowhere, and is left
+    out.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ def read_live_plans(
             if version.version in named:
                 try:
                     manifest = read_manifest(version.manifest_sha256, artifacts)
-                except (ArtifactError, ValidationError):
+                except ArtifactError:
                     continue
                 plans.append(LivePlan(model.name, version.version, manifest.plan))
     return plans

@@ -31,7 +31,7 @@ __all__ = [
     "UnservedView",
 ]
 
-FEATURE_CATALOG_FORMAT: Final = "zeroskew.feature_catalog/1"
+FEATURE_CATALOG_FORMAT: Final = "zeroskew.feature_catalog/2"
 
 
 class SourceColumns(FrozenModel):
@@ -154,10 +154,11 @@ class UnservedView(FrozenModel):
 class FeatureCatalog(FrozenModel):
     """All of a project, in the order of names.
 
-    ``redis_key_ttl_seconds`` is the time to live that Feast's Redis store gives an entity.
+    ``key_ttl_seconds`` is how long an entity lives after a write, where Feast's configuration of
+    the online store says so.
     """
 
-    format: Literal["zeroskew.feature_catalog/1"] = FEATURE_CATALOG_FORMAT
+    format: Literal["zeroskew.feature_catalog/2"] = FEATURE_CATALOG_FORMAT
     layout: Literal["feast-entity-key-v3"] = PLAN_LAYOUT
     project: str
     views: tuple[CatalogView, ...]
@@ -167,4 +168,4 @@ class FeatureCatalog(FrozenModel):
     on_demand: tuple[OnDemandView, ...] = ()
     entities: tuple[Entity, ...] = ()
     unserved: tuple[UnservedView, ...] = ()
-    redis_key_ttl_seconds: int | None = Field(default=None, gt=0)
+    key_ttl_seconds: int | None = Field(default=None, gt=0)

@@ -17,13 +17,15 @@ The graph has one or two inputs and one or two outputs:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from zeroskew.contract.errors.service import ArtifactError
 from zeroskew.contract.frozen_model import FrozenModel
 
 __all__ = [
@@ -47,9 +49,10 @@ __all__ = [
     "RequestInput",
     "Scalar",
     "ViewPlan",
+    "parse_manifest",
 ]
 
-MANIFEST_FORMAT: Final = "zeroskew.manifest/1"
+MANIFEST_FORMAT: Final = "zeroskew.manifest/2"
 AS_OF: Final = "as_of"
 """What a request-time function calls the moment of the prediction."""
 PLAN_LAYOUT: Final = "feast-entity-key-v3"
@@ -127,21 +130,20 @@ class JoinKey(FrozenModel):
 class OnlineFeature(FrozenModel):
     """One feature as the online store has it.
 
-    ``type`` is the name of Feast's value type, ``redis_field`` its field in the entity's Redis
-    hash. ``default`` stands for the value when the store is down and
-    ``FeaturePlan.when_store_down`` is ``defaults``; ``None`` is a null.
+    ``type`` is the name of Feast's value type. ``default`` stands for the value when the store is
+    down and ``FeaturePlan.when_store_down`` is ``defaults``; ``None`` is a null.
     """
 
     name: str
     type: str
-    redis_field: Hex
     default: Scalar | None = None
 
 
 class ViewPlan(FrozenModel):
     """How one feature view is read.
 
-    ``join_keys`` stand in Feast's key order (sorted by name); ``key_prefix`` is the part of
+    ``table`` is Feast's name of what is stored: the project, ``_``, and the view, or one version
+    of it. ``join_keys`` stand in Feast's key order (sorted by name); ``key_prefix`` is the part of
     the serialised entity key that precedes the values. ``ttl_us`` is the time to live in
     microseconds, or ``None`` where values never expire: a value with event time ``e`` is
     live at ``t`` when ``t - ttl_us <= e``, both bounds included. ``when_stale`` says what
@@ -153,7 +155,6 @@ class ViewPlan(FrozenModel):
     table: str
     join_keys: tuple[JoinKey, ...]
     key_prefix: Hex
-    redis_timestamp_field: str
     ttl_us: int | None = Field(default=None, gt=0)
     when_stale: Literal["null", "reject", "serve"] = "null"
     features: tuple[OnlineFeature, ...]
@@ -288,7 +289,7 @@ class Manifest(FrozenModel):
     ``family`` is that of the model: of versions that do not say it, LightGBM's.
     """
 
-    format: Literal["zeroskew.manifest/1"] = MANIFEST_FORMAT
+    format: Literal["zeroskew.manifest/2"] = MANIFEST_FORMAT
     model: ModelName
     description: str
     family: str = "lightgbm"
@@ -312,3 +313,36 @@ class Manifest(FrozenModel):
     parameters: dict[str, str | int | float | bool]
     libraries: dict[str, str]
     code_revision: str
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Return the manifest that a stored file holds.
+
+    Raises
+    ------
+    ArtifactError
+        If it is damaged, or of the format of another release.
+    """
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        found = _read_format(content)
+        if found != MANIFEST_FORMAT:
+            raise ArtifactError(
+                f"Got a manifest of format {found!r}, but expected {MANIFEST_FORMAT!r}; train and "
+                "publish the model again with this release."
+            ) from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the top"
+        raise ArtifactError(
+            f"Got a manifest with {error.error_count()} errors, the first at {place}: "
+            f"{first['msg']}."
+        ) from error
+
+
+def _read_format(content: bytes) -> object:
+    """Return what a manifest calls its format; a damaged one is taken for one of this release."""
+    try:
+        return json.loads(content)["format"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return MANIFEST_FORMAT

@@ -1,4 +1,4 @@
-"""How Feast keeps a view online: its table, its fields in an entity's hash, its entity key."""
+"""How Feast keeps a view online: its table, its features, its entity key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
         If a join key has a type that is no entity key, or the view's ttl is impossible.
     """
     from feast.infra.key_encoding_utils import serialize_entity_key_prefix
-    from feast.infra.online_stores.helpers import compute_table_id, compute_versioned_name
+    from feast.infra.online_stores.helpers import compute_table_id
 
     check_ttl(view)
     name = projection.name_to_use()
@@ -44,22 +44,23 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
         key=lambda key: key.name,
     )
     versioning = store.config.registry.enable_online_feature_view_versioning
-    # An alias has the table and the fields of the stored view: only a version has its own.
+    # An alias has the table of the stored view: only a version has its own.
     # Feast's own copies of a view, as `with_projection` makes, forget the number of its version.
     stored = SimpleNamespace(
         name=view.name,
         projection=projection,
         current_version_number=view.current_version_number,
     )
-    stored_name = compute_versioned_name(stored, versioning)
     return ViewPlan(
         name=name,
         table=compute_table_id(store.project, stored, versioning),
         join_keys=tuple(join_keys),
         key_prefix=serialize_entity_key_prefix([key.name for key in join_keys], 3).hex(),
-        redis_timestamp_field=f"_ts:{stored_name}",
         ttl_us=(view.ttl // timedelta(microseconds=1)) if view.ttl else None,
-        features=tuple(_plan_feature(stored_name, feature) for feature in projection.features),
+        features=tuple(
+            OnlineFeature(name=feature.name, type=feature.dtype.to_value_type().name)
+            for feature in projection.features
+        ),
     )
 
 
@@ -86,13 +87,3 @@ def _plan_join_key(view: str, column: Any, projection: Any) -> JoinKey:
             f"but expected one of {', '.join(KEY_TYPES)}"
         )
     return JoinKey.model_validate({"name": column.name, "field": field, "type": key_type})
-
-
-def _plan_feature(stored_name: str, feature: Any) -> OnlineFeature:
-    from feast.infra.online_stores.helpers import _mmh3
-
-    return OnlineFeature(
-        name=feature.name,
-        type=feature.dtype.to_value_type().name,
-        redis_field=_mmh3(f"{stored_name}:{feature.name}").hex(),
-    )

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from zeroskew.contract.errors.service import (
     ArtifactError,
@@ -18,7 +17,7 @@ from zeroskew.contract.errors.service import (
     ModelRefusedError,
     ServiceError,
 )
-from zeroskew.contract.manifest import Manifest, Output
+from zeroskew.contract.manifest import Manifest, Output, parse_manifest
 from zeroskew.model.manifest_signature import check_signature
 from zeroskew.model.model_session import ModelSession
 from zeroskew.model.plan.feature_plan import CompiledPlan
@@ -64,18 +63,11 @@ def read_manifest(
         content = artifacts.get(registered.manifest_sha256)
         if trusted_keys:
             check_signature(content, registered.signature, trusted_keys)
-        manifest = Manifest.model_validate_json(content)
+        manifest = parse_manifest(content)
     except ArtifactMissingError as error:
         raise ModelMissingError(f"{_title(registered)}: manifest: {error}") from error
     except (ArtifactError, ModelRefusedError) as error:
         raise ModelRefusedError(f"{_title(registered)}: manifest: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the top"
-        raise ModelRefusedError(
-            f"{_title(registered)}: Got a manifest with {error.error_count()} errors, "
-            f"the first at {place}: {first['msg']}."
-        ) from error
     if manifest.model != registered.model:
         raise ModelRefusedError(
             f"{_title(registered)}: Got the manifest of model {manifest.model!r}."

@@ -34,15 +34,13 @@ EntityKeys: TypeAlias = Sequence[bytes | None]
 class StoredView:
     """One feature view as the stores know it.
 
-    ``redis_fields`` are the hash fields of ``features``, in their order, and
-    ``redis_timestamp_field`` is the one of their event time.
+    ``table`` is Feast's name of what is stored of it: the project, ``_``, and the view, or one
+    version of it. Each store finds its own places by that and by the names of ``features``.
     """
 
     name: str
     table: str
     features: tuple[str, ...]
-    redis_fields: tuple[bytes, ...]
-    redis_timestamp_field: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from zeroskew.contract.write_order import keep_newest
 from zeroskew.online.reader import StoredView
 from zeroskew.online.values.nested_values import FeatureType
+from zeroskew.online.write_order import keep_newest
 
 __all__ = ["OnlineFeatureWriter", "OnlineRow", "OnlineWrite", "ViewRows"]
 
@@ -43,7 +43,8 @@ class ViewRows:
 class OnlineWrite:
     """What one request writes.
 
-    ``key_ttl_seconds`` is how long Redis keeps an entity after a write; ``None`` is for ever.
+    ``key_ttl_seconds`` is how long an entity lives after a write, in a store that ends it;
+    ``None`` is for ever.
     """
 
     project: str

@@ -10,7 +10,12 @@ from typer.testing import CliRunner, Result
 from tests.support.manifests import FIELDS, make_manifest, publish, sum_graph
 from training.cli.main import app
 from zeroskew.contract.errors.project import SpecError
-from zeroskew.contract.errors.service import RegistryConflictError, RevisionConflictError
+from zeroskew.contract.errors.service import (
+    ArtifactError,
+    RegistryConflictError,
+    RevisionConflictError,
+)
+from zeroskew.records.artifacts.artifact_store import ArtifactStore
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 ROLLOUT: dict[str, Any] = {
@@ -43,6 +48,20 @@ def run(*arguments: str, error: type[Exception] | None = None) -> Result:
     else:
         assert isinstance(result.exception, error), (result.output, result.exception)
     return result
+
+
+def test_an_alias_does_not_move_to_a_manifest_of_another_release(tmp_path: Path) -> None:
+    artifacts = ArtifactStore(tmp_path / "artifacts")
+    content = make_manifest(sum_graph(6, 2), model="delay").model_dump_json()
+    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    registry.register(
+        model="delay",
+        manifest_sha256=artifacts.put(content.replace("manifest/2", "manifest/1").encode()),
+        model_sha256="0" * 64,
+    )
+    registry.close()
+    refused = run("alias", "delay", "champion", "3", error=ArtifactError)
+    assert "train and publish the model again" in str(refused.exception)
 
 
 def test_an_alias_is_shown_moved_and_taken_away() -> None:

@@ -19,6 +19,7 @@ from tests.support.request_functions import tenfold
 from training.dataset.build_dataset import Dataset, build_dataset
 from training.dataset.empty_inputs import list_inputs
 from training.dataset.label_table import load_labels
+from training.project.online_store import open_store_of
 from training.publish.absent_online import refuse_absent_online
 from zeroskew.contract.errors.project import DatasetError, PlanError, StepError
 from zeroskew.contract.manifest import FieldType, RequestField
@@ -26,6 +27,7 @@ from zeroskew.declarations.model_spec import LabelTable, ModelSpec
 from zeroskew.features.plans.compile_plan import compile_plan
 from zeroskew.features.request_time import request_time_view
 from zeroskew.features.stored_features import find_views
+from zeroskew.online.store import OnlineStore
 
 EVENT = datetime(2024, 1, 1, tzinfo=UTC)
 ASKED = [datetime(2024, 1, day, tzinfo=UTC) for day in (2, 12, 22)]
@@ -168,8 +170,7 @@ def test_a_feature_that_is_not_online_is_refused_at_publish(
             dataset.plan,
             dataset.rows,
             list_inputs(dataset.plan, dataset.features, dataset.request),
-            sqlite_path=Path(online["path"]) if "path" in online else None,
-            open_store=lambda: store,
+            online=lambda: open_store_of(store),
         )
 
     absent = "Got no value of heights:height online.*zeroskew materialize"
@@ -202,8 +203,7 @@ def test_nulls_online_are_no_absence_where_training_had_as_many(tmp_path: Path) 
         dataset.plan,
         dataset.rows,
         list_inputs(dataset.plan, dataset.features, dataset.request),
-        sqlite_path=tmp_path / "online.db",
-        open_store=lambda: store,
+        online=lambda: open_store_of(store),
     )
 
 
@@ -237,15 +237,14 @@ def test_a_fault_in_what_is_compared_is_not_told_as_one_of_the_store(tmp_path: P
             dataset.plan,
             dataset.rows.head(2),
             inputs,
-            sqlite_path=None,
-            open_store=lambda: store,
+            online=lambda: open_store_of(store),
         )
 
 
 def test_a_server_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path, store_of(tmp_path, HEIGHTS), spec_of())
 
-    def refuse() -> FeatureStore:
+    def refuse() -> OnlineStore:
         raise ConnectionRefusedError("nobody listens")
 
     with pytest.raises(StepError, match=r"Got ConnectionRefusedError \(nobody listens\) from the"):
@@ -254,6 +253,5 @@ def test_a_server_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
             dataset.plan,
             dataset.rows,
             list_inputs(dataset.plan, dataset.features, dataset.request),
-            sqlite_path=None,
-            open_store=refuse,
+            online=refuse,
         )

@@ -25,7 +25,6 @@ from training.privacy.online_subject import open_online_subject
 from training.privacy.subject import parse_subject
 from training.publish.signing import public_key_of
 from zeroskew.contract.errors.project import StepError
-from zeroskew.records.places.online_address import name_online_store
 from zeroskew.records.prediction_log.spool import Spool
 
 __all__ = ["place"]
@@ -130,23 +129,6 @@ def test_an_erasure_takes_what_is_its_projects_and_nothing_else(shops: Any) -> N
     assert {"sho_users", "eu_shop_users", "shop_eu_eu_users"} <= set(left)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "are_same"),
-    [
-        ("redis://localhost:6379/0", "rediss://u:p@127.0.0.1?ssl_cert_reqs=none", True),
-        ("redis://a:1", "redis://a:2", False),
-        ("redis+cluster://a:1,b:2", "redis+cluster://u:p@b:2,a:1", True),
-        ("sqlite:////tmp/../tmp/a.db", "sqlite:////tmp/a.db", True),
-        ("sqlite:////tmp/a.db", "sqlite:////tmp/b.db", False),
-        ("unix://u:p@/run/redis.sock", "unix:///run/redis.sock", True),
-        ("feast:////a.yaml", "sqlite:////a.yaml", False),
-    ],
-)
-def test_stores_are_told_apart_by_where_they_are(first: str, second: str, are_same: bool) -> None:
-    assert (name_online_store(first) == name_online_store(second)) is are_same
-    assert "p@" not in name_online_store(first) + name_online_store(second)
-
-
 def spool_of_person(folder: Path, place: Place) -> None:
     engine = create_engine(place.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
@@ -235,6 +217,10 @@ def test_a_receipt_is_complete_only_about_what_was_looked_at(
     assert erase(place, "--drained")[0] == 0
     monkeypatch.setenv("ZEROSKEW_ONLINE_STORE", "redis://other:6379")
     assert erase(place, "--drained")[0] == 1
+    monkeypatch.setenv("ZEROSKEW_ONLINE_STORE", "mongodb://u:hush@h")
+    refused = run("where", "origin").exception
+    assert str(refused).startswith("Got an unknown kind of address in ZEROSKEW_ONLINE_STORE, but")
+    assert "hush" not in str(refused)
 
 
 def train_on(place: Place, model: str, *origins: str, field: str = "origin") -> Path:

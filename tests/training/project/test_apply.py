@@ -43,7 +43,7 @@ def serve(project: ShopProject, online_store: str | None = None) -> AppClient:
     settings = Settings(
         database_url=project.workspace.database_url,
         artifacts_dir=project.workspace.artifacts_dir,
-        online_store=online_store or f"sqlite:///{project.workspace.online_store_path}",
+        online_store=online_store or f"sqlite:///{project.online_path}",
         clock=CLOCK,
         port=0,
     )
@@ -175,9 +175,7 @@ def test_arms_shadows_and_all_aliases_are_live(shop: ShopProject, place: str) ->
 
 
 def list_tables(project: ShopProject) -> set[str]:
-    path = project.workspace.online_store_path
-    assert path is not None
-    with sqlite3.connect(path) as database:
+    with sqlite3.connect(project.online_path) as database:
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     return {name for (name,) in names if name.startswith("shop_")}
 

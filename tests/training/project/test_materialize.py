@@ -94,8 +94,7 @@ def test_a_disk_without_room_is_said(tmp_path: Path) -> None:
     shop.declare("view()")
     shop.apply()
     shop.materialize()
-    path = shop.workspace.online_store_path
-    assert path is not None
+    path = shop.online_path
     many = np.arange(2000)
     rows = {"customer_id": many, "spent": many / 2, "orders": many}
     shop.write_table("spending", rows, moment=CLOCK - timedelta(minutes=1))
@@ -124,8 +123,7 @@ def test_a_store_that_may_not_be_written_is_said(tmp_path: Path) -> None:
     shop = ShopProject(tmp_path / "shop")
     shop.declare("view()")
     shop.apply()
-    path = shop.workspace.online_store_path
-    assert path is not None
+    path = shop.online_path
     path.unlink()
     path.mkdir()
     with pytest.raises(StepError, match=r"^View 'spending': the online store cannot be written: "):

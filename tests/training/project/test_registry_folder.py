@@ -25,9 +25,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> ShopProject:
 
 
 def count_online(project: ShopProject) -> dict[str, int]:
-    path = project.workspace.online_store_path
-    assert path is not None
-    with sqlite3.connect(path) as database:
+    with sqlite3.connect(project.online_path) as database:
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         return {
             name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]

@@ -132,6 +132,7 @@ SHORT = ROW.model_copy(update={"features": ROW.features[8:]})
             r"scores of shape \(1,\) for 1 rows, but expected \(1, 2\)",
         ),
         (views_with(key_prefix="00"), "another key prefix"),
+        (views_with(table="other_carrier_stats"), "but expected one of project .trial."),
         (views_with(join_keys=ROUTE_VIEW.join_keys[::-1]), "expected them once and sorted"),
         (
             views_with(join_keys=(JoinKey(name="dest", field="gate", type="STRING"),)),
@@ -318,18 +319,34 @@ def test_a_changed_file_is_refused_before_it_is_opened(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
-    artifacts = ArtifactStore(tmp_path / "artifacts")
-    registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
-    manifest = make_manifest(GRAPH).model_dump_json().replace("manifest/1", "manifest/2")
+def refusal_of(folder: Path, before: str, after: str) -> str:
+    """Register a model whose manifest has other text somewhere, and return why it is refused."""
+    artifacts = ArtifactStore(folder / "artifacts")
+    registry = ModelRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    manifest = make_manifest(GRAPH).model_dump_json().replace(before, after)
     registry.register(
         model="arrival_delay",
         manifest_sha256=artifacts.put(manifest.encode()),
         model_sha256=artifacts.put(GRAPH),
     )
     registry.close()
-    with pytest.raises(ModelRefusedError, match="a manifest with 1 errors, the first at format"):
-        load(tmp_path)
+    with pytest.raises(ModelRefusedError) as refusal:
+        load(folder)
+    return str(refusal.value)
+
+
+def test_a_manifest_of_another_format_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    assert refusal_of(tmp_path, "manifest/2", "manifest/1") == (
+        "Model arrival_delay version 1: manifest: Got a manifest of format 'zeroskew.manifest/1', "
+        "but expected 'zeroskew.manifest/2'; train and publish the model again with this release."
+    )
+
+
+def test_a_manifest_that_says_more_than_its_format_has_is_refused_by_the_place(
+    tmp_path: Path,
+) -> None:
+    refused = refusal_of(tmp_path, '"plan":{', '"plan":{"more":1,')
+    assert "Got a manifest with 1 errors, the first at plan.more" in refused
 
 
 def test_another_models_files_are_refused(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.instances import RequestRow
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 from zeroskew.online.values.decode import ValueType
 
@@ -145,7 +145,7 @@ def store(online: Online, tmp_path_factory: pytest.TempPathFactory) -> FeatureSt
 
 def read_matrix(url: str, plan: CompiledPlan, rows: list[RequestRow], now_us: int) -> FeatureMatrix:
     async def read() -> FeatureMatrix:
-        reader = open_reader(url, timeout_sec=PATIENCE_SEC)
+        reader = open_store(url).open_reader(timeout_sec=PATIENCE_SEC)
         stored = await reader.read(plan.layout, plan.serialize_keys(rows))
         await reader.close()
         return plan.assemble(rows, stored, now_us)
@@ -157,7 +157,7 @@ def read_matrix(url: str, plan: CompiledPlan, rows: list[RequestRow], now_us: in
 def test_cells_of_every_type_equal_the_sdk(tmp_path: Path, kind: str) -> None:
     with open_online(kind, tmp_path / "online") as online:
         store = make_store(tmp_path, ALL_TYPES, online.config)
-        reader = open_reader(online.url, timeout_sec=PATIENCE_SEC)
+        reader = open_store(online.url).open_reader(timeout_sec=PATIENCE_SEC)
         draw = random.Random(3)  # noqa: S311 - test data
         compared = asyncio.run(
             compare_with_sdk(store, reader, draw, N_CELLS, tells_missing=kind == "sqlite")
@@ -359,7 +359,7 @@ def test_what_is_read_and_assembled_in_pieces_equals_the_whole_to_the_bit(
     whole = read_matrix(online.url, plan, rows, EVENT_US)
 
     async def read() -> tuple[FeatureMatrix, FeatureMatrix]:
-        reader = open_reader(online.url, timeout_sec=PATIENCE_SEC)
+        reader = open_store(online.url).open_reader(timeout_sec=PATIENCE_SEC)
         wide = WideWork(cells_at_once=50, timeout_sec=5, max_cells=100_000)
         stored = await TurningReader(reader, wide).read(plan.layout, plan.serialize_keys(rows))
         assert wide.n_turns > 50

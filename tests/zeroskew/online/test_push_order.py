@@ -30,7 +30,7 @@ from tests.support.online_stores import (
 from zeroskew.contract.manifest import FeaturePlan, FieldType, RequestField, RequestInput
 from zeroskew.features.online_store.newest_sqlite import NewestSqliteOnlineStore
 from zeroskew.model.plan.feature_plan import CompiledPlan
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.schemes import open_store
 
 GATE = ViewSpec("gate", {"gate_number": "INT32"}, {"walk": "INT64", "width": "INT64"})
 FIELDS = (RequestField(name="gate_number", type=FieldType.INTEGER, description="", example=1),)
@@ -76,7 +76,7 @@ def read(online: Online, *keys: int) -> list[int]:
     """Return the value that the service reads for each key, after a look at both features."""
 
     async def ask() -> list[int]:
-        reader = open_reader(online.url, timeout_sec=5)
+        reader = open_store(online.url).open_reader(timeout_sec=5)
         rows: list[tuple[int]] = [(key,) for key in keys]
         stored = await reader.read(PLAN.layout, PLAN.serialize_keys(rows))
         await reader.close()

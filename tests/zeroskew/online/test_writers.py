@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as FeastValue
 
@@ -31,8 +30,9 @@ from zeroskew.contract.errors.service import (
     OnlineStoreUnavailableError,
     OnlineValueError,
 )
-from zeroskew.online.open_writer import LazyWriter, open_writer
+from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.reader import StoredView
+from zeroskew.online.schemes import open_store
 from zeroskew.online.values.decode import ValueType
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 
@@ -41,8 +41,6 @@ STORED = StoredView(
     name="gate",
     table="trial_gate",
     features=("walk", "width"),
-    redis_fields=(_mmh3("gate:walk"), _mmh3("gate:width")),
-    redis_timestamp_field=b"_ts:gate",
 )
 KINDS = (ValueType.INT64, ValueType.FLOAT)
 NOON_US = int(EVENT_TIME.timestamp()) * 1_000_000
@@ -75,7 +73,7 @@ def write_of(*rows: OnlineRow, view: StoredView = STORED, ttl: int | None = None
 
 
 async def write_all(url: str, writes: Sequence[OnlineWrite]) -> list[list[int]]:
-    writer = open_writer(url, timeout_sec=10)
+    writer = open_store(url).open_writer(timeout_sec=10)
     try:
         return [await writer.write(write) for write in writes]
     finally:
@@ -161,7 +159,7 @@ def test_of_many_writers_at_once_the_newest_stands(store: FeatureStore, online: 
     draw = random.Random(4)  # noqa: S311 - test data
 
     async def race() -> None:
-        writers = [open_writer(online.url, timeout_sec=10) for _ in range(8)]
+        writers = [open_store(online.url).open_writer(timeout_sec=10) for _ in range(8)]
         for start in range(0, 80, 8):
             # All of them compare with what the round before left; one at most is right to.
             numbers = draw.sample(range(start, start + 8), 8)
@@ -182,8 +180,6 @@ def test_several_views_are_written_at_once(tmp_path: Path, online: Online) -> No
         name="wait",
         table="trial_wait",
         features=("walk", "width"),
-        redis_fields=(_mmh3("wait:walk"), _mmh3("wait:width")),
-        redis_timestamp_field=b"_ts:wait",
     )
     views = (ViewRows(STORED, KINDS, [row(1)]), ViewRows(wait, KINDS, [row(2), row(3, gate=2)]))
     assert asyncio.run(write_all(online.url, [OnlineWrite("trial", views)])) == [[1, 2]]
@@ -200,7 +196,7 @@ def refused(coroutine: Coroutine[Any, Any, Any]) -> str:
 
 
 def test_a_view_that_was_never_applied_is_named(store: FeatureStore, tmp_path: Path) -> None:
-    nowhere = StoredView("nope", "trial_nope", ("walk", "width"), (b"a", b"b"), b"_ts:nope")
+    nowhere = StoredView("nope", "trial_nope", ("walk", "width"))
     path = make_sqlite(tmp_path)
     both = OnlineWrite(
         "trial", (ViewRows(STORED, KINDS, [row(1)]), ViewRows(nowhere, KINDS, [row(1)]))
@@ -246,20 +242,21 @@ def test_a_lock_is_waited_for_no_longer_than_told(tmp_path: Path) -> None:
     blocker.execute("BEGIN IMMEDIATE")
 
     async def trial() -> None:
-        await open_writer(f"sqlite:///{path}", timeout_sec=0.05).write(write_of(row(1)))
+        await open_store(f"sqlite:///{path}").open_writer(timeout_sec=0.05).write(write_of(row(1)))
 
     assert refused(trial()) == "The online store is locked by another writer for too long."
     blocker.close()
 
 
-def test_a_redis_that_is_gone_is_refused() -> None:
-    url = f"redis://127.0.0.1:{free_port()}"
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+def test_a_redis_that_is_gone_is_refused(scheme: str) -> None:
+    url = f"{scheme}://127.0.0.1:{free_port()}"
     assert refused(write_all(url, [write_of(row(1))])) == "The online store cannot be reached."
 
 
 def test_a_redis_that_hangs_is_refused_in_time(tmp_path: Path) -> None:
     async def trial(url: str) -> None:
-        writer = open_writer(url, timeout_sec=0.2)
+        writer = open_store(url).open_writer(timeout_sec=0.2)
         try:
             await writer.write(write_of(row(1)))
         finally:
@@ -339,10 +336,13 @@ def test_a_unix_socket_a_cluster_and_sentinels_are_written_too(tmp_path: Path) -
             assert read(store, *range(30)) == list(range(30))
 
 
-@pytest.mark.parametrize("url", ["feast:///feature_store.yaml"])
-def test_a_store_behind_feasts_sdk_is_not_written(url: str) -> None:
+def test_a_store_behind_feasts_sdk_is_not_written(tmp_path: Path) -> None:
+    config = tmp_path / "feature_store.yaml"
+    config.write_text("project: trial\nonline_store:\n  type: sqlite\n")
+    url = f"feast:///{config}"
+
     async def trial() -> None:
-        await LazyWriter(lambda: open_writer(url, timeout_sec=1)).write(write_of(row(1)))
+        await LazyWriter(lambda: open_store(url).open_writer(timeout_sec=1)).write(write_of(row(1)))
 
     with pytest.raises(NotSupportedError, match="writes Redis and SQLite"):
         asyncio.run(trial())
@@ -350,6 +350,6 @@ def test_a_store_behind_feasts_sdk_is_not_written(url: str) -> None:
 
 def test_a_writer_that_never_wrote_was_never_opened() -> None:
     async def trial() -> None:
-        await LazyWriter(lambda: open_writer("nonsense", timeout_sec=1)).close()
+        await LazyWriter(lambda: open_store("nonsense").open_writer(timeout_sec=1)).close()
 
     asyncio.run(trial())

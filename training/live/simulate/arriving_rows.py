@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,6 +12,7 @@ from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.offline_store.column_types import epoch_microseconds, numbers_for_feast
 from zeroskew.features.offline_store.parquet.parquet_source import between, open_parquet_table
+from zeroskew.online.store import EmptyCopy
 
 __all__ = ["ArrivingRows", "open_online_copy"]
 
@@ -68,24 +68,15 @@ class ArrivingRows:
         return n_rows
 
 
-def open_online_copy(store: Any, path: Path) -> Any:
-    """Return a ``FeatureStore`` with the same definitions and an empty SQLite store at `path`.
-
-    Raises
-    ------
-    StepError
-        If the project's online store is no SQLite file.
-    """
+def open_online_copy(store: Any, online: EmptyCopy) -> Any:
+    """Return a ``FeatureStore`` with the same definitions that writes to an empty online store."""
     from feast import FeatureStore
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
 
     config = store.config.model_copy(deep=True)
-    if not hasattr(config.online_store, "path"):
-        raise StepError(
-            f"Got online store {config.online_store.type!r}, but expected one in a SQLite file, of "
-            "which time can pass in a copy"
-        )
-    path.unlink(missing_ok=True)
-    config.online_config["path"] = config.online_store.path = str(path.resolve())
+    for option, value in online.section.items():
+        config.online_config[option] = value
+        setattr(config.online_store, option, value)
     with contextlib.chdir(store.repo_path):  # Feast takes it for the repo's folder.
         copy = FeatureStore(config=config)
     views = [view for view in copy.list_feature_views() if view.online]
@@ -98,9 +89,10 @@ def open_online_copy(store: Any, path: Path) -> Any:
         entities_to_keep=[],
         partial=False,
     )
-    # What is lost with the machine is made anew by the next run; waiting for the disk took longer
-    # than all else.
-    provider.online_store._get_conn(copy.config).execute("PRAGMA synchronous = OFF")
+    if isinstance(provider.online_store, SqliteOnlineStore):
+        # What is lost with the machine is made anew by the next run; waiting for the disk took
+        # longer than all else.
+        provider.online_store._get_conn(copy.config).execute("PRAGMA synchronous = OFF")
     return copy
 
 

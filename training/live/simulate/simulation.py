@@ -23,6 +23,7 @@ from training import pipeline
 from training.dataset.label_table import read_label_rows
 from training.live.simulate.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulate.simulated_service import SimulatedService
+from training.project.online_store import open_online_store
 from training.project.progress import quiet
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import StepError
@@ -38,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Simulation:
-    """Where a simulation keeps its copy of the registry, its log, its labels and its store."""
+    """Where a simulation keeps its copy of the registry, its log and its labels."""
 
     folder: Path
 
@@ -46,11 +47,6 @@ class Simulation:
     def database(self) -> Path:
         """The SQLite file of registry, prediction log and labels."""
         return self.folder / "zeroskew.db"
-
-    @property
-    def online_store(self) -> Path:
-        """The SQLite online store."""
-        return self.folder / "online.db"
 
 
 @dataclass
@@ -131,8 +127,11 @@ def simulate(
     ------
     StepError
         If the project lacks what is needed, or the service refuses something.
+    NotSupportedError
+        If its online store is a server.
     """
-    store = open_online_copy(workspace.open_feature_store(), simulation.online_store)
+    online = open_online_store(workspace).make_empty_copy(simulation.folder)
+    store = open_online_copy(workspace.open_feature_store(), online)
     traffic = [_read_traffic(workspace, spec, start, end) for spec in specs]
     with quiet():
         pipeline.materialize_views(store, start, lambda _done, _total: None)
@@ -142,7 +141,7 @@ def simulate(
         "ZEROSKEW_CLOCK_FILE": str((simulation.folder / "clock").resolve()),
         "ZEROSKEW_DATABASE_URL": f"sqlite:///{simulation.database.resolve()}",
         "ZEROSKEW_ARTIFACTS_DIR": str(workspace.artifacts_dir),
-        "ZEROSKEW_ONLINE_STORE": f"sqlite:///{simulation.online_store.resolve()}",
+        "ZEROSKEW_ONLINE_STORE": online.address,
         "ZEROSKEW_LOG_SPOOL_DIR": str(simulation.folder.resolve() / "spool"),
     }
     before = _count_logged(simulation)

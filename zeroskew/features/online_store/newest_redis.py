@@ -22,8 +22,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from zeroskew.contract.manifest import ViewPlan
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.contract.write_order import REDIS_WRITE_IF_STANDING, keep_newest
 from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
+from zeroskew.online.redis.write_script import WRITE_IF_STANDING
+from zeroskew.online.write_order import keep_newest
 
 __all__ = ["NewestRedisOnlineStore", "NewestRedisOnlineStoreConfig"]
 
@@ -124,11 +125,11 @@ class NewestRedisOnlineStore(RedisOnlineStore):
             As `KeepsRemovedViews` documents them.
         """
         client = self._get_client(config.online_store)
-        kept = {view.redis_timestamp_field for view in needed}
+        kept = {view.table for view in needed}
         dropped = []
         for name, note in sorted(client.hgetall(_notes_key(config)).items()):
             view = name.decode()
-            if f"_ts:{view}" not in kept:
+            if f"{config.project}_{view}" not in kept:
                 removed = json.loads(note)
                 fields = [f"_ts:{view}", *(_mmh3(f"{view}:{one}") for one in removed["features"])]
                 keys = list(_scan_entities(client, removed["join_keys"], config.project))
@@ -161,7 +162,7 @@ class NewestRedisOnlineStore(RedisOnlineStore):
             for key, row in newer.items():
                 fields = _hash_fields(view, time_field, row)
                 compared = (key, time_field, standing[key] or b"", ttl_seconds)
-                pipeline.eval(REDIS_WRITE_IF_STANDING, 1, *compared, *fields)
+                pipeline.eval(WRITE_IF_STANDING, 1, *compared, *fields)
             written = pipeline.execute()
         return {
             key: row for (key, row), done in zip(newer.items(), written, strict=True) if not done

@@ -24,15 +24,15 @@ from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStor
 
 from zeroskew.contract.manifest import ViewPlan
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.contract.write_order import (
+from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
+from zeroskew.online.sqlite.event_times import (
     create_event_times,
     forget_event_times,
-    keep_newest,
     note_event_times,
     read_standing_event,
 )
-from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
-from zeroskew.features.online_store.removed_views import forget_removed, list_removed, note_removed
+from zeroskew.online.sqlite.removed_tables import forget_removed, list_removed, note_removed
+from zeroskew.online.write_order import keep_newest
 
 __all__ = ["NewestSqliteOnlineStore", "NewestSqliteOnlineStoreConfig"]
 

@@ -70,7 +70,7 @@ def compile_catalog(store: Any) -> FeatureCatalog:
         ),
         tables=tuple(table for _, table in sorted(lake.tables.items())),
         unserved=tuple(UnservedView(name=name, reason=why) for name, why in unserved.items()),
-        redis_key_ttl_seconds=getattr(store.config.online_store, "key_ttl_seconds", None) or None,
+        key_ttl_seconds=getattr(store.config.online_store, "key_ttl_seconds", None) or None,
     )
 
 

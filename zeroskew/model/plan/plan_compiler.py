@@ -51,7 +51,6 @@ class CompiledFeature:
     name: str
     view: str
     type: ValueType
-    redis_field: bytes
     default: Scalar | None
     ttl_us: int | None
     when_stale: Literal["null", "reject", "serve"]
@@ -175,6 +174,11 @@ class PlanCompiler:
         return None
 
     def _compile_view(self, view: ViewPlan) -> CompiledView:
+        if not view.table.startswith(f"{self._plan.project}_"):
+            raise ModelRefusedError(
+                f"Got view {view.name!r} in table {view.table!r}, but expected one of project "
+                f"{self._plan.project!r}."
+            )
         names = [feature.name for feature in view.features]
         _require_unique(f"feature of view {view.name!r}", names)
         for kind, used in (("column", self._columns), ("request input", self._inputs)):
@@ -211,7 +215,6 @@ class PlanCompiler:
             name=feature.name,
             view=view.name,
             type=kind,
-            redis_field=bytes.fromhex(feature.redis_field),
             default=_check_default(feature, kind, reference),
             ttl_us=view.ttl_us,
             when_stale=view.when_stale,
@@ -257,8 +260,6 @@ def _stored_view(view: CompiledView) -> StoredView:
         name=view.plan.name,
         table=view.plan.table,
         features=tuple(feature.name for feature in view.features),
-        redis_fields=tuple(feature.redis_field for feature in view.features),
-        redis_timestamp_field=view.plan.redis_timestamp_field.encode(),
     )
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from zeroskew.contract.errors.service import (
     OnlineStoreUnavailableError,
     OnlineValueError,
@@ -26,8 +24,9 @@ from zeroskew.contract.errors.service import (
 )
 from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.online.feast_sdk.client_threads import ClientThreads, ThreadsBusyError
-from zeroskew.online.reader import Cell, EntityKeys, ReadLayout, StoredFeatures, StoredView
-from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
+from zeroskew.online.reader import EntityKeys, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.values.entity_table import distinct_keys
+from zeroskew.online.values.view_rows import ViewRow, place_view_rows
 
 try:
     import yaml
@@ -41,14 +40,13 @@ except ImportError as error:
         "installed: pip install 'zeroskew[feast-store]'."
     ) from error
 
-__all__ = ["FeastFeatureReader"]
+__all__ = ["FeastFeatureReader", "load_config"]
 
 _KEY_VERSION: Final = 3
 _NO_ENTITY: Final = bytes(4)
 _N_THREADS: Final = 4
 # Stores keep their connection under one of these names; Feast itself never closes it.
 _CONNECTIONS: Final = ("_conn", "_conn_pool", "_client", "_session")
-_Row: TypeAlias = tuple[list[Cell], int]
 _ViewKeys: TypeAlias = tuple[StoredView, Any, list[bytes]]
 
 
@@ -60,26 +58,19 @@ class FeastFeatureReader:
 
     Parameters
     ----------
-    config_path
-        A ``feature_store.yaml``. Its ``project``, ``online_store`` and
-        ``entity_key_serialization_version`` are read, and ``${VARIABLES}`` are filled in.
+    config
+        What `load_config` returned.
     timeout_sec
         How long a read may take, the wait for a thread included.
-
-    Raises
-    ------
-    ValueError
-        If the file is not there or not such a file, or the store's own client is not installed.
-        The message shows no value of the file.
     """
 
-    def __init__(self, config_path: Path, *, timeout_sec: float) -> None:
+    def __init__(self, config: Any, *, timeout_sec: float) -> None:
         # The SDK does its work beside the event loop, and much of it for each call.
         self.cells_at_once: Final = 8192
-        self._config = _load_config(config_path)
+        self._config = config
         self._timeout_sec = timeout_sec
         self._stubs: WeakKeyDictionary[StoredView, Any] = WeakKeyDictionary()
-        self._threads: ClientThreads[Any, list[dict[bytes, _Row]]] = ClientThreads(
+        self._threads: ClientThreads[Any, list[dict[bytes, ViewRow]]] = ClientThreads(
             lambda: get_online_store_from_config(self._config.online_store),
             _close_store,
             n_threads=_N_THREADS,
@@ -108,20 +99,8 @@ class FeastFeatureReader:
             for lookup, (entities, _) in zip(layout.lookups, distinct, strict=True)
             for view in lookup.views
         ]
-        found = iter(await self._ask(views))
-        cells: list[list[list[Cell]]] = []
-        times: list[int] = []
-        for lookup, (entities, _) in zip(layout.lookups, distinct, strict=True):
-            of_views = [(next(found), _absent_row(view)) for view in lookup.views]
-            rows = [[rows.get(key, absent) for rows, absent in of_views] for key in entities]
-            # The null key's entity stands behind the others.
-            rows.append([absent for _, absent in of_views])
-            cells.append([[cell for of_view, _ in row for cell in of_view] for row in rows])
-            times += [time for row in rows for of_view, time in row for _ in of_view]
-        places = place_rows([places for _, places in distinct], len(keys[0]) if keys else 0)
-        table = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
-        index = table.index([len(of_lookup) for of_lookup in cells], places)
-        return StoredFeatures(layout, cells, places, np.array(times, np.int64).take(index))
+        found = await self._ask(views)
+        return place_view_rows(layout, distinct, len(keys[0]) if keys else 0, found)
 
     async def check(self, layout: ReadLayout) -> None:
         """Check that every view of a layout can be read.
@@ -137,7 +116,7 @@ class FeastFeatureReader:
         """Let the threads close their clients."""
         self._threads.close()
 
-    async def _ask(self, views: Sequence[_ViewKeys]) -> list[dict[bytes, _Row]]:
+    async def _ask(self, views: Sequence[_ViewKeys]) -> list[dict[bytes, ViewRow]]:
         try:
             call = self._threads.submit(lambda store: [self._read(store, *view) for view in views])
         except ThreadsBusyError as error:
@@ -152,7 +131,7 @@ class FeastFeatureReader:
 
     def _read(
         self, store: Any, view: StoredView, stub: Any, keys: Sequence[bytes]
-    ) -> dict[bytes, _Row]:
+    ) -> dict[bytes, ViewRow]:
         """Return what the store has for some distinct keys; runs in a thread."""
         if not keys:
             return {}
@@ -177,11 +156,23 @@ class FeastFeatureReader:
         return stub
 
 
-def _load_config(path: Path) -> Any:
+def load_config(path: Path) -> Any:
     """Return the configuration of the online store alone.
 
     What else stands in the file, the offline store above all, may need packages that the
     service does not have.
+
+    Parameters
+    ----------
+    path
+        A ``feature_store.yaml``. Its ``project``, ``online_store`` and
+        ``entity_key_serialization_version`` are read, and ``${VARIABLES}`` are filled in.
+
+    Raises
+    ------
+    ValueError
+        If the file is not there or not such a file, or the store's own client is not installed.
+        The message shows no value of the file.
     """
     try:
         settings = yaml.safe_load(os.path.expandvars(path.read_text()))
@@ -238,11 +229,11 @@ def _make_stub(project: str, view: StoredView, config: Any) -> Any:
     return stub
 
 
-def _absent_row(view: StoredView) -> _Row:
+def _absent_row(view: StoredView) -> ViewRow:
     return [None] * len(view.features), NEVER_US
 
 
-def _to_row(view: StoredView, event_time: datetime | None, values: Any) -> _Row:
+def _to_row(view: StoredView, event_time: datetime | None, values: Any) -> ViewRow:
     if event_time is None:
         if any(value.WhichOneof("val") for value in (values or {}).values()):
             raise OnlineValueError(

@@ -8,24 +8,26 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
-__all__ = ["RedisAddress", "parse_redis_url"]
+__all__ = ["TLS_OPTIONS", "RedisAddress", "parse_redis_url"]
 
 _SETTING: Final = "ZEROSKEW_ONLINE_STORE"
 _DEFAULT_PORT: Final = 6379
 _DEFAULT_SENTINEL_PORT: Final = 26379
 _LAST_PORT: Final = 65_535
-_TLS_OPTIONS: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+TLS_OPTIONS: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+"""What an address may say of TLS; Feast and redis-py call it likewise."""
+
 _OPTIONS: Final[Mapping[str, set[str]]] = {
     "redis": {"db"},
-    "rediss": {"db", *_TLS_OPTIONS},
+    "rediss": {"db", *TLS_OPTIONS},
     "unix": {"db"},
-    "redis+cluster": {"ssl", *_TLS_OPTIONS},
+    "redis+cluster": {"ssl", *TLS_OPTIONS},
     "redis+sentinel": {
         "db",
         "ssl",
         "sentinel_username",
         "sentinel_password",
-        *_TLS_OPTIONS,
+        *TLS_OPTIONS,
     },
 }
 _FORMS: Final = {
@@ -96,7 +98,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     credentials, _, place = rest.rpartition("@")
     username, password = _parse_credentials(scheme, credentials)
     tls = _make_tls(scheme, options)
-    tls_options = {name: options[name] for name in _TLS_OPTIONS & options.keys()}
+    tls_options = {name: options[name] for name in TLS_OPTIONS & options.keys()}
     if scheme == "unix":
         if not place.startswith("/") or place == "/":
             raise _refused(scheme, "no path of a socket")
@@ -186,7 +188,7 @@ def _make_tls(scheme: str, options: Mapping[str, str]) -> ssl.SSLContext | None:
     if wanted not in {"true", "false"}:
         raise _refused(scheme, "an option ssl that is neither true nor false")
     if wanted == "false":
-        if _TLS_OPTIONS & options.keys():
+        if TLS_OPTIONS & options.keys():
             raise _refused(scheme, "options of TLS without ssl=true")
         return None
     try:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from zeroskew.contract.errors.service import OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import EntityKeys, EntityLookup, ReadLayout, StoredFeatures
+from zeroskew.online.redis.hash_fields import name_hash_fields
 from zeroskew.online.redis.timestamps import EventTimes
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
 
@@ -49,16 +50,18 @@ class RedisQuestion:
 class _PackedLookup:
     """The parts of a lookup's commands that are the same for every key."""
 
-    def __init__(self, lookup: EntityLookup, project: bytes) -> None:
-        features = [field for view in lookup.views for field in view.redis_fields]
-        times = [view.redis_timestamp_field for view in lookup.views]
-        self.sizes = [len(view.redis_fields) for view in lookup.views]
+    def __init__(self, lookup: EntityLookup, project: str) -> None:
+        named = [name_hash_fields(project, view) for view in lookup.views]
+        features = [field for fields in named for field in fields.features]
+        times = [fields.event_time for fields in named]
+        self.sizes = [len(fields.features) for fields in named]
         self.n_features = len(features)
         self.width = len(features) + len(times)
-        self.suffix_length = len(project)
+        suffix = project.encode()
+        self.suffix_length = len(suffix)
         self.head = b"*%d\r\n$5\r\nHMGET\r\n$" % (self.width + 2)
         fields = b"".join(b"$%d\r\n%b\r\n" % (len(f), f) for f in (*features, *times))
-        self.tail = project + b"\r\n" + fields
+        self.tail = suffix + b"\r\n" + fields
 
     def pack(self, keys: Sequence[bytes]) -> list[bytes]:
         """Return the command for each key."""
@@ -85,7 +88,7 @@ class RedisLayout:
         self._layout = ref(layout)
         self._names_hashes = names_hashes
         self._project = layout.project.encode()
-        self._lookups = [_PackedLookup(lookup, self._project) for lookup in layout.lookups]
+        self._lookups = [_PackedLookup(lookup, layout.project) for lookup in layout.lookups]
         self._widths = [lookup.width for lookup in self._lookups]
         self._ones = [1] * len(self._lookups)
         self._direct: list[list[int] | None] = [None] * len(self._lookups)

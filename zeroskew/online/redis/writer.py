@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisClusterException,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -20,18 +20,17 @@ from zeroskew.contract.errors.service import (
     OnlineValueError,
     ServiceError,
 )
-from zeroskew.contract.write_order import REDIS_WRITE_IF_STANDING
 from zeroskew.online.redis.address import RedisAddress
+from zeroskew.online.redis.client import FAILURES, open_client
+from zeroskew.online.redis.hash_fields import HashFields, name_hash_fields
 from zeroskew.online.redis.timestamps import decode_timestamp
+from zeroskew.online.redis.write_script import WRITE_IF_STANDING
 from zeroskew.online.values.encode import encode_timestamp
 from zeroskew.online.values.encode_nested import encode_feature
+from zeroskew.online.values.nested_values import FeatureType
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 
 __all__ = ["RedisFeatureWriter"]
-
-_MAX_CONNECTIONS: Final = 4
-_Client: TypeAlias = Any
-"""A client of one server or of a cluster; redis-py types their pipelines differently."""
 
 
 class RedisFeatureWriter:
@@ -47,7 +46,7 @@ class RedisFeatureWriter:
 
     def __init__(self, address: RedisAddress, *, timeout_sec: float) -> None:
         self._timeout_sec = timeout_sec
-        self._client, self._closers = _open_client(address, timeout_sec)
+        self._client, self._closers = open_client(address, timeout_sec=timeout_sec)
 
     async def write(self, write: OnlineWrite) -> list[int]:
         """Write the rows of one view after another; see `OnlineFeatureWriter`."""
@@ -56,7 +55,7 @@ class RedisFeatureWriter:
                 return [await self._write_view(write, one) for one in write.views]
         except TimeoutError as error:
             raise OnlineStoreUnavailableError("The online store did not answer in time.") from error
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             raise _translate(error) from error
 
     async def close(self) -> None:
@@ -66,52 +65,53 @@ class RedisFeatureWriter:
 
     async def _write_view(self, write: OnlineWrite, view_rows: ViewRows) -> int:
         suffix = write.project.encode()
+        fields = name_hash_fields(write.project, view_rows.view)
         waiting = {key + suffix: row for key, row in view_rows.newest().items()}
         n_written = 0
         while waiting:
-            standing = await self._read_standing(view_rows, waiting)
+            standing = await self._read_standing(fields.event_time, waiting)
             newer = {
                 key: row
                 for key, row in waiting.items()
                 if standing[key] is None or row.event_us >= decode_timestamp(standing[key])
             }
-            lost = await self._write_if_standing(write, view_rows, newer, standing)
+            lost = await self._write_if_standing(write, view_rows.kinds, fields, newer, standing)
             n_written += len(newer) - len(lost)
             # Another writer came between: compare those again.
             waiting = lost
         return n_written
 
     async def _read_standing(
-        self, view_rows: ViewRows, rows: Mapping[bytes, OnlineRow]
+        self, time_field: bytes, rows: Mapping[bytes, OnlineRow]
     ) -> dict[bytes, Any]:
         pipeline = self._client.pipeline(transaction=False)
         for key in rows:
-            pipeline.hget(key, view_rows.view.redis_timestamp_field)
+            pipeline.hget(key, time_field)
         return dict(zip(rows, await pipeline.execute(), strict=True))
 
     async def _write_if_standing(
         self,
         write: OnlineWrite,
-        view_rows: ViewRows,
+        kinds: Sequence[FeatureType],
+        fields: HashFields,
         rows: Mapping[bytes, OnlineRow],
         standing: Mapping[bytes, bytes | None],
     ) -> dict[bytes, OnlineRow]:
         """Write rows; return those whose entity has another event time by now."""
         if not rows:
             return {}
-        time_field = view_rows.view.redis_timestamp_field
         pipeline = self._client.pipeline(transaction=False)
         for key, row in rows.items():
             pipeline.eval(
-                REDIS_WRITE_IF_STANDING,
+                WRITE_IF_STANDING,
                 1,
                 key,
-                time_field,
+                fields.event_time,
                 standing[key] or b"",
                 write.key_ttl_seconds or 0,
-                time_field,
+                fields.event_time,
                 encode_timestamp(row.event_us),
-                *_hash_fields(view_rows, row),
+                *_pair_fields(fields, kinds, row),
             )
         written = await pipeline.execute()
         return {
@@ -119,13 +119,11 @@ class RedisFeatureWriter:
         }
 
 
-def _hash_fields(view_rows: ViewRows, row: OnlineRow) -> list[bytes]:
-    fields = []
-    for field, kind, value in zip(
-        view_rows.view.redis_fields, view_rows.kinds, row.values, strict=True
-    ):
-        fields += [field, encode_feature(value, kind)]
-    return fields
+def _pair_fields(fields: HashFields, kinds: Sequence[FeatureType], row: OnlineRow) -> list[bytes]:
+    pairs = []
+    for field, kind, value in zip(fields.features, kinds, row.values, strict=True):
+        pairs += [field, encode_feature(value, kind)]
+    return pairs
 
 
 def _translate(error: Exception) -> ServiceError:
@@ -139,50 +137,8 @@ def _translate(error: Exception) -> ServiceError:
         message = "The online store refuses the service's user or password."
     elif isinstance(error, NoPermissionError | ReadOnlyError):
         message = "The online store does not let the service write."
-    elif isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+    elif isinstance(
+        error, RedisConnectionError | RedisClusterException | RedisTimeoutError | OSError
+    ):
         message = "The online store cannot be reached."
     return OnlineStoreUnavailableError(message)
-
-
-def _open_client(
-    address: RedisAddress, timeout_sec: float
-) -> tuple[_Client, list[Callable[[], Any]]]:
-    """Return a client that connects when it is first used, and what closes it."""
-    options: dict[str, Any] = {
-        "username": address.username,
-        "password": address.password,
-        "socket_timeout": timeout_sec,
-        "socket_connect_timeout": timeout_sec,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    tls: dict[str, Any] = {} if address.tls is None else {"ssl": True, **address.tls_options}
-    if address.kind == "cluster":
-        nodes = [ClusterNode(host, port) for host, port in address.servers]
-        cluster = RedisCluster(startup_nodes=nodes, **options, **tls)
-        return cluster, [cluster.aclose]
-    options["db"] = address.database
-    if address.kind == "sentinel":
-        asked = options | {
-            "username": address.sentinel_username,
-            "password": address.sentinel_password,
-        }
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-            list(address.servers), sentinel_kwargs={**asked, **tls}, **options, **tls
-        )
-        primary = sentinel.master_for(address.master)
-        return primary, [primary.aclose, *(one.aclose for one in sentinel.sentinels)]
-    client = Redis(connection_pool=_open_pool(address, options, timeout_sec))
-    return client, [client.aclose, client.connection_pool.disconnect]
-
-
-def _open_pool(
-    address: RedisAddress, options: dict[str, Any], timeout_sec: float
-) -> BlockingConnectionPool:
-    if address.path is not None:
-        options |= {"connection_class": UnixDomainSocketConnection, "path": address.path}
-    else:
-        [(host, port)] = address.servers
-        options |= {"host": host, "port": port}
-        if address.tls is not None:
-            options |= {"connection_class": SSLConnection, **address.tls_options}
-    return BlockingConnectionPool(_MAX_CONNECTIONS, timeout_sec, **options)

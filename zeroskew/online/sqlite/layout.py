@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import Cell, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.sqlite.names import quote
 from zeroskew.online.values.entity_table import EntityTable
 
 __all__ = ["CACHED_STATEMENTS", "SqliteLayout", "probe_tables"]
@@ -215,7 +216,7 @@ class _ViewTable:
     def _write(self, features: Sequence[str], size: int) -> str:
         keys = ", ".join(f"({number}, ?)" for number in range(size))
         columns = ", ".join(f"f{i}.value, f{i}.event_ts" for i in range(len(features)))
-        table = _quote(self._view.table)
+        table = quote(self._view.table)
         joins = " ".join(
             f"LEFT JOIN {table} f{i} ON f{i}.entity_key = k.e AND f{i}.feature_name = {_text(name)}"
             for i, name in enumerate(features)
@@ -234,7 +235,7 @@ def _write_row_statement(layout: ReadLayout) -> str:
     keys = ", ".join(f"? AS e{number}" for number in range(len(layout.lookups)))
     columns = ", ".join(f"f{i}.value, f{i}.event_ts" for i in range(len(names)))
     joins = " ".join(
-        f"LEFT JOIN {_quote(table)} f{i} ON f{i}.entity_key = k.e{number} "
+        f"LEFT JOIN {quote(table)} f{i} ON f{i}.entity_key = k.e{number} "
         f"AND f{i}.feature_name = {_text(name)}"
         for i, (number, table, name) in enumerate(names)
     )
@@ -255,7 +256,7 @@ def probe_tables(connection: sqlite3.Connection, layout: ReadLayout) -> None:
 
 def _probe_table(connection: sqlite3.Connection, view: StoredView) -> None:
     try:
-        connection.execute(f"SELECT 1 FROM {_quote(view.table)} LIMIT 1").fetchall()  # noqa: S608 - quoted
+        connection.execute(f"SELECT 1 FROM {quote(view.table)} LIMIT 1").fetchall()  # noqa: S608 - quoted
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
             raise _no_table(view) from error
@@ -317,7 +318,3 @@ def _beyond_range() -> OnlineValueError:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

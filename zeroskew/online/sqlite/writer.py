@@ -11,7 +11,12 @@ from typing import Final
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.contract.write_order import create_event_times, note_event_times, read_standing_event
+from zeroskew.online.sqlite.event_times import (
+    create_event_times,
+    note_event_times,
+    read_standing_event,
+)
+from zeroskew.online.sqlite.names import quote
 from zeroskew.online.values.encode import describe_value
 from zeroskew.online.values.encode_nested import encode_feature
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
@@ -82,7 +87,7 @@ def _write_view(connection: sqlite3.Connection, view_rows: ViewRows) -> int:
     names = ("entity_key", "feature_name", *columns, "event_ts", "created_ts")
     updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
     connection.executemany(
-        f"INSERT INTO {_quote(view.table)} ({', '.join(names)})"  # noqa: S608 - quoted
+        f"INSERT INTO {quote(view.table)} ({', '.join(names)})"  # noqa: S608 - quoted
         f" VALUES ({', '.join('?' * len(names))})"
         f" ON CONFLICT(entity_key, feature_name) DO UPDATE SET {updates}",
         _table_rows(view_rows, newer, len(columns)),
@@ -98,7 +103,7 @@ def _write_view(connection: sqlite3.Connection, view_rows: ViewRows) -> int:
 def _value_columns(connection: sqlite3.Connection, view_rows: ViewRows) -> tuple[str, ...]:
     """Return the columns that hold a value; Feast makes the last one only if it is told to."""
     view = view_rows.view
-    found = {row[1] for row in connection.execute(f"PRAGMA table_info({_quote(view.table)})")}
+    found = {row[1] for row in connection.execute(f"PRAGMA table_info({quote(view.table)})")}
     if not found:
         raise OnlineStoreUnavailableError(
             f"The online store has no table for feature view {view.name!r}; apply it."
@@ -130,7 +135,3 @@ def _whole_seconds(microseconds: int) -> int:
     """Return seconds as Feast keeps them: the fraction is cut off, towards 1970."""
     seconds = abs(microseconds) // _US
     return seconds if microseconds >= 0 else -seconds
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

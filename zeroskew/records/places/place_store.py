@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 from zeroskew.contract.database_url import locate_database
 from zeroskew.records.database.sqlite_connection import to_sqlite_time
-from zeroskew.records.places.online_address import name_online_store
 
 __all__ = ["NOTE_SEC", "PlaceStore", "note_places", "open_place_store"]
 
@@ -73,6 +72,6 @@ def open_place_store(url: str, *, timeout_sec: float) -> PlaceStore:
 
 
 def note_places(store: PlaceStore, *, spool_dir: Path, online_store: str) -> None:
-    """Note where this service keeps its spool, and which online store it reads."""
-    place = (socket.gethostname(), str(spool_dir.resolve()), name_online_store(online_store))
+    """Note where this service keeps its spool, and the name of the online store that it reads."""
+    place = (socket.gethostname(), str(spool_dir.resolve()), online_store)
     store.note(place, datetime.now(UTC))

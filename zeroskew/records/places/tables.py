@@ -14,7 +14,7 @@ __all__ = ["ServicePlace"]
 class ServicePlace(SQLModel, table=True):
     """Where a service on some machine keeps its spool and reads features.
 
-    ``online_store`` is as `zeroskew.records.places.online_address` names it, ``seen_at``
+    ``online_store`` is as `zeroskew.online.store.OnlineStore` names itself, ``seen_at``
     when it last spoke.
     """
 

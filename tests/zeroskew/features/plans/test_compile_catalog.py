@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from feast.infra.online_stores.helpers import _mmh3
 
 from tests.support.feast_service import TTL, make_flights_store, make_odd_store
 from training.project.workspace import Workspace
@@ -33,13 +32,13 @@ def test_views_stand_in_order_with_keys_types_times_and_fields(flights: FeatureC
         ("origin", "origin", "STRING"),
         ("tail", "tail", "INT64"),
     ]
-    assert (route.table, route.redis_timestamp_field) == ("trial_route", "_ts:route")
+    assert route.table == "trial_route"
     assert (route.ttl_us, carrier.ttl_us) == (TTL.total_seconds() * 1_000_000, None)
     assert [(one.name, one.type) for one in carrier.features] == [
         ("mean", "FLOAT"),
         ("size", "STRING"),
     ]
-    assert carrier.features[0].redis_field == _mmh3("carrier_stats:mean").hex()
+    assert carrier.table == "trial_carrier_stats"
     assert route.source == SourceColumns(
         timestamp="known_at", created="made_at", table="route_source"
     )
@@ -98,10 +97,10 @@ def test_a_catalog_is_the_same_after_a_round_trip(flights: FeatureCatalog) -> No
     assert FeatureCatalog.model_validate_json(flights.model_dump_json()) == flights
 
 
-def test_the_time_to_live_of_redis_is_taken_along(tmp_path: Path) -> None:
+def test_the_time_to_live_of_entities_is_taken_along(tmp_path: Path) -> None:
     # Nothing listens there: applying does not ask Redis.
     online = {"type": "redis", "connection_string": "127.0.0.1:1", "key_ttl_seconds": 500}
-    assert compile_catalog(make_flights_store(tmp_path, online)).redis_key_ttl_seconds == 500
+    assert compile_catalog(make_flights_store(tmp_path, online)).key_ttl_seconds == 500
 
 
 REPO = """

@@ -14,10 +14,12 @@ from tests.support.model_specs import tiny_spec
 from tests.support.request_functions import new_york_clock, tenfold
 from training.publish.publish_model import make_up_instances
 from zeroskew.contract.errors.project import PlanError
-from zeroskew.contract.manifest import FieldType, RequestField, RequestInput
+from zeroskew.contract.manifest import FieldType, RequestField, RequestInput, ViewPlan
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan, make_golden_keys
 from zeroskew.features.request_time import request_time_view
 from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.online.reader import StoredView
+from zeroskew.online.redis.hash_fields import HashFields, name_hash_fields
 
 SHOP, CITY = entity("shop"), entity("city", ValueType.INT64)
 
@@ -203,13 +205,20 @@ def test_text_input_of_a_request_time_function_is_refused(tmp_path: Path) -> Non
         compile_plan(store, tiny_spec(request=request))
 
 
+def hash_fields_of(view: ViewPlan) -> HashFields:
+    """Return what the service's Redis reader asks for."""
+    features = tuple(feature.name for feature in view.features)
+    return name_hash_fields("trial", StoredView(view.name, view.table, features))
+
+
 def test_redis_fields_are_those_of_feasts_own_store(tmp_path: Path) -> None:
     sales = sales_view(tmp_path)
     store = store_of(tmp_path, sales)
     (compiled,) = compile_plan(store, tiny_spec(request=REQUEST)).plan.views
     _, fields = RedisOnlineStore()._generate_hset_keys_for_features(sales, ["sales", "size"])
-    assert [bytes.fromhex(feature.redis_field) for feature in compiled.features] == fields[:2]
-    assert compiled.redis_timestamp_field == fields[2] == "_ts:sales"
+    named = hash_fields_of(compiled)
+    assert list(named.features) == fields[:2]
+    assert named.event_time.decode() == fields[2] == "_ts:sales"
 
 
 def test_an_alias_is_read_from_the_fields_of_the_stored_view(tmp_path: Path) -> None:
@@ -219,7 +228,8 @@ def test_an_alias_is_read_from_the_fields_of_the_stored_view(tmp_path: Path) -> 
     request = (*REQUEST, field("home_shop"))
     stored, aliased = compile_plan(store, tiny_spec(request=request)).plan.views
     assert aliased.name == "home_sales"
-    assert aliased.redis_timestamp_field == "_ts:sales"
+    assert hash_fields_of(aliased).event_time == b"_ts:sales"
+    assert hash_fields_of(aliased) == hash_fields_of(stored)
     assert aliased.features == stored.features
 
 
@@ -245,8 +255,9 @@ def test_a_version_has_fields_of_its_own(tmp_path: Path) -> None:
     assert version
     (compiled,) = compile_plan(store, tiny_spec(request=REQUEST)).plan.views
     assert compiled.table == f"trial_sales_v{version}"
-    assert compiled.redis_timestamp_field == f"_ts:sales_v{version}"
-    assert compiled.features[0].redis_field == _mmh3(f"sales_v{version}:sales").hex()
+    named = hash_fields_of(compiled)
+    assert named.event_time.decode() == f"_ts:sales_v{version}"
+    assert named.features[0] == _mmh3(f"sales_v{version}:sales")
 
 
 def test_policies_and_defaults_of_the_model_are_in_the_plan(tmp_path: Path) -> None:

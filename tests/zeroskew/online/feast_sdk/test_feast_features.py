@@ -30,9 +30,9 @@ from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestFi
 from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.requests.instances import RequestRow
-from zeroskew.online.feast_sdk.reader import FeastFeatureReader
-from zeroskew.online.open_reader import open_reader
+from zeroskew.online.feast_sdk.reader import FeastFeatureReader, load_config
 from zeroskew.online.reader import StoredFeatures
+from zeroskew.online.schemes import open_store
 
 FIELDS = (
     RequestField(
@@ -101,7 +101,7 @@ def read(
     config: Path, keys: list[int | None], *, timeout_sec: float = PATIENCE_SEC
 ) -> StoredFeatures:
     async def ask() -> StoredFeatures:
-        reader = FeastFeatureReader(config, timeout_sec=timeout_sec)
+        reader = FeastFeatureReader(load_config(config), timeout_sec=timeout_sec)
         try:
             return await reader.read(PLAN.layout, PLAN.serialize_keys([(key,) for key in keys]))
         finally:
@@ -112,7 +112,9 @@ def read(
 
 def test_cells_of_every_type_equal_the_sdk(tmp_path: Path, database: dict[str, Any]) -> None:
     store = make_store(tmp_path, ALL_TYPES, database)
-    reader = open_reader(f"feast:///{write_config(tmp_path, database)}", timeout_sec=PATIENCE_SEC)
+    reader = open_store(f"feast:///{write_config(tmp_path, database)}").open_reader(
+        timeout_sec=PATIENCE_SEC
+    )
     draw = random.Random(5)  # noqa: S311 - test data
     compared = asyncio.run(compare_with_sdk(store, reader, draw, N_CELLS, tells_missing=True))
     close(store)
@@ -151,7 +153,7 @@ def test_reads_at_the_same_time_do_not_mix(
     config = write_config(tmp_path, database)
 
     async def read_all() -> list[StoredFeatures]:
-        reader = FeastFeatureReader(config, timeout_sec=PATIENCE_SEC)
+        reader = FeastFeatureReader(load_config(config), timeout_sec=PATIENCE_SEC)
         keys = [PLAN.serialize_keys([(number,)]) for number in range(10, 74)]
         answers = await asyncio.gather(*(reader.read(PLAN.layout, key) for key in keys * 4))
         await reader.close()
@@ -167,7 +169,7 @@ def test_a_view_without_a_table_is_named(tmp_path: Path, database: dict[str, Any
     config = write_config(tmp_path, database)
 
     async def check() -> None:
-        reader = FeastFeatureReader(config, timeout_sec=PATIENCE_SEC)
+        reader = FeastFeatureReader(load_config(config), timeout_sec=PATIENCE_SEC)
         try:
             await reader.check(PLAN.layout)
         finally:
@@ -192,7 +194,9 @@ def test_the_table_of_a_version_of_a_view_is_read(
     compiled = CompiledPlan(FIELDS, plan)
 
     async def ask() -> StoredFeatures:
-        reader = FeastFeatureReader(write_config(tmp_path, database), timeout_sec=PATIENCE_SEC)
+        reader = FeastFeatureReader(
+            load_config(write_config(tmp_path, database)), timeout_sec=PATIENCE_SEC
+        )
         await reader.check(compiled.layout)
         stored = await reader.read(compiled.layout, compiled.serialize_keys([(1,)]))
         await reader.close()
@@ -228,7 +232,7 @@ def test_a_store_that_never_answers_holds_no_read_for_longer_than_its_timeout(
         config = write_config(tmp_path, database | {"port": silent.getsockname()[1]})
 
         async def ask() -> None:
-            reader = FeastFeatureReader(config, timeout_sec=0.1)
+            reader = FeastFeatureReader(load_config(config), timeout_sec=0.1)
             keys = PLAN.serialize_keys([(1,)])
             for _ in range(3):
                 reads = [reader.read(PLAN.layout, keys) for _ in range(16)]
@@ -247,7 +251,7 @@ def test_reads_recover_while_earlier_ones_are_still_stuck(
     async def read_through_a_silence() -> list[StoredFeatures]:
         async with FaultProxy(database["port"]) as proxy:
             config = write_config(tmp_path, database | {"port": proxy.port})
-            reader = FeastFeatureReader(config, timeout_sec=1.0)
+            reader = FeastFeatureReader(load_config(config), timeout_sec=1.0)
             keys = PLAN.serialize_keys([(1,)])
             proxy.fault = Fault.BLACK_HOLE
             reads = [reader.read(PLAN.layout, keys) for _ in range(12)]
@@ -269,7 +273,9 @@ def test_reads_go_on_after_the_server_dropped_all_connections(
     name = database["database"]
 
     async def read_around_a_restart() -> list[StoredFeatures]:
-        reader = FeastFeatureReader(write_config(tmp_path, database), timeout_sec=PATIENCE_SEC)
+        reader = FeastFeatureReader(
+            load_config(write_config(tmp_path, database)), timeout_sec=PATIENCE_SEC
+        )
         keys = PLAN.serialize_keys([(1,)])
         before = await asyncio.gather(*(reader.read(PLAN.layout, keys) for _ in range(8)))
         with psycopg.connect(host="127.0.0.1", user="postgres", dbname="postgres") as server:
@@ -301,7 +307,7 @@ def test_a_bad_configuration_is_refused_at_the_start(
 ) -> None:
     path = write_config(tmp_path, **{"online_store": {"type": "sqlite"}, **changes})
     with pytest.raises(ValueError, match=expected) as raised:
-        open_reader(f"feast:///{path}", timeout_sec=None)
+        open_store(f"feast:///{path}").open_reader(timeout_sec=None)
     assert "sesame" not in str(raised.value)
     assert str(tmp_path) not in str(raised.value)
 
@@ -314,15 +320,15 @@ def test_what_is_no_configuration_is_refused_at_the_start(
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ValueError, match=r"Got no feature_store\.yaml"):
-        open_reader(f"feast:///{path}", timeout_sec=None)
+        open_store(f"feast:///{path}").open_reader(timeout_sec=None)
 
 
 def test_without_feast_the_start_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "feast.py").write_text("raise ImportError('not here')\n")
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from zeroskew.online.open_reader import open_reader\n"
-        "open_reader('feast:///feature_store.yaml', timeout_sec=None)\n"
+        "from zeroskew.online.schemes import open_store\n"
+        "open_store('feast:///feature_store.yaml').open_reader(timeout_sec=None)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_servers import make_certificate
-from zeroskew.online.open_reader import open_reader
 from zeroskew.online.redis.address import parse_redis_url
+from zeroskew.online.schemes import open_store
 
 
 def test_a_server() -> None:
@@ -86,7 +86,7 @@ def test_tls_verifies_name_and_certificate_unless_told_not_to(tmp_path: Path) ->
 )
 def test_a_wrong_address_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ValueError, match=r"^Got .* ZEROSKEW_ONLINE_STORE, but expected ") as caught:
-        open_reader(url, timeout_sec=None)
+        open_store(url).open_reader(timeout_sec=None)
     assert "hush" not in "".join(traceback.format_exception_only(caught.value))
 
 

@@ -15,8 +15,8 @@ from tests.support.redis_rows import LAYOUT, PROJECT, assert_answers, keys_of, w
 from tests.support.redis_servers import RedisServer, make_cluster, start_sentinel
 from tests.support.waiting import PATIENCE_SEC, is_done_by, wait_until
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
-from zeroskew.online.open_reader import open_reader
 from zeroskew.online.reader import OnlineFeatureReader
+from zeroskew.online.schemes import open_store
 
 Runner: TypeAlias = Callable[[Any], Any]
 KEYS = tuple(b"key-%d" % number for number in range(60))
@@ -75,7 +75,7 @@ async def check_until(reader: OnlineFeatureReader, message: str) -> None:
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_cluster_answers_from_all_its_nodes(nodes: list[RedisServer], run: Runner) -> None:
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=PATIENCE_SEC)
+        reader = open_store(url_of(nodes)).open_reader(timeout_sec=PATIENCE_SEC)
         await reader.check(LAYOUT)
         for keys in (KEYS, KEYS[:1], (b"key-7", b"key-3", b"key-7")):
             assert_answers(await reader.read(LAYOUT, keys_of(*keys)), *keys)
@@ -99,7 +99,7 @@ def test_a_slot_that_moves_is_followed(nodes: list[RedisServer]) -> None:
             assert_answers(await reader.read(LAYOUT, keys_of(*KEYS)), *KEYS)
 
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=PATIENCE_SEC)
+        reader = open_store(url_of(nodes)).open_reader(timeout_sec=PATIENCE_SEC)
         await read_until_right(reader, *KEYS)
         target = await asyncio.to_thread(begin_move, nodes, slot)
         await read_some(reader)
@@ -136,7 +136,7 @@ def test_a_node_that_is_gone_fails_its_keys_in_time_and_comes_back(
     nodes: list[RedisServer],
 ) -> None:
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=None)
+        reader = open_store(url_of(nodes)).open_reader(timeout_sec=None)
         await read_until_right(reader, *KEYS)
         nodes[0].kill()
         for key in KEYS * 3:
@@ -155,7 +155,7 @@ def test_a_node_that_is_gone_fails_its_keys_in_time_and_comes_back(
 
 def test_a_cluster_that_nobody_answers_for_fails_in_time() -> None:
     async def trial() -> None:
-        reader = open_reader("redis+cluster://127.0.0.1:1", timeout_sec=None)
+        reader = open_store("redis+cluster://127.0.0.1:1").open_reader(timeout_sec=None)
         for _ in range(20):
             read = asyncio.create_task(reader.read(LAYOUT, keys_of(b"key-1")))
             assert await is_done_by(read, 0.15)
@@ -171,7 +171,7 @@ def test_an_entity_that_is_not_a_hash_is_refused(nodes: list[RedisServer]) -> No
         client.set(b"0:text" + PROJECT.encode(), b"text")
 
     async def trial() -> None:
-        reader = open_reader(url_of(nodes), timeout_sec=PATIENCE_SEC)
+        reader = open_store(url_of(nodes)).open_reader(timeout_sec=PATIENCE_SEC)
         with pytest.raises(OnlineValueError):
             await reader.read(LAYOUT, keys_of(b"text", *KEYS))
         assert_answers(await reader.read(LAYOUT, keys_of(*KEYS)), *KEYS)
@@ -183,7 +183,7 @@ def test_an_entity_that_is_not_a_hash_is_refused(nodes: list[RedisServer]) -> No
 def test_a_failover_is_followed(tmp_path: Path) -> None:
     async def trial(sentinel: RedisServer, primary: RedisServer, replica: RedisServer) -> None:
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/main"
-        reader = open_reader(url, timeout_sec=5.0)
+        reader = open_store(url).open_reader(timeout_sec=5.0)
         await read_until_right(reader, *KEYS)
         with replica.client() as client:
             # Tells the two apart: from here on the answer can only be the replica's.
@@ -216,7 +216,9 @@ def test_a_failover_is_followed(tmp_path: Path) -> None:
 
 def test_an_unknown_master_fails_in_time(tmp_path: Path) -> None:
     async def trial(port: int) -> None:
-        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/other", timeout_sec=PATIENCE_SEC)
+        reader = open_store(f"redis+sentinel://127.0.0.1:{port}/other").open_reader(
+            timeout_sec=PATIENCE_SEC
+        )
         await check_until(reader, "no primary server")
         await reader.close()
 
@@ -227,7 +229,9 @@ def test_an_unknown_master_fails_in_time(tmp_path: Path) -> None:
 
 def test_a_server_that_is_no_primary_any_more_is_not_read(tmp_path: Path) -> None:
     async def trial(port: int) -> None:
-        reader = open_reader(f"redis+sentinel://127.0.0.1:{port}/main", timeout_sec=PATIENCE_SEC)
+        reader = open_store(f"redis+sentinel://127.0.0.1:{port}/main").open_reader(
+            timeout_sec=PATIENCE_SEC
+        )
         await check_until(reader, "not the primary")
         await reader.close()
 

@@ -17,8 +17,8 @@ from tests.support.redis_rows import LAYOUT, keys_of, write_entities
 from tests.support.redis_servers import RedisServer, free_port
 from tests.support.waiting import PATIENCE_SEC, is_done_by, let_others_run
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, ServiceError
-from zeroskew.online.open_reader import open_reader
 from zeroskew.online.reader import OnlineFeatureReader, StoredFeatures
+from zeroskew.online.schemes import open_store
 
 Runner: TypeAlias = Callable[[Any], Any]
 RUNNERS: Final = [asyncio.run, uvloop.run]
@@ -46,7 +46,7 @@ def test_no_answer_is_anothers_while_the_network_fails(server: RedisServer, run:
 
     async def trial() -> Crowd:
         async with FaultProxy(server.port) as proxy:
-            reader = open_reader(proxy.url, timeout_sec=None)
+            reader = open_store(proxy.url).open_reader(timeout_sec=None)
             crowd = Crowd(reader)
             await crowd.run(fail_in_turn(proxy, reader))
             await reader.close()
@@ -72,7 +72,7 @@ def test_no_answer_is_anothers_while_the_server_fails(tmp_path: Path, run: Runne
         await recover(reader)
 
     async def trial(server: RedisServer) -> Crowd:
-        reader = open_reader(server.url, timeout_sec=None)
+        reader = open_store(server.url).open_reader(timeout_sec=None)
         crowd = Crowd(reader)
         await crowd.run(fail_in_turn(server, reader))
         await reader.close()
@@ -87,7 +87,7 @@ def test_no_answer_is_anothers_while_the_server_fails(tmp_path: Path, run: Runne
 def test_a_late_reply_reaches_nobody(server: RedisServer) -> None:
     async def trial() -> None:
         async with FaultProxy(server.port, delay_sec=0.08) as proxy:
-            reader = open_reader(proxy.url, timeout_sec=0.05)
+            reader = open_store(proxy.url).open_reader(timeout_sec=0.05)
             await recover(reader)
             proxy.fault = Fault.DELAY
             with pytest.raises(OnlineStoreUnavailableError, match="in time"):
@@ -109,7 +109,7 @@ def test_a_late_reply_reaches_nobody(server: RedisServer) -> None:
 @pytest.mark.parametrize("run", RUNNERS)
 def test_a_cancelled_read_shifts_no_reply(server: RedisServer, run: Runner) -> None:
     async def trial() -> None:
-        reader = open_reader(server.url, timeout_sec=PATIENCE_SEC)
+        reader = open_store(server.url).open_reader(timeout_sec=PATIENCE_SEC)
         await read_key(reader, KEYS[0])
         for first in range(20):
             tasks = [asyncio.create_task(read_key(reader, key)) for key in KEYS]
@@ -134,7 +134,7 @@ async def assert_refused_at_once(reader: OnlineFeatureReader, n_reads: int) -> N
 
 def test_reads_fail_at_once_while_nobody_listens() -> None:
     async def trial() -> None:
-        reader = open_reader(f"redis://127.0.0.1:{free_port()}", timeout_sec=None)
+        reader = open_store(f"redis://127.0.0.1:{free_port()}").open_reader(timeout_sec=None)
         with pytest.raises(OnlineStoreUnavailableError, match="store cannot be reached"):
             await reader.check(LAYOUT)
         await assert_refused_at_once(reader, 500)
@@ -147,7 +147,7 @@ def test_reads_do_not_each_wait_for_a_server_that_hangs(server: RedisServer) -> 
     async def trial() -> None:
         async with FaultProxy(server.port) as proxy:
             proxy.fault = Fault.BLACK_HOLE
-            reader = open_reader(proxy.url, timeout_sec=None)
+            reader = open_store(proxy.url).open_reader(timeout_sec=None)
             with pytest.raises(OnlineStoreUnavailableError):
                 await read_key(reader, KEYS[0])
             await assert_refused_at_once(reader, 100)
@@ -164,7 +164,7 @@ def test_reads_do_not_each_wait_for_a_server_that_hangs(server: RedisServer) -> 
 
 def test_a_read_survives_a_connection_that_breaks(server: RedisServer) -> None:
     async def trial() -> None:
-        reader = open_reader(server.url, timeout_sec=PATIENCE_SEC)
+        reader = open_store(server.url).open_reader(timeout_sec=PATIENCE_SEC)
         await read_key(reader, KEYS[0])
         server.call("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
         await asyncio.gather(*(read_key(reader, key) for key in KEYS))
@@ -176,7 +176,7 @@ def test_a_read_survives_a_connection_that_breaks(server: RedisServer) -> None:
 def test_a_stalled_server_does_not_fill_the_memory(server: RedisServer) -> None:
     async def trial() -> None:
         async with FaultProxy(server.port) as proxy:
-            reader = open_reader(proxy.url, timeout_sec=2.0)
+            reader = open_store(proxy.url).open_reader(timeout_sec=2.0)
             await recover(reader)
             proxy.fault = Fault.BLACK_HOLE
             reads = [asyncio.create_task(read_key(reader, KEYS[0])) for _ in range(1100)]
@@ -198,7 +198,9 @@ def test_a_server_that_loads_its_data_is_not_ready() -> None:
 
     async def trial() -> None:
         async with loading:
-            reader = open_reader(f"redis://127.0.0.1:{loading.port}", timeout_sec=PATIENCE_SEC)
+            reader = open_store(f"redis://127.0.0.1:{loading.port}").open_reader(
+                timeout_sec=PATIENCE_SEC
+            )
             with pytest.raises(OnlineStoreUnavailableError, match="still loading its data"):
                 await reader.check(LAYOUT)
             await reader.close()
@@ -225,7 +227,9 @@ GREETING = b"*1\r\n$6\r\nmaster\r\n+PONG\r\n"
 def test_odd_replies_become_clean_errors(replies: bytes, message: str) -> None:
     async def trial() -> None:
         async with _ScriptedServer(GREETING, replies) as odd:
-            reader = open_reader(f"redis://127.0.0.1:{odd.port}", timeout_sec=PATIENCE_SEC)
+            reader = open_store(f"redis://127.0.0.1:{odd.port}").open_reader(
+                timeout_sec=PATIENCE_SEC
+            )
             with pytest.raises(ServiceError, match=message) as caught:
                 await read_key(reader, KEYS[0])
             assert "10.1.1.1" not in str(caught.value)
@@ -239,7 +243,9 @@ def test_a_reply_too_many_is_not_the_next_reads() -> None:
 
     async def trial() -> None:
         async with _ScriptedServer(GREETING, replies + replies, replies) as odd:
-            reader = open_reader(f"redis://127.0.0.1:{odd.port}", timeout_sec=PATIENCE_SEC)
+            reader = open_store(f"redis://127.0.0.1:{odd.port}").open_reader(
+                timeout_sec=PATIENCE_SEC
+            )
             for _ in range(2):
                 answer = await reader.read(LAYOUT, keys_of(KEYS[0]))
                 assert answer.cells == [[None] * 6]
@@ -253,7 +259,7 @@ def test_a_reply_too_many_is_not_the_next_reads() -> None:
 def test_attempts_to_connect_pause() -> None:
     async def trial() -> None:
         async with _ScriptedServer() as closing:
-            reader = open_reader(f"redis://127.0.0.1:{closing.port}", timeout_sec=None)
+            reader = open_store(f"redis://127.0.0.1:{closing.port}").open_reader(timeout_sec=None)
             with pytest.raises(OnlineStoreUnavailableError):
                 await reader.check(LAYOUT)
             async with asyncio.timeout(PATIENCE_SEC):
@@ -269,7 +275,7 @@ def test_attempts_to_connect_pause() -> None:
 def test_a_read_that_moves_keeps_its_deadline(server: RedisServer) -> None:
     async def trial() -> None:
         async with FaultProxy(server.port) as proxy:
-            reader = open_reader(proxy.url, timeout_sec=0.4)
+            reader = open_store(proxy.url).open_reader(timeout_sec=0.4)
             await recover(reader)
             proxy.fault = Fault.BLACK_HOLE
             read = asyncio.create_task(read_key(reader, KEYS[0]))
@@ -320,7 +326,7 @@ class _ScriptedServer:
 
 def test_a_reader_recovers_from_a_restart(tmp_path: Path) -> None:
     async def trial(server: RedisServer) -> None:
-        reader = open_reader(server.url, timeout_sec=None)
+        reader = open_store(server.url).open_reader(timeout_sec=None)
         await recover(reader)
         server.kill()
         await asyncio.sleep(1.2)

@@ -13,7 +13,6 @@ import pytest
 import uvloop
 from feast import RepoConfig
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import _mmh3
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -24,7 +23,9 @@ from tests.support.redis_rows import (
     PROJECT,
     assert_answers,
     event_us_of,
+    feature_field,
     keys_of,
+    time_field,
     write_entities,
 )
 from tests.support.redis_servers import RedisServer, make_certificate
@@ -34,7 +35,6 @@ from zeroskew.contract.errors.service import (
     ServiceError,
 )
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.online.open_reader import open_reader
 from zeroskew.online.reader import (
     EntityKeys,
     EntityLookup,
@@ -43,6 +43,7 @@ from zeroskew.online.reader import (
     StoredFeatures,
     StoredView,
 )
+from zeroskew.online.schemes import open_store
 
 Runner: TypeAlias = Callable[[Any], Any]
 KEYS = (b"one", b"two", b"three")
@@ -65,7 +66,7 @@ async def read_once(
     url: str, keys: list[list[bytes | None]], layout: ReadLayout = LAYOUT
 ) -> StoredFeatures:
     # Generous, because these tests are about what is read, on a machine that may be busy.
-    reader = open_reader(url, timeout_sec=1.0)
+    reader = open_store(url).open_reader(timeout_sec=1.0)
     try:
         return await reader.read(layout, keys)
     finally:
@@ -128,7 +129,7 @@ def _has_hmget(client: Any) -> bool:
 
 def test_missing_fields_of_a_live_row_are_null(server: RedisServer) -> None:
     with server.client() as client:
-        client.hdel(b"1:one" + PROJECT.encode(), LAYOUT.views[2].redis_fields[1])
+        client.hdel(b"1:one" + PROJECT.encode(), feature_field(LAYOUT.views[2], "share"))
     answer = asyncio.run(read_once(server.url, keys_of(b"one")))
     assert answer.cells[0][4] is None
     assert answer.event_us[0, 4] == event_us_of(0)
@@ -137,7 +138,7 @@ def test_missing_fields_of_a_live_row_are_null(server: RedisServer) -> None:
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_a_value_without_an_event_time_is_refused(server: RedisServer, n_rows: int) -> None:
     with server.client() as client:
-        client.hdel(b"0:one" + PROJECT.encode(), LAYOUT.views[1].redis_timestamp_field)
+        client.hdel(b"0:one" + PROJECT.encode(), time_field(LAYOUT.views[1]))
     with pytest.raises(OnlineValueError, match="without an event time"):
         asyncio.run(read_once(server.url, keys_of(*KEYS[:n_rows])))
 
@@ -145,7 +146,7 @@ def test_a_value_without_an_event_time_is_refused(server: RedisServer, n_rows: i
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_a_damaged_event_time_is_refused(server: RedisServer, n_rows: int) -> None:
     with server.client() as client:
-        client.hset(b"0:one" + PROJECT.encode(), LAYOUT.views[1].redis_timestamp_field, b"today")
+        client.hset(b"0:one" + PROJECT.encode(), time_field(LAYOUT.views[1]), b"today")
     with pytest.raises(OnlineValueError, match="Got an event time"):
         asyncio.run(read_once(server.url, keys_of(*KEYS[:n_rows])))
 
@@ -155,7 +156,7 @@ def test_an_entity_that_is_not_a_hash_fails_its_own_read_only(server: RedisServe
         client.set(b"0:text" + PROJECT.encode(), b"text")
 
     async def read_both() -> None:
-        reader = open_reader(server.url, timeout_sec=1.0)
+        reader = open_store(server.url).open_reader(timeout_sec=1.0)
         wrong = reader.read(LAYOUT, keys_of(b"text", b"one"))
         refusal, right = await asyncio.gather(
             wrong, reader.read(LAYOUT, keys_of(b"two")), return_exceptions=True
@@ -177,7 +178,7 @@ def test_many_rows_and_reads_at_once(server: RedisServer) -> None:
         write_entities(client, *keys)
 
     async def read_many() -> None:
-        reader = open_reader(server.url, timeout_sec=5.0)
+        reader = open_store(server.url).open_reader(timeout_sec=5.0)
         batch = reader.read(LAYOUT, keys_of(*keys))
         singles = [reader.read(LAYOUT, keys_of(key)) for key in keys[:500]]
         first, *others = await asyncio.gather(batch, *singles)
@@ -190,7 +191,7 @@ def test_many_rows_and_reads_at_once(server: RedisServer) -> None:
 
 
 def test_a_reader_works_in_one_event_loop_after_another(server: RedisServer) -> None:
-    reader = open_reader(server.url, timeout_sec=1.0)
+    reader = open_store(server.url).open_reader(timeout_sec=1.0)
 
     async def read_and_close() -> None:
         assert_answers(await reader.read(LAYOUT, keys_of(b"one")), b"one")
@@ -202,7 +203,7 @@ def test_a_reader_works_in_one_event_loop_after_another(server: RedisServer) -> 
 
 def test_a_closed_reader_fails(server: RedisServer) -> None:
     async def read_closed() -> None:
-        reader = open_reader(server.url, timeout_sec=1.0)
+        reader = open_store(server.url).open_reader(timeout_sec=1.0)
         await reader.check(LAYOUT)
         await reader.close()
         with pytest.raises(OnlineStoreUnavailableError, match="closed"):
@@ -238,9 +239,7 @@ def test_feasts_own_writes_are_read_as_feast_reads_them(
     store.online_write_batch(config, view, batch, None)
     expected = store.online_read(config, view, entities, ["n", "share"])
     keys = [serialize_entity_key(entity, entity_key_serialization_version=3) for entity in entities]
-    stored = StoredView(
-        "stats", "", ("n", "share"), (_mmh3("stats:n"), _mmh3("stats:share")), b"_ts:stats"
-    )
+    stored = StoredView("stats", f"{PROJECT}_stats", ("n", "share"))
     layout = ReadLayout(PROJECT, (EntityLookup((stored,)),))
     answer = asyncio.run(read_once(server.url, [keys], layout))
     for cells, event_us, (time, values), written in zip(
@@ -309,7 +308,7 @@ def test_passwords_and_users(tmp_path: Path) -> None:
 
 
 async def _check(url: str, project: str) -> None:
-    reader = open_reader(url, timeout_sec=1.0)
+    reader = open_store(url).open_reader(timeout_sec=1.0)
     try:
         await reader.check(ReadLayout(project, LAYOUT.lookups))
     finally:
@@ -324,14 +323,15 @@ def test_a_password_where_none_is_set_is_refused(server: RedisServer) -> None:
 
 def test_sqlite_needs_no_redis_module() -> None:
     program = (
-        "import sys, api.main; from zeroskew.online.open_reader import open_reader;"
-        "open_reader('sqlite:///x', timeout_sec=None); assert 'hiredis' not in sys.modules;"
-        "open_reader('redis://h', timeout_sec=None); assert 'redis' not in sys.modules"
+        "import sys, api.main; from zeroskew.online.schemes import open_store;"
+        "open_store('sqlite:///x').open_reader(timeout_sec=None);"
+        "assert 'hiredis' not in sys.modules;"
+        "open_store('redis://h').open_reader(timeout_sec=None); assert 'redis' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[4])
 
 
 def test_readers_satisfy_the_protocol() -> None:
-    reader: OnlineFeatureReader = open_reader("redis://h", timeout_sec=None)
+    reader: OnlineFeatureReader = open_store("redis://h").open_reader(timeout_sec=None)
     keys: EntityKeys = [None]
     assert asyncio.run(reader.read(LAYOUT, [keys, keys])).cells == [[None] * 6]
