@@ -35,12 +35,12 @@ class FittedModel:
 def fit_model(spec: ModelSpec, dataset: Dataset, progress: Progress | None = None) -> FittedModel:
     """Fit ``spec`` as its family does, and choose its threshold.
 
+    It raises what `ModelFamily.fit` does.
+
     Parameters
     ----------
     progress
         Called with what is done and the most there can be.
-
-    It raises what `ModelFamily.fit` does.
     """
     fit = load_family(spec.family).fit(spec, dataset, progress)
     return FittedModel(
