@@ -190,6 +190,6 @@ def test_port_in_use_is_said_before_a_curl_line_is_printed(flights: FlightsProje
 
 def test_help_lists_the_commands_in_the_order_of_the_line() -> None:
     done = subprocess.run([ZEROSKEW, "--help"], capture_output=True, text=True, check=True)
-    listed = re.findall(r"^│ (\w+) ", done.stdout, re.MULTILINE)
+    listed = re.findall(r"^  (\w+)   +\S", done.stdout, re.MULTILINE)
     order = ["prepare", "apply", "materialize", "train", "publish", "models", "serve", "up"]
     assert [name for name in listed if name in order] == order

@@ -33,8 +33,9 @@ def make_base_image(folder: Path) -> Path:
     root = folder / "root"
     archive = folder / "base.tar"
     include = ",".join(_LIBRARIES)
-    debootstrap = need_program("debootstrap", ["debootstrap"])
-    command = [debootstrap, "--variant=minbase", f"--include={include}", _SUITE, str(root)]
+    # It does not wait for the disk after each file, as debootstrap's dpkg does.
+    mmdebstrap = need_program("mmdebstrap", ["mmdebstrap"])
+    command = [mmdebstrap, "--variant=minbase", f"--include={include}", _SUITE, str(root)]
     subprocess.run(command, check=True, capture_output=True)
     _copy_python(root / "usr" / "local")
     # The registry of packages may be one that this machine alone vouches for.

@@ -26,6 +26,9 @@ COMMANDS: Final = {
         "new",
         "Write a new project into a folder, with a small sample to begin with.",
     ),
+    "example": Entry(
+        "Project", "project", "example_app", "The worked example that a clone comes with."
+    ),
     "check": Entry(
         "Data", "check", "check", "Say in seconds all that would fail later; change nothing."
     ),
@@ -62,7 +65,7 @@ COMMANDS: Final = {
         "dataset",
         "Join labels with features as of each prediction time, and split by time.",
     ),
-    "fit": Entry("Training", "training", "fit", "Fit LightGBM on the data set."),
+    "fit": Entry("Training", "training", "fit", "Fit the model on the data set."),
     "evaluate": Entry(
         "Training",
         "training",
@@ -76,7 +79,10 @@ COMMANDS: Final = {
         "Export the fitted model and its request-time features to ONNX.",
     ),
     "parity": Entry(
-        "Training", "training", "parity", "Compare the ONNX file with LightGBM, leaf by leaf."
+        "Training",
+        "training",
+        "parity",
+        "Compare the ONNX file with the fitted model, trees leaf by leaf.",
     ),
     "publish": Entry(
         "Serving",

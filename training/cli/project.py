@@ -11,9 +11,20 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["new"]
+from training.project.progress import Reporter, quiet
+from training.project.workspace import Workspace
+
+__all__ = ["example_app", "new"]
 
 _console = Console()
+_reporter = Reporter(_console)
+example_app = typer.Typer(
+    name="example",
+    help="The worked example that a clone comes with.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
 
 
 def new(
@@ -37,3 +48,39 @@ def new(
         _console.print("  next: a table, feature_repo/definitions.py, a file in models/")
     # Written without Rich, so that a narrow terminal does not break the line.
     sys.stdout.write(f"\ncd {shlex.quote(str(folder))} && zeroskew up\n\n")
+
+
+@example_app.callback()
+def _describe() -> None:
+    """Keep `remove` a name of its own: typer would run a lone command without one."""
+
+
+@example_app.command()
+def remove(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take the example out of a clone: definitions, models, tables, and what came of them.
+
+    Its models' versions, history, predictions and labels go from the database, its features from
+    the online store, its tables from the lake. What is not the example's stays. End the service
+    first: what it still answers for the example's models would be logged again.
+    """
+    from training.cli.registry import migrate
+    from training.project.example import read_example, remove_example
+
+    parts = read_example(Path())
+    named = (
+        f"{len(parts.files)} files, {len(parts.tables)} tables, models {', '.join(parts.models)}"
+    )
+    if not yes:
+        typer.confirm(f"Remove {named}, with all that is recorded about them?", abort=True)
+    migrate()
+    with _reporter.task("remove the example"), quiet():
+        gone = remove_example(Path(), Workspace(), parts)
+    _console.print(
+        f"  {gone.n_files} files and {gone.n_tables} tables; {gone.records.n_versions} versions, "
+        f"{gone.records.n_predictions:,} predictions and {gone.records.n_labels:,} labels; "
+        f"{len(gone.views)} views online",
+        highlight=False,
+        soft_wrap=True,
+    )

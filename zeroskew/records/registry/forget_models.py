@@ -1,0 +1,110 @@
+"""Models out of the database with all that is recorded about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import CursorResult, Delete, delete, or_, update
+from sqlmodel import Session, col, select
+
+from zeroskew.records.database.open_database import open_database, writing
+from zeroskew.records.labels.tables import StoredLabel
+from zeroskew.records.prediction_log.tables import LoggedPrediction
+from zeroskew.records.registry.tables import (
+    FeatureCatalogVersion,
+    Model,
+    ModelAlias,
+    ModelRollout,
+    ModelVersion,
+    RegistryChange,
+    RegistryGeneration,
+)
+
+__all__ = ["Forgotten", "forget_models"]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """How many rows went, and the sha256 of files that nothing in the database names any more."""
+
+    n_versions: int
+    n_predictions: int
+    n_labels: int
+    unnamed: frozenset[str]
+
+
+def forget_models(url: str, models: Collection[str]) -> Forgotten:
+    """Delete models: versions, aliases, rollouts, history, predictions and their labels.
+
+    Of each project's feature catalogs the newest alone stays. Services follow within a second.
+
+    Parameters
+    ----------
+    url
+        The database.
+    models
+        Names; one that is not there is no mistake.
+
+    Raises
+    ------
+    RegistrySchemaError
+        If the tables are of another release.
+    """
+    engine = open_database(url)
+    try:
+        with Session(writing(engine)) as session:
+            # First, as whoever changes anything: changes queue.
+            session.execute(update(RegistryGeneration).values(value=RegistryGeneration.value + 1))
+            before = _list_files(session)
+            predictions = select(LoggedPrediction.id).where(col(LoggedPrediction.model).in_(models))
+            labels = or_(
+                col(StoredLabel.model).in_(models), col(StoredLabel.prediction_id).in_(predictions)
+            )
+            n_labels = _delete(session, delete(StoredLabel).where(labels))
+            n_rows = [
+                _delete(session, delete(table).where(col(name).in_(models)))
+                for table, name in (
+                    (LoggedPrediction, LoggedPrediction.model),
+                    (ModelAlias, ModelAlias.model),
+                    (ModelRollout, ModelRollout.model),
+                    (RegistryChange, RegistryChange.model),
+                    (ModelVersion, ModelVersion.model),
+                    (Model, Model.name),
+                )
+            ]
+            _keep_newest_catalogs(session)
+            after = _list_files(session)
+            session.commit()
+    finally:
+        engine.dispose()
+    return Forgotten(
+        n_versions=n_rows[4],
+        n_predictions=n_rows[0],
+        n_labels=n_labels,
+        unnamed=frozenset(before - after),
+    )
+
+
+def _delete(session: Session, statement: Delete) -> int:
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _list_files(session: Session) -> set[str]:
+    versions = session.exec(select(ModelVersion.manifest_sha256, ModelVersion.model_sha256)).all()
+    catalogs = session.exec(select(FeatureCatalogVersion.sha256)).all()
+    return {*catalogs, *(sha256 for pair in versions for sha256 in pair)}
+
+
+def _keep_newest_catalogs(session: Session) -> None:
+    rows = session.exec(
+        select(FeatureCatalogVersion.project, FeatureCatalogVersion.number).order_by(
+            col(FeatureCatalogVersion.number)
+        )
+    ).all()
+    newest = dict(rows).values()
+    session.execute(
+        delete(FeatureCatalogVersion).where(col(FeatureCatalogVersion.number).not_in(newest))
+    )
