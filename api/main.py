@@ -23,12 +23,11 @@ from api.feedback import routes as feedback_routes
 from api.feedback.feedback import Feedback
 from api.feedback.logged_entities import LoggedEntities
 from api.health import routes as health
-from api.http.context import RequestContextMiddleware
+from api.http.application import Application
 from api.http.cross_origin import guard_sites
-from api.http.direct_route import DirectWay, GuardedRoute
 from api.http.error_responses import answer_service_error, install_error_responses
 from api.http.gate import RequestGate
-from api.http.methods import HeadAndOptionsMiddleware
+from api.http.guarded_route import GuardedRoute
 from api.http.tracing import open_tracer
 from api.metrics import routes as metrics
 from api.metrics.sampler import PAUSE_SEC, MetricsSampler
@@ -104,7 +103,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         does not pass the load gate.
     """
     settings = Settings() if settings is None else settings
-    app = FastAPI(
+    guard = partial(
+        guard_sites,
+        origins=settings.cors_origins,
+        hosts=None if settings.answers_any_host else settings.allowed_hosts,
+        is_loopback=not settings.asks_for_keys,
+        answer_error=answer_service_error,
+    )
+    app = Application(
+        direct=(predict.router, v2.infer_router),
+        guard_sites=guard,
         title="Zeroskew",
         version=version("zeroskew"),
         description=_DESCRIPTION,
@@ -123,8 +131,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_requests=settings.max_requests, max_lag_sec=settings.max_lag_sec
     )
     install_error_responses(app)
-    # Predictions stand first and not behind a router of their own: they are the many.
-    app.router.routes[:0] = [*predict.router.routes, *v2.infer_router.routes]
     for router in (
         health.router,
         models.router,
@@ -139,23 +145,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     install_documentation(app)
     require_declared(app.routes, GuardedRoute, open_mounts=frozenset({f"/{ASSETS}"}))
-    app.add_middleware(HeadAndOptionsMiddleware)
-    guard = partial(
-        guard_sites,
-        origins=settings.cors_origins,
-        hosts=None if settings.answers_any_host else settings.allowed_hosts,
-        is_loopback=not settings.asks_for_keys,
-        answer_error=answer_service_error,
-    )
-    app.add_middleware(guard)
-    app.add_middleware(RequestContextMiddleware)
-    build_usual_way = app.build_middleware_stack
-    app.build_middleware_stack = lambda: DirectWay(  # type: ignore[method-assign]  # FastAPI's own way
-        build_usual_way(),
-        routes=app.routes,
-        add_context=lambda answer: RequestContextMiddleware(guard(answer)),
-        answer_error=answer_service_error,
-    )
     return app
 
 
@@ -359,7 +348,7 @@ def _open_answering(
         models=models, predictor=predictor, log=log, max_share=settings.shadow_max_share
     )
     stack.callback(shadows.close)
-    return Answering(models=models, predictor=predictor, log=log, shadows=shadows, metrics=metrics)
+    return Answering(predictor=predictor, log=log, shadows=shadows, metrics=metrics)
 
 
 def _open_feedback(

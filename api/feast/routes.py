@@ -12,10 +12,11 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs
-from api.dependencies import JsonBody, Resources, resources_of
+from api.dependencies import Resources, resources_of
 from api.feast.feature_pushes import PushResult
 from api.feast.request_bodies import OnlineFeaturesRequest, PushRequest, WriteRequest
-from api.http.direct_route import DirectRoute
+from api.http.guarded_route import DirectRoute
+from api.http.request_body import JsonBody
 from zeroskew.contract.errors.not_found import NotFoundError
 from zeroskew.contract.errors.service import UnavailableError
 from zeroskew.contract.scope import Scope

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.access.caller import caller_of
 from api.access.route_access import needs
-from api.dependencies import JsonBody, ServiceResources
+from api.dependencies import ServiceResources
 from api.feedback.feedback import PREDICTION_ID, GivenLabel, LabelOutcome
-from api.http.direct_route import GuardedRoute
-from api.log_config import REQUEST_ID
+from api.http.context import context_of
+from api.http.guarded_route import GuardedRoute
+from api.http.request_body import JsonBody
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.body_documents import SCHEMAS, RequestDocument, parse_document
@@ -103,8 +103,8 @@ async def give_feedback(request: Request, resources: ServiceResources) -> Respon
     """Keep labels; they are on disk when this answers, and the same again changes nothing."""
     body = await JsonBody(request, resources.settings).read()
     labels = parse_document(FeedbackRequest, body).labels
-    caller = caller_of(request.scope)
-    kept = await resources.feedback.take(labels, REQUEST_ID.get(), caller)
+    context = context_of(request.scope)
+    kept = await resources.feedback.take(labels, context.id, context.caller)
     request.app.state.metrics.labels.add((), len(kept))
     answer = FeedbackResponse(labels=kept)
     return Response(answer.model_dump_json(), media_type="application/json")
@@ -122,7 +122,7 @@ async def list_feedback(request: Request, resources: ServiceResources) -> Respon
             f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
         )
     rows = await resources.registry_executor.run(resources.feedback.read, prediction_id)
-    caller = caller_of(request.scope)
+    caller = context_of(request.scope).caller
     seen = [row for row in rows if caller.tenant is None or (row.model and caller.sees(row.model))]
     labels = [LabelDetail.model_validate(row, from_attributes=True) for row in seen]
     content = LabelHistory(labels=labels).model_dump_json()

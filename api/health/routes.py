@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.access.route_access import anyone
 from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.http.guarded_route import GuardedRoute
 from zeroskew.contract.errors.service import StaleFeatureError, UnavailableError
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api.feast.feast_errors import feast_error_response, is_feast_client
+from api.http.context import context_of
 from api.http.methods import allowed_methods
 from api.http.problem import FieldProblem, Problem
 from zeroskew.contract.errors import access as access_errors
@@ -214,7 +215,7 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
         _log.error("request_failed", code=error.code, reason=str(error), exc_info=error)
     elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
         # Something else is away: a probe asks every few seconds, and no line of ours is to blame.
-        request.scope["state"]["failure"] = _describe_failure(error)
+        context_of(request.scope).failure = _describe_failure(error)
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
@@ -224,7 +225,7 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
         status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
-        request_id=request.state.request_id,
+        request_id=context_of(request.scope).id,
         fields=error.fields,
         headers=(
             dict(error.headers)
@@ -255,7 +256,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),
-        request_id=request.state.request_id,
+        request_id=context_of(request.scope).id,
         headers=headers,
         user_agent=request.headers.get("user-agent", ""),
     )

@@ -12,8 +12,9 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.http.context import REQUEST, RequestContext
 from api.http.error_responses import refusal_response
-from api.http.gate import RequestGate
+from api.http.gate import Place, RequestGate
 from api.http.lingering_transport import LingeringTransport
 from api.http.request_parser import RequestParser
 
@@ -83,7 +84,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on, and wait no longer than the deadline for what they began."""
-        if self._is_over or self._lingering.is_closing():
+        if self._is_over or self._lingering.is_ended:
             self._lingering.discard(len(data))
             return
         if self._refuses_unparsed(data):
@@ -221,19 +222,20 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         else:
             self._begin(cycle)
 
-    def _begin(self, cycle: RequestResponseCycle) -> None:
+    def _begin(self, cycle: RequestResponseCycle, *, is_late: bool = False) -> None:
         self._held = None
         self._drop_deadline()
         cycle.keep_alive &= not self._is_last
         scope: Any = cycle.scope
-        if not cycle.more_body:
-            if not self._gate.admits(scope["path"]):
-                self._refuse_busy(cycle)
-                return
-            self._gate.set_body(scope, "whole")
-            self._gate.enter(scope)
-        else:
+        if cycle.more_body:
+            place: Place | None = Place(self._gate, "late" if is_late else "arriving")
             cycle.send = partial(_send_last, cycle, cycle.send)  # type: ignore[method-assign]
+        else:
+            place = self._gate.enter(scope["path"])
+        if place is None:
+            self._refuse_busy(cycle)
+            return
+        scope[REQUEST] = RequestContext(place)
         super()._start_asgi_task(cycle, self.app)
 
     def _refuses_unparsed(self, data: bytes) -> bool:
@@ -260,7 +262,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def _refuse_busy(self, cycle: RequestResponseCycle) -> None:
         """Answer that there is too much to do."""
-        self._gate.note_refusal()
         self.transport.write(_REFUSALS[cycle.keep_alive])
         cycle.response_complete = True
         if cycle.keep_alive:
@@ -272,8 +273,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Let the application answer a request whose body did not arrive in time."""
         self._deadline = None
         if self._held is not None:
-            self._gate.set_body(self._held.scope, "late")
-            self._begin(self._held)
+            self._begin(self._held, is_late=True)
 
     def _set_deadline(self, seconds: float, give_up: Any) -> None:
         self._deadline = self.loop.call_later(seconds, give_up)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.http.direct_route import GuardedRoute
+from api.http.guarded_route import GuardedRoute
 from api.metrics.metric_book import MEDIA_TYPE
 from zeroskew.contract.scope import Scope
 

@@ -70,6 +70,7 @@ class MetricsSampler:
         self._sample_access()
         self._sample_models()
         self._sample_log()
+        self._sample_reads()
 
     def _sample_access(self) -> None:
         gauges = self._metrics.gauges
@@ -102,6 +103,13 @@ class MetricsSampler:
         shadows = self._resources.answering.shadow_counters
         for outcome in ("scored", "failed", "dropped"):
             gauges.shadows.set_total((outcome,), getattr(shadows, outcome))
+
+    def _sample_reads(self) -> None:
+        predictor = self._resources.predictor
+        for outcome, number in predictor.n_reads.items():
+            self._metrics.store_reads.set_total((outcome,), number)
+        if predictor.is_store_up is not None:
+            self._metrics.gauges.store_up.set(float(predictor.is_store_up))
 
 
 def _read_resident_bytes() -> int:

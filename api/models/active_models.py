@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from api.models.addresses import check_model
 from api.models.loaded_models import LoadedModels
-from api.models.registry_follower import RegistryFollower
-from api.models.rollout_route import make_route, resolve_targets
+from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.models.rollout_route import RolloutRoute, make_route, resolve_targets
 from api.models.serving_table import ServedModel, ServingTable, find_targets
 from zeroskew.contract.errors.service import (
     ModelRefusedError,
@@ -20,9 +22,22 @@ from zeroskew.contract.request_change import check_callers_fit
 from zeroskew.contract.rollout import Rollout
 from zeroskew.model.load_gate import ActiveModel
 
-__all__ = ["ActiveModels"]
+__all__ = ["ActiveModels", "Answerers"]
 
 _log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answerers:
+    """Who answers a request: one version, or the arms of a rollout."""
+
+    models: Sequence[ActiveModel]
+    route: RolloutRoute | None = None
+
+    @property
+    def lead(self) -> ActiveModel:
+        """The version by which a request is read first: the only one, or that of the first arm."""
+        return self.models[0]
 
 
 class ActiveModels:
@@ -90,6 +105,23 @@ class ActiveModels:
     def notices(self, model: ActiveModel) -> Mapping[str, str]:
         """Return the headers by which its callers are told that a version is on its way out."""
         return self.table.get_notices(model.name, model.version)
+
+    async def find(self, model: str) -> Answerers:
+        """Return who answers a model's callers: its rollout, or else its champion.
+
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError, ModelRefusedError
+            If nobody does; see `by_alias`.
+        """
+        served = self.table.models.get(model)
+        if served is None:
+            check_model(model)  # A name that no model can have is not looked for.
+        elif served.route is not None:
+            # All at once: whatever moves meanwhile, these answer this request.
+            arms = [await self.for_answer(model, version) for _, version in served.route.arms]
+            return Answerers(arms, served.route)
+        return Answerers((await self.by_alias(model, CHAMPION),))
 
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.
@@ -199,7 +231,8 @@ class ActiveModels:
             If it fails the load gate, and no other version serves for it, or its files or the
             registry cannot be read.
         """
-        version = self.table.find_alias(model, alias)
+        served = self.table.models.get(model)
+        version = None if served is None else served.aliases.get(alias)
         if version is None:
             await self._follower.catch_up()
         elif (found := self._loaded.find(model, version)) is not None:

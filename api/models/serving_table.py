@@ -70,16 +70,6 @@ class ServingTable:
     generation: int | None = None
     models: Mapping[str, ServedModel] = field(default_factory=dict)
 
-    def find_alias(self, model: str, alias: str) -> int | None:
-        """Return the version that serves under an alias, ``None`` where none does."""
-        served = self.models.get(model)
-        return None if served is None else served.aliases.get(alias)
-
-    def find_route(self, model: str) -> RolloutRoute | None:
-        """Return what a model's rollout comes to, ``None`` where it has none."""
-        served = self.models.get(model)
-        return None if served is None else served.route
-
     def get_alias(self, model: str, alias: str) -> RegisteredVersion:
         """Return the version that serves under an alias, or the refused one that it points to.
 

@@ -19,11 +19,12 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api.access.caller import Caller, caller_of
+from api.access.caller import Caller
 from api.access.route_access import anyone
 from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.http.context import context_of
 from api.http.documents import HttpDocument, answer_document
+from api.http.guarded_route import GuardedRoute
 from api.http.methods import allowed_methods
 from api.pages.landing_page import (
     FAVICON,
@@ -126,7 +127,7 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
     @anyone
     async def show_landing_page(request: Request, resources: ServiceResources) -> Response:
         """Show a page where the caller asks for HTML, and otherwise say the same in JSON."""
-        models, aliases = _list_seen(resources, caller_of(request.scope))
+        models, aliases = _list_seen(resources, context_of(request.scope).caller)
         described = describe_service(
             service=app.title,
             version=app.version,
@@ -147,7 +148,9 @@ def _add_openapi(router: APIRouter, cache: OpenApiCache) -> None:
     @router.get(f"/{_OPENAPI}", include_in_schema=False)
     @anyone
     async def show_openapi(request: Request, resources: ServiceResources) -> Response:
-        return answer_document(request, await cache.current(resources, caller_of(request.scope)))
+        return answer_document(
+            request, await cache.current(resources, context_of(request.scope).caller)
+        )
 
 
 def _add_page(router: APIRouter, path: str, content: bytes) -> None:

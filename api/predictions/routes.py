@@ -10,15 +10,16 @@ from operator import itemgetter
 from typing import Annotated, Any, Final
 
 import numpy as np
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from api.access.caller import CALLER
+from api.access.caller import Caller
 from api.access.route_access import needs
 from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.http.context import context_of
+from api.http.guarded_route import GuardedRoute
 from api.predictions.prediction_log import unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
 from zeroskew.contract.errors.not_found import UnknownPredictionError
@@ -98,9 +99,13 @@ class Replay(BaseModel):
 
 @router.get("/{id:name}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
 @needs(Scope.PREDICTIONS_READ)
-async def get_prediction(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as the address has it
+async def get_prediction(
+    id: PredictionId,  # noqa: A002 - as the address has it
+    request: Request,
+    resources: ServiceResources,
+) -> Response:
     """Show what was asked, what the model was given, where it came from, and what came out."""
-    rows, models = await _find(id, resources)
+    rows, models = await _find(id, context_of(request.scope).caller, resources)
     first = rows[0]
     detail = {
         name: getattr(first, name) for name in LoggedPredictionDetail.model_fields if name != "rows"
@@ -117,9 +122,13 @@ async def get_prediction(id: PredictionId, resources: ServiceResources) -> Respo
     responses={HTTPStatus.CONFLICT: {}},
 )
 @needs(Scope.PREDICTIONS_READ)
-async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as above
+async def replay(
+    id: PredictionId,  # noqa: A002 - as above
+    request: Request,
+    resources: ServiceResources,
+) -> Response:
     """Run each version that answered on the logged matrix, and compare the scores to the bit."""
-    rows, models = await _find(id, resources)
+    rows, models = await _find(id, context_of(request.scope).caller, resources)
     replayed: list[ReplayedRow] = []
     for row in rows:
         if row.error is None and row.has_inputs:
@@ -143,13 +152,13 @@ async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # 
 
 
 async def _find(
-    prediction_id: str, resources: Resources
+    prediction_id: str, caller: Caller, resources: Resources
 ) -> tuple[list[LoggedRow], dict[int, ActiveModel]]:
     """Return the rows of a prediction, and the versions that scored them."""
     if _ID.fullmatch(prediction_id) is None:
         raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
     rows = await resources.registry_executor.run(resources.prediction_log.read, prediction_id)
-    if not CALLER.get().sees(rows[0].model):
+    if not caller.sees(rows[0].model):
         raise unknown_prediction(prediction_id)
     return rows, {
         version: await resources.models.for_answer(rows[0].model, version)

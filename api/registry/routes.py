@@ -15,10 +15,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.access.caller import CALLER
 from api.access.route_access import needs, with_key
-from api.dependencies import JsonBody, Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.dependencies import Resources, ServiceResources
+from api.http.context import context_of
+from api.http.guarded_route import GuardedRoute
+from api.http.request_body import JsonBody
 from api.models.addresses import (
     AliasName,
     ModelName,
@@ -96,7 +97,7 @@ async def put_alias(
         lambda registry: registry.set_alias(
             *names,
             move.version,
-            actor=_actor(move),
+            actor=_actor(request, move),
             reason=move.reason,
             if_match=_seen_revision(request),
         ),
@@ -121,7 +122,10 @@ async def delete_alias(
     await _run(
         resources,
         lambda registry: registry.delete_alias(
-            *names, actor=_actor(note), reason=note.reason, if_match=_seen_revision(request)
+            *names,
+            actor=_actor(request, note),
+            reason=note.reason,
+            if_match=_seen_revision(request),
         ),
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -154,7 +158,7 @@ async def put_rollout(model: ModelName, request: Request, resources: ServiceReso
         lambda registry: registry.set_rollout(
             name,
             change.rollout,
-            actor=_actor(change),
+            actor=_actor(request, change),
             reason=change.reason,
             if_match=_seen_revision(request),
         ),
@@ -179,7 +183,7 @@ async def delete_rollout(
     await _run(
         resources,
         lambda registry: registry.delete_rollout(
-            name, actor=_actor(note), reason=note.reason, if_match=_seen_revision(request)
+            name, actor=_actor(request, note), reason=note.reason, if_match=_seen_revision(request)
         ),
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -202,7 +206,9 @@ async def retire(
     return _answer(
         await _run(
             resources,
-            lambda registry: registry.retire(*where, actor=_actor(note), reason=note.reason),
+            lambda registry: registry.retire(
+                *where, actor=_actor(request, note), reason=note.reason
+            ),
         )
     )
 
@@ -224,7 +230,9 @@ async def reactivate(
     return _answer(
         await _run(
             resources,
-            lambda registry: registry.reactivate(*where, actor=_actor(note), reason=note.reason),
+            lambda registry: registry.reactivate(
+                *where, actor=_actor(request, note), reason=note.reason
+            ),
         )
     )
 
@@ -248,7 +256,7 @@ async def deprecate(
         await _run(
             resources,
             lambda registry: registry.deprecate(
-                *where, sunset_at=note.sunset_at, actor=_actor(note), reason=note.reason
+                *where, sunset_at=note.sunset_at, actor=_actor(request, note), reason=note.reason
             ),
         )
     )
@@ -337,9 +345,9 @@ async def _read(request: Request, resources: Resources) -> bytes:
     return await JsonBody(request, resources.settings).read()
 
 
-def _actor(change: Change) -> str:
+def _actor(request: Request, change: Change) -> str:
     """Return who is named in the history: the key, and only without keys who the body says."""
-    return CALLER.get().actor or change.actor
+    return context_of(request.scope).caller.actor or change.actor
 
 
 async def _read_note(request: Request, resources: Resources) -> Change:

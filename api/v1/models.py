@@ -14,11 +14,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.access.caller import caller_of
 from api.access.route_access import with_key
 from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.http.context import context_of
 from api.http.documents import HttpDocument, answer_document
+from api.http.guarded_route import GuardedRoute
 from api.models.addresses import (
     AliasName,
     ModelName,
@@ -60,7 +60,7 @@ class ModelVersionStatusDetail(ModelVersionDetail):
 @with_key
 async def list_models(request: Request, resources: ServiceResources) -> Response:
     """List the names of all registered models, and each with its versions and aliases."""
-    seen = caller_of(request.scope).sees
+    seen = context_of(request.scope).caller.sees
     models = await resources.registry_executor.run(resources.catalog.list_models, seen)
     return _answer(request, models)
 

@@ -12,8 +12,11 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.dependencies import JsonBody, Resources, resources_of
-from api.http.direct_route import DirectRoute
+from api.dependencies import Resources, resources_of
+from api.http.context import REQUEST
+from api.http.guarded_route import DirectRoute
+from api.http.request_body import JsonBody
+from api.models.active_models import Answerers
 from api.models.addresses import (
     AliasName,
     ModelName,
@@ -22,16 +25,13 @@ from api.models.addresses import (
     check_model,
     parse_version,
 )
-from api.predict.answering import Answer, AnswerPart, Served
+from api.predict.answering import Answer, AnswerPart
 from api.predict.feature_details import describe_features, list_overridden, warn_of_unknown_entities
-from api.predict.wide_work import MOST_TOLD
 from api.v1.outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, describe_one_output
-from zeroskew.contract.errors.service import InvalidInstancesError
 from zeroskew.contract.scope import Scope
-from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.instances import Instances
 from zeroskew.model.requests.other_forms import to_outputs
 from zeroskew.model.requests.responses import PredictionResponse
+from zeroskew.model.requests.schemas import JsonContent
 
 __all__ = ["describe_parameters", "router"]
 
@@ -74,8 +74,7 @@ async def predict(model: ModelName, request: Request) -> Response:
     In a rollout each instance is answered by the arm to which its entity key falls.
     """
     resources = resources_of(request)
-    served = await resources.answering.find(check_model(model))
-    return await _answer(served, request, resources)
+    return await _answer(await resources.models.find(model), request, resources)
 
 
 @router.post(
@@ -90,7 +89,7 @@ async def predict_with_version(
     """Score instances with one version, whatever the aliases point to."""
     resources = resources_of(request)
     active = await resources.models.by_version(check_model(model), parse_version(version))
-    return await _answer(Served((active,)), request, resources)
+    return await _answer(Answerers((active,)), request, resources)
 
 
 @router.post(
@@ -103,22 +102,19 @@ async def predict_with_alias(model: ModelName, alias: AliasName, request: Reques
     """Score instances with the version that an alias points to."""
     resources = resources_of(request)
     active = await resources.models.by_alias(check_model(model), check_alias(alias))
-    return await _answer(Served((active,)), request, resources)
+    return await _answer(Answerers((active,)), request, resources)
 
 
-async def _answer(served: Served, request: Request, resources: Resources) -> Response:
+async def _answer(answerers: Answerers, request: Request, resources: Resources) -> Response:
     body = JsonBody(request, resources.settings)
     with_features = body.flag("with_features")
-    output = _read_output(request, served)
-    content = await body.read()
-
-    def parse(model: ActiveModel) -> Instances:
-        instances = model.schema.parse(content)
-        if with_features:
-            _check_told(len(instances.rows), len(model.plan.features))
-        return instances
-
-    answer = await resources.answering.answer(served, parse)
+    output = _read_output(request, answerers)
+    answer = await resources.answering.answer(
+        answerers,
+        JsonContent(await body.read()),
+        request.scope[REQUEST],
+        tells_features=with_features,
+    )
     document: dict[str, Any] = {"id": answer.id, "model": answer.first.model.name}
     document |= _tell_who(answer)
     document["as_of"] = answer.first.prediction.as_of
@@ -151,24 +147,15 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     )
 
 
-def _read_output(request: Request, served: Served) -> str | None:
+def _read_output(request: Request, answerers: Answerers) -> str | None:
     """Return the output that is wanted alone, which every version that may answer has."""
     if not request.scope["query_string"]:
         return None
     name = request.query_params.get("output")
     if name is not None:
-        for model in served.models:
+        for model in answerers.models:
             check_one_output(name, model.manifest.output)
     return name
-
-
-def _check_told(n_rows: int, n_features: int) -> None:
-    # Its document is made in one turn of the event loop.
-    if n_rows > 1 and n_rows * n_features > MOST_TOLD:
-        raise InvalidInstancesError(
-            f"Got with_features for {n_rows:,} instances of {n_features:,} features, but expected "
-            f"at most {MOST_TOLD:,} values to tell of; ask for fewer instances at a time."
-        )
 
 
 def _tell_who(answer: Answer) -> dict[str, Any]:

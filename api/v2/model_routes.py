@@ -8,10 +8,11 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 
-from api.access.caller import caller_of
 from api.access.route_access import with_key
-from api.dependencies import JsonBody, Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.dependencies import Resources, ServiceResources
+from api.http.context import context_of
+from api.http.guarded_route import GuardedRoute
+from api.http.request_body import JsonBody
 from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
 from api.models.registry_follower import CHAMPION
 from api.v2.documents import (
@@ -42,7 +43,7 @@ router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRou
 @with_key
 async def list_models(request: Request, resources: ServiceResources) -> ModelNames:
     """List the names of all registered models that the caller sees."""
-    seen = caller_of(request.scope).sees
+    seen = context_of(request.scope).caller.sees
     found = await resources.registry_executor.run(resources.catalog.list_models, seen)
     return ModelNames(models=found.models)
 
@@ -57,7 +58,7 @@ async def list_versions(request: Request, resources: ServiceResources) -> list[R
     """List every version, and whether it answers: one that does is loaded at its first request."""
     body = await JsonBody(request, resources.settings, takes_binary=True).read()
     asked = parse_document(IndexRequest, body or b"{}")
-    seen = caller_of(request.scope).sees
+    seen = context_of(request.scope).caller.sees
     found = await resources.registry_executor.run(resources.catalog.list_models, seen)
     entries = [_to_entry(one) for model in found.details for one in model.versions]
     return [one for one in entries if one.state == "READY" or not asked.ready]
@@ -132,7 +133,7 @@ def _count(request: Request, model: str | None, version: str | None) -> ModelSta
             if sample.name in (_ROWS, _REQUESTS):
                 key = sample.labels["model"], sample.labels["version"]
                 counts[key][sample.name] += int(sample.value)
-    caller = caller_of(request.scope)
+    caller = context_of(request.scope).caller
     return ModelStatistics(
         model_stats=[
             VersionStatistics(

@@ -11,13 +11,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs, with_key
-from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
+from api.dependencies import Resources, ServiceResources, resources_of
 from api.health.routes import require_ready
 from api.http.body_coding import compress
-from api.http.direct_route import DirectRoute, GuardedRoute
+from api.http.context import context_of
+from api.http.guarded_route import DirectRoute, GuardedRoute
+from api.http.request_body import BINARY, JsonBody
+from api.models.active_models import Answerers
 from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
 from api.models.registry_follower import CHAMPION
-from api.predict.answering import Answer, AnswerPart, Served
+from api.predict.answering import Answer, AnswerPart
 from api.predict.prediction_id import make_prediction_id
 from api.v2.binary_tensors import HEADER_LENGTH
 from api.v2.documents import (
@@ -168,7 +171,7 @@ async def infer(model: ModelName, request: Request) -> Response:
     The inputs are those of one interface of the model, which its metadata list: a tensor for
     each field of the request, whose features are then looked up, or the graph's own inputs.
     """
-    return await _answer(await resources_of(request).answering.find(check_model(model)), request)
+    return await _answer(await resources_of(request).models.find(model), request)
 
 
 @infer_router.post(
@@ -180,7 +183,7 @@ async def infer_with_version(
 ) -> Response:
     """Score tensors with one version, whatever the aliases point to."""
     active = await _version(model, version, resources_of(request))
-    return await _answer(Served((active,)), request)
+    return await _answer(Answerers((active,)), request)
 
 
 async def _champion(model: str, resources: Resources) -> ActiveModel:
@@ -220,18 +223,18 @@ async def _require_model_ready(active: ActiveModel, resources: Resources) -> Mod
     return ModelReady(name=active.name, ready=True)
 
 
-async def _answer(served: Served, request: Request) -> Response:
+async def _answer(answerers: Answerers, request: Request) -> Response:
     resources = resources_of(request)
     settings = resources.settings
-    lead = served.lead
+    lead = answerers.lead
     asked = read_infer_request(
         await JsonBody(request, settings, takes_binary=True).read(),
         request.headers.get(HEADER_LENGTH),
         ModelInterface(lead.manifest),
         InstanceLimits(settings.max_instances, settings.max_text_length),
     )
-    asked.check_address(lead.name, None if served.route else lead.version)
-    scored = await _score(served, asked, resources)
+    asked.check_address(lead.name, None if answerers.route else lead.version)
+    scored = await _score(answerers, asked, request)
     document: dict[str, Any] = {"model_name": lead.name}
     if len(scored.models) == 1:
         document["model_version"] = str(scored.models[0].version)
@@ -263,16 +266,14 @@ class _Scored(NamedTuple):
     parameters: dict[str, str]
 
 
-async def _score(served: Served, asked: InferRequest, resources: Resources) -> _Scored:
-    lead = served.lead
+async def _score(answerers: Answerers, asked: InferRequest, request: Request) -> _Scored:
+    resources, lead = resources_of(request), answerers.lead
     if asked.interface is Interface.TENSOR:
         # Without an entity there is nothing to deal by: the first arm answers.
         matrices = asked.to_matrices(lead.plan.n_request_inputs)
         scores = await resources.predictor.score_matrices(lead, *matrices)
         return _Scored(pass_scores(scores), (lead,), {})
-    answer = await resources.answering.answer(
-        served, lambda model: asked.to_instances(model.schema)
-    )
+    answer = await resources.answering.answer(answerers, asked, context_of(request.scope))
     first = answer.first
     parameters = {
         "prediction_id": answer.id,

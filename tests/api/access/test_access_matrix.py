@@ -9,7 +9,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from api.access.route_access import SECURITY_SCHEME, require_declared
-from api.http.direct_route import GuardedRoute
+from api.http.guarded_route import GuardedRoute
 from api.main import create_app
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
