@@ -5,23 +5,27 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.dependencies import ServiceResources
-from api.feedback.feedback import PREDICTION_ID, GivenLabel, LabelOutcome
+from api.feedback.feedback import PREDICTION_ID, Feedback, GivenLabel, LabelOutcome
+from api.http.application import part
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
 from api.http.request_body import JsonBody
+from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.body_documents import SCHEMAS, RequestDocument, parse_document
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["FEEDBACK_DOCUMENTS", "router"]
+
+Labels = Annotated[Feedback, part(Feedback)]
 
 router = APIRouter(prefix="/v1/feedback", tags=["feedback"], route_class=GuardedRoute)
 
@@ -99,13 +103,15 @@ _QUERY: Final = {
     openapi_extra=_BODY,
 )
 @needs(Scope.FEEDBACK)
-async def give_feedback(request: Request, resources: ServiceResources) -> Response:
+async def give_feedback(
+    request: Request, feedback: Labels, metrics: Annotated[ServiceMetrics, part(ServiceMetrics)]
+) -> Response:
     """Keep labels; they are on disk when this answers, and the same again changes nothing."""
-    body = await JsonBody(request, resources.settings).read()
+    body = await JsonBody(request).read()
     labels = parse_document(FeedbackRequest, body).labels
     context = context_of(request.scope)
-    kept = await resources.feedback.take(labels, context.id, context.caller)
-    request.app.state.metrics.labels.add((), len(kept))
+    kept = await feedback.take(labels, context.id, context.caller)
+    metrics.labels.add((), len(kept))
     answer = FeedbackResponse(labels=kept)
     return Response(answer.model_dump_json(), media_type="application/json")
 
@@ -114,14 +120,18 @@ async def give_feedback(request: Request, resources: ServiceResources) -> Respon
     "", summary="Show a prediction's labels", response_model=LabelHistory, openapi_extra=_QUERY
 )
 @needs(Scope.FEEDBACK)
-async def list_feedback(request: Request, resources: ServiceResources) -> Response:
+async def list_feedback(
+    request: Request,
+    feedback: Labels,
+    executor: Annotated[RegistryExecutor, part(RegistryExecutor)],
+) -> Response:
     """Show the labels about a prediction, corrections and what they correct."""
     prediction_id = request.query_params.get("prediction_id", "")
     if re.fullmatch(PREDICTION_ID, prediction_id) is None:
         raise InvalidRequestError(
             f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
         )
-    rows = await resources.registry_executor.run(resources.feedback.read, prediction_id)
+    rows = await executor.run(feedback.read, prediction_id)
     caller = context_of(request.scope).caller
     seen = [row for row in rows if caller.tenant is None or (row.model and caller.sees(row.model))]
     labels = [LabelDetail.model_validate(row, from_attributes=True) for row in seen]

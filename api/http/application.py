@@ -11,16 +11,16 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.access_guard import AccessGuard
 from api.http.context import REQUEST, RequestContext
 from api.http.error_responses import answer_service_error, error_response
-from api.http.gate import Place
+from api.http.gate import Place, RequestGate
 from api.http.guarded_route import DirectRoute, GuardedRoute
 from api.http.methods import HeadAndOptionsMiddleware
 from api.http.tracing import TRACEPARENT, RequestSpan, bind_trace, request_span
@@ -29,13 +29,14 @@ from api.metrics.instruments import OTHER
 from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import ServiceError
 
-__all__ = ["Application", "RequestContextMiddleware"]
+__all__ = ["Application", "part", "part_of"]
 
 _HEADER: Final = b"x-request-id"
 _ACCEPTED: Final = re.compile(rb"(?!zsk_)[A-Za-z0-9._-]{1,128}")
 _KEY: Final = re.compile(r"zsk_\w{12,}")
 _LOGGED_PATH: Final = 256
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_Part = TypeVar("_Part")
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -61,6 +62,8 @@ class Application(FastAPI):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.parts: dict[type[Any], Any] = {}
+        """What the service consists of while it runs, by type."""
         for router in direct:
             self.include_router(router)
         self.add_middleware(HeadAndOptionsMiddleware)
@@ -99,7 +102,7 @@ class Application(FastAPI):
         """
         context: RequestContext = scope[REQUEST]
         assert route.access is not None
-        guard: AccessGuard = self.state.access
+        guard: AccessGuard = self.parts[AccessGuard]
         context.caller, context.limit_headers = await guard.admit(scope, route.access)
         if scope["query_string"]:
             route.check_query(scope["query_string"])
@@ -112,6 +115,25 @@ class Application(FastAPI):
         except ServiceError as error:
             response = answer_service_error(request, error)
         await response(scope, receive, send)
+
+
+def part_of(request: Request, kind: type[_Part]) -> _Part:
+    """Return the part of the service that is of a type."""
+    found: _Part = request.app.parts[kind]
+    return found
+
+
+def part(kind: type[Any]) -> Any:
+    """Return what gives a route the part of the service that is of a type.
+
+    An endpoint says so in its signature: ``models: Annotated[ActiveModels, part(ActiveModels)]``.
+    """
+
+    # A coroutine although it awaits nothing: FastAPI hands plain functions to a thread.
+    async def find(request: Request) -> Any:
+        return part_of(request, kind)
+
+    return Depends(find)
 
 
 class RequestContextMiddleware:
@@ -146,7 +168,7 @@ class RequestContextMiddleware:
 
         begin = time.perf_counter()
         token = REQUEST_ID.set(context.id)
-        metrics: ServiceMetrics = scope["app"].state.metrics
+        metrics: ServiceMetrics = scope["app"].parts[ServiceMetrics]
         try:
             with ExitStack() as stack:
                 span = None
@@ -213,7 +235,9 @@ def _open_context(scope: Scope) -> RequestContext:
     """Return the context that the connection has given to a request, with its id and its trace."""
     context: RequestContext | None = scope.get(REQUEST)
     if context is None:  # Another server than ours.
-        context = scope[REQUEST] = RequestContext(Place(scope["app"].state.gate, "arriving"))
+        context = scope[REQUEST] = RequestContext(
+            Place(scope["app"].parts[RequestGate], "arriving")
+        )
     for name, value in scope["headers"]:
         if name == _HEADER:
             if not context.id and _ACCEPTED.fullmatch(value):

@@ -17,6 +17,7 @@ from api.http.error_responses import refusal_response
 from api.http.gate import Place, RequestGate
 from api.http.lingering_transport import LingeringTransport
 from api.http.request_parser import RequestParser
+from zeroskew.contract.settings import Settings
 
 __all__ = ["GuardedHttpProtocol", "is_whole_prediction"]
 
@@ -51,16 +52,17 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     answer, or refusing would be all that is left to do. One that comes in one piece between
     others is not even parsed.
 
-    The application's ``state`` has the gate and the settings.
+    The application's ``parts`` have the gate and the settings.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.parser: RequestParser = RequestParser(self)  # type: ignore[assignment]  # all of one that is used
-        state: Any = self.app.state
-        self._gate: RequestGate = state.gate
-        self._body_timeout_sec: float = state.settings.body_timeout_sec
-        self._max_connections: int = state.settings.max_connections
+        parts: Any = self.app.parts
+        settings: Settings = parts[Settings]
+        self._gate: RequestGate = parts[RequestGate]
+        self._body_timeout_sec = settings.body_timeout_sec
+        self._max_connections = settings.max_connections
         self._is_in_headers = True
         self._is_between_requests = True
         self._deadline: asyncio.TimerHandle | None = None

@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from api.http.application import part_of
 from api.http.body_coding import CODINGS, inflate
 from api.http.context import REQUEST, RequestContext
 from zeroskew.contract.errors.service import (
@@ -39,11 +40,11 @@ class JsonBody:
     def __init__(
         self,
         request: Request,
-        settings: Settings,
         *,
         takes_binary: bool = False,
         max_bytes: int | None = None,
     ) -> None:
+        settings = part_of(request, Settings)
         self._request = request
         self._takes_binary = takes_binary
         self._coding: str | None = None

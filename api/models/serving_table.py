@@ -109,6 +109,14 @@ class ServingTable:
         served = self.models.get(model)
         return _NO_NOTICES if served is None else served.notices.get(version, _NO_NOTICES)
 
+    def list_aliases(self) -> dict[tuple[str, str], int]:
+        """Return the version that serves for each model and alias."""
+        return {
+            (name, alias): version
+            for name, served in self.models.items()
+            for alias, version in served.aliases.items()
+        }
+
     def list_targets(self) -> frozenset[tuple[str, int]]:
         """Return the versions that an alias, an arm or a shadow names."""
         return frozenset(

@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Final
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api.access.caller import Caller
 from api.access.route_access import anyone
-from api.dependencies import Resources, ServiceResources
+from api.http.application import Application, part_of
 from api.http.context import context_of
 from api.http.documents import HttpDocument, answer_document
 from api.http.guarded_route import GuardedRoute
 from api.http.methods import allowed_methods
+from api.models.loaded_models import LoadedModels
+from api.models.registry_follower import RegistryFollower
 from api.pages.landing_page import (
     FAVICON,
     LANDING_PAGE_POLICY,
@@ -53,14 +54,14 @@ class OpenApiCache:
     few are kept: callers of several tenants see several.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
         self._documents: dict[object, HttpDocument] = {}
         self._making = asyncio.Lock()
 
-    async def current(self, resources: Resources, caller: Caller) -> HttpDocument:
+    async def current(self, request: Request) -> HttpDocument:
         """Return the document for what is loaded now and seen by the caller."""
-        models, aliases = _list_seen(resources, caller)
+        models, aliases = _list_seen(request)
         # Versions are immutable, so their names stand for them.
         made_of = (
             tuple((model.name, model.version) for model in models),
@@ -78,18 +79,21 @@ class OpenApiCache:
         return self._documents[made_of]
 
 
-def _list_seen(
-    resources: Resources, caller: Caller
-) -> tuple[list[ActiveModel], dict[tuple[str, str], int]]:
+def _list_seen(request: Request) -> tuple[list[ActiveModel], dict[tuple[str, str], int]]:
     """Return the loaded models and the aliases that a caller sees."""
-    aliases = resources.models.aliases().items()
+    caller = context_of(request.scope).caller
+    aliases = part_of(request, RegistryFollower).table.list_aliases().items()
     return (
-        [model for model in resources.models.loaded() if caller.sees(model.name)],
+        [
+            model
+            for model in part_of(request, LoadedModels).list_loaded()
+            if caller.sees(model.name)
+        ],
         {key: version for key, version in aliases if caller.sees(key[0])},
     )
 
 
-def install_documentation(app: FastAPI) -> None:
+def install_documentation(app: Application) -> None:
     """Add the pages, and the files that they load, to `app`."""
     router = APIRouter(route_class=GuardedRoute)
     _add_landing_page(router, app)
@@ -116,7 +120,7 @@ def install_documentation(app: FastAPI) -> None:
     app.mount(f"/{ASSETS}", StaticFiles(directory=folder))
 
 
-def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
+def _add_landing_page(router: APIRouter, app: Application) -> None:
     @router.get(
         "/",
         tags=["pages"],
@@ -125,9 +129,9 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
         responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
     )
     @anyone
-    async def show_landing_page(request: Request, resources: ServiceResources) -> Response:
+    async def show_landing_page(request: Request) -> Response:
         """Show a page where the caller asks for HTML, and otherwise say the same in JSON."""
-        models, aliases = _list_seen(resources, context_of(request.scope).caller)
+        models, aliases = _list_seen(request)
         described = describe_service(
             service=app.title,
             version=app.version,
@@ -147,10 +151,8 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
 def _add_openapi(router: APIRouter, cache: OpenApiCache) -> None:
     @router.get(f"/{_OPENAPI}", include_in_schema=False)
     @anyone
-    async def show_openapi(request: Request, resources: ServiceResources) -> Response:
-        return answer_document(
-            request, await cache.current(resources, context_of(request.scope).caller)
-        )
+    async def show_openapi(request: Request) -> Response:
+        return answer_document(request, await cache.current(request))
 
 
 def _add_page(router: APIRouter, path: str, content: bytes) -> None:
@@ -178,7 +180,7 @@ def _make_policy(page: str) -> str:
     )
 
 
-def _exists(app: FastAPI, path: str) -> bool:
+def _exists(app: Application, path: str) -> bool:
     return bool(allowed_methods({"type": "http", "app": app, "path": path}))
 
 

@@ -16,7 +16,7 @@ from api.predict.measured import count_features, count_prediction
 from api.predict.prediction import Prediction
 from api.predict.predictor import Predictor
 from api.predict.question import Content, Question, check_told
-from api.predict.shadow_runner import ShadowCounters, ShadowRunner
+from api.predict.shadow_runner import ShadowRunner
 from api.predictions.logged_rows import FailedPrediction, PredictionRecord
 from api.predictions.prediction_log import PredictionLog
 from zeroskew.contract.errors.service import ServiceError
@@ -99,11 +99,6 @@ class Answering:
         self._predictor = predictor
         self._log = log
         self._shadows = shadows
-
-    @property
-    def shadow_counters(self) -> ShadowCounters:
-        """What became of the shadows so far."""
-        return self._shadows.counters
 
     async def answer(
         self,

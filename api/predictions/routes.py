@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from api.access.caller import Caller
 from api.access.route_access import needs
-from api.dependencies import Resources, ServiceResources
+from api.http.application import part_of
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
-from api.predictions.prediction_log import unknown_prediction
+from api.models.active_models import ActiveModels
+from api.predictions.prediction_log import PredictionLog, unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
 from zeroskew.contract.errors.not_found import UnknownPredictionError
 from zeroskew.contract.errors.service import PredictionFailedError
@@ -30,6 +30,7 @@ from zeroskew.contract.scope import Scope
 from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.records.prediction_log.logged_row import LoggedRow
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["router"]
 
@@ -102,10 +103,9 @@ class Replay(BaseModel):
 async def get_prediction(
     id: PredictionId,  # noqa: A002 - as the address has it
     request: Request,
-    resources: ServiceResources,
 ) -> Response:
     """Show what was asked, what the model was given, where it came from, and what came out."""
-    rows, models = await _find(id, context_of(request.scope).caller, resources)
+    rows, models = await _find(id, request)
     first = rows[0]
     detail = {
         name: getattr(first, name) for name in LoggedPredictionDetail.model_fields if name != "rows"
@@ -125,15 +125,14 @@ async def get_prediction(
 async def replay(
     id: PredictionId,  # noqa: A002 - as above
     request: Request,
-    resources: ServiceResources,
 ) -> Response:
     """Run each version that answered on the logged matrix, and compare the scores to the bit."""
-    rows, models = await _find(id, context_of(request.scope).caller, resources)
+    rows, models = await _find(id, request)
     replayed: list[ReplayedRow] = []
     for row in rows:
         if row.error is None and row.has_inputs:
             model = models[row.version]
-            replayed += await resources.registry_executor.run(replay_row, model, row)
+            replayed += await part_of(request, RegistryExecutor).run(replay_row, model, row)
     if not replayed:
         reason = (
             "whose inputs the model's log leaves out; it cannot be computed again."
@@ -152,16 +151,18 @@ async def replay(
 
 
 async def _find(
-    prediction_id: str, caller: Caller, resources: Resources
+    prediction_id: str, request: Request
 ) -> tuple[list[LoggedRow], dict[int, ActiveModel]]:
     """Return the rows of a prediction, and the versions that scored them."""
     if _ID.fullmatch(prediction_id) is None:
         raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
-    rows = await resources.registry_executor.run(resources.prediction_log.read, prediction_id)
-    if not caller.sees(rows[0].model):
+    log = part_of(request, PredictionLog)
+    rows = await part_of(request, RegistryExecutor).run(log.read, prediction_id)
+    if not context_of(request.scope).caller.sees(rows[0].model):
         raise unknown_prediction(prediction_id)
+    models = part_of(request, ActiveModels)
     return rows, {
-        version: await resources.models.for_answer(rows[0].model, version)
+        version: await models.for_answer(rows[0].model, version)
         for version in sorted({row.version for row in rows})
     }
 

@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.access.route_access import needs, with_key
-from api.dependencies import Resources, ServiceResources
+from api.http.application import part_of
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
 from api.http.request_body import JsonBody
+from api.models.active_models import ActiveModels
 from api.models.addresses import (
     AliasName,
     ModelName,
@@ -29,14 +30,17 @@ from api.models.addresses import (
     parse_version,
 )
 from api.registry.documents import AliasMove, Change, Deprecation, History, RolloutChange
+from api.registry.registry_changes import RegistryChanges
 from zeroskew.contract.errors.service import ChangesForbiddenError, InvalidRequestError
 from zeroskew.contract.scope import Scope
+from zeroskew.contract.settings import Settings
 from zeroskew.model.requests.body_documents import describe_body, parse_document
 from zeroskew.records.registry.registered_version import (
     RegisteredAlias,
     RegisteredRollout,
     RegisteredVersion,
 )
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 if TYPE_CHECKING:
     from zeroskew.records.registry.model_registry import ModelRegistry
@@ -83,17 +87,15 @@ _IF_MATCH: Final = {
     openapi_extra=describe_body(AliasMove) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
-async def put_alias(
-    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
-) -> Response:
+async def put_alias(model: ModelName, alias: AliasName, request: Request) -> Response:
     """Make an alias, or move it; every replica follows within two seconds."""
     names = check_model(model), check_alias(alias)
-    move = parse_document(AliasMove, await _read(request, resources))
-    await resources.models.check_alias(
+    move = parse_document(AliasMove, await _read(request))
+    await part_of(request, ActiveModels).check_alias(
         *names, move.version, allow_request_change=move.allow_request_change
     )
     moved = await _run(
-        resources,
+        request,
         lambda registry: registry.set_alias(
             *names,
             move.version,
@@ -113,14 +115,12 @@ async def put_alias(
     openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
-async def delete_alias(
-    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
-) -> Response:
+async def delete_alias(model: ModelName, alias: AliasName, request: Request) -> Response:
     """Take an alias away, unless the model's rollout goes by it."""
     names = check_model(model), check_alias(alias)
-    note = await _read_note(request, resources)
+    note = await _read_note(request)
     await _run(
-        resources,
+        request,
         lambda registry: registry.delete_alias(
             *names,
             actor=_actor(request, note),
@@ -133,10 +133,10 @@ async def delete_alias(
 
 @router.get(_ROLLOUT, summary="Show the rollout", response_model=RegisteredRollout)
 @with_key
-async def get_rollout(model: ModelName, resources: ServiceResources) -> Response:
+async def get_rollout(model: ModelName, request: Request) -> Response:
     """Show who answers a model's callers, with what share."""
     name = check_model(model)
-    found = await _run(resources, lambda registry: registry.get_rollout(name), is_change=False)
+    found = await _run(request, lambda registry: registry.get_rollout(name), is_change=False)
     return _answer(found, found.revision)
 
 
@@ -148,13 +148,13 @@ async def get_rollout(model: ModelName, resources: ServiceResources) -> Response
     openapi_extra=describe_body(RolloutChange) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
-async def put_rollout(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+async def put_rollout(model: ModelName, request: Request) -> Response:
     """Say who answers a model's callers, with what share, and who watches."""
     name = check_model(model)
-    change = parse_document(RolloutChange, await _read(request, resources))
-    await resources.models.check_rollout(name, change.rollout)
+    change = parse_document(RolloutChange, await _read(request))
+    await part_of(request, ActiveModels).check_rollout(name, change.rollout)
     stored = await _run(
-        resources,
+        request,
         lambda registry: registry.set_rollout(
             name,
             change.rollout,
@@ -174,14 +174,12 @@ async def put_rollout(model: ModelName, request: Request, resources: ServiceReso
     openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
-async def delete_rollout(
-    model: ModelName, request: Request, resources: ServiceResources
-) -> Response:
+async def delete_rollout(model: ModelName, request: Request) -> Response:
     """Let the champion answer everybody again."""
     name = check_model(model)
-    note = await _read_note(request, resources)
+    note = await _read_note(request)
     await _run(
-        resources,
+        request,
         lambda registry: registry.delete_rollout(
             name, actor=_actor(request, note), reason=note.reason, if_match=_seen_revision(request)
         ),
@@ -197,15 +195,13 @@ async def delete_rollout(
     openapi_extra=describe_body(Change, is_required=False),
 )
 @needs(Scope.MODELS_MANAGE)
-async def retire(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
-) -> Response:
+async def retire(model: ModelName, version: VersionNumber, request: Request) -> Response:
     """Let a version answer no more; it may not have an alias, nor a part in the rollout."""
     where = check_model(model), parse_version(version)
-    note = await _read_note(request, resources)
+    note = await _read_note(request)
     return _answer(
         await _run(
-            resources,
+            request,
             lambda registry: registry.retire(
                 *where, actor=_actor(request, note), reason=note.reason
             ),
@@ -221,15 +217,13 @@ async def retire(
     openapi_extra=describe_body(Change, is_required=False),
 )
 @needs(Scope.MODELS_MANAGE)
-async def reactivate(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
-) -> Response:
+async def reactivate(model: ModelName, version: VersionNumber, request: Request) -> Response:
     """Let a retired version answer again; one that was refused or deprecated is so no more."""
     where = check_model(model), parse_version(version)
-    note = await _read_note(request, resources)
+    note = await _read_note(request)
     return _answer(
         await _run(
-            resources,
+            request,
             lambda registry: registry.reactivate(
                 *where, actor=_actor(request, note), reason=note.reason
             ),
@@ -245,16 +239,14 @@ async def reactivate(
     openapi_extra=describe_body(Deprecation, is_required=False),
 )
 @needs(Scope.MODELS_MANAGE)
-async def deprecate(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
-) -> Response:
+async def deprecate(model: ModelName, version: VersionNumber, request: Request) -> Response:
     """Tell the callers of a version, by `Deprecation` and `Sunset`, that it is on its way out."""
     where = check_model(model), parse_version(version)
-    body = await _read(request, resources)
+    body = await _read(request)
     note = parse_document(Deprecation, body or b"{}")
     return _answer(
         await _run(
-            resources,
+            request,
             lambda registry: registry.deprecate(
                 *where, sunset_at=note.sunset_at, actor=_actor(request, note), reason=note.reason
             ),
@@ -289,13 +281,13 @@ async def deprecate(
     },
 )
 @needs(Scope.MODELS_MANAGE)
-async def get_history(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+async def get_history(model: ModelName, request: Request) -> Response:
     """Show who changed what of a model, when and why, and what was there before."""
     name = check_model(model)
     limit = _read_number(request, "limit", _MAX_CHANGES) or 100
     before = _read_number(request, "before", 999_999_999)
     changes = await _run(
-        resources,
+        request,
         lambda registry: registry.list_changes(name, limit=limit, before=before),
         is_change=False,
     )
@@ -337,12 +329,12 @@ def _read_number(request: Request, name: str, highest: int) -> int | None:
     return int(given)
 
 
-async def _read(request: Request, resources: Resources) -> bytes:
-    if not resources.settings.lets_registry_change:
+async def _read(request: Request) -> bytes:
+    if not part_of(request, Settings).lets_registry_change:
         raise ChangesForbiddenError(
             "Got a change of the registry, but this service lets nobody change it over HTTP."
         )
-    return await JsonBody(request, resources.settings).read()
+    return await JsonBody(request).read()
 
 
 def _actor(request: Request, change: Change) -> str:
@@ -350,16 +342,17 @@ def _actor(request: Request, change: Change) -> str:
     return context_of(request.scope).caller.actor or change.actor
 
 
-async def _read_note(request: Request, resources: Resources) -> Change:
-    return parse_document(Change, await _read(request, resources) or b"{}")
+async def _read_note(request: Request) -> Change:
+    return parse_document(Change, await _read(request) or b"{}")
 
 
 async def _run(
-    resources: Resources, call: Callable[[ModelRegistry], _Answer], *, is_change: bool = True
+    request: Request, call: Callable[[ModelRegistry], _Answer], *, is_change: bool = True
 ) -> _Answer:
-    answer: _Answer = await resources.registry_executor.run(resources.registry_changes.run, call)
+    changes = part_of(request, RegistryChanges)
+    answer: _Answer = await part_of(request, RegistryExecutor).run(changes.run, call)
     if is_change:
-        await resources.models.catch_up()
+        await part_of(request, ActiveModels).catch_up()
     return answer
 
 

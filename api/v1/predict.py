@@ -12,11 +12,11 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.dependencies import Resources, resources_of
+from api.http.application import part_of
 from api.http.context import REQUEST
 from api.http.guarded_route import DirectRoute
 from api.http.request_body import JsonBody
-from api.models.active_models import Answerers
+from api.models.active_models import ActiveModels, Answerers
 from api.models.addresses import (
     AliasName,
     ModelName,
@@ -25,7 +25,8 @@ from api.models.addresses import (
     check_model,
     parse_version,
 )
-from api.predict.answering import Answer, AnswerPart
+from api.models.registry_follower import RegistryFollower
+from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.feature_details import describe_features, list_overridden, warn_of_unknown_entities
 from api.v1.outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, describe_one_output
 from zeroskew.contract.scope import Scope
@@ -73,8 +74,7 @@ async def predict(model: ModelName, request: Request) -> Response:
 
     In a rollout each instance is answered by the arm to which its entity key falls.
     """
-    resources = resources_of(request)
-    return await _answer(await resources.models.find(model), request, resources)
+    return await _answer(await part_of(request, ActiveModels).find(model), request)
 
 
 @router.post(
@@ -87,9 +87,9 @@ async def predict_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score instances with one version, whatever the aliases point to."""
-    resources = resources_of(request)
-    active = await resources.models.by_version(check_model(model), parse_version(version))
-    return await _answer(Answerers((active,)), request, resources)
+    models = part_of(request, ActiveModels)
+    active = await models.by_version(check_model(model), parse_version(version))
+    return await _answer(Answerers((active,)), request)
 
 
 @router.post(
@@ -100,16 +100,16 @@ async def predict_with_version(
 @needs(Scope.PREDICT)
 async def predict_with_alias(model: ModelName, alias: AliasName, request: Request) -> Response:
     """Score instances with the version that an alias points to."""
-    resources = resources_of(request)
-    active = await resources.models.by_alias(check_model(model), check_alias(alias))
-    return await _answer(Answerers((active,)), request, resources)
+    models = part_of(request, ActiveModels)
+    active = await models.by_alias(check_model(model), check_alias(alias))
+    return await _answer(Answerers((active,)), request)
 
 
-async def _answer(answerers: Answerers, request: Request, resources: Resources) -> Response:
-    body = JsonBody(request, resources.settings)
+async def _answer(answerers: Answerers, request: Request) -> Response:
+    body = JsonBody(request)
     with_features = body.flag("with_features")
     output = _read_output(request, answerers)
-    answer = await resources.answering.answer(
+    answer = await part_of(request, Answering).answer(
         answerers,
         JsonContent(await body.read()),
         request.scope[REQUEST],
@@ -125,10 +125,11 @@ async def _answer(answerers: Answerers, request: Request, resources: Resources) 
         document["predictions"] = predictions
     else:
         document["outputs"] = predictions if output is not None else to_outputs(predictions)
+    table = part_of(request, RegistryFollower).table
     headers = {
         name: value
         for part in answer.parts
-        for name, value in resources.models.notices(part.model).items()
+        for name, value in table.get_notices(part.model.name, part.model.version).items()
     }
     if answer.is_degraded:
         document["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"

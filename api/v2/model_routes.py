@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request
 
 from api.access.route_access import with_key
-from api.dependencies import Resources, ServiceResources
+from api.http.application import part, part_of
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
 from api.http.request_body import JsonBody
+from api.metrics.service_metrics import ServiceMetrics
+from api.models.active_models import ActiveModels
 from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.models.model_catalog import ModelCatalog
 from api.models.registry_follower import CHAMPION
 from api.v2.documents import (
     IndexRequest,
@@ -24,9 +27,11 @@ from api.v2.documents import (
     VersionStatistics,
 )
 from api.v2.model_interface import Interface, ModelInterface
+from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.body_documents import describe_body, parse_document
 from zeroskew.records.registry.registered_version import RegisteredVersion
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["INDEX_DOCUMENTS", "router"]
 
@@ -36,15 +41,20 @@ INDEX_DOCUMENTS: Final = (IndexRequest,)
 _ROWS: Final = "zeroskew_predicted_rows_total"
 _REQUESTS: Final = "zeroskew_predictions_total"
 
+Catalog = Annotated[ModelCatalog, part(ModelCatalog)]
+Executor = Annotated[RegistryExecutor, part(RegistryExecutor)]
+Models = Annotated[ActiveModels, part(ActiveModels)]
+Configured = Annotated[Settings, part(Settings)]
+
 router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRoute)
 
 
 @router.get("/models", summary="List the models")
 @with_key
-async def list_models(request: Request, resources: ServiceResources) -> ModelNames:
+async def list_models(request: Request, catalog: Catalog, executor: Executor) -> ModelNames:
     """List the names of all registered models that the caller sees."""
     seen = context_of(request.scope).caller.sees
-    found = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    found = await executor.run(catalog.list_models, seen)
     return ModelNames(models=found.models)
 
 
@@ -54,12 +64,14 @@ async def list_models(request: Request, resources: ServiceResources) -> ModelNam
     openapi_extra=describe_body(IndexRequest, is_required=False),
 )
 @with_key
-async def list_versions(request: Request, resources: ServiceResources) -> list[RepositoryEntry]:
+async def list_versions(
+    request: Request, catalog: Catalog, executor: Executor
+) -> list[RepositoryEntry]:
     """List every version, and whether it answers: one that does is loaded at its first request."""
-    body = await JsonBody(request, resources.settings, takes_binary=True).read()
+    body = await JsonBody(request, takes_binary=True).read()
     asked = parse_document(IndexRequest, body or b"{}")
     seen = context_of(request.scope).caller.sees
-    found = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    found = await executor.run(catalog.list_models, seen)
     entries = [_to_entry(one) for model in found.details for one in model.versions]
     return [one for one in entries if one.state == "READY" or not asked.ready]
 
@@ -74,10 +86,10 @@ async def get_all_statistics(request: Request) -> ModelStatistics:
 @router.get("/models/{model:name}/stats", summary="Count what a model scored")
 @with_key
 async def get_statistics(
-    model: ModelName, request: Request, resources: ServiceResources
+    model: ModelName, request: Request, catalog: Catalog, executor: Executor
 ) -> ModelStatistics:
     """Tell what each version of a model has scored since the service started."""
-    await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
+    await executor.run(catalog.get_model, check_model(model))
     return _count(request, model, None)
 
 
@@ -88,18 +100,18 @@ async def get_statistics(
 )
 @with_key
 async def get_version_statistics(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: ModelName, version: VersionNumber, request: Request, models: Models
 ) -> ModelStatistics:
     """Tell what one version has scored since the service started."""
-    active = await resources.models.by_version(check_model(model), parse_version(version))
+    active = await models.by_version(check_model(model), parse_version(version))
     return _count(request, model, str(active.version))
 
 
 @router.get("/models/{model:name}/config", summary="Show a model's configuration")
 @with_key
-async def get_config(model: ModelName, resources: ServiceResources) -> ModelConfiguration:
+async def get_config(model: ModelName, models: Models, settings: Configured) -> ModelConfiguration:
     """Describe the champion as Triton's model configuration does."""
-    return _configure(await resources.models.by_alias(check_model(model), CHAMPION), resources)
+    return _configure(await models.by_alias(check_model(model), CHAMPION), settings)
 
 
 @router.get(
@@ -109,11 +121,11 @@ async def get_config(model: ModelName, resources: ServiceResources) -> ModelConf
 )
 @with_key
 async def get_version_config(
-    model: ModelName, version: VersionNumber, resources: ServiceResources
+    model: ModelName, version: VersionNumber, models: Models, settings: Configured
 ) -> ModelConfiguration:
     """Describe one version as Triton's model configuration does."""
-    active = await resources.models.by_version(check_model(model), parse_version(version))
-    return _configure(active, resources)
+    active = await models.by_version(check_model(model), parse_version(version))
+    return _configure(active, settings)
 
 
 def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
@@ -128,7 +140,7 @@ def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
 
 def _count(request: Request, model: str | None, version: str | None) -> ModelStatistics:
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for family in request.app.state.metrics.book.collect():
+    for family in part_of(request, ServiceMetrics).book.collect():
         for sample in family.samples:
             if sample.name in (_ROWS, _REQUESTS):
                 key = sample.labels["model"], sample.labels["version"]
@@ -148,13 +160,13 @@ def _count(request: Request, model: str | None, version: str | None) -> ModelSta
     )
 
 
-def _configure(active: ActiveModel, resources: Resources) -> ModelConfiguration:
+def _configure(active: ActiveModel, settings: Settings) -> ModelConfiguration:
     interface = ModelInterface(active.manifest)
     return ModelConfiguration(
         name=active.name,
         platform="onnx_onnxv1",
         backend="onnxruntime",
-        max_batch_size=resources.settings.max_instances,
+        max_batch_size=settings.max_instances,
         input=[one.configure() for one in interface.inputs[Interface.ENTITY].values()],
         output=[one.configure() for one in interface.outputs[Interface.ENTITY].values()],
     )

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs, with_key
-from api.dependencies import Resources, ServiceResources, resources_of
-from api.health.routes import require_ready
+from api.health.readiness import Readiness
+from api.http.application import part, part_of
 from api.http.body_coding import compress
 from api.http.context import context_of
 from api.http.guarded_route import DirectRoute, GuardedRoute
 from api.http.request_body import BINARY, JsonBody
-from api.models.active_models import Answerers
+from api.models.active_models import ActiveModels, Answerers
 from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
-from api.models.registry_follower import CHAMPION
-from api.predict.answering import Answer, AnswerPart
+from api.models.model_catalog import ModelCatalog
+from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.prediction_id import make_prediction_id
+from api.predict.predictor import Predictor
 from api.v2.binary_tensors import HEADER_LENGTH
 from api.v2.documents import (
     InferenceModelMetadata,
@@ -37,9 +39,11 @@ from api.v2.infer_response import OutputTensor, encode_response, label_scores, p
 from api.v2.model_interface import Interface, ModelInterface
 from zeroskew.contract.errors.service import InvalidTensorsError
 from zeroskew.contract.scope import Scope
+from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.body_documents import SCHEMAS
 from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["infer_router", "router"]
 
@@ -87,6 +91,9 @@ _INTERFACE: Final = {
     ]
 }
 
+Models = Annotated[ActiveModels, part(ActiveModels)]
+Ready = Annotated[Readiness, part(Readiness)]
+
 router = APIRouter(prefix="/v2", tags=[*_TAGS], route_class=GuardedRoute)
 infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectRoute)
 
@@ -112,20 +119,18 @@ async def get_live() -> ServerLive:
 
 @router.get("/health/ready", summary="Is the server ready?")
 @anyone
-async def get_ready(resources: ServiceResources) -> ServerReady:
+async def get_ready(readiness: Ready) -> ServerReady:
     """Answer `true` when a model is loaded and the online store has every view it reads."""
-    await require_ready(resources)
+    await readiness.require()
     return ServerReady(live=True, ready=True)
 
 
 @router.get("/models/{model:name}", summary="Show a model's tensors", openapi_extra=_INTERFACE)
 @with_key
-async def get_model(
-    model: ModelName, request: Request, resources: ServiceResources
-) -> InferenceModelMetadata:
+async def get_model(model: ModelName, request: Request, models: Models) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
     chosen = _read_interface(request)
-    return await _describe(await _champion(model, resources), resources, chosen)
+    return await _describe(await _champion(model, models), request, chosen)
 
 
 @router.get(
@@ -136,18 +141,18 @@ async def get_model(
 )
 @with_key
 async def get_version(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: ModelName, version: VersionNumber, request: Request, models: Models
 ) -> InferenceModelMetadata:
     """Return the inputs and outputs of one version."""
     chosen = _read_interface(request)
-    return await _describe(await _version(model, version, resources), resources, chosen)
+    return await _describe(await _version(model, version, models), request, chosen)
 
 
 @router.get("/models/{model:name}/ready", summary="Is a model ready?")
 @with_key
-async def get_model_ready(model: ModelName, resources: ServiceResources) -> ModelReady:
+async def get_model_ready(model: ModelName, models: Models, readiness: Ready) -> ModelReady:
     """Answer `true` when the champion is loaded and the online store has the views it reads."""
-    return await _require_model_ready(await _champion(model, resources), resources)
+    return await _require_model_ready(await _champion(model, models), readiness)
 
 
 @router.get(
@@ -157,10 +162,10 @@ async def get_model_ready(model: ModelName, resources: ServiceResources) -> Mode
 )
 @with_key
 async def get_version_ready(
-    model: ModelName, version: VersionNumber, resources: ServiceResources
+    model: ModelName, version: VersionNumber, models: Models, readiness: Ready
 ) -> ModelReady:
     """Answer `true` when the version is loaded and the online store has the views it reads."""
-    return await _require_model_ready(await _version(model, version, resources), resources)
+    return await _require_model_ready(await _version(model, version, models), readiness)
 
 
 @infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
@@ -171,7 +176,7 @@ async def infer(model: ModelName, request: Request) -> Response:
     The inputs are those of one interface of the model, which its metadata list: a tensor for
     each field of the request, whose features are then looked up, or the graph's own inputs.
     """
-    return await _answer(await resources_of(request).models.find(model), request)
+    return await _answer(await part_of(request, ActiveModels).find(model), request)
 
 
 @infer_router.post(
@@ -182,16 +187,16 @@ async def infer_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score tensors with one version, whatever the aliases point to."""
-    active = await _version(model, version, resources_of(request))
+    active = await _version(model, version, part_of(request, ActiveModels))
     return await _answer(Answerers((active,)), request)
 
 
-async def _champion(model: str, resources: Resources) -> ActiveModel:
-    return await resources.models.by_alias(check_model(model), CHAMPION)
+async def _champion(model: str, models: ActiveModels) -> ActiveModel:
+    return await models.by_alias(check_model(model), CHAMPION)
 
 
-async def _version(model: str, version: str, resources: Resources) -> ActiveModel:
-    return await resources.models.by_version(check_model(model), parse_version(version))
+async def _version(model: str, version: str, models: ActiveModels) -> ActiveModel:
+    return await models.by_version(check_model(model), parse_version(version))
 
 
 def _read_interface(request: Request) -> Interface:
@@ -204,9 +209,10 @@ def _read_interface(request: Request) -> Interface:
 
 
 async def _describe(
-    active: ActiveModel, resources: Resources, chosen: Interface
+    active: ActiveModel, request: Request, chosen: Interface
 ) -> InferenceModelMetadata:
-    known = await resources.registry_executor.run(resources.catalog.get_model, active.name)
+    catalog = part_of(request, ModelCatalog)
+    known = await part_of(request, RegistryExecutor).run(catalog.get_model, active.name)
     interface = ModelInterface(active.manifest)
     interface.require(chosen)
     return InferenceModelMetadata(
@@ -218,17 +224,16 @@ async def _describe(
     )
 
 
-async def _require_model_ready(active: ActiveModel, resources: Resources) -> ModelReady:
-    await resources.reader.check(active.plan.layout)
+async def _require_model_ready(active: ActiveModel, readiness: Readiness) -> ModelReady:
+    await readiness.require_store(active)
     return ModelReady(name=active.name, ready=True)
 
 
 async def _answer(answerers: Answerers, request: Request) -> Response:
-    resources = resources_of(request)
-    settings = resources.settings
+    settings = part_of(request, Settings)
     lead = answerers.lead
     asked = read_infer_request(
-        await JsonBody(request, settings, takes_binary=True).read(),
+        await JsonBody(request, takes_binary=True).read(),
         request.headers.get(HEADER_LENGTH),
         ModelInterface(lead.manifest),
         InstanceLimits(settings.max_instances, settings.max_text_length),
@@ -242,10 +247,11 @@ async def _answer(answerers: Answerers, request: Request) -> Response:
     if scored.parameters:
         document["parameters"] = scored.parameters
     body, header_length = encode_response(document, scored.tensors, asked.outputs)
+    table = part_of(request, RegistryFollower).table
     headers = {
         name: value
         for model in scored.models
-        for name, value in resources.models.notices(model).items()
+        for name, value in table.get_notices(model.name, model.version).items()
     }
     if "degraded" in scored.parameters:
         headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
@@ -267,13 +273,13 @@ class _Scored(NamedTuple):
 
 
 async def _score(answerers: Answerers, asked: InferRequest, request: Request) -> _Scored:
-    resources, lead = resources_of(request), answerers.lead
+    lead = answerers.lead
     if asked.interface is Interface.TENSOR:
         # Without an entity there is nothing to deal by: the first arm answers.
         matrices = asked.to_matrices(lead.plan.n_request_inputs)
-        scores = await resources.predictor.score_matrices(lead, *matrices)
+        scores = await part_of(request, Predictor).score_matrices(lead, *matrices)
         return _Scored(pass_scores(scores), (lead,), {})
-    answer = await resources.answering.answer(answerers, asked, context_of(request.scope))
+    answer = await part_of(request, Answering).answer(answerers, asked, context_of(request.scope))
     first = answer.first
     parameters = {
         "prediction_id": answer.id,

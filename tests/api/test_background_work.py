@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from api.main import create_app
+from api.predictions.prediction_log import PredictionLog
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.service_process import Server
@@ -194,7 +195,7 @@ def test_where_no_row_can_be_kept_durable_predictions_fail_in_time_and_readiness
             held.execute("ALTER TABLE hidden RENAME TO prediction")
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert predict() == 200
-        counters = client.app.state.resources.prediction_log.counters
+        counters = client.part(PredictionLog).counters
         assert (counters.recorded, counters.written, counters.dropped) == (3, 2, 1)
 
 
