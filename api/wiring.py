@@ -36,7 +36,6 @@ from api.predict.shadow_runner import ShadowRunner
 from api.predict.wide_work import TurningReader, WideWork
 from api.predictions.prediction_log import open_prediction_log
 from api.registry.registry_changes import RegistryChanges
-from zeroskew.contract.errors.service import RegistryUnavailableError
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.time.clock import Clock, FixedClock, SystemClock
 from zeroskew.contract.time.moved_clock import MovedClock
@@ -44,6 +43,7 @@ from zeroskew.model.requests.field_types import InstanceLimits
 from zeroskew.online.open_reader import open_reader
 from zeroskew.records.artifacts.open_artifacts import open_artifacts
 from zeroskew.records.background_work import BackgroundTask, BackgroundWork
+from zeroskew.records.blocking_calls import BlockingCalls
 from zeroskew.records.labels.label_store import LabelStore, open_label_store
 from zeroskew.records.labels.label_writer import LabelWriter
 from zeroskew.records.places.place_store import NOTE_SEC, note_places, open_place_store
@@ -127,9 +127,10 @@ class _Wiring:
         )
         stack.push_async_callback(self._reader.close)
         # A registry that is slow to answer must not keep threads from scoring.
-        self._executor = self._open_registry_executor("registry")
+        self._calls = BlockingCalls(self._open_threads("registry"))
+        self._executor = RegistryExecutor(self._calls, failures=self._registry.failures)
         self._catalog = ModelCatalog(registry=self._registry, artifacts=self._artifacts)
-        self._add(changes, self._executor, self._catalog)
+        self._add(changes, self._calls, self._executor, self._catalog)
 
     async def open_models(self) -> None:
         """Load what aliases and rollouts name."""
@@ -138,7 +139,9 @@ class _Wiring:
             registry=self._registry,
             artifacts=self._artifacts,
             # What is loaded does not wait for a registry that hangs.
-            executor=self._open_registry_executor("loading"),
+            executor=RegistryExecutor(
+                BlockingCalls(self._open_threads("loading")), failures=self._registry.failures
+            ),
             limits=InstanceLimits(settings.max_instances, settings.max_text_length),
             trusted_keys=settings.trusted_keys,
             max_bytes=settings.max_model_memory_bytes,
@@ -156,7 +159,7 @@ class _Wiring:
     async def open_gate(self) -> None:
         """Know who may come in, and how many at a time."""
         settings = self._settings
-        self._access = await open_access_guard(settings, self._executor, self._work, self._stack)
+        self._access = await open_access_guard(settings, self._calls, self._work, self._stack)
         self._gate = RequestGate(
             max_requests=settings.max_requests, max_lag_sec=settings.max_lag_sec
         )
@@ -220,6 +223,7 @@ class _Wiring:
             log=self._log,
             entities=LoggedEntities(log=self._log, catalog=self._catalog),
             models=self._models,
+            calls=self._calls,
             executor=self._executor,
             clock=self._clock,
         )
@@ -267,11 +271,11 @@ class _Wiring:
         settings = self._settings
         places = open_place_store(settings.database_url, timeout_sec=settings.registry_timeout_sec)
         self._stack.callback(places.close)
-        executor = RegistryExecutor(self._open_threads("places"), failures=places.failures)
+        calls = BlockingCalls(self._open_threads("places"))
 
         async def note() -> None:
-            with suppress(RegistryUnavailableError):  # The next time does.
-                await executor.run(
+            with suppress(*places.failures):  # The next time does.
+                await calls.run(
                     partial(
                         note_places,
                         places,
@@ -295,9 +299,6 @@ class _Wiring:
         threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=name)
         self._stack.callback(threads.shutdown)
         return threads
-
-    def _open_registry_executor(self, name: str) -> RegistryExecutor:
-        return RegistryExecutor(self._open_threads(name), failures=self._registry.failures)
 
     def _open_labels(self) -> LabelStore:
         settings = self._settings

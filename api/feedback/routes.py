@@ -21,7 +21,7 @@ from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.body_documents import SCHEMAS, RequestDocument, parse_document
-from zeroskew.records.registry.registry_executor import RegistryExecutor
+from zeroskew.records.blocking_calls import BlockingCalls
 
 __all__ = ["FEEDBACK_DOCUMENTS", "router"]
 
@@ -123,7 +123,7 @@ async def give_feedback(
 async def list_feedback(
     request: Request,
     feedback: Labels,
-    executor: Annotated[RegistryExecutor, part(RegistryExecutor)],
+    calls: Annotated[BlockingCalls, part(BlockingCalls)],
 ) -> Response:
     """Show the labels about a prediction, corrections and what they correct."""
     prediction_id = request.query_params.get("prediction_id", "")
@@ -131,7 +131,7 @@ async def list_feedback(
         raise InvalidRequestError(
             f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
         )
-    rows = await executor.run(feedback.read, prediction_id)
+    rows = await calls.run(feedback.read, prediction_id)
     caller = context_of(request.scope).caller
     seen = [row for row in rows if caller.tenant is None or (row.model and caller.sees(row.model))]
     labels = [LabelDetail.model_validate(row, from_attributes=True) for row in seen]

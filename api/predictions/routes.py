@@ -29,8 +29,8 @@ from zeroskew.contract.manifest import Scalar
 from zeroskew.contract.scope import Scope
 from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us
 from zeroskew.model.load_gate import ActiveModel
+from zeroskew.records.blocking_calls import BlockingCalls
 from zeroskew.records.prediction_log.logged_row import LoggedRow
-from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["router"]
 
@@ -132,7 +132,7 @@ async def replay(
     for row in rows:
         if row.error is None and row.has_inputs:
             model = models[row.version]
-            replayed += await part_of(request, RegistryExecutor).run(replay_row, model, row)
+            replayed += await part_of(request, BlockingCalls).run(replay_row, model, row)
     if not replayed:
         reason = (
             "whose inputs the model's log leaves out; it cannot be computed again."
@@ -157,7 +157,7 @@ async def _find(
     if _ID.fullmatch(prediction_id) is None:
         raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
     log = part_of(request, PredictionLog)
-    rows = await part_of(request, RegistryExecutor).run(log.read, prediction_id)
+    rows = await part_of(request, BlockingCalls).run(log.read, prediction_id)
     if not context_of(request.scope).caller.sees(rows[0].model):
         raise unknown_prediction(prediction_id)
     models = part_of(request, ActiveModels)

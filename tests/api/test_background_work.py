@@ -22,7 +22,7 @@ from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from zeroskew.contract.rollout import Rollout
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 from zeroskew.records.background_work import BackgroundTask, BackgroundThread, BackgroundWork
 from zeroskew.records.registry.model_registry import ModelRegistry
 
@@ -147,7 +147,7 @@ def test_what_stands_still_makes_the_service_not_ready_until_it_moves(
     arm = {"name": "champion", "alias": "champion", "weight": 1.0}
     registry.set_rollout("arrival_delay", Rollout.model_validate({"kind": "canary", "arms": [arm]}))
     registry.close()
-    access = AccessRegistry.open(settings.database_url)
+    access = AccessStore.open(settings.database_url)
     key = access.create_key("k", list(Scope)).text
     access.close()
     with AppClient(create_app(settings)) as client:

@@ -14,7 +14,7 @@ from tests.support.request_way import RequestWay, follow_requests
 from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, fill_views
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
 _, _, TOLD = PAGE.partition("\n## The way of a prediction\n")
@@ -31,7 +31,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RequestWay]]
         config = {"type": "redis", "connection_string": f"127.0.0.1:{server.port}"}
         fill_views(make_store(folder / "model_repo", VIEWS, config))
         settings = make_settings(folder, folder / "none.db", require_keys=True)
-        registry = AccessRegistry.open(settings.database_url)
+        registry = AccessStore.open(settings.database_url)
         key = registry.create_key("test", [Scope.PREDICT]).text
         registry.close()
         yield follow_requests(

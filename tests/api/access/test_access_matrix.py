@@ -16,7 +16,7 @@ from tests.support.manifests import EXAMPLE
 from tests.support.settings import make_settings
 from tests.support.whole_service import set_up_whole_service
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 MODEL = "arrival_delay"
 TENANTS = (None, "ours", "theirs")
@@ -52,7 +52,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("matrix")
     online = set_up_whole_service(folder)
     settings = make_settings(folder, online, require_keys=True)
-    registry = AccessRegistry.open(settings.database_url)
+    registry = AccessStore.open(settings.database_url)
     registry.set_tenant(MODEL, "ours")
     keys = {
         (scope, tenant): registry.create_key("test", [scope], tenant=tenant).text

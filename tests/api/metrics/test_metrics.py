@@ -24,7 +24,7 @@ from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC, wait_until, wait_until_ready
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 PREDICT = "/v1/models/{model:name}:predict"
 
@@ -114,7 +114,7 @@ def test_what_a_client_makes_up_becomes_no_label(fresh: AppClient) -> None:
 def test_without_the_scope_nothing_is_told(tmp_path: Path, online_store: Path) -> None:
     publish_every_kind(tmp_path)
     settings = make_settings(tmp_path, online_store, require_keys=True)
-    registry = AccessRegistry.open(settings.database_url)
+    registry = AccessStore.open(settings.database_url)
     keys = {scope: registry.create_key("k", [scope]).text for scope in Scope}
     ours = registry.create_key("k", [Scope.METRICS], tenant="ours").text
     registry.close()

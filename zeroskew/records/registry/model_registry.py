@@ -12,6 +12,7 @@ from zeroskew.records.database.open_database import BUSY_TIMEOUT_SEC, open_datab
 from zeroskew.records.registry.change_rules import require_not_retired, require_unused
 from zeroskew.records.registry.moving_registry import MovingRegistry, note_change
 from zeroskew.records.registry.registered_version import RegisteredVersion
+from zeroskew.records.registry.registry_database import RegistryDatabase
 from zeroskew.records.registry.stored_registry import get_version
 from zeroskew.records.registry.tables import FeatureCatalogVersion, Model, ModelAlias, ModelVersion
 
@@ -26,8 +27,8 @@ class ModelRegistry(MovingRegistry):
 
     Parameters
     ----------
-    engine
-        From `zeroskew.records.database.open_database`.
+    database
+        Where it is.
     """
 
     @classmethod
@@ -46,7 +47,7 @@ class ModelRegistry(MovingRegistry):
         RegistrySchemaError
             If the tables are of a release that this one does not know.
         """
-        return cls(open_database(url, busy_timeout_sec=busy_timeout_sec))
+        return cls(RegistryDatabase(open_database(url, busy_timeout_sec=busy_timeout_sec)))
 
     def register(
         self,
@@ -80,7 +81,7 @@ class ModelRegistry(MovingRegistry):
             With ``version`` one above the model's highest, or the earlier registration
             where `manifest_sha256` is already one of the model's versions.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             known = session.exec(
                 select(ModelVersion).where(
                     ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
@@ -130,7 +131,7 @@ class ModelRegistry(MovingRegistry):
         RegistryConflictError
             If an alias or the rollout points to it.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             found = get_version(session, model, version)
             require_unused(session, model, version=version)
             return _set_state(session, found, "retire", "retired", actor, reason)
@@ -145,7 +146,7 @@ class ModelRegistry(MovingRegistry):
         UnknownModelError, UnknownVersionError
             If there is no such model, or no such version of it.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             found = get_version(session, model, version)
             found.refused_at = found.refused_reason = None
             found.deprecated_at = found.sunset_at = None
@@ -184,7 +185,7 @@ class ModelRegistry(MovingRegistry):
             raise RegistryConflictError(
                 f"Got sunset {sunset_at.isoformat()}, but expected a moment in the future."
             )
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             found = get_version(session, model, version)
             require_not_retired(found)
             before = {"sunset_at": found.sunset_at and found.sunset_at.isoformat()}
@@ -198,7 +199,7 @@ class ModelRegistry(MovingRegistry):
     def record_refusal(self, model: str, version: int, reason: str) -> None:
         """Note that a version failed the load gate, and why; again the same changes nothing."""
         # What is served does not change, so the generation stays.
-        with Session(self._writing) as session:
+        with self._database.write() as session:
             found = session.get(ModelVersion, (model, version))
             if found is None or found.refused_reason == reason:
                 return
@@ -217,7 +218,7 @@ class ModelRegistry(MovingRegistry):
         sha256
             The catalog's address in the artefact store, where the caller has put it.
         """
-        with Session(self._writing) as session:
+        with self._database.write() as session:
             newest = session.exec(
                 select(FeatureCatalogVersion)
                 .where(FeatureCatalogVersion.project == project)
