@@ -17,6 +17,7 @@ from api.feast.feature_pushes import PushResult
 from api.feast.request_bodies import OnlineFeaturesRequest, PushRequest, WriteRequest
 from api.http.application import part_of
 from api.http.guarded_route import DirectRoute
+from api.http.problem import problems
 from api.http.request_body import JsonBody
 from zeroskew.contract.errors.not_found import NotFoundError
 from zeroskew.contract.errors.service import UnavailableError
@@ -29,15 +30,17 @@ __all__ = ["FEAST_DOCUMENTS", "router"]
 FEAST_DOCUMENTS: Final = (OnlineFeaturesRequest, PushRequest, WriteRequest)
 """The bodies that the routes here take."""
 
-_OF_WRITES: Final[dict[int | str, dict[str, Any]]] = {
-    HTTPStatus.NOT_FOUND: {},
-    HTTPStatus.NOT_IMPLEMENTED: {},
-}
+_OF_WRITES: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED)
 _INLINE_BYTES: Final = 1 << 16
 """Up to how large a body is parsed in the event loop; others are answered during a longer one."""
 _Write = TypeVar("_Write", PushRequest, WriteRequest)
 
-router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
+router = APIRouter(
+    prefix="/feast",
+    tags=["feast"],
+    route_class=DirectRoute,
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
 class FeatureViewVersion(BaseModel):
@@ -78,7 +81,7 @@ class OnlineFeatures(BaseModel):
     "/get-online-features",
     summary="Look features up",
     response_model=OnlineFeatures,
-    responses={HTTPStatus.NOT_FOUND: {}},
+    responses=problems(HTTPStatus.NOT_FOUND),
     openapi_extra=describe_body(OnlineFeaturesRequest),
 )
 @needs(Scope.PREDICT, is_for_tenants=False)

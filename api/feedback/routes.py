@@ -16,6 +16,7 @@ from api.feedback.feedback import PREDICTION_ID, Feedback, GivenLabel, LabelOutc
 from api.http.application import part
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
 from api.http.request_body import JsonBody
 from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import InvalidRequestError
@@ -27,7 +28,12 @@ __all__ = ["FEEDBACK_DOCUMENTS", "router"]
 
 Labels = Annotated[Feedback, part(Feedback)]
 
-router = APIRouter(prefix="/v1/feedback", tags=["feedback"], route_class=GuardedRoute)
+router = APIRouter(
+    prefix="/v1/feedback",
+    tags=["feedback"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 _MAX_LABELS: Final = 1000
 
@@ -99,7 +105,7 @@ _QUERY: Final = {
     "",
     summary="Say what really happened",
     response_model=FeedbackResponse,
-    responses={HTTPStatus.CONFLICT: {}},
+    responses=problems(HTTPStatus.CONFLICT),
     openapi_extra=_BODY,
 )
 @needs(Scope.FEEDBACK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from api.access.route_access import anyone
 from api.health.readiness import Readiness
 from api.http.application import part
 from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
 
 __all__ = ["router"]
 
@@ -30,7 +32,11 @@ async def livez() -> Health:
     return Health()
 
 
-@router.get("/readyz", summary="Can it answer predictions?")
+@router.get(
+    "/readyz",
+    summary="Can it answer predictions?",
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 @anyone
 async def readyz(readiness: Annotated[Readiness, part(Readiness)]) -> Health:
     """Answer `ok` when a model is loaded and the online store has every view it reads.

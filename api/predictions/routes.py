@@ -19,6 +19,7 @@ from api.access.route_access import needs
 from api.http.application import part_of
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
 from api.models.active_models import ActiveModels
 from api.predictions.prediction_log import PredictionLog, unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
@@ -34,7 +35,12 @@ from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=GuardedRoute)
+router = APIRouter(
+    prefix="/v1/predictions",
+    tags=["predictions"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 PredictionId = Annotated[
@@ -119,7 +125,7 @@ async def get_prediction(
     "/{id:name}:replay",
     summary="Compute a logged prediction again",
     response_model=Replay,
-    responses={HTTPStatus.CONFLICT: {}},
+    responses=problems(HTTPStatus.CONFLICT),
 )
 @needs(Scope.PREDICTIONS_READ)
 async def replay(

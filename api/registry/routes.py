@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -19,6 +19,7 @@ from api.access.route_access import needs, with_key
 from api.http.application import part_of
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
 from api.http.request_body import JsonBody
 from api.models.active_models import ActiveModels
 from api.models.addresses import (
@@ -47,7 +48,12 @@ if TYPE_CHECKING:
 
 __all__ = ["router", "tag_of"]
 
-router = APIRouter(prefix="/v1/models", tags=["registry"], route_class=GuardedRoute)
+router = APIRouter(
+    prefix="/v1/models",
+    tags=["registry"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 _Answer = TypeVar("_Answer")
 
@@ -58,7 +64,8 @@ _TAG: Final = re.compile(r'"r(\d{1,15})(?:-[0-9a-f]+(?:-gzip)?)?"')
 _MAX_CHANGES: Final = 1000
 
 
-_CONFLICT: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.CONFLICT: {}}
+_CONFLICT: Final = problems(HTTPStatus.CONFLICT)
+_MOVED: Final = problems(HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 _IF_MATCH: Final = {
     "parameters": [
         {
@@ -83,7 +90,7 @@ _IF_MATCH: Final = {
     _ALIAS,
     summary="Point an alias to a version",
     response_model=RegisteredAlias,
-    responses=_CONFLICT,
+    responses=_MOVED,
     openapi_extra=describe_body(AliasMove) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
@@ -111,7 +118,7 @@ async def put_alias(model: ModelName, alias: AliasName, request: Request) -> Res
     _ALIAS,
     summary="Take an alias away",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=_CONFLICT,
+    responses=_MOVED,
     openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
@@ -144,7 +151,7 @@ async def get_rollout(model: ModelName, request: Request) -> Response:
     _ROLLOUT,
     summary="Set the rollout",
     response_model=RegisteredRollout,
-    responses=_CONFLICT,
+    responses=_MOVED,
     openapi_extra=describe_body(RolloutChange) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)
@@ -170,7 +177,7 @@ async def put_rollout(model: ModelName, request: Request) -> Response:
     _ROLLOUT,
     summary="End the rollout",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=_CONFLICT,
+    responses=_MOVED,
     openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
 )
 @needs(Scope.MODELS_MANAGE)

@@ -8,6 +8,7 @@ its next prediction would fare, so asking for it loads the version, as a predict
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Request
@@ -19,6 +20,7 @@ from api.http.application import part, part_of
 from api.http.context import context_of
 from api.http.documents import HttpDocument, answer_document
 from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
 from api.models.active_models import ActiveModels
 from api.models.addresses import (
     AliasName,
@@ -41,12 +43,18 @@ from zeroskew.records.registry.registry_executor import RegistryExecutor
 __all__ = ["router"]
 
 _VERSION: Final = "/{model:name}/versions/{version:name}"
+_NAMED: Final = problems(HTTPStatus.NOT_FOUND)
 _ALIAS: Final = "/{model:name}/labels/{alias:name}"
 
 Catalog = Annotated[ModelCatalog, part(ModelCatalog)]
 Executor = Annotated[RegistryExecutor, part(RegistryExecutor)]
 
-router = APIRouter(prefix="/v1/models", tags=["models"], route_class=GuardedRoute)
+router = APIRouter(
+    prefix="/v1/models",
+    tags=["models"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
 class ModelStatus(ModelDetail):
@@ -71,7 +79,9 @@ async def list_models(request: Request, catalog: Catalog, executor: Executor) ->
     return _answer(request, models)
 
 
-@router.get("/{model:name}", summary="Is the model ready?", response_model=ModelStatus)
+@router.get(
+    "/{model:name}", summary="Is the model ready?", response_model=ModelStatus, responses=_NAMED
+)
 @with_key
 async def get_model(
     model: ModelName, request: Request, catalog: Catalog, executor: Executor
@@ -95,7 +105,12 @@ async def get_model(
     return _answer(request, ModelStatus(**dict(detail), ready=ready, model_version_status=statuses))
 
 
-@router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
+@router.get(
+    "/{model:name}/metadata",
+    summary="Inputs and outputs",
+    response_model=ModelMetadata,
+    responses=_NAMED,
+)
 @with_key
 async def get_metadata(
     model: ModelName, request: Request, catalog: Catalog, executor: Executor
@@ -105,7 +120,9 @@ async def get_metadata(
     return await _answer_metadata(request, catalog, executor, model, found.version)
 
 
-@router.get(_VERSION, summary="Show a version", response_model=ModelVersionStatusDetail)
+@router.get(
+    _VERSION, summary="Show a version", response_model=ModelVersionStatusDetail, responses=_NAMED
+)
 @with_key
 async def get_version(
     model: ModelName, version: VersionNumber, request: Request, catalog: Catalog, executor: Executor
@@ -120,7 +137,7 @@ async def get_version(
     f"{_VERSION}/card",
     summary="Show a version's model card",
     response_class=Response,
-    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+    responses=_NAMED | {200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
 @with_key
 async def get_card(
@@ -136,6 +153,7 @@ async def get_card(
     f"{_VERSION}/metadata",
     summary="Inputs and outputs of a version",
     response_model=ModelMetadata,
+    responses=_NAMED,
 )
 @with_key
 async def get_version_metadata(
@@ -147,7 +165,12 @@ async def get_version_metadata(
     )
 
 
-@router.get(_ALIAS, summary="Show the version of an alias", response_model=ModelVersionStatusDetail)
+@router.get(
+    _ALIAS,
+    summary="Show the version of an alias",
+    response_model=ModelVersionStatusDetail,
+    responses=_NAMED,
+)
 @with_key
 async def get_alias(
     model: ModelName, alias: AliasName, request: Request, catalog: Catalog, executor: Executor
@@ -159,7 +182,10 @@ async def get_alias(
 
 
 @router.get(
-    f"{_ALIAS}/metadata", summary="Inputs and outputs of an alias", response_model=ModelMetadata
+    f"{_ALIAS}/metadata",
+    summary="Inputs and outputs of an alias",
+    response_model=ModelMetadata,
+    responses=_NAMED,
 )
 @with_key
 async def get_alias_metadata(

@@ -15,6 +15,7 @@ from api.access.route_access import needs
 from api.http.application import part_of
 from api.http.context import REQUEST
 from api.http.guarded_route import DirectRoute
+from api.http.problem import problems
 from api.http.request_body import JsonBody
 from api.models.active_models import ActiveModels, Answerers
 from api.models.addresses import (
@@ -56,7 +57,12 @@ def describe_parameters(outputs: Iterable[str]) -> list[dict[str, Any]]:
 _OUTPUTS: Final = dict.fromkeys(chain.from_iterable(ONE_OUTPUT.values()))
 _ROUTE: Final[dict[str, Any]] = {
     "response_model": PredictionResponse | OneOutputResponse,
-    "responses": {HTTPStatus.GONE: {}, HTTPStatus.INTERNAL_SERVER_ERROR: {}},
+    "responses": problems(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.GONE,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
     "openapi_extra": {"parameters": describe_parameters(_OUTPUTS)},
 }
 

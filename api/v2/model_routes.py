@@ -12,6 +12,7 @@ from api.access.route_access import with_key
 from api.http.application import part, part_of
 from api.http.context import context_of
 from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
 from api.http.request_body import JsonBody
 from api.metrics.service_metrics import ServiceMetrics
 from api.models.active_models import ActiveModels
@@ -41,6 +42,9 @@ INDEX_DOCUMENTS: Final = (IndexRequest,)
 _ROWS: Final = "zeroskew_predicted_rows_total"
 _REQUESTS: Final = "zeroskew_predictions_total"
 
+_OF_CHAMPION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE)
+
 Catalog = Annotated[ModelCatalog, part(ModelCatalog)]
 Executor = Annotated[RegistryExecutor, part(RegistryExecutor)]
 Models = Annotated[ActiveModels, part(ActiveModels)]
@@ -49,7 +53,9 @@ Configured = Annotated[Settings, part(Settings)]
 router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRoute)
 
 
-@router.get("/models", summary="List the models")
+@router.get(
+    "/models", summary="List the models", responses=problems(HTTPStatus.SERVICE_UNAVAILABLE)
+)
 @with_key
 async def list_models(request: Request, catalog: Catalog, executor: Executor) -> ModelNames:
     """List the names of all registered models that the caller sees."""
@@ -61,6 +67,7 @@ async def list_models(request: Request, catalog: Catalog, executor: Executor) ->
 @router.post(
     "/repository/index",
     summary="List every version",
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
     openapi_extra=describe_body(IndexRequest, is_required=False),
 )
 @with_key
@@ -83,7 +90,9 @@ async def get_all_statistics(request: Request) -> ModelStatistics:
     return _count(request, None, None)
 
 
-@router.get("/models/{model:name}/stats", summary="Count what a model scored")
+@router.get(
+    "/models/{model:name}/stats", summary="Count what a model scored", responses=_OF_CHAMPION
+)
 @with_key
 async def get_statistics(
     model: ModelName, request: Request, catalog: Catalog, executor: Executor
@@ -96,7 +105,7 @@ async def get_statistics(
 @router.get(
     "/models/{model:name}/versions/{version:name}/stats",
     summary="Count what a version scored",
-    responses={HTTPStatus.GONE: {}},
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version_statistics(
@@ -107,7 +116,9 @@ async def get_version_statistics(
     return _count(request, model, str(active.version))
 
 
-@router.get("/models/{model:name}/config", summary="Show a model's configuration")
+@router.get(
+    "/models/{model:name}/config", summary="Show a model's configuration", responses=_OF_CHAMPION
+)
 @with_key
 async def get_config(model: ModelName, models: Models, settings: Configured) -> ModelConfiguration:
     """Describe the champion as Triton's model configuration does."""
@@ -117,7 +128,7 @@ async def get_config(model: ModelName, models: Models, settings: Configured) -> 
 @router.get(
     "/models/{model:name}/versions/{version:name}/config",
     summary="Show a version's configuration",
-    responses={HTTPStatus.GONE: {}},
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version_config(

@@ -16,6 +16,7 @@ from api.http.application import part, part_of
 from api.http.body_coding import compress
 from api.http.context import context_of
 from api.http.guarded_route import DirectRoute, GuardedRoute
+from api.http.problem import problems
 from api.http.request_body import BINARY, JsonBody
 from api.models.active_models import ActiveModels, Answerers
 from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
@@ -72,13 +73,18 @@ _INFER: Final[dict[str, Any]] = {
     "response_model_exclude_none": True,
     "responses": {
         HTTPStatus.OK: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}},
-        HTTPStatus.GONE: {},
-        HTTPStatus.INTERNAL_SERVER_ERROR: {},
+        **problems(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.GONE,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
     },
     "openapi_extra": _BODY,
 }
 
-_RETIRED: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.GONE: {}}
+_OF_CHAMPION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE)
 _INTERFACE: Final = {
     "parameters": [
         {
@@ -117,7 +123,11 @@ async def get_live() -> ServerLive:
     return ServerLive(live=True)
 
 
-@router.get("/health/ready", summary="Is the server ready?")
+@router.get(
+    "/health/ready",
+    summary="Is the server ready?",
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 @anyone
 async def get_ready(readiness: Ready) -> ServerReady:
     """Answer `true` when a model is loaded and the online store has every view it reads."""
@@ -125,7 +135,12 @@ async def get_ready(readiness: Ready) -> ServerReady:
     return ServerReady(live=True, ready=True)
 
 
-@router.get("/models/{model:name}", summary="Show a model's tensors", openapi_extra=_INTERFACE)
+@router.get(
+    "/models/{model:name}",
+    summary="Show a model's tensors",
+    responses=_OF_CHAMPION,
+    openapi_extra=_INTERFACE,
+)
 @with_key
 async def get_model(model: ModelName, request: Request, models: Models) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
@@ -136,7 +151,7 @@ async def get_model(model: ModelName, request: Request, models: Models) -> Infer
 @router.get(
     "/models/{model:name}/versions/{version:name}",
     summary="Show a version's tensors",
-    responses=_RETIRED,
+    responses=_OF_VERSION,
     openapi_extra=_INTERFACE,
 )
 @with_key
@@ -148,7 +163,7 @@ async def get_version(
     return await _describe(await _version(model, version, models), request, chosen)
 
 
-@router.get("/models/{model:name}/ready", summary="Is a model ready?")
+@router.get("/models/{model:name}/ready", summary="Is a model ready?", responses=_OF_CHAMPION)
 @with_key
 async def get_model_ready(model: ModelName, models: Models, readiness: Ready) -> ModelReady:
     """Answer `true` when the champion is loaded and the online store has the views it reads."""
@@ -158,7 +173,7 @@ async def get_model_ready(model: ModelName, models: Models, readiness: Ready) ->
 @router.get(
     "/models/{model:name}/versions/{version:name}/ready",
     summary="Is a version ready?",
-    responses=_RETIRED,
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version_ready(
