@@ -115,8 +115,6 @@ class _Wiring:
         url, timeout_sec = settings.database_url, settings.registry_timeout_sec
         self._registry = open_registry(url, busy_timeout_sec=timeout_sec)
         stack.callback(self._registry.close)
-        changes = RegistryChanges(url, busy_timeout_sec=timeout_sec)
-        stack.callback(changes.close)
         self._artifacts = open_artifacts(
             settings.artifacts_dir,
             cache=settings.artifacts_cache_dir,
@@ -130,10 +128,10 @@ class _Wiring:
         self._calls = BlockingCalls(self._open_threads("registry"))
         self._executor = RegistryExecutor(self._calls, failures=self._registry.failures)
         self._catalog = ModelCatalog(registry=self._registry, artifacts=self._artifacts)
-        self._add(changes, self._calls, self._executor, self._catalog)
+        self._add(self._calls, self._executor, self._catalog)
 
     async def open_models(self) -> None:
-        """Load what aliases and rollouts name."""
+        """Load what aliases and rollouts name, and follow what is changed of it."""
         settings = self._settings
         self._loaded = LoadedModels(
             registry=self._registry,
@@ -154,7 +152,14 @@ class _Wiring:
         )
         await self._follower.start()
         self._models = ActiveModels(follower=self._follower, loaded=self._loaded)
-        self._add(self._loaded, self._follower, self._models)
+        changes = RegistryChanges(
+            settings.database_url,
+            busy_timeout_sec=settings.registry_timeout_sec,
+            calls=self._calls,
+            models=self._models,
+        )
+        self._stack.callback(changes.close)
+        self._add(self._loaded, self._follower, self._models, changes)
 
     async def open_gate(self) -> None:
         """Know who may come in, and how many at a time."""

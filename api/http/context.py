@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Depends, Request
 from starlette.types import Scope
 
 from api.access.caller import ANYBODY, Caller
 from api.http.gate import Place
 
-__all__ = ["REQUEST", "RequestContext", "context_of"]
+__all__ = ["REQUEST", "Context", "RequestContext", "context_of"]
 
 REQUEST: Final = "zeroskew.request"
 """Where a connection's scope has the request's `RequestContext`."""
@@ -46,3 +47,11 @@ def context_of(scope: Scope) -> RequestContext:
     """Return what is known of a request."""
     context: RequestContext = scope[REQUEST]
     return context
+
+
+async def _find_context(request: Request) -> RequestContext:
+    return context_of(request.scope)
+
+
+Context = Annotated[RequestContext, Depends(_find_context)]
+"""What gives a route the context of its request."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -22,6 +23,7 @@ from api.http.problem import FieldProblem, Problem
 from zeroskew.contract.errors import access as access_errors
 from zeroskew.contract.errors import not_found
 from zeroskew.contract.errors import service as errors
+from zeroskew.contract.errors.fields import refuse_parameter
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
@@ -198,6 +200,7 @@ def install_error_responses(app: FastAPI) -> None:
     """Let `app` answer every error that a route raises."""
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_refused_parameter)
 
 
 async def _answer_service_error(request: Request, error: Exception) -> Response:
@@ -241,6 +244,11 @@ def _describe_failure(error: errors.ServiceError) -> dict[str, str]:
     if error.__cause__ is not None:
         told["cause"] = f"{type(error.__cause__).__name__}: {error.__cause__}"
     return told
+
+
+async def _answer_refused_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return answer_service_error(request, refuse_parameter(error.errors()[0]))
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from api.access.route_access import access_of, describe_security
+from api.http.request_body import DocumentBody
 from zeroskew.contract.errors.service import InvalidRequestError
 
 __all__ = ["DirectRoute", "GuardedRoute"]
@@ -33,6 +34,9 @@ class GuardedRoute(APIRoute):
         super().__init__(path, endpoint, openapi_extra=extra, **options)
         self.access = access_of(endpoint)
         """What it asks of its caller; the application refuses to start where that is unsaid."""
+        for one in self.dependant.dependencies:
+            if isinstance(one.call, DocumentBody):
+                extra |= one.call.openapi_extra
         declared = extra.get("parameters", ())
         self._query_names = frozenset(
             [one["name"] for one in declared if one["in"] == "query"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from email.message import Message
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from api.http.application import part_of
 from api.http.body_coding import CODINGS, inflate
 from api.http.context import REQUEST, RequestContext
 from zeroskew.contract.errors.service import (
@@ -19,13 +18,19 @@ from zeroskew.contract.errors.service import (
     UnsupportedMediaTypeError,
 )
 from zeroskew.contract.settings import Settings
+from zeroskew.model.requests.body_documents import (
+    RequestDocument,
+    describe_body,
+    parse_document,
+)
 
-__all__ = ["BINARY", "JsonBody"]
+__all__ = ["BINARY", "DocumentBody", "JsonBody", "document_body"]
 
 BINARY: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _JSON_BYTES: Final = _JSON.encode()
 _MAX_MEDIA_TYPE: Final = 256
+_Document = TypeVar("_Document", bound=RequestDocument)
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
@@ -44,7 +49,7 @@ class JsonBody:
         takes_binary: bool = False,
         max_bytes: int | None = None,
     ) -> None:
-        settings = part_of(request, Settings)
+        settings: Settings = request.app.parts[Settings]
         self._request = request
         self._takes_binary = takes_binary
         self._coding: str | None = None
@@ -175,3 +180,54 @@ class JsonBody:
         return BodyTooLargeError(
             f"Got a body of more than {self._max_bytes} bytes, but expected at most that."
         )
+
+
+class DocumentBody(Generic[_Document]):
+    """Reads a body that is one document, within the service's limits; FastAPI would have none.
+
+    Parameters
+    ----------
+    kind
+        The document's type.
+    is_required
+        Whether it must be there; else an empty body is an empty object.
+    takes_binary
+        Whether it may be declared as something other than JSON; see `JsonBody`.
+    example
+        One for the OpenAPI document.
+    """
+
+    def __init__(
+        self,
+        kind: type[_Document],
+        *,
+        is_required: bool = True,
+        takes_binary: bool = False,
+        example: Any = None,
+    ) -> None:
+        self._kind = kind
+        self._is_required = is_required
+        self._takes_binary = takes_binary
+        self.openapi_extra = describe_body(kind, is_required=is_required, example=example)
+        """What OpenAPI is told of a route that has it."""
+
+    async def __call__(self, request: Request) -> _Document:
+        """Return the document of a request.
+
+        Raises
+        ------
+        InvalidRequestError
+            If it is not one.
+        ServiceError
+            What `JsonBody.read` raises.
+        """
+        body = await JsonBody(request, takes_binary=self._takes_binary).read()
+        return parse_document(self._kind, body if body or self._is_required else b"{}")
+
+
+def document_body(kind: type[RequestDocument], **options: Any) -> Any:
+    """Return what gives a route its body: ``move: Annotated[AliasMove, document_body(AliasMove)]``.
+
+    The options are those of `DocumentBody`.
+    """
+    return Depends(DocumentBody(kind, **options))

@@ -7,17 +7,17 @@ import re
 from datetime import datetime
 from http import HTTPStatus
 from operator import itemgetter
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.http.application import part_of
-from api.http.context import context_of
+from api.http.application import part
+from api.http.context import Context
 from api.http.guarded_route import GuardedRoute
 from api.http.problem import problems
 from api.models.active_models import ActiveModels
@@ -43,10 +43,41 @@ router = APIRouter(
 )
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-PredictionId = Annotated[
-    str,
-    Path(description="The `id` of an answer.", json_schema_extra={"pattern": f"^{_ID.pattern}$"}),
-]
+_Log = Annotated[PredictionLog, part(PredictionLog)]
+_Calls = Annotated[BlockingCalls, part(BlockingCalls)]
+
+
+class FoundPrediction(NamedTuple):
+    """The rows of a prediction, and the versions that scored them."""
+
+    rows: list[LoggedRow]
+    models: dict[int, ActiveModel]
+
+
+async def _find(
+    id: Annotated[  # noqa: A002 - as the address has it
+        str,
+        Path(
+            description="The `id` of an answer.",
+            json_schema_extra={"pattern": f"^{_ID.pattern}$"},
+        ),
+    ],
+    context: Context,
+    log: _Log,
+    calls: _Calls,
+    models: Annotated[ActiveModels, part(ActiveModels)],
+) -> FoundPrediction:
+    if _ID.fullmatch(id) is None:
+        raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
+    rows = await calls.run(log.read, id)
+    if not context.caller.sees(rows[0].model):
+        raise unknown_prediction(id)
+    versions = sorted({row.version for row in rows})
+    scored = {number: await models.for_answer(rows[0].model, number) for number in versions}
+    return FoundPrediction(rows, scored)
+
+
+Found = Annotated[FoundPrediction, Depends(_find)]
 
 
 class StoredFeature(BaseModel):
@@ -106,12 +137,9 @@ class Replay(BaseModel):
 
 @router.get("/{id:name}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
 @needs(Scope.PREDICTIONS_READ)
-async def get_prediction(
-    id: PredictionId,  # noqa: A002 - as the address has it
-    request: Request,
-) -> Response:
+async def get_prediction(found: Found) -> Response:
     """Show what was asked, what the model was given, where it came from, and what came out."""
-    rows, models = await _find(id, request)
+    rows, models = found
     first = rows[0]
     detail = {
         name: getattr(first, name) for name in LoggedPredictionDetail.model_fields if name != "rows"
@@ -128,17 +156,14 @@ async def get_prediction(
     responses=problems(HTTPStatus.CONFLICT),
 )
 @needs(Scope.PREDICTIONS_READ)
-async def replay(
-    id: PredictionId,  # noqa: A002 - as above
-    request: Request,
-) -> Response:
+async def replay(found: Found, calls: _Calls) -> Response:
     """Run each version that answered on the logged matrix, and compare the scores to the bit."""
-    rows, models = await _find(id, request)
+    rows, models = found
     replayed: list[ReplayedRow] = []
     for row in rows:
         if row.error is None and row.has_inputs:
             model = models[row.version]
-            replayed += await part_of(request, BlockingCalls).run(replay_row, model, row)
+            replayed += await calls.run(replay_row, model, row)
     if not replayed:
         reason = (
             "whose inputs the model's log leaves out; it cannot be computed again."
@@ -147,30 +172,13 @@ async def replay(
         )
         raise PredictionFailedError(f"Got a prediction {reason}")
     answer = Replay(
-        id=id,
+        id=rows[0].id,
         model=rows[0].model,
         model_sha256={number: model.manifest.model_file.sha256 for number, model in models.items()},
         is_equal=all(row.is_equal for row in replayed),
         rows=sorted(replayed, key=lambda row: row.row),
     )
     return Response(to_json(answer, inf_nan_mode="strings"), media_type="application/json")
-
-
-async def _find(
-    prediction_id: str, request: Request
-) -> tuple[list[LoggedRow], dict[int, ActiveModel]]:
-    """Return the rows of a prediction, and the versions that scored them."""
-    if _ID.fullmatch(prediction_id) is None:
-        raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
-    log = part_of(request, PredictionLog)
-    rows = await part_of(request, BlockingCalls).run(log.read, prediction_id)
-    if not context_of(request.scope).caller.sees(rows[0].model):
-        raise unknown_prediction(prediction_id)
-    models = part_of(request, ActiveModels)
-    return rows, {
-        version: await models.for_answer(rows[0].model, version)
-        for version in sorted({row.version for row in rows})
-    }
 
 
 def _describe(row: LoggedRow, model: ActiveModel) -> list[dict[str, Any]]:

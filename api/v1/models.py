@@ -17,19 +17,12 @@ from starlette.responses import Response
 
 from api.access.route_access import with_key
 from api.http.application import part, part_of
-from api.http.context import context_of
+from api.http.context import Context
 from api.http.documents import HttpDocument, answer_document
 from api.http.guarded_route import GuardedRoute
 from api.http.problem import problems
 from api.models.active_models import ActiveModels
-from api.models.addresses import (
-    AliasName,
-    ModelName,
-    VersionNumber,
-    check_alias,
-    check_model,
-    parse_version,
-)
+from api.models.addresses import Alias, Model, Version
 from api.models.loaded_models import LoadedModels
 from api.models.model_card import write_model_card
 from api.models.model_catalog import ModelCatalog, ModelDetail, ModelList, ModelVersionDetail
@@ -72,10 +65,11 @@ class ModelVersionStatusDetail(ModelVersionDetail):
 
 @router.get("", summary="List the models", response_model=ModelList)
 @with_key
-async def list_models(request: Request, catalog: Catalog, executor: Executor) -> Response:
+async def list_models(
+    request: Request, context: Context, catalog: Catalog, executor: Executor
+) -> Response:
     """List the names of all registered models, and each with its versions and aliases."""
-    seen = context_of(request.scope).caller.sees
-    models = await executor.run(catalog.list_models, seen)
+    models = await executor.run(catalog.list_models, context.caller.sees)
     return _answer(request, models)
 
 
@@ -84,10 +78,10 @@ async def list_models(request: Request, catalog: Catalog, executor: Executor) ->
 )
 @with_key
 async def get_model(
-    model: ModelName, request: Request, catalog: Catalog, executor: Executor
+    model: Model, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Tell whether a model is served, with the state of each version, and its aliases."""
-    detail = await executor.run(catalog.get_model, check_model(model))
+    detail = await executor.run(catalog.get_model, model)
     champion = detail.aliases.get(CHAMPION)
     served = None if champion is None else await _status_of(request, model, champion)
     loaded = {
@@ -113,7 +107,7 @@ async def get_model(
 )
 @with_key
 async def get_metadata(
-    model: ModelName, request: Request, catalog: Catalog, executor: Executor
+    model: Model, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Describe the inputs and outputs of the version that the alias `champion` points to."""
     found = await _resolve(catalog, executor, model, CHAMPION)
@@ -125,12 +119,10 @@ async def get_metadata(
 )
 @with_key
 async def get_version(
-    model: ModelName, version: VersionNumber, request: Request, catalog: Catalog, executor: Executor
+    model: Model, version: Version, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Show a version with its manifest: request fields, metrics, parity report and data."""
-    return await _answer_version(
-        request, catalog, executor, check_model(model), parse_version(version)
-    )
+    return await _answer_version(request, catalog, executor, model, version)
 
 
 @router.get(
@@ -141,10 +133,10 @@ async def get_version(
 )
 @with_key
 async def get_card(
-    model: ModelName, version: VersionNumber, request: Request, catalog: Catalog, executor: Executor
+    model: Model, version: Version, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Say in Markdown what a version is for, what it was made of, and how good it is."""
-    detail = await executor.run(catalog.get_version, check_model(model), parse_version(version))
+    detail = await executor.run(catalog.get_version, model, version)
     card = write_model_card(detail.registered, detail.manifest, detail.aliases)
     return answer_document(request, HttpDocument.of(card.encode(), "text/markdown; charset=utf-8"))
 
@@ -157,12 +149,10 @@ async def get_card(
 )
 @with_key
 async def get_version_metadata(
-    model: ModelName, version: VersionNumber, request: Request, catalog: Catalog, executor: Executor
+    model: Model, version: Version, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Describe the inputs and outputs of one version."""
-    return await _answer_metadata(
-        request, catalog, executor, check_model(model), parse_version(version)
-    )
+    return await _answer_metadata(request, catalog, executor, model, version)
 
 
 @router.get(
@@ -173,7 +163,7 @@ async def get_version_metadata(
 )
 @with_key
 async def get_alias(
-    model: ModelName, alias: AliasName, request: Request, catalog: Catalog, executor: Executor
+    model: Model, alias: Alias, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Show the version that an alias points to, with its manifest."""
     found = await _resolve(catalog, executor, model, alias)
@@ -189,7 +179,7 @@ async def get_alias(
 )
 @with_key
 async def get_alias_metadata(
-    model: ModelName, alias: AliasName, request: Request, catalog: Catalog, executor: Executor
+    model: Model, alias: Alias, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Describe the inputs and outputs of the version that an alias points to."""
     found = await _resolve(catalog, executor, model, alias)
@@ -199,7 +189,7 @@ async def get_alias_metadata(
 async def _resolve(
     catalog: ModelCatalog, executor: RegistryExecutor, model: str, alias: str
 ) -> RegisteredAlias:
-    return await executor.run(catalog.get_alias, check_model(model), check_alias(alias))
+    return await executor.run(catalog.get_alias, model, alias)
 
 
 async def _status_of(request: Request, model: str, version: int) -> ModelVersionStatus:

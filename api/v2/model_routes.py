@@ -6,17 +6,18 @@ from collections import defaultdict
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
+from api.access.caller import Caller
 from api.access.route_access import with_key
-from api.http.application import part, part_of
-from api.http.context import context_of
+from api.http.application import part
+from api.http.context import Context
 from api.http.guarded_route import GuardedRoute
 from api.http.problem import problems
-from api.http.request_body import JsonBody
+from api.http.request_body import document_body
 from api.metrics.service_metrics import ServiceMetrics
 from api.models.active_models import ActiveModels
-from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.models.addresses import Model, Version
 from api.models.model_catalog import ModelCatalog
 from api.models.registry_follower import CHAMPION
 from api.v2.documents import (
@@ -30,7 +31,6 @@ from api.v2.documents import (
 from api.v2.model_interface import Interface, ModelInterface
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.body_documents import describe_body, parse_document
 from zeroskew.records.registry.registered_version import RegisteredVersion
 from zeroskew.records.registry.registry_executor import RegistryExecutor
 
@@ -47,6 +47,7 @@ _OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.
 
 Catalog = Annotated[ModelCatalog, part(ModelCatalog)]
 Executor = Annotated[RegistryExecutor, part(RegistryExecutor)]
+Metrics = Annotated[ServiceMetrics, part(ServiceMetrics)]
 Models = Annotated[ActiveModels, part(ActiveModels)]
 Configured = Annotated[Settings, part(Settings)]
 
@@ -57,10 +58,9 @@ router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRou
     "/models", summary="List the models", responses=problems(HTTPStatus.SERVICE_UNAVAILABLE)
 )
 @with_key
-async def list_models(request: Request, catalog: Catalog, executor: Executor) -> ModelNames:
+async def list_models(context: Context, catalog: Catalog, executor: Executor) -> ModelNames:
     """List the names of all registered models that the caller sees."""
-    seen = context_of(request.scope).caller.sees
-    found = await executor.run(catalog.list_models, seen)
+    found = await executor.run(catalog.list_models, context.caller.sees)
     return ModelNames(models=found.models)
 
 
@@ -68,26 +68,27 @@ async def list_models(request: Request, catalog: Catalog, executor: Executor) ->
     "/repository/index",
     summary="List every version",
     responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
-    openapi_extra=describe_body(IndexRequest, is_required=False),
 )
 @with_key
 async def list_versions(
-    request: Request, catalog: Catalog, executor: Executor
+    asked: Annotated[
+        IndexRequest, document_body(IndexRequest, is_required=False, takes_binary=True)
+    ],
+    context: Context,
+    catalog: Catalog,
+    executor: Executor,
 ) -> list[RepositoryEntry]:
     """List every version, and whether it answers: one that does is loaded at its first request."""
-    body = await JsonBody(request, takes_binary=True).read()
-    asked = parse_document(IndexRequest, body or b"{}")
-    seen = context_of(request.scope).caller.sees
-    found = await executor.run(catalog.list_models, seen)
+    found = await executor.run(catalog.list_models, context.caller.sees)
     entries = [_to_entry(one) for model in found.details for one in model.versions]
     return [one for one in entries if one.state == "READY" or not asked.ready]
 
 
 @router.get("/models/stats", summary="Count what all models scored")
 @with_key
-async def get_all_statistics(request: Request) -> ModelStatistics:
+async def get_all_statistics(context: Context, metrics: Metrics) -> ModelStatistics:
     """Tell what each version has scored since the service started, in all its processes."""
-    return _count(request, None, None)
+    return _count(metrics, context.caller, None, None)
 
 
 @router.get(
@@ -95,11 +96,11 @@ async def get_all_statistics(request: Request) -> ModelStatistics:
 )
 @with_key
 async def get_statistics(
-    model: ModelName, request: Request, catalog: Catalog, executor: Executor
+    model: Model, context: Context, catalog: Catalog, executor: Executor, metrics: Metrics
 ) -> ModelStatistics:
     """Tell what each version of a model has scored since the service started."""
-    await executor.run(catalog.get_model, check_model(model))
-    return _count(request, model, None)
+    await executor.run(catalog.get_model, model)
+    return _count(metrics, context.caller, model, None)
 
 
 @router.get(
@@ -109,20 +110,20 @@ async def get_statistics(
 )
 @with_key
 async def get_version_statistics(
-    model: ModelName, version: VersionNumber, request: Request, models: Models
+    model: Model, version: Version, context: Context, models: Models, metrics: Metrics
 ) -> ModelStatistics:
     """Tell what one version has scored since the service started."""
-    active = await models.by_version(check_model(model), parse_version(version))
-    return _count(request, model, str(active.version))
+    active = await models.by_version(model, version)
+    return _count(metrics, context.caller, model, str(active.version))
 
 
 @router.get(
     "/models/{model:name}/config", summary="Show a model's configuration", responses=_OF_CHAMPION
 )
 @with_key
-async def get_config(model: ModelName, models: Models, settings: Configured) -> ModelConfiguration:
+async def get_config(model: Model, models: Models, settings: Configured) -> ModelConfiguration:
     """Describe the champion as Triton's model configuration does."""
-    return _configure(await models.by_alias(check_model(model), CHAMPION), settings)
+    return _configure(await models.by_alias(model, CHAMPION), settings)
 
 
 @router.get(
@@ -132,10 +133,10 @@ async def get_config(model: ModelName, models: Models, settings: Configured) -> 
 )
 @with_key
 async def get_version_config(
-    model: ModelName, version: VersionNumber, models: Models, settings: Configured
+    model: Model, version: Version, models: Models, settings: Configured
 ) -> ModelConfiguration:
     """Describe one version as Triton's model configuration does."""
-    active = await models.by_version(check_model(model), parse_version(version))
+    active = await models.by_version(model, version)
     return _configure(active, settings)
 
 
@@ -149,14 +150,15 @@ def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
     return RepositoryEntry(name=one.model, version=str(one.version), state=state, reason=reason)
 
 
-def _count(request: Request, model: str | None, version: str | None) -> ModelStatistics:
+def _count(
+    metrics: ServiceMetrics, caller: Caller, model: str | None, version: str | None
+) -> ModelStatistics:
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for family in part_of(request, ServiceMetrics).book.collect():
+    for family in metrics.book.collect():
         for sample in family.samples:
             if sample.name in (_ROWS, _REQUESTS):
                 key = sample.labels["model"], sample.labels["version"]
                 counts[key][sample.name] += int(sample.value)
-    caller = context_of(request.scope).caller
     return ModelStatistics(
         model_stats=[
             VersionStatistics(

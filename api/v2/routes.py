@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs, with_key
@@ -19,7 +19,14 @@ from api.http.guarded_route import DirectRoute, GuardedRoute
 from api.http.problem import problems
 from api.http.request_body import BINARY, JsonBody
 from api.models.active_models import ActiveModels, Answerers
-from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.models.addresses import (
+    Model,
+    ModelName,
+    Version,
+    VersionNumber,
+    check_model,
+    parse_version,
+)
 from api.models.model_catalog import ModelCatalog
 from api.models.registry_follower import CHAMPION, RegistryFollower
 from api.predict.answering import Answer, Answering, AnswerPart
@@ -38,7 +45,6 @@ from api.v2.documents import (
 from api.v2.infer_request import InferRequest, read_infer_request
 from api.v2.infer_response import OutputTensor, encode_response, label_scores, pass_scores
 from api.v2.model_interface import Interface, ModelInterface
-from zeroskew.contract.errors.service import InvalidTensorsError
 from zeroskew.contract.scope import Scope
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
@@ -85,18 +91,14 @@ _INFER: Final[dict[str, Any]] = {
 
 _OF_CHAMPION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 _OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE)
-_INTERFACE: Final = {
-    "parameters": [
-        {
-            "name": "interface",
-            "in": "query",
-            "description": "`entity`: a tensor for each field of the request, whose features are "
-            "looked up. `tensor`: the graph's own inputs.",
-            "schema": {"type": "string", "enum": [*Interface], "default": Interface.ENTITY},
-        }
-    ]
-}
-
+ChosenInterface = Annotated[
+    Literal["entity", "tensor"],
+    Query(
+        alias="interface",
+        description="`entity`: a tensor for each field of the request, whose features are looked "
+        "up. `tensor`: the graph's own inputs.",
+    ),
+]
 Models = Annotated[ActiveModels, part(ActiveModels)]
 Ready = Annotated[Readiness, part(Readiness)]
 
@@ -139,35 +141,37 @@ async def get_ready(readiness: Ready) -> ServerReady:
     "/models/{model:name}",
     summary="Show a model's tensors",
     responses=_OF_CHAMPION,
-    openapi_extra=_INTERFACE,
 )
 @with_key
-async def get_model(model: ModelName, request: Request, models: Models) -> InferenceModelMetadata:
+async def get_model(
+    model: Model, request: Request, models: Models, chosen: ChosenInterface = "entity"
+) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
-    chosen = _read_interface(request)
-    return await _describe(await _champion(model, models), request, chosen)
+    return await _describe(await models.by_alias(model, CHAMPION), request, chosen)
 
 
 @router.get(
     "/models/{model:name}/versions/{version:name}",
     summary="Show a version's tensors",
     responses=_OF_VERSION,
-    openapi_extra=_INTERFACE,
 )
 @with_key
 async def get_version(
-    model: ModelName, version: VersionNumber, request: Request, models: Models
+    model: Model,
+    version: Version,
+    request: Request,
+    models: Models,
+    chosen: ChosenInterface = "entity",
 ) -> InferenceModelMetadata:
     """Return the inputs and outputs of one version."""
-    chosen = _read_interface(request)
-    return await _describe(await _version(model, version, models), request, chosen)
+    return await _describe(await models.by_version(model, version), request, chosen)
 
 
 @router.get("/models/{model:name}/ready", summary="Is a model ready?", responses=_OF_CHAMPION)
 @with_key
-async def get_model_ready(model: ModelName, models: Models, readiness: Ready) -> ModelReady:
+async def get_model_ready(model: Model, models: Models, readiness: Ready) -> ModelReady:
     """Answer `true` when the champion is loaded and the online store has the views it reads."""
-    return await _require_model_ready(await _champion(model, models), readiness)
+    return await _require_model_ready(await models.by_alias(model, CHAMPION), readiness)
 
 
 @router.get(
@@ -177,10 +181,10 @@ async def get_model_ready(model: ModelName, models: Models, readiness: Ready) ->
 )
 @with_key
 async def get_version_ready(
-    model: ModelName, version: VersionNumber, models: Models, readiness: Ready
+    model: Model, version: Version, models: Models, readiness: Ready
 ) -> ModelReady:
     """Answer `true` when the version is loaded and the online store has the views it reads."""
-    return await _require_model_ready(await _version(model, version, models), readiness)
+    return await _require_model_ready(await models.by_version(model, version), readiness)
 
 
 @infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
@@ -202,40 +206,22 @@ async def infer_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score tensors with one version, whatever the aliases point to."""
-    active = await _version(model, version, part_of(request, ActiveModels))
+    models = part_of(request, ActiveModels)
+    active = await models.by_version(check_model(model), parse_version(version))
     return await _answer(Answerers((active,)), request)
 
 
-async def _champion(model: str, models: ActiveModels) -> ActiveModel:
-    return await models.by_alias(check_model(model), CHAMPION)
-
-
-async def _version(model: str, version: str, models: ActiveModels) -> ActiveModel:
-    return await models.by_version(check_model(model), parse_version(version))
-
-
-def _read_interface(request: Request) -> Interface:
-    given = request.query_params.get("interface", Interface.ENTITY)
-    if given not in tuple(Interface):
-        raise InvalidTensorsError(
-            f"Got interface={given[:32]!r} in the query, but expected {' or '.join(Interface)}."
-        )
-    return Interface(given)
-
-
-async def _describe(
-    active: ActiveModel, request: Request, chosen: Interface
-) -> InferenceModelMetadata:
+async def _describe(active: ActiveModel, request: Request, chosen: str) -> InferenceModelMetadata:
     catalog = part_of(request, ModelCatalog)
     known = await part_of(request, RegistryExecutor).run(catalog.get_model, active.name)
     interface = ModelInterface(active.manifest)
-    interface.require(chosen)
+    interface.require(Interface(chosen))
     return InferenceModelMetadata(
         name=active.name,
         versions=sorted((str(one.version) for one in known.versions), key=int),
         platform="onnx_onnxv1",
-        inputs=interface.list_inputs(chosen),
-        outputs=interface.list_outputs(chosen),
+        inputs=interface.list_inputs(Interface(chosen)),
+        outputs=interface.list_outputs(Interface(chosen)),
     )
 
 
