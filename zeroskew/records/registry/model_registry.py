@@ -82,27 +82,18 @@ class ModelRegistry(MovingRegistry):
             where `manifest_sha256` is already one of the model's versions.
         """
         with self._database.change() as (session, _):
-            known = session.exec(
-                select(ModelVersion).where(
-                    ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
-                )
-            ).one_or_none()
+            known = _find_version(session, model, manifest_sha256)
             if known is not None:
                 session.rollback()
                 return self.get_version(model, known.version)
             now = datetime.now(UTC)
-            if session.get(Model, model) is None:
-                session.add(Model(name=model, created_at=now))
-                session.flush()
+            _require_row(session, model, now)
             champion = session.get(ModelAlias, (model, "champion"))
             if parent_version is None and champion is not None:
                 parent_version = champion.version
-            highest = session.exec(
-                select(func.max(ModelVersion.version)).where(ModelVersion.model == model)
-            ).one()
             added = ModelVersion(
                 model=model,
-                version=(highest or 0) + 1,
+                version=_find_highest(session, model) + 1,
                 manifest_sha256=manifest_sha256,
                 model_sha256=model_sha256,
                 signature=signature,
@@ -229,6 +220,28 @@ class ModelRegistry(MovingRegistry):
                 now = datetime.now(UTC)
                 session.add(FeatureCatalogVersion(project=project, sha256=sha256, created_at=now))
                 session.commit()
+
+
+def _find_version(session: Session, model: str, manifest_sha256: str) -> ModelVersion | None:
+    """Return the version of a model that has a manifest."""
+    return session.exec(
+        select(ModelVersion).where(
+            ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
+        )
+    ).one_or_none()
+
+
+def _require_row(session: Session, model: str, now: datetime) -> None:
+    """Make a model that is new."""
+    if session.get(Model, model) is None:
+        session.add(Model(name=model, created_at=now))
+        session.flush()
+
+
+def _find_highest(session: Session, model: str) -> int:
+    """Return the number of a model's last version, 0 where it has none."""
+    highest = select(func.max(ModelVersion.version)).where(ModelVersion.model == model)
+    return session.exec(highest).one() or 0
 
 
 def _set_state(
