@@ -10,18 +10,18 @@ import base64
 import hashlib
 import re
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
 import fastapi_offline
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api.access.route_access import anyone
-from api.http.application import Application, part_of
-from api.http.context import context_of
+from api.http.application import Application, part
+from api.http.context import Context
 from api.http.documents import HttpDocument, answer_document
 from api.http.guarded_route import GuardedRoute
 from api.http.methods import allowed_methods
@@ -47,6 +47,28 @@ _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _QUALITY: Final = re.compile(r"\s*(?P<kind>[^;\s]+)\s*(?:;\s*q=(?P<quality>[01](?:\.\d{0,3})?))?")
 
 
+class SeenModels(NamedTuple):
+    """The loaded models and the aliases that a caller sees."""
+
+    models: list[ActiveModel]
+    aliases: dict[tuple[str, str], int]
+
+
+async def _list_seen(
+    context: Context,
+    loaded: Annotated[LoadedModels, part(LoadedModels)],
+    follower: Annotated[RegistryFollower, part(RegistryFollower)],
+) -> SeenModels:
+    sees, aliases = context.caller.sees, follower.table.list_aliases().items()
+    return SeenModels(
+        [model for model in loaded.list_loaded() if sees(model.name)],
+        {key: version for key, version in aliases if sees(key[0])},
+    )
+
+
+Seen = Annotated[SeenModels, Depends(_list_seen)]
+
+
 class OpenApiCache:
     """The OpenAPI document's bytes, made again when other models or aliases are loaded.
 
@@ -59,9 +81,9 @@ class OpenApiCache:
         self._documents: dict[object, HttpDocument] = {}
         self._making = asyncio.Lock()
 
-    async def current(self, request: Request) -> HttpDocument:
-        """Return the document for what is loaded now and seen by the caller."""
-        models, aliases = _list_seen(request)
+    async def current(self, seen: SeenModels) -> HttpDocument:
+        """Return the document for what a caller sees now."""
+        models, aliases = seen
         # Versions are immutable, so their names stand for them.
         made_of = (
             tuple((model.name, model.version) for model in models),
@@ -77,20 +99,6 @@ class OpenApiCache:
                     self._documents[made_of] = made
                     return made
         return self._documents[made_of]
-
-
-def _list_seen(request: Request) -> tuple[list[ActiveModel], dict[tuple[str, str], int]]:
-    """Return the loaded models and the aliases that a caller sees."""
-    caller = context_of(request.scope).caller
-    aliases = part_of(request, RegistryFollower).table.list_aliases().items()
-    return (
-        [
-            model
-            for model in part_of(request, LoadedModels).list_loaded()
-            if caller.sees(model.name)
-        ],
-        {key: version for key, version in aliases if caller.sees(key[0])},
-    )
 
 
 def install_documentation(app: Application) -> None:
@@ -129,14 +137,13 @@ def _add_landing_page(router: APIRouter, app: Application) -> None:
         responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
     )
     @anyone
-    async def show_landing_page(request: Request) -> Response:
+    async def show_landing_page(request: Request, seen: Seen) -> Response:
         """Show a page where the caller asks for HTML, and otherwise say the same in JSON."""
-        models, aliases = _list_seen(request)
         described = describe_service(
             service=app.title,
             version=app.version,
-            models=models,
-            aliases=aliases,
+            models=seen.models,
+            aliases=seen.aliases,
             links={path: text for path, text in LINKS.items() if _exists(app, path)},
         )
         headers = {"Vary": "Accept, Accept-Encoding"}
@@ -151,8 +158,8 @@ def _add_landing_page(router: APIRouter, app: Application) -> None:
 def _add_openapi(router: APIRouter, cache: OpenApiCache) -> None:
     @router.get(f"/{_OPENAPI}", include_in_schema=False)
     @anyone
-    async def show_openapi(request: Request) -> Response:
-        return answer_document(request, await cache.current(request))
+    async def show_openapi(request: Request, seen: Seen) -> Response:
+        return answer_document(request, await cache.current(seen))
 
 
 def _add_page(router: APIRouter, path: str, content: bytes) -> None:
