@@ -19,7 +19,7 @@ from api.log_config import configure_logging
 from zeroskew.contract.settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from api.http.application import Application
 
 __all__ = ["serve"]
 
@@ -96,7 +96,7 @@ def _supervise(config: uvicorn.Config) -> None:
         sys.exit(STARTUP_FAILURE)
 
 
-def _make_app(settings: Settings) -> FastAPI:
+def _make_app(settings: Settings) -> Application:
     # Imported in the process that serves, so that one that only watches stays small.
     from api.main import create_app
 

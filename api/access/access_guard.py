@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from starlette.types import Scope as AsgiScope
 
-from api.access.caller import ANYBODY, CALLER, Caller
+from api.access.caller import ANYBODY, Caller
 from api.access.key_ring import KeyRing
-from api.access.route_access import RouteAccess, access_of
+from api.access.route_access import RouteAccess
 from zeroskew.contract.errors.access import ForbiddenError, UnauthenticatedError
 from zeroskew.contract.scope import Scope
 
 __all__ = ["AccessGuard", "RequestLimiter", "TokenVerifier"]
+
+LimitHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _STRANGER: Final = Caller("", "", frozenset(), sees_models=False)
 """Whoever comes without a key where keys are asked for."""
@@ -31,6 +33,9 @@ class TokenVerifier(Protocol):
 
 class RequestLimiter(Protocol):
     """Counts a caller's requests."""
+
+    limits_everybody: bool
+    """Whether it bounds callers without limits of their own, too."""
 
     @property
     def is_store_down(self) -> bool:
@@ -94,8 +99,8 @@ class AccessGuard:
         """How many requests were refused by each bound, ``second`` and ``day``."""
         return {} if self._limiter is None else self._limiter.n_limited
 
-    async def admit(self, scope: AsgiScope, endpoint: Any) -> None:
-        """Note the caller of a request, or refuse it.
+    async def admit(self, scope: AsgiScope, access: RouteAccess) -> tuple[Caller, LimitHeaders]:
+        """Return the caller of a request, and what its answer tells of its limits; or refuse it.
 
         Raises
         ------
@@ -110,19 +115,17 @@ class AccessGuard:
         LimitsUnavailableError
             If requests cannot be counted, and nobody is let through then.
         """
-        access = access_of(endpoint)
-        assert access is not None, "The application refuses to start on such a route."
         caller = ANYBODY
         if self._keys is not None:
             caller = await self._identify(scope, self._keys)
             _check_access(caller, access, scope)
-        scope["state"]["caller"] = caller
-        CALLER.set(caller)
-        if self._limiter is not None and access.kind != "anyone":
-            told = await self._limiter.admit(caller)
-            scope["state"]["limit_headers"] = [
-                (name.lower().encode(), value.encode()) for name, value in told.items()
-            ]
+        limiter = self._limiter
+        if limiter is None or access.kind == "anyone":
+            return caller, ()
+        if not (caller.is_limited or limiter.limits_everybody):
+            return caller, ()
+        told = await limiter.admit(caller)
+        return caller, [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
     async def _identify(self, scope: AsgiScope, keys: KeyRing) -> Caller:
         text = _read_credential(scope)
@@ -147,7 +150,7 @@ def _check_access(caller: Caller, access: RouteAccess, scope: AsgiScope) -> None
             "Got no key, but expected one in the header Authorization, as `Bearer zsk_…`.",
             {"WWW-Authenticate": _REALM},
         )
-    if access.scope is not None and not caller.may(access.scope):
+    if access.scope is not None and access.scope not in caller.scopes:
         challenge = f'{_REALM}, error="insufficient_scope", scope="{access.scope}"'
         raise ForbiddenError(
             f"Got a key without the scope {access.scope}, but expected one with it.",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
-
-from starlette.types import Scope as AsgiScope
 
 from zeroskew.contract.scope import Scope
 from zeroskew.records.registry.registered_version import unknown_model
 
-__all__ = ["ANYBODY", "CALLER", "Caller", "caller_of"]
+__all__ = ["ANYBODY", "Caller"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Caller:
     name
         Whose it is, for people.
     scopes
-        What it may do.
+        What it may do: every right where ``admin`` is among them.
     tenant
         Whose it is: it does not reach models of other tenants; ``None`` reaches all.
     tenants
@@ -45,15 +42,19 @@ class Caller:
     sees_models: bool = True
     requests_per_sec: float | None = None
     requests_per_day: int | None = None
+    is_limited: bool = field(init=False)
+    """Whether it has limits of its own."""
+
+    def __post_init__(self) -> None:
+        if Scope.ADMIN in self.scopes:
+            object.__setattr__(self, "scopes", frozenset(Scope))
+        is_limited = self.requests_per_sec is not None or self.requests_per_day is not None
+        object.__setattr__(self, "is_limited", is_limited)
 
     @property
     def actor(self) -> str:
         """How the history of changes names it."""
         return f"{self.name} ({self.id})" if self.id else ""
-
-    def may(self, scope: Scope) -> bool:
-        """Whether it has a right."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
 
     def sees(self, model: str) -> bool:
         """Whether it reaches a model: not another tenant's."""
@@ -79,12 +80,3 @@ class Caller:
 
 ANYBODY: Final = Caller("", "", frozenset(Scope))
 """Whoever comes to a service that asks for no keys."""
-
-CALLER: Final[ContextVar[Caller]] = ContextVar("caller", default=ANYBODY)
-"""The caller of the request that is being answered."""
-
-
-def caller_of(scope: AsgiScope) -> Caller:
-    """Return the caller of a request."""
-    caller: Caller = scope["state"]["caller"]
-    return caller

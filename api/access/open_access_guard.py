@@ -13,8 +13,9 @@ from api.access.key_ring import KeyRing
 from api.access.request_limits import RequestLimits
 from zeroskew.contract.errors.access import NoKeysError
 from zeroskew.contract.settings import Settings
+from zeroskew.records.access.open_access import open_access
 from zeroskew.records.background_work import BackgroundTask, BackgroundWork
-from zeroskew.records.registry.open_registry import open_access
+from zeroskew.records.blocking_calls import BlockingCalls
 from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["open_access_guard"]
@@ -24,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 async def open_access_guard(
     settings: Settings,
-    executor: RegistryExecutor,
+    calls: BlockingCalls,
     work: BackgroundWork,
     stack: AsyncExitStack,
 ) -> AccessGuard:
@@ -43,6 +44,7 @@ async def open_access_guard(
         return AccessGuard()
     reader = open_access(settings.database_url, busy_timeout_sec=settings.registry_timeout_sec)
     stack.callback(reader.close)
+    executor = RegistryExecutor(calls, failures=reader.failures, subject="The table of keys")
     keys = KeyRing(reader=reader, executor=executor)
     await keys.start()
     if not len(keys) and settings.oidc_issuer is None:

@@ -104,6 +104,8 @@ class RequestLimits:
         self._store = store
         self._now = now
         self._default = default
+        self.limits_everybody = default != UNLIMITED
+        """Whether callers without limits of their own have some."""
         self._when_down = when_down
         self._local = LocalAllowances(share=share, now=now)
         self._accounts: OrderedDict[str, _CallerAccount] = OrderedDict()

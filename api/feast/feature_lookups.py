@@ -24,7 +24,7 @@ from zeroskew.contract.errors.service import (
 )
 from zeroskew.contract.number_bounds import EXACT_FLOAT
 from zeroskew.contract.time.clock import Clock
-from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us, to_epoch_us
+from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us
 from zeroskew.online.reader import Cell, OnlineFeatureReader
 from zeroskew.online.values.decode import BYTES_TYPES, ValueType
 from zeroskew.online.values.nested_values import FeatureType, decode_feature
@@ -101,7 +101,7 @@ class FeatureLookups:
             stored = await self._reader.read(read.layout, keys)
             event_us, cells = stored.event_us, stored.cells
         echoed = {name: v for name, v in columns.items() if name in read.key_fields}
-        now_us = to_epoch_us(self._clock.now())
+        now_us = self._clock.now_us()
         return {
             "metadata": _describe_columns(read, request, list(echoed)),
             "results": [

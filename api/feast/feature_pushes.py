@@ -27,7 +27,6 @@ from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
 from zeroskew.contract.time.clock import Clock
-from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.values.decode import Value
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
@@ -132,7 +131,7 @@ class FeaturePushes:
         frame: Columns,
         target: PushTarget | None,
     ) -> PushResult:
-        received_us = to_epoch_us(self._clock.now())
+        received_us = self._clock.now_us()
         n_rows = count_rows(frame, "/df", len(frame), self._limits)
         lake = choose_tables(catalog, views, target)
         is_online = target is not PushTarget.OFFLINE

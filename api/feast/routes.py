@@ -12,13 +12,17 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs
-from api.dependencies import JsonBody, Resources, resources_of
+from api.feast.feast_interface import FeastInterface
 from api.feast.feature_pushes import PushResult
 from api.feast.request_bodies import OnlineFeaturesRequest, PushRequest, WriteRequest
-from api.http.direct_route import DirectRoute
+from api.http.application import part_of
+from api.http.guarded_route import DirectRoute
+from api.http.problem import problems
+from api.http.request_body import JsonBody
 from zeroskew.contract.errors.not_found import NotFoundError
 from zeroskew.contract.errors.service import UnavailableError
 from zeroskew.contract.scope import Scope
+from zeroskew.contract.settings import Settings
 from zeroskew.model.requests.body_documents import describe_body, parse_document
 
 __all__ = ["FEAST_DOCUMENTS", "router"]
@@ -26,15 +30,17 @@ __all__ = ["FEAST_DOCUMENTS", "router"]
 FEAST_DOCUMENTS: Final = (OnlineFeaturesRequest, PushRequest, WriteRequest)
 """The bodies that the routes here take."""
 
-_OF_WRITES: Final[dict[int | str, dict[str, Any]]] = {
-    HTTPStatus.NOT_FOUND: {},
-    HTTPStatus.NOT_IMPLEMENTED: {},
-}
+_OF_WRITES: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED)
 _INLINE_BYTES: Final = 1 << 16
 """Up to how large a body is parsed in the event loop; others are answered during a longer one."""
 _Write = TypeVar("_Write", PushRequest, WriteRequest)
 
-router = APIRouter(prefix="/feast", tags=["feast"], route_class=DirectRoute)
+router = APIRouter(
+    prefix="/feast",
+    tags=["feast"],
+    route_class=DirectRoute,
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
 class FeatureViewVersion(BaseModel):
@@ -75,15 +81,14 @@ class OnlineFeatures(BaseModel):
     "/get-online-features",
     summary="Look features up",
     response_model=OnlineFeatures,
-    responses={HTTPStatus.NOT_FOUND: {}},
+    responses=problems(HTTPStatus.NOT_FOUND),
     openapi_extra=describe_body(OnlineFeaturesRequest),
 )
 @needs(Scope.PREDICT, is_for_tenants=False)
 async def get_online_features(request: Request) -> Response:
     """Look features up by entity, for a feature service or a list of `view:feature`."""
-    resources = resources_of(request)
-    asked = parse_document(OnlineFeaturesRequest, await _read_body(request, resources))
-    answer = await resources.feast.lookups.look_up(asked)
+    asked = parse_document(OnlineFeaturesRequest, await JsonBody(request).read())
+    answer = await part_of(request, FeastInterface).lookups.look_up(asked)
     # As Feast's server, and protobuf, write numbers that JSON has not.
     return _JsonResponse(to_json(answer, inf_nan_mode="strings"))
 
@@ -102,9 +107,8 @@ async def push(request: Request) -> Response:
     Rows that are older than what is online change nothing there. Of the lake they are on disk
     when this answers, and the next command that reads the table finds them in it.
     """
-    resources = resources_of(request)
-    pushed = await _read_write(PushRequest, request, resources)
-    return _told(await resources.feast.pushes.push(pushed))
+    pushed = await _read_write(PushRequest, request)
+    return _told(await part_of(request, FeastInterface).pushes.push(pushed))
 
 
 @router.post(
@@ -117,9 +121,8 @@ async def push(request: Request) -> Response:
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def write_to_online_store(request: Request) -> Response:
     """Write rows of one view online, and to its table; as a push does."""
-    resources = resources_of(request)
-    given = await _read_write(WriteRequest, request, resources)
-    return _told(await resources.feast.pushes.write(given))
+    given = await _read_write(WriteRequest, request)
+    return _told(await part_of(request, FeastInterface).pushes.write(given))
 
 
 @router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
@@ -127,7 +130,7 @@ async def write_to_online_store(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """Answer 200 without a body when the other addresses under `/feast` can be used."""
     try:
-        await resources_of(request).feast.catalogs.current()
+        await part_of(request, FeastInterface).catalogs.current()
     except NotFoundError as error:
         # To what watches over the service, a catalog that is missing is no mistake in the address.
         raise UnavailableError(str(error)) from error
@@ -142,14 +145,10 @@ def _told(result: PushResult) -> Response:
     return _JsonResponse(result.model_dump_json(exclude_defaults=True))
 
 
-async def _read_body(request: Request, resources: Resources) -> bytes:
-    return await JsonBody(request, resources.settings).read()
-
-
-async def _read_write(kind: type[_Write], request: Request, resources: Resources) -> _Write:
+async def _read_write(kind: type[_Write], request: Request) -> _Write:
     """Return what a request writes, which may be larger than what others send."""
-    settings = resources.settings
-    body = await JsonBody(request, settings, max_bytes=settings.feast_max_write_bytes).read()
+    max_bytes = part_of(request, Settings).feast_max_write_bytes
+    body = await JsonBody(request, max_bytes=max_bytes).read()
     if len(body) <= _INLINE_BYTES:
         return parse_document(kind, body)
     return await asyncio.to_thread(parse_document, kind, body)

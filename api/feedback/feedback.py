@@ -30,6 +30,7 @@ from zeroskew.contract.manifest import FieldType, Manifest
 from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.utc_moment import UtcMoment
 from zeroskew.records.background_work import WatchedWork
+from zeroskew.records.blocking_calls import BlockingCalls
 from zeroskew.records.labels.label_row import LabelConflict, LabelRow, hash_label
 from zeroskew.records.labels.label_store import LabelStore
 from zeroskew.records.labels.label_writer import LabelWriter
@@ -112,8 +113,8 @@ class Feedback:
         Know for which entities there are predictions.
     models
         Know what a model's label looks like.
-    executor
-        Runs look-ups beside the event loop.
+    calls, executor
+        Run what blocks beside the event loop: the log, and what asks the registry too.
     clock
         A label may not have been observed in its future.
     """
@@ -126,6 +127,7 @@ class Feedback:
         log: PredictionLog,
         entities: LoggedEntities,
         models: ActiveModels,
+        calls: BlockingCalls,
         executor: RegistryExecutor,
         clock: Clock,
     ) -> None:
@@ -135,6 +137,7 @@ class Feedback:
         self._log = log
         self._entities = entities
         self._models = models
+        self._calls = calls
         self._executor = executor
         self._clock = clock
 
@@ -225,7 +228,7 @@ class Feedback:
         if label.prediction_id is None:
             return _LabelTarget(label.model, is_logged=False)
         try:
-            rows = await self._executor.run(self._log.read, label.prediction_id)
+            rows = await self._calls.run(self._log.read, label.prediction_id)
         except (UnknownPredictionError, LogUnavailableError):
             return _LabelTarget(label.model, is_logged=False)
         return _LabelTarget(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))

@@ -5,27 +5,37 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.access.caller import caller_of
 from api.access.route_access import needs
-from api.dependencies import JsonBody, ServiceResources
-from api.feedback.feedback import PREDICTION_ID, GivenLabel, LabelOutcome
-from api.http.direct_route import GuardedRoute
-from api.log_config import REQUEST_ID
+from api.feedback.feedback import PREDICTION_ID, Feedback, GivenLabel, LabelOutcome
+from api.http.application import part
+from api.http.context import Context
+from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
+from api.http.request_body import document_body
+from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
-from zeroskew.model.requests.body_documents import SCHEMAS, RequestDocument, parse_document
+from zeroskew.model.requests.body_documents import RequestDocument
+from zeroskew.records.blocking_calls import BlockingCalls
 
 __all__ = ["FEEDBACK_DOCUMENTS", "router"]
 
-router = APIRouter(prefix="/v1/feedback", tags=["feedback"], route_class=GuardedRoute)
-
 _MAX_LABELS: Final = 1000
+_EXAMPLE: Final = {
+    "labels": [
+        {
+            "prediction_id": "01a5eb5d-7c00-7000-8000-000000000001",
+            "value": 12.5,
+            "observed_at": "2013-10-01T11:00:00Z",
+        }
+    ]
+}
 
 
 class FeedbackRequest(RequestDocument):
@@ -59,70 +69,65 @@ class LabelHistory(BaseModel):
 FEEDBACK_DOCUMENTS: Final = (FeedbackRequest,)
 """The bodies that the routes here take."""
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": f"{SCHEMAS}{FeedbackRequest.__name__}"},
-                "example": {
-                    "labels": [
-                        {
-                            "prediction_id": "01a5eb5d-7c00-7000-8000-000000000001",
-                            "value": 12.5,
-                            "observed_at": "2013-10-01T11:00:00Z",
-                        }
-                    ]
-                },
-            }
-        },
-    }
-}
-_QUERY: Final = {
-    "parameters": [
-        {
-            "name": "prediction_id",
-            "in": "query",
-            "required": True,
-            "description": "The `id` of an answer.",
-            "schema": {"type": "string", "pattern": f"^{PREDICTION_ID}$"},
-        }
-    ]
-}
+
+async def _read_id(
+    prediction_id: Annotated[
+        str,
+        Query(
+            description="The `id` of an answer.",
+            json_schema_extra={"pattern": f"^{PREDICTION_ID}$"},
+        ),
+    ],
+) -> str:
+    if re.fullmatch(PREDICTION_ID, prediction_id) is None:
+        raise InvalidRequestError(
+            f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
+        )
+    return prediction_id
+
+
+AnswerId = Annotated[str, Depends(_read_id)]
+Labels = Annotated[Feedback, part(Feedback)]
+
+router = APIRouter(
+    prefix="/v1/feedback",
+    tags=["feedback"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
 @router.post(
     "",
     summary="Say what really happened",
     response_model=FeedbackResponse,
-    responses={HTTPStatus.CONFLICT: {}},
-    openapi_extra=_BODY,
+    responses=problems(HTTPStatus.CONFLICT),
 )
 @needs(Scope.FEEDBACK)
-async def give_feedback(request: Request, resources: ServiceResources) -> Response:
+async def give_feedback(
+    given: Annotated[FeedbackRequest, document_body(FeedbackRequest, example=_EXAMPLE)],
+    context: Context,
+    feedback: Labels,
+    metrics: Annotated[ServiceMetrics, part(ServiceMetrics)],
+) -> Response:
     """Keep labels; they are on disk when this answers, and the same again changes nothing."""
-    body = await JsonBody(request, resources.settings).read()
-    labels = parse_document(FeedbackRequest, body).labels
-    caller = caller_of(request.scope)
-    kept = await resources.feedback.take(labels, REQUEST_ID.get(), caller)
-    request.app.state.metrics.labels.add((), len(kept))
+    kept = await feedback.take(given.labels, context.id, context.caller)
+    metrics.labels.add((), len(kept))
     answer = FeedbackResponse(labels=kept)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-@router.get(
-    "", summary="Show a prediction's labels", response_model=LabelHistory, openapi_extra=_QUERY
-)
+@router.get("", summary="Show a prediction's labels", response_model=LabelHistory)
 @needs(Scope.FEEDBACK)
-async def list_feedback(request: Request, resources: ServiceResources) -> Response:
+async def list_feedback(
+    prediction_id: AnswerId,
+    context: Context,
+    feedback: Labels,
+    calls: Annotated[BlockingCalls, part(BlockingCalls)],
+) -> Response:
     """Show the labels about a prediction, corrections and what they correct."""
-    prediction_id = request.query_params.get("prediction_id", "")
-    if re.fullmatch(PREDICTION_ID, prediction_id) is None:
-        raise InvalidRequestError(
-            f"Got prediction_id={prediction_id[:36]!r} in the query, but expected an answer's id."
-        )
-    rows = await resources.registry_executor.run(resources.feedback.read, prediction_id)
-    caller = caller_of(request.scope)
+    rows = await calls.run(feedback.read, prediction_id)
+    caller = context.caller
     seen = [row for row in rows if caller.tenant is None or (row.model and caller.sees(row.model))]
     labels = [LabelDetail.model_validate(row, from_attributes=True) for row in seen]
     content = LabelHistory(labels=labels).model_dump_json()

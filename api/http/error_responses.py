@@ -12,15 +12,18 @@ from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api.feast.feast_errors import feast_error_response, is_feast_client
+from api.http.context import context_of
 from api.http.methods import allowed_methods
 from api.http.problem import FieldProblem, Problem
 from zeroskew.contract.errors import access as access_errors
 from zeroskew.contract.errors import not_found
 from zeroskew.contract.errors import service as errors
+from zeroskew.contract.errors.fields import refuse_parameter
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
@@ -197,6 +200,7 @@ def install_error_responses(app: FastAPI) -> None:
     """Let `app` answer every error that a route raises."""
     app.add_exception_handler(errors.ServiceError, _answer_service_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_refused_parameter)
 
 
 async def _answer_service_error(request: Request, error: Exception) -> Response:
@@ -214,7 +218,7 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
         _log.error("request_failed", code=error.code, reason=str(error), exc_info=error)
     elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
         # Something else is away: a probe asks every few seconds, and no line of ours is to blame.
-        request.scope["state"]["failure"] = _describe_failure(error)
+        context_of(request.scope).failure = _describe_failure(error)
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
@@ -224,7 +228,7 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
         status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
-        request_id=request.state.request_id,
+        request_id=context_of(request.scope).id,
         fields=error.fields,
         headers=(
             dict(error.headers)
@@ -242,6 +246,11 @@ def _describe_failure(error: errors.ServiceError) -> dict[str, str]:
     return told
 
 
+async def _answer_refused_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return answer_service_error(request, refuse_parameter(error.errors()[0]))
+
+
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     details = {404: f"Got {request.method} for an address that the service does not have."}
@@ -255,7 +264,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),
-        request_id=request.state.request_id,
+        request_id=context_of(request.scope).id,
         headers=headers,
         user_agent=request.headers.get("user-agent", ""),
     )

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import structlog
-from starlette.types import Scope
 
 from zeroskew.contract.errors.service import OverloadedError
 
-__all__ = ["ALWAYS_ANSWERED", "BodyState", "RequestGate", "body_state"]
+__all__ = ["ALWAYS_ANSWERED", "BodyState", "Place", "RequestGate"]
 
 _log: Final = structlog.get_logger(__name__)
 
 BodyState = Literal["arriving", "whole", "late"]
 
-_BODY: Final = "zeroskew.body"
-_COUNTED: Final = "zeroskew.counted"
 ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
 """How the addresses begin that answer however many requests are under way."""
 
@@ -29,10 +26,51 @@ _SHRINK: Final = 0.7
 _GROW: Final = 1.1
 
 
-def body_state(scope: Scope) -> BodyState:
-    """Say whether a request's body is there; a server that does not tell may still receive it."""
-    state: BodyState = scope.get(_BODY, "arriving")
-    return state
+class Place:
+    """A request's place at the gate: taken once at most, and given back once.
+
+    Parameters
+    ----------
+    gate
+        Counts the places that are taken.
+    body
+        How much of the request is there. The place of one whose body is ``whole`` is taken from
+        the start; one whose body is ``late`` is about to be refused, and takes none.
+    """
+
+    __slots__ = ("_gate", "_is_taken", "body")
+
+    def __init__(self, gate: RequestGate, body: BodyState) -> None:
+        self.body = body
+        self._gate = gate
+        self._is_taken = False
+        if body == "whole":
+            self._take()
+
+    def take_late(self, path: str) -> None:
+        """Take the place of a request whose body has arrived after its answer began.
+
+        Raises
+        ------
+        OverloadedError
+            If too many are under way.
+        """
+        if self.body != "arriving" or self._is_taken:
+            return
+        if not self._gate.admits(path):
+            self._gate.note_refusal()
+            raise OverloadedError
+        self._take()
+
+    def leave(self) -> None:
+        """Give the place back, if it is taken."""
+        if self._is_taken:
+            self._is_taken = False
+            self._gate.n_under_way -= 1
+
+    def _take(self) -> None:
+        self._is_taken = True
+        self._gate.n_under_way += 1
 
 
 class RequestGate:
@@ -59,7 +97,8 @@ class RequestGate:
         self._max_requests = max_requests
         self._max_lag_sec = max_lag_sec
         self._bound = float(max_requests)
-        self._n_under_way = 0
+        self.n_under_way = 0
+        """How many requests are counted now; `Place` counts them."""
         self._was_late = False
         self._n_refused = 0
         self._longest_lag_sec = 0.0
@@ -83,18 +122,9 @@ class RequestGate:
         was_late, self._was_late = self._was_late, lag_sec > self._max_lag_sec
         if self._was_late:
             if was_late:
-                self._bound = max(_FEWEST, min(self._bound, self._n_under_way) * _SHRINK)
+                self._bound = max(_FEWEST, min(self._bound, self.n_under_way) * _SHRINK)
         elif lag_sec < self._max_lag_sec / 2:
             self._bound = min(self._max_requests, self._bound * _GROW)
-
-    def set_body(self, scope: Any, state: BodyState) -> None:
-        """Note for the application whether a request's body is there."""
-        scope[_BODY] = state
-
-    @property
-    def n_under_way(self) -> int:
-        """How many requests are counted now."""
-        return self._n_under_way
 
     @property
     def bound(self) -> int:
@@ -109,36 +139,18 @@ class RequestGate:
     @property
     def has_room(self) -> bool:
         """Whether a request may begin, whatever it asks."""
-        return self._n_under_way < self._bound
+        return self.n_under_way < self._bound
 
     def admits(self, path: str) -> bool:
         """Tell whether a request may begin; questions about the service's health always may."""
         return self.has_room or path.startswith(ALWAYS_ANSWERED)
 
-    def enter(self, scope: Any) -> None:
-        """Count a request from now on; its context counts it no longer when it ends."""
-        scope[_COUNTED] = True
-        self._n_under_way += 1
-
-    def enter_late(self, scope: Any) -> None:
-        """Count a request whose body has arrived after its answer began.
-
-        Raises
-        ------
-        OverloadedError
-            If too many are under way.
-        """
-        if body_state(scope) != "arriving" or scope.get(_COUNTED):
-            return
-        if not self.admits(scope["path"]):
-            self.note_refusal()
-            raise OverloadedError
-        self.enter(scope)
-
-    def leave(self, scope: Any) -> None:
-        """Count a request no longer."""
-        if scope.pop(_COUNTED, False):
-            self._n_under_way -= 1
+    def enter(self, path: str) -> Place | None:
+        """Return the place of a request that is there as a whole, ``None`` where it is refused."""
+        if self.admits(path):
+            return Place(self, "whole")
+        self.note_refusal()
+        return None
 
     def note_refusal(self) -> None:
         """Count a refusal, and say from time to time how many there were."""
@@ -149,7 +161,7 @@ class RequestGate:
             _log.warning(
                 "requests_refused",
                 n_refused=self._n_refused,
-                n_under_way=self._n_under_way,
+                n_under_way=self.n_under_way,
                 bound=int(self._bound),
             )
             self._n_refused, self._logged_at = 0, now

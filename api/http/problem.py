@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Any
+
 from pydantic import BaseModel, Field
 
-__all__ = ["FieldProblem", "Problem"]
+__all__ = ["FieldProblem", "Problem", "problems"]
 
 
 class FieldProblem(BaseModel):
@@ -35,3 +38,15 @@ class Problem(BaseModel):
     errors: list[FieldProblem] = Field(
         default_factory=list, description="The refused places of the body, where there are some."
     )
+
+
+def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return the errors that a route documents, as FastAPI's ``responses`` take them.
+
+    Those that all routes may answer with are not among them; `api.pages.openapi` adds them, and
+    describes all.
+
+    >>> problems(HTTPStatus.CONFLICT)
+    {409: {}}
+    """
+    return {int(status): {} for status in statuses}

@@ -12,10 +12,12 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.http.context import REQUEST, RequestContext
 from api.http.error_responses import refusal_response
-from api.http.gate import RequestGate
+from api.http.gate import Place, RequestGate
 from api.http.lingering_transport import LingeringTransport
 from api.http.request_parser import RequestParser
+from zeroskew.contract.settings import Settings
 
 __all__ = ["GuardedHttpProtocol", "is_whole_prediction"]
 
@@ -50,16 +52,17 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     answer, or refusing would be all that is left to do. One that comes in one piece between
     others is not even parsed.
 
-    The application's ``state`` has the gate and the settings.
+    The application's ``parts`` have the gate and the settings.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.parser: RequestParser = RequestParser(self)  # type: ignore[assignment]  # all of one that is used
-        state: Any = self.app.state
-        self._gate: RequestGate = state.gate
-        self._body_timeout_sec: float = state.settings.body_timeout_sec
-        self._max_connections: int = state.settings.max_connections
+        parts: Any = self.app.parts
+        settings: Settings = parts[Settings]
+        self._gate: RequestGate = parts[RequestGate]
+        self._body_timeout_sec = settings.body_timeout_sec
+        self._max_connections = settings.max_connections
         self._is_in_headers = True
         self._is_between_requests = True
         self._deadline: asyncio.TimerHandle | None = None
@@ -83,7 +86,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on, and wait no longer than the deadline for what they began."""
-        if self._is_over or self._lingering.is_closing():
+        if self._is_over or self._lingering.is_ended:
             self._lingering.discard(len(data))
             return
         if self._refuses_unparsed(data):
@@ -221,19 +224,20 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         else:
             self._begin(cycle)
 
-    def _begin(self, cycle: RequestResponseCycle) -> None:
+    def _begin(self, cycle: RequestResponseCycle, *, is_late: bool = False) -> None:
         self._held = None
         self._drop_deadline()
         cycle.keep_alive &= not self._is_last
         scope: Any = cycle.scope
-        if not cycle.more_body:
-            if not self._gate.admits(scope["path"]):
-                self._refuse_busy(cycle)
-                return
-            self._gate.set_body(scope, "whole")
-            self._gate.enter(scope)
-        else:
+        if cycle.more_body:
+            place: Place | None = Place(self._gate, "late" if is_late else "arriving")
             cycle.send = partial(_send_last, cycle, cycle.send)  # type: ignore[method-assign]
+        else:
+            place = self._gate.enter(scope["path"])
+        if place is None:
+            self._refuse_busy(cycle)
+            return
+        scope[REQUEST] = RequestContext(place)
         super()._start_asgi_task(cycle, self.app)
 
     def _refuses_unparsed(self, data: bytes) -> bool:
@@ -260,7 +264,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def _refuse_busy(self, cycle: RequestResponseCycle) -> None:
         """Answer that there is too much to do."""
-        self._gate.note_refusal()
         self.transport.write(_REFUSALS[cycle.keep_alive])
         cycle.response_complete = True
         if cycle.keep_alive:
@@ -272,8 +275,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Let the application answer a request whose body did not arrive in time."""
         self._deadline = None
         if self._held is not None:
-            self._gate.set_body(self._held.scope, "late")
-            self._begin(self._held)
+            self._begin(self._held, is_late=True)
 
     def _set_deadline(self, seconds: float, give_up: Any) -> None:
         self._deadline = self.loop.call_later(seconds, give_up)

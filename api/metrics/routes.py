@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.http.direct_route import GuardedRoute
+from api.http.application import part
+from api.http.guarded_route import GuardedRoute
 from api.metrics.metric_book import MEDIA_TYPE
+from api.metrics.sampler import MetricsSampler
+from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.scope import Scope
 
 __all__ = ["router"]
@@ -22,7 +27,10 @@ router = APIRouter(tags=["health"], route_class=GuardedRoute)
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 @needs(Scope.METRICS, is_for_tenants=False)
-async def metrics(request: Request) -> Response:
+async def metrics(
+    measured: Annotated[ServiceMetrics, part(ServiceMetrics)],
+    sampler: Annotated[MetricsSampler, part(MetricsSampler)],
+) -> Response:
     """Answer in Prometheus's text format, for all processes of this service together."""
-    request.app.state.sampler.sample()
-    return Response(request.app.state.metrics.book.render(), headers={"Content-Type": MEDIA_TYPE})
+    sampler.sample()
+    return Response(measured.book.render(), headers={"Content-Type": MEDIA_TYPE})

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from api.access.access_guard import AccessGuard
-from api.dependencies import Resources
 from api.http.gate import RequestGate
 from api.metrics.service_metrics import ServiceMetrics
+from api.models.loaded_models import LoadedModels
+from api.models.registry_follower import RegistryFollower
+from api.predict.predictor import Predictor
+from api.predict.shadow_runner import ShadowRunner
+from api.predictions.prediction_log import PredictionLog
+from zeroskew.contract.settings import Settings
 from zeroskew.records.background_work import BackgroundWork
 
 __all__ = ["PAUSE_SEC", "MetricsSampler"]
@@ -27,7 +32,9 @@ class MetricsSampler:
     ----------
     metrics
         Where it goes.
-    gate, access, resources, work
+    settings
+        Say how large the spool may become.
+    gate, access, loaded, follower, predictor, log, shadows, work
         What is looked at.
     """
 
@@ -35,15 +42,25 @@ class MetricsSampler:
         self,
         metrics: ServiceMetrics,
         *,
+        settings: Settings,
         gate: RequestGate,
         access: AccessGuard,
-        resources: Resources,
+        loaded: LoadedModels,
+        follower: RegistryFollower,
+        predictor: Predictor,
+        log: PredictionLog,
+        shadows: ShadowRunner,
         work: BackgroundWork,
     ) -> None:
         self._metrics = metrics
         self._gate = gate
         self._access = access
-        self._resources = resources
+        self._settings = settings
+        self._loaded = loaded
+        self._follower = follower
+        self._predictor = predictor
+        self._log = log
+        self._shadows = shadows
         self._work = work
 
     async def follow(self) -> None:
@@ -70,6 +87,7 @@ class MetricsSampler:
         self._sample_access()
         self._sample_models()
         self._sample_log()
+        self._sample_reads()
 
     def _sample_access(self) -> None:
         gauges = self._metrics.gauges
@@ -79,29 +97,34 @@ class MetricsSampler:
             self._metrics.rate_limited.set_total((bound,), number)
 
     def _sample_models(self) -> None:
-        gauges, models = self._metrics.gauges, self._resources.models
-        gauges.registry_away.set(models.registry_away_sec)
-        gauges.loaded.set(len(models.loaded()))
+        gauges, follower = self._metrics.gauges, self._follower
+        gauges.registry_away.set(follower.registry_away_sec)
+        gauges.loaded.set(len(self._loaded.list_loaded()))
         gauges.alias.clear()
-        for name, served in models.table.models.items():
-            for alias, version in served.aliases.items():
-                gauges.alias.set(version, (name, alias))
-        for name, number in models.n_swaps.items():
+        for labels, version in follower.table.list_aliases().items():
+            gauges.alias.set(version, labels)
+        for name, number in follower.n_swaps.items():
             gauges.swaps.set_total((name,), number)
-        for name, number in models.n_refused.items():
+        for name, number in self._loaded.n_refused.items():
             gauges.refused.set_total((name,), number)
 
     def _sample_log(self) -> None:
-        gauges, log = self._metrics.gauges, self._resources.prediction_log
+        gauges, log = self._metrics.gauges, self._log
         counters = log.counters
         for outcome in ("recorded", "written", "spooled", "drained", "dropped"):
             gauges.log_rows.set_total((outcome,), getattr(counters, outcome))
         gauges.log_waiting.set(log.n_waiting)
         gauges.spool.set(log.measure_spool_bytes())
-        gauges.spool_bound.set(self._resources.settings.log_spool_max_bytes)
-        shadows = self._resources.answering.shadow_counters
+        gauges.spool_bound.set(self._settings.log_spool_max_bytes)
+        shadows = self._shadows.counters
         for outcome in ("scored", "failed", "dropped"):
             gauges.shadows.set_total((outcome,), getattr(shadows, outcome))
+
+    def _sample_reads(self) -> None:
+        for outcome, number in self._predictor.n_reads.items():
+            self._metrics.store_reads.set_total((outcome,), number)
+        if self._predictor.is_store_up is not None:
+            self._metrics.gauges.store_up.set(float(self._predictor.is_store_up))
 
 
 def _read_resident_bytes() -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from api.metrics.instruments import Counter, Gauge, Histogram, Instrument, Labels
+from api.metrics.instruments import Counter, Gauge, Histogram, Instrument
 from api.metrics.metric_book import MetricBook
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MODEL: Final = ("model", "version")
 
 
 class ServiceMetrics:
-    """The instruments of the service, and the timer of its stages.
+    """The instruments of the service.
 
     Labels are routes as declared, and models, versions, arms, views and aliases as the registry
     has them: nothing that a client sends becomes one.
@@ -104,41 +104,23 @@ class ServiceMetrics:
         own = [one for one in vars(self).values() if isinstance(one, Instrument)]
         self.book = MetricBook([*own, *vars(self.gauges).values()], folder)
 
-    def stage(self, name: Stage) -> AbstractContextManager[None]:
-        """Time a part of a prediction, and make a span of it where spans are made."""
-        timer = _Timer(self.stage_seconds, (name,))
-        return timer if self.tracer is None else _trace(self.tracer, name, timer)
+    def note_stages(self, stages: Sequence[Stage], times: Sequence[float]) -> None:
+        """Observe how long parts of a prediction took, and make spans of them where those are made.
 
-    def note_read(self, *, is_up: bool) -> None:
-        """Count a read of the online store."""
-        self.store_reads.add(("ok" if is_up else "failed",))
-        self.gauges.store_up.set(float(is_up))
-
-
-class _Timer:
-    """Observes how long its block took; a class, for a generator takes twice as long."""
-
-    __slots__ = ("_began", "_histogram", "_labels")
-
-    def __init__(self, histogram: Histogram, labels: Labels) -> None:
-        self._histogram = histogram
-        self._labels = labels
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._histogram.observe(time.perf_counter() - self._began, self._labels)
-
-
-@contextmanager
-def _trace(tracer: Tracer, name: str, timer: _Timer) -> Iterator[None]:
-    # An exception's text may have a request's values in it.
-    with (
-        timer,
-        tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False),
-    ):
-        yield
+        Parameters
+        ----------
+        stages
+            The parts, in their order; of one that failed there is none behind it.
+        times
+            When the first began and when each ended, as ``time.perf_counter`` says.
+        """
+        for stage, (began, ended) in zip(stages, pairwise(times), strict=False):
+            self.stage_seconds.observe(ended - began, (stage,))
+            if self.tracer is not None:
+                # The difference between the two clocks.
+                origin_ns = time.time_ns() - time.perf_counter_ns()
+                span = self.tracer.start_span(stage, start_time=origin_ns + int(began * 1e9))
+                span.end(end_time=origin_ns + int(ended * 1e9))
 
 
 class ServiceGauges:

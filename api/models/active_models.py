@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from api.models.addresses import check_model
 from api.models.loaded_models import LoadedModels
-from api.models.registry_follower import RegistryFollower
-from api.models.rollout_route import make_route, resolve_targets
-from api.models.serving_table import ServedModel, ServingTable, find_targets
+from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.models.rollout_route import RolloutRoute, make_route, resolve_targets
+from api.models.serving_table import ServedModel, find_targets
 from zeroskew.contract.errors.service import (
     ModelRefusedError,
     RegistryConflictError,
@@ -20,9 +22,22 @@ from zeroskew.contract.request_change import check_callers_fit
 from zeroskew.contract.rollout import Rollout
 from zeroskew.model.load_gate import ActiveModel
 
-__all__ = ["ActiveModels"]
+__all__ = ["ActiveModels", "Answerers"]
 
 _log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answerers:
+    """Who answers a request: one version, or the arms of a rollout."""
+
+    models: Sequence[ActiveModel]
+    route: RolloutRoute | None = None
+
+    @property
+    def lead(self) -> ActiveModel:
+        """The version by which a request is read first: the only one, or that of the first arm."""
+        return self.models[0]
 
 
 class ActiveModels:
@@ -43,26 +58,6 @@ class ActiveModels:
         self._follower = follower
         self._loaded = loaded
 
-    @property
-    def table(self) -> ServingTable:
-        """What is served at this moment."""
-        return self._follower.table
-
-    @property
-    def n_swaps(self) -> Mapping[str, int]:
-        """How often other versions came to serve for each model."""
-        return self._follower.n_swaps
-
-    @property
-    def n_refused(self) -> Mapping[str, int]:
-        """How many loads of each model's versions the load gate refused."""
-        return self._loaded.n_refused
-
-    @property
-    def registry_away_sec(self) -> float:
-        """For how long the registry could not be read; 0 while it can."""
-        return self._follower.registry_away_sec
-
     async def catch_up(self) -> None:
         """Serve what the registry says now, if it can be read; for whoever has changed it."""
         try:
@@ -70,26 +65,28 @@ class ActiveModels:
         except RegistryUnavailableError as error:
             _log.warning("registry_not_followed", reason=str(error))
 
-    def loaded(self) -> list[ActiveModel]:
-        """Return the loaded models, sorted by name and version."""
-        return self._loaded.list_loaded()
-
-    def serving(self) -> list[ActiveModel]:
+    def list_serving(self) -> list[ActiveModel]:
         """Return those of the loaded models that an alias or a rollout names."""
-        targets = self.table.list_targets()
-        return [model for model in self.loaded() if (model.name, model.version) in targets]
+        targets = self._follower.table.list_targets()
+        loaded = self._loaded.list_loaded()
+        return [model for model in loaded if (model.name, model.version) in targets]
 
-    def aliases(self) -> dict[tuple[str, str], int]:
-        """Return the version that serves for each model and alias."""
-        return {
-            (name, alias): version
-            for name, served in self.table.models.items()
-            for alias, version in served.aliases.items()
-        }
+    async def find(self, model: str) -> Answerers:
+        """Return who answers a model's callers: its rollout, or else its champion.
 
-    def notices(self, model: ActiveModel) -> Mapping[str, str]:
-        """Return the headers by which its callers are told that a version is on its way out."""
-        return self.table.get_notices(model.name, model.version)
+        Raises
+        ------
+        UnknownModelError, UnknownAliasError, ModelRefusedError
+            If nobody does; see `by_alias`.
+        """
+        served = self._follower.table.models.get(model)
+        if served is None:
+            check_model(model)  # A name that no model can have is not looked for.
+        elif served.route is not None:
+            # All at once: whatever moves meanwhile, these answer this request.
+            arms = [await self.for_answer(model, version) for _, version in served.route.arms]
+            return Answerers(arms, served.route)
+        return Answerers((await self.by_alias(model, CHAMPION),))
 
     async def by_version(self, model: str, version: int) -> ActiveModel:
         """Return one version, loading it where it is not loaded yet.
@@ -103,10 +100,10 @@ class ActiveModels:
         ModelRefusedError, ArtifactStoreUnavailableError, RegistryUnavailableError
             If it fails the load gate, or its files or the registry cannot be read.
         """
-        served = self.table.models.get(model)
+        served = self._follower.table.models.get(model)
         if served is None or version not in served.versions:
             await self._follower.catch_up()
-        return await self._loaded.get(self.table.get_version(model, version))
+        return await self._loaded.get(self._follower.table.get_version(model, version))
 
     async def check_rollout(self, model: str, rollout: Rollout) -> None:
         """Load what a rollout names, and check that its versions answer one another's callers.
@@ -119,7 +116,7 @@ class ActiveModels:
             If a version does not pass the load gate, or does not fit the others.
         """
         await self.catch_up()
-        served = self.table.models.get(model)
+        served = self._follower.table.models.get(model)
         if served is None:
             return
         aliases = served.registered.aliases
@@ -163,7 +160,7 @@ class ActiveModels:
             by the alias, and the version does not fit the others in it.
         """
         await self.catch_up()
-        served = self.table.models.get(model)
+        served = self._follower.table.models.get(model)
         coming = None if served is None else served.versions.get(version)
         if served is None or coming is None or coming.state == "retired":
             return
@@ -182,7 +179,7 @@ class ActiveModels:
 
     async def for_answer(self, model: str, version: int) -> ActiveModel:
         """Return a version that answers or has answered, even where it is retired by now."""
-        served = self.table.models.get(model)
+        served = self._follower.table.models.get(model)
         registered = None if served is None else served.versions.get(version)
         if registered is None:
             return await self.by_version(model, version)
@@ -199,17 +196,18 @@ class ActiveModels:
             If it fails the load gate, and no other version serves for it, or its files or the
             registry cannot be read.
         """
-        version = self.table.find_alias(model, alias)
+        served = self._follower.table.models.get(model)
+        version = None if served is None else served.aliases.get(alias)
         if version is None:
             await self._follower.catch_up()
         elif (found := self._loaded.find(model, version)) is not None:
             return found
-        registered = self.table.get_alias(model, alias)
+        registered = self._follower.table.get_alias(model, alias)
         try:
             return await self._loaded.get(registered)
         except ModelRefusedError:
             await self._follower.settle(model)
-            other = self.table.get_alias(model, alias)
+            other = self._follower.table.get_alias(model, alias)
             if other == registered:
                 raise
             return await self._loaded.get(other)

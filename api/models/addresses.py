@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from fastapi import Path
+from fastapi import Depends, Path
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from zeroskew.contract.errors.not_found import (
@@ -14,7 +14,17 @@ from zeroskew.contract.errors.not_found import (
     UnknownVersionError,
 )
 
-__all__ = ["AliasName", "ModelName", "VersionNumber", "check_alias", "check_model", "parse_version"]
+__all__ = [
+    "Alias",
+    "AliasName",
+    "Model",
+    "ModelName",
+    "Version",
+    "VersionNumber",
+    "check_alias",
+    "check_model",
+    "parse_version",
+]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -60,3 +70,26 @@ def parse_version(text: str) -> int:
     if _VERSION.fullmatch(text) is None:
         raise UnknownVersionError("Got a version that is not a whole number from 1 on.")
     return int(text)
+
+
+# Coroutines although they await nothing: FastAPI hands plain functions to a thread.
+async def _read_model(model: ModelName) -> str:
+    return check_model(model)
+
+
+async def _read_alias(alias: AliasName) -> str:
+    return check_alias(alias)
+
+
+async def _read_version(version: VersionNumber) -> int:
+    return parse_version(version)
+
+
+Model = Annotated[str, Depends(_read_model)]
+"""A model's name in an address, of those that a model can have."""
+
+Alias = Annotated[str, Depends(_read_alias)]
+"""An alias in an address, of those that a model can have."""
+
+Version = Annotated[int, Depends(_read_version)]
+"""A version's number in an address."""

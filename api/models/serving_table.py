@@ -70,16 +70,6 @@ class ServingTable:
     generation: int | None = None
     models: Mapping[str, ServedModel] = field(default_factory=dict)
 
-    def find_alias(self, model: str, alias: str) -> int | None:
-        """Return the version that serves under an alias, ``None`` where none does."""
-        served = self.models.get(model)
-        return None if served is None else served.aliases.get(alias)
-
-    def find_route(self, model: str) -> RolloutRoute | None:
-        """Return what a model's rollout comes to, ``None`` where it has none."""
-        served = self.models.get(model)
-        return None if served is None else served.route
-
     def get_alias(self, model: str, alias: str) -> RegisteredVersion:
         """Return the version that serves under an alias, or the refused one that it points to.
 
@@ -118,6 +108,14 @@ class ServingTable:
         """Return the headers by which callers are told that a version is on its way out."""
         served = self.models.get(model)
         return _NO_NOTICES if served is None else served.notices.get(version, _NO_NOTICES)
+
+    def list_aliases(self) -> dict[tuple[str, str], int]:
+        """Return the version that serves for each model and alias."""
+        return {
+            (name, alias): version
+            for name, served in self.models.items()
+            for alias, version in served.aliases.items()
+        }
 
     def list_targets(self) -> frozenset[tuple[str, int]]:
         """Return the versions that an alias, an arm or a shadow names."""

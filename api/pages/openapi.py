@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.access.route_access import SECURITY_SCHEME
+from api.http.application import Application
 from api.models.registry_follower import CHAMPION
 from api.pages.openapi_predictions import (
     ANY_ANSWER,
@@ -28,6 +28,7 @@ from api.pages.openapi_types import add_types, settle_defaults
 from api.v1.outputs import ONE_OUTPUT
 from api.v1.predict import describe_parameters
 from api.v2.examples import make_examples
+from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 
 __all__ = ["build_openapi"]
@@ -62,7 +63,7 @@ _NOT_MODIFIED: Final = {"description": "It is what the `ETag` in `If-None-Match`
 
 
 def build_openapi(
-    app: FastAPI, models: Sequence[ActiveModel], aliases: dict[tuple[str, str], int]
+    app: Application, models: Sequence[ActiveModel], aliases: dict[tuple[str, str], int]
 ) -> dict[str, Any]:
     """Return the OpenAPI document of the service with these models loaded.
 
@@ -100,7 +101,7 @@ def build_openapi(
             path = f"/v2/models/{model.name}/infer"
             concrete[path] = {"post": _infer_operation(model, path, generic[_INFER]["post"])}
     components["responses"] = describe_problem_responses()
-    asks_for_keys = app.state.settings.asks_for_keys
+    asks_for_keys = app.parts[Settings].asks_for_keys
     if asks_for_keys:
         components["securitySchemes"] = {SECURITY_SCHEME: _SECURITY}
     document["paths"] = concrete | generic
@@ -190,10 +191,10 @@ def _operation_id(path: str) -> str:
     return "".join(char if char.isalnum() else "_" for char in path.strip("/"))
 
 
-def _describe_refusals(operation: dict[str, Any], method: str, path: str, app: FastAPI) -> None:
+def _describe_refusals(operation: dict[str, Any], method: str, path: str, app: Application) -> None:
     """Refer to the shared problems: what its route declares, and what is common to many."""
     responses = operation["responses"]
-    common = list_common_statuses(operation, method, path, app.state.settings)
+    common = list_common_statuses(operation, method, path, app.parts[Settings])
     declared = {HTTPStatus(int(status)) for status in responses if int(status) >= _LOWEST}
     responses.pop("422", None)
     for status in sorted(common | declared):

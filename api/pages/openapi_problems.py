@@ -141,8 +141,6 @@ _OF_BODIES: Final = frozenset(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     }
 )
-_CANNOT_FAIL: Final = ("/", "/livez", "/metrics", "/v2", "/v2/health/live", "/v2/models/stats")
-"""Addresses behind which nothing is that could be away."""
 
 
 def list_common_statuses(
@@ -150,10 +148,9 @@ def list_common_statuses(
 ) -> set[HTTPStatus]:
     """Return the statuses with which an operation may refuse beside those that its route declares.
 
-    They follow from what it has: a query whose parameters are known, a body, a name in its
-    address, a condition; and from whom the service answers.
+    They come from what stands before every route: the guard of sites, keys and limits, the gate,
+    and the reader of bodies.
     """
-    parameters = operation.get("parameters", ())
     # A query that is not known; a method that is not.
     found = {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.METHOD_NOT_ALLOWED}
     if method != "get" or not settings.answers_any_host:
@@ -170,12 +167,6 @@ def list_common_statuses(
         found |= _OF_BODIES
     if not path.startswith(ALWAYS_ANSWERED):
         found.add(HTTPStatus.TOO_MANY_REQUESTS)
-    if path not in _CANNOT_FAIL:
-        found.add(HTTPStatus.SERVICE_UNAVAILABLE)
-    if "{" in path or path.endswith((":predict", "/infer")):
-        found.add(HTTPStatus.NOT_FOUND)
-    if any(one["name"] == "If-Match" for one in parameters):
-        found.add(HTTPStatus.PRECONDITION_FAILED)
     return found
 
 

@@ -10,21 +10,23 @@ import base64
 import hashlib
 import re
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api.access.caller import Caller, caller_of
 from api.access.route_access import anyone
-from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.http.application import Application, part
+from api.http.context import Context
 from api.http.documents import HttpDocument, answer_document
+from api.http.guarded_route import GuardedRoute
 from api.http.methods import allowed_methods
+from api.models.loaded_models import LoadedModels
+from api.models.registry_follower import RegistryFollower
 from api.pages.landing_page import (
     FAVICON,
     LANDING_PAGE_POLICY,
@@ -45,6 +47,28 @@ _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _QUALITY: Final = re.compile(r"\s*(?P<kind>[^;\s]+)\s*(?:;\s*q=(?P<quality>[01](?:\.\d{0,3})?))?")
 
 
+class SeenModels(NamedTuple):
+    """The loaded models and the aliases that a caller sees."""
+
+    models: list[ActiveModel]
+    aliases: dict[tuple[str, str], int]
+
+
+async def _list_seen(
+    context: Context,
+    loaded: Annotated[LoadedModels, part(LoadedModels)],
+    follower: Annotated[RegistryFollower, part(RegistryFollower)],
+) -> SeenModels:
+    sees, aliases = context.caller.sees, follower.table.list_aliases().items()
+    return SeenModels(
+        [model for model in loaded.list_loaded() if sees(model.name)],
+        {key: version for key, version in aliases if sees(key[0])},
+    )
+
+
+Seen = Annotated[SeenModels, Depends(_list_seen)]
+
+
 class OpenApiCache:
     """The OpenAPI document's bytes, made again when other models or aliases are loaded.
 
@@ -52,14 +76,14 @@ class OpenApiCache:
     few are kept: callers of several tenants see several.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
         self._documents: dict[object, HttpDocument] = {}
         self._making = asyncio.Lock()
 
-    async def current(self, resources: Resources, caller: Caller) -> HttpDocument:
-        """Return the document for what is loaded now and seen by the caller."""
-        models, aliases = _list_seen(resources, caller)
+    async def current(self, seen: SeenModels) -> HttpDocument:
+        """Return the document for what a caller sees now."""
+        models, aliases = seen
         # Versions are immutable, so their names stand for them.
         made_of = (
             tuple((model.name, model.version) for model in models),
@@ -77,18 +101,7 @@ class OpenApiCache:
         return self._documents[made_of]
 
 
-def _list_seen(
-    resources: Resources, caller: Caller
-) -> tuple[list[ActiveModel], dict[tuple[str, str], int]]:
-    """Return the loaded models and the aliases that a caller sees."""
-    aliases = resources.models.aliases().items()
-    return (
-        [model for model in resources.models.loaded() if caller.sees(model.name)],
-        {key: version for key, version in aliases if caller.sees(key[0])},
-    )
-
-
-def install_documentation(app: FastAPI) -> None:
+def install_documentation(app: Application) -> None:
     """Add the pages, and the files that they load, to `app`."""
     router = APIRouter(route_class=GuardedRoute)
     _add_landing_page(router, app)
@@ -115,7 +128,7 @@ def install_documentation(app: FastAPI) -> None:
     app.mount(f"/{ASSETS}", StaticFiles(directory=folder))
 
 
-def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
+def _add_landing_page(router: APIRouter, app: Application) -> None:
     @router.get(
         "/",
         tags=["pages"],
@@ -124,14 +137,13 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
         responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
     )
     @anyone
-    async def show_landing_page(request: Request, resources: ServiceResources) -> Response:
+    async def show_landing_page(request: Request, seen: Seen) -> Response:
         """Show a page where the caller asks for HTML, and otherwise say the same in JSON."""
-        models, aliases = _list_seen(resources, caller_of(request.scope))
         described = describe_service(
             service=app.title,
             version=app.version,
-            models=models,
-            aliases=aliases,
+            models=seen.models,
+            aliases=seen.aliases,
             links={path: text for path, text in LINKS.items() if _exists(app, path)},
         )
         headers = {"Vary": "Accept, Accept-Encoding"}
@@ -146,8 +158,8 @@ def _add_landing_page(router: APIRouter, app: FastAPI) -> None:
 def _add_openapi(router: APIRouter, cache: OpenApiCache) -> None:
     @router.get(f"/{_OPENAPI}", include_in_schema=False)
     @anyone
-    async def show_openapi(request: Request, resources: ServiceResources) -> Response:
-        return answer_document(request, await cache.current(resources, caller_of(request.scope)))
+    async def show_openapi(request: Request, seen: Seen) -> Response:
+        return answer_document(request, await cache.current(seen))
 
 
 def _add_page(router: APIRouter, path: str, content: bytes) -> None:
@@ -175,7 +187,7 @@ def _make_policy(page: str) -> str:
     )
 
 
-def _exists(app: FastAPI, path: str) -> bool:
+def _exists(app: Application, path: str) -> bool:
     return bool(allowed_methods({"type": "http", "app": app, "path": path}))
 
 

@@ -1,4 +1,4 @@
-"""From a model's name and a request to an answer: who answers, from what, and what is kept."""
+"""From a request's content to its answer: scored, logged and counted."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from api.access.caller import CALLER
-from api.log_config import REQUEST_ID
+from api.http.context import RequestContext
 from api.metrics.service_metrics import ServiceMetrics
-from api.models.active_models import ActiveModels
-from api.models.registry_follower import CHAMPION
+from api.models.active_models import Answerers
 from api.models.rollout_route import RolloutRoute
-from api.predict.asked import Asked, Parse
 from api.predict.measured import count_features, count_prediction
 from api.predict.prediction import Prediction
-from api.predict.prediction_id import make_prediction_id
 from api.predict.predictor import Predictor
-from api.predict.shadow_runner import ShadowCounters, ShadowRunner
+from api.predict.question import Content, Question, check_told
+from api.predict.shadow_runner import ShadowRunner
 from api.predictions.logged_rows import FailedPrediction, PredictionRecord
 from api.predictions.prediction_log import PredictionLog
 from zeroskew.contract.errors.service import ServiceError
@@ -27,23 +24,10 @@ from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.instances import Instances
 
-__all__ = ["Answer", "AnswerPart", "Answering", "Served"]
+__all__ = ["Answer", "AnswerPart", "Answering"]
 
 _SAMPLE_SEC: Final = 0.1
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Who answers a request: one version, or the arms of a rollout."""
-
-    models: Sequence[ActiveModel]
-    route: RolloutRoute | None = None
-
-    @property
-    def lead(self) -> ActiveModel:
-        """The version by which a request is read first: the only one, or that of the first arm."""
-        return self.models[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +76,6 @@ class Answering:
 
     Parameters
     ----------
-    models
-        Say which version an address means.
     predictor
         Scores.
     log
@@ -107,7 +89,6 @@ class Answering:
     def __init__(
         self,
         *,
-        models: ActiveModels,
         predictor: Predictor,
         log: PredictionLog,
         shadows: ShadowRunner,
@@ -115,33 +96,30 @@ class Answering:
     ) -> None:
         self._metrics = metrics
         self._sampled_at = 0.0
-        self._models = models
         self._predictor = predictor
         self._log = log
         self._shadows = shadows
 
-    @property
-    def shadow_counters(self) -> ShadowCounters:
-        """What became of the shadows so far."""
-        return self._shadows.counters
-
-    async def find(self, model: str) -> Served:
-        """Return who answers a model's callers: its rollout, or else its champion.
-
-        Raises
-        ------
-        UnknownModelError, UnknownAliasError, ModelRefusedError
-            If nobody does; see `ActiveModels.by_alias`.
-        """
-        route = self._models.table.find_route(model)
-        if route is None:
-            return Served((await self._models.by_alias(model, CHAMPION),))
-        # All at once: whatever moves meanwhile, these answer this request.
-        arms = [await self._models.for_answer(model, version) for _, version in route.arms]
-        return Served(tuple(arms), route)
-
-    async def answer(self, served: Served, parse: Parse) -> Answer:
+    async def answer(
+        self,
+        answerers: Answerers,
+        content: Content,
+        context: RequestContext,
+        *,
+        tells_features: bool = False,
+    ) -> Answer:
         """Score a request, and log it; behind the answer its shadows score along.
+
+        Parameters
+        ----------
+        answerers
+            Who answers it.
+        content
+            Its body.
+        context
+            Whose it is, and its id.
+        tells_features
+            Whether the answer is to tell of every feature.
 
         Raises
         ------
@@ -150,39 +128,38 @@ class Answering:
         ServiceError
             What `Predictor.predict` and `PredictionLog.record` raise.
         """
-        began = time.perf_counter()
-        with self._metrics.stage("parse"):
-            instances = parse(served.lead)
-        answer_id = make_prediction_id()
-        route = served.route
-        if route is None:
-            part = await self._answer_part(answer_id, began, served.lead, None, instances)
-            return Answer(answer_id, (part,))
-        asked = Asked(served.lead, instances, parse)
-        parts = await self._answer_by_arms(answer_id, began, served.models, route, asked)
+        lead, route = answerers.models[0], answerers.route
+        times = [time.perf_counter()]
+        try:
+            instances = content.to_instances(lead.schema)
+            if tells_features:
+                check_told(instances, lead)
+            times.append(time.perf_counter())
+            question = Question(content, context, tells_features, lead, instances, times[0])
+            if route is None:
+                part = await self._answer_part(question, lead, instances)
+                return Answer(question.id, (part,))
+            parts = await self._answer_by_arms(question, answerers.models, route)
+        finally:
+            self._metrics.note_stages(("parse",), [*times, time.perf_counter()])
         for shadow in route.shadows:
-            self._shadows.offer(shadow, answer_id, asked)
-        return Answer(answer_id, parts)
+            self._shadows.offer(shadow, question)
+        return Answer(question.id, parts)
 
     async def _answer_by_arms(
-        self,
-        answer_id: str,
-        began: float,
-        models: Sequence[ActiveModel],
-        route: RolloutRoute,
-        asked: Asked,
+        self, question: Question, models: Sequence[ActiveModel], route: RolloutRoute
     ) -> Sequence[AnswerPart]:
-        dealt = route.deal(asked.instances.rows)
+        dealt = route.deal(question.instances.rows)
         if len(dealt) == 1:
             (number,) = dealt
             model, arm = models[number], route.arms[number][0]
-            return [await self._answer_part(answer_id, began, model, arm, asked.read_as(model))]
-        read = [asked.read_as(models[number]) for number in dealt]
+            return [await self._answer_part(question, model, question.read_as(model), arm)]
+        read = [question.read_as(models[number]) for number in dealt]
         # All of them come to their end: what one has scored is logged, whatever another does.
         done = await asyncio.gather(
             *[
                 self._answer_part(
-                    answer_id, began, models[number], route.arms[number][0], instances, number, rows
+                    question, models[number], instances, route.arms[number][0], number, rows
                 )
                 for (number, rows), instances in zip(dealt.items(), read, strict=True)
             ],
@@ -197,22 +174,21 @@ class Answering:
 
     async def _answer_part(
         self,
-        answer_id: str,
-        began: float,
+        question: Question,
         model: ActiveModel,
-        arm: str | None,
         instances: Instances,
+        arm: str | None = None,
         part: int = 0,
         numbers: Sequence[int] | None = None,
     ) -> AnswerPart:
         def note(prediction: Prediction | FailedPrediction) -> PredictionRecord:
             return PredictionRecord(
-                id=answer_id,
+                id=question.id,
                 model=model,
                 prediction=prediction,
-                latency_us=int((time.perf_counter() - began) * 1e6),
-                request_id=REQUEST_ID.get(),
-                caller=CALLER.get().id,
+                latency_us=int((time.perf_counter() - question.began) * 1e6),
+                request_id=question.context.id,
+                caller=question.context.caller.id,
                 part=part,
                 numbers=numbers,
                 arm=arm,
@@ -227,9 +203,12 @@ class Answering:
             failed = FailedPrediction(self._predictor.now(), instances, error.code)
             self._log.record_failure(note(failed))
             raise
-        with self._metrics.stage("log"):
+        times = [time.perf_counter()]
+        try:
             await self._log.record(note(prediction))
-        self._count(model, arm, prediction, began)
+        finally:
+            self._metrics.note_stages(("log",), [*times, time.perf_counter()])
+        self._count(model, arm, prediction, question.began)
         return AnswerPart(model, arm, prediction, numbers or ())
 
     def _count(

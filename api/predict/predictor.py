@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Final, TypeAlias, TypeVar
 
@@ -24,7 +25,7 @@ from zeroskew.contract.errors.service import (
     StaleFeatureError,
 )
 from zeroskew.contract.time.clock import Clock
-from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.contract.time.epoch import from_epoch_us
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.requests.instances import Instances
@@ -56,7 +57,7 @@ class Predictor:
     wide
         Says which requests are wide, and lets them take turns.
     metrics
-        Counts reads, and times the stages.
+        Times the stages.
     """
 
     def __init__(
@@ -78,6 +79,10 @@ class Predictor:
         self._batches = PredictionBatches(
             self._predict, lambda model: wide.count_rows_at_once(len(model.plan.features))
         )
+        self.n_reads: Counter[str] = Counter()
+        """How many reads of the online store were ``ok``, and how many ``failed``."""
+        self.is_store_up: bool | None = None
+        """Whether the last read of the online store worked; ``None`` before the first."""
         self._n_under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -161,19 +166,20 @@ class Predictor:
     async def _predict(
         self, model: ActiveModel, instances: Instances, run: RunAside | None = None
     ) -> Prediction:
-        now = self._clock.now()
-        now_us = to_epoch_us(now)
-        # What nobody waits for is not timed with what somebody does.
-        stage = self._metrics.stage if run is None else nullcontext
+        now_us = self._clock.now_us()
         is_wide = self._wide.is_wide(len(instances.rows), len(model.plan.features))
         look_up = self._look_up_in_turns if is_wide else self._look_up
-        with stage("features"):
+        times = [time.perf_counter()]
+        try:
             features, stored, is_degraded = await look_up(model, instances, now_us)
-        with stage("model"):
+            times.append(time.perf_counter())
             scores = await self._score(model, features.values, features.request, run)
+        finally:
+            if run is None:  # What nobody waits for is not timed with what somebody does.
+                self._metrics.note_stages(("features", "model"), [*times, time.perf_counter()])
         if is_wide:  # What is left, its answer, is made at once.
             await self._wide.give_way()
-        return Prediction(now, instances, features, stored, is_degraded, scores)
+        return Prediction(from_epoch_us(now_us), instances, features, stored, is_degraded, scores)
 
     async def _look_up(self, model: ActiveModel, instances: Instances, now_us: int) -> _LookedUp:
         """Return the graph's inputs, what was read for them, and whether the store is down."""
@@ -225,12 +231,14 @@ class Predictor:
         try:
             stored = await self._reader.read(plan.layout, plan.serialize_keys(instances.rows))
         except OnlineStoreUnavailableError as error:
-            self._metrics.note_read(is_up=False)
+            self.n_reads["failed"] += 1
+            self.is_store_up = False
             if plan.when_store_down == "fail":
                 raise
             _log.warning("answered_from_defaults", model=model.name, reason=str(error))
             return None, True
-        self._metrics.note_read(is_up=True)
+        self.n_reads["ok"] += 1
+        self.is_store_up = True
         return stored, False
 
     async def _score(

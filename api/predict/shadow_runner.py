@@ -10,15 +10,14 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from api.access.caller import CALLER
 from api.log_config import REQUEST_ID
 from api.models.active_models import ActiveModels
 from api.models.rollout_route import RoutedShadow
-from api.predict.asked import Asked
 from api.predict.nice_thread import NiceThread
 from api.predict.prediction import Prediction
 from api.predict.prediction_id import make_prediction_id
 from api.predict.predictor import Predictor
+from api.predict.question import Question
 from api.predictions.logged_rows import FailedPrediction, PredictionRecord
 from api.predictions.prediction_log import PredictionLog, is_sampled
 from zeroskew.contract.errors.service import ServiceError
@@ -46,10 +45,7 @@ class ShadowCounters:
 @dataclass(frozen=True, slots=True)
 class _Offer:
     shadow: RoutedShadow
-    answer_id: str
-    asked: Asked
-    request_id: str
-    caller: str
+    question: Question
 
 
 @dataclass(slots=True)
@@ -89,16 +85,14 @@ class ShadowRunner:
         self._lanes: dict[_Key, _Lane] = {}
         self.counters = ShadowCounters()
 
-    def offer(self, shadow: RoutedShadow, answer_id: str, asked: Asked) -> None:
+    def offer(self, shadow: RoutedShadow, question: Question) -> None:
         """Take what was answered for a shadow, if it is of its share and there is room."""
-        if not is_sampled(answer_id, shadow.share):
+        if not is_sampled(question.id, shadow.share):
             return
-        key = (asked.lead.name, shadow.version)
+        key = (question.lead.name, shadow.version)
         try:
             lane = self._find_lane(key)
-            lane.waiting.put_nowait(
-                _Offer(shadow, answer_id, asked, REQUEST_ID.get(), CALLER.get().id)
-            )
+            lane.waiting.put_nowait(_Offer(shadow, question))
         except (asyncio.QueueFull, RuntimeError):  # No room, or no thread to be had.
             self.counters.dropped += 1
 
@@ -142,7 +136,7 @@ class ShadowRunner:
                     self._close_lane(key)
                     return
                 continue
-            REQUEST_ID.set(offer.request_id)
+            REQUEST_ID.set(offer.question.context.id)
             await self._predictor.wait_until_idle()
             began = time.monotonic()
             try:
@@ -154,7 +148,8 @@ class ShadowRunner:
 
     async def _score(self, key: _Key, offer: _Offer, thread: NiceThread) -> None:
         model = await self._models.by_version(*key)
-        instances = offer.asked.read_as(model)
+        question = offer.question
+        instances = question.read_as(model)
         began = time.perf_counter()
 
         def note(prediction: Prediction | FailedPrediction) -> PredictionRecord:
@@ -163,11 +158,11 @@ class ShadowRunner:
                 model=model,
                 prediction=prediction,
                 latency_us=int((time.perf_counter() - began) * 1e6),
-                request_id=offer.request_id,
-                caller=offer.caller,
+                request_id=question.context.id,
+                caller=question.context.caller.id,
                 arm=offer.shadow.name,
                 role="shadow",
-                answer_id=offer.answer_id,
+                answer_id=question.id,
             )
 
         try:

@@ -7,19 +7,21 @@ import re
 from datetime import datetime
 from http import HTTPStatus
 from operator import itemgetter
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from api.access.caller import CALLER
 from api.access.route_access import needs
-from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
-from api.predictions.prediction_log import unknown_prediction
+from api.http.application import part
+from api.http.context import Context
+from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
+from api.models.active_models import ActiveModels
+from api.predictions.prediction_log import PredictionLog, unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
 from zeroskew.contract.errors.not_found import UnknownPredictionError
 from zeroskew.contract.errors.service import PredictionFailedError
@@ -28,17 +30,54 @@ from zeroskew.contract.manifest import Scalar
 from zeroskew.contract.scope import Scope
 from zeroskew.contract.time.epoch import NEVER_US, from_epoch_us
 from zeroskew.model.load_gate import ActiveModel
+from zeroskew.records.blocking_calls import BlockingCalls
 from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=GuardedRoute)
+router = APIRouter(
+    prefix="/v1/predictions",
+    tags=["predictions"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-PredictionId = Annotated[
-    str,
-    Path(description="The `id` of an answer.", json_schema_extra={"pattern": f"^{_ID.pattern}$"}),
-]
+_Log = Annotated[PredictionLog, part(PredictionLog)]
+_Calls = Annotated[BlockingCalls, part(BlockingCalls)]
+
+
+class FoundPrediction(NamedTuple):
+    """The rows of a prediction, and the versions that scored them."""
+
+    rows: list[LoggedRow]
+    models: dict[int, ActiveModel]
+
+
+async def _find(
+    id: Annotated[  # noqa: A002 - as the address has it
+        str,
+        Path(
+            description="The `id` of an answer.",
+            json_schema_extra={"pattern": f"^{_ID.pattern}$"},
+        ),
+    ],
+    context: Context,
+    log: _Log,
+    calls: _Calls,
+    models: Annotated[ActiveModels, part(ActiveModels)],
+) -> FoundPrediction:
+    if _ID.fullmatch(id) is None:
+        raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
+    rows = await calls.run(log.read, id)
+    if not context.caller.sees(rows[0].model):
+        raise unknown_prediction(id)
+    versions = sorted({row.version for row in rows})
+    scored = {number: await models.for_answer(rows[0].model, number) for number in versions}
+    return FoundPrediction(rows, scored)
+
+
+Found = Annotated[FoundPrediction, Depends(_find)]
 
 
 class StoredFeature(BaseModel):
@@ -98,9 +137,9 @@ class Replay(BaseModel):
 
 @router.get("/{id:name}", summary="Show a logged prediction", response_model=LoggedPredictionDetail)
 @needs(Scope.PREDICTIONS_READ)
-async def get_prediction(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as the address has it
+async def get_prediction(found: Found) -> Response:
     """Show what was asked, what the model was given, where it came from, and what came out."""
-    rows, models = await _find(id, resources)
+    rows, models = found
     first = rows[0]
     detail = {
         name: getattr(first, name) for name in LoggedPredictionDetail.model_fields if name != "rows"
@@ -114,17 +153,17 @@ async def get_prediction(id: PredictionId, resources: ServiceResources) -> Respo
     "/{id:name}:replay",
     summary="Compute a logged prediction again",
     response_model=Replay,
-    responses={HTTPStatus.CONFLICT: {}},
+    responses=problems(HTTPStatus.CONFLICT),
 )
 @needs(Scope.PREDICTIONS_READ)
-async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # noqa: A002 - as above
+async def replay(found: Found, calls: _Calls) -> Response:
     """Run each version that answered on the logged matrix, and compare the scores to the bit."""
-    rows, models = await _find(id, resources)
+    rows, models = found
     replayed: list[ReplayedRow] = []
     for row in rows:
         if row.error is None and row.has_inputs:
             model = models[row.version]
-            replayed += await resources.registry_executor.run(replay_row, model, row)
+            replayed += await calls.run(replay_row, model, row)
     if not replayed:
         reason = (
             "whose inputs the model's log leaves out; it cannot be computed again."
@@ -133,28 +172,13 @@ async def replay(id: PredictionId, resources: ServiceResources) -> Response:  # 
         )
         raise PredictionFailedError(f"Got a prediction {reason}")
     answer = Replay(
-        id=id,
+        id=rows[0].id,
         model=rows[0].model,
         model_sha256={number: model.manifest.model_file.sha256 for number, model in models.items()},
         is_equal=all(row.is_equal for row in replayed),
         rows=sorted(replayed, key=lambda row: row.row),
     )
     return Response(to_json(answer, inf_nan_mode="strings"), media_type="application/json")
-
-
-async def _find(
-    prediction_id: str, resources: Resources
-) -> tuple[list[LoggedRow], dict[int, ActiveModel]]:
-    """Return the rows of a prediction, and the versions that scored them."""
-    if _ID.fullmatch(prediction_id) is None:
-        raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
-    rows = await resources.registry_executor.run(resources.prediction_log.read, prediction_id)
-    if not CALLER.get().sees(rows[0].model):
-        raise unknown_prediction(prediction_id)
-    return rows, {
-        version: await resources.models.for_answer(rows[0].model, version)
-        for version in sorted({row.version for row in rows})
-    }
 
 
 def _describe(row: LoggedRow, model: ActiveModel) -> list[dict[str, Any]]:

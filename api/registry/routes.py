@@ -1,105 +1,95 @@
-"""Moves of the registry: where aliases point, what a rollout is, how versions stand.
-
-What moves has an ``ETag`` with its revision. ``If-Match`` with that tag lets a move happen only to
-what its caller has seen, ``If-None-Match: *`` only where nothing is.
-"""
+"""Moves of the registry: where aliases point, what a rollout is, how versions stand."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
-from api.access.caller import CALLER
 from api.access.route_access import needs, with_key
-from api.dependencies import JsonBody, Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
-from api.models.addresses import (
-    AliasName,
-    ModelName,
-    VersionNumber,
-    check_alias,
-    check_model,
-    parse_version,
-)
+from api.http.application import part
+from api.http.context import Context, RequestContext
+from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
+from api.http.request_body import document_body
+from api.models.active_models import ActiveModels
+from api.models.addresses import Alias, Model, Version
+from api.registry.conditions import SeenRevision, tag_of
 from api.registry.documents import AliasMove, Change, Deprecation, History, RolloutChange
-from zeroskew.contract.errors.service import ChangesForbiddenError, InvalidRequestError
+from api.registry.registry_changes import RegistryChanges
+from zeroskew.contract.errors.service import ChangesForbiddenError
 from zeroskew.contract.scope import Scope
-from zeroskew.model.requests.body_documents import describe_body, parse_document
+from zeroskew.contract.settings import Settings
 from zeroskew.records.registry.registered_version import (
     RegisteredAlias,
     RegisteredRollout,
     RegisteredVersion,
 )
 
-if TYPE_CHECKING:
-    from zeroskew.records.registry.model_registry import ModelRegistry
-
-__all__ = ["router", "tag_of"]
-
-router = APIRouter(prefix="/v1/models", tags=["registry"], route_class=GuardedRoute)
-
-_Answer = TypeVar("_Answer")
+__all__ = ["router"]
 
 _VERSION: Final = "/{model:name}/versions/{version:name}"
 _ALIAS: Final = "/{model:name}/labels/{alias:name}"
 _ROLLOUT: Final = "/{model:name}/rollout"
-_TAG: Final = re.compile(r'"r(\d{1,15})(?:-[0-9a-f]+(?:-gzip)?)?"')
-_MAX_CHANGES: Final = 1000
+_CONFLICT: Final = problems(HTTPStatus.CONFLICT)
+_MOVED: Final = problems(HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
+
+Models = Annotated[ActiveModels, part(ActiveModels)]
+Registry = Annotated[RegistryChanges, part(RegistryChanges)]
+Note = Annotated[Change, document_body(Change, is_required=False)]
+
+router = APIRouter(
+    prefix="/v1/models",
+    tags=["registry"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
-_CONFLICT: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.CONFLICT: {}}
-_IF_MATCH: Final = {
-    "parameters": [
-        {
-            "name": "If-Match",
-            "in": "header",
-            "required": False,
-            "description": "The `ETag` of what is to be changed, as the caller saw it.",
-            "schema": {"type": "string", "pattern": '^("r[0-9]{1,15}"|\\*)$'},
-        },
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "required": False,
-            "description": "`*`: only if there is none yet.",
-            "schema": {"type": "string", "enum": ["*"]},
-        },
-    ]
-}
+async def _require_changeable(settings: Annotated[Settings, part(Settings)]) -> None:
+    if not settings.lets_registry_change:
+        raise ChangesForbiddenError(
+            "Got a change of the registry, but this service lets nobody change it over HTTP."
+        )
+
+
+_CHANGE: Final = (Depends(_require_changeable),)
 
 
 @router.put(
     _ALIAS,
     summary="Point an alias to a version",
     response_model=RegisteredAlias,
-    responses=_CONFLICT,
-    openapi_extra=describe_body(AliasMove) | _IF_MATCH,
+    responses=_MOVED,
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
 async def put_alias(
-    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+    model: Model,
+    alias: Alias,
+    move: Annotated[AliasMove, document_body(AliasMove)],
+    seen: SeenRevision,
+    context: Context,
+    models: Models,
+    registry: Registry,
 ) -> Response:
     """Make an alias, or move it; every replica follows within two seconds."""
-    names = check_model(model), check_alias(alias)
-    move = parse_document(AliasMove, await _read(request, resources))
-    await resources.models.check_alias(
-        *names, move.version, allow_request_change=move.allow_request_change
+    await models.check_alias(
+        model, alias, move.version, allow_request_change=move.allow_request_change
     )
-    moved = await _run(
-        resources,
-        lambda registry: registry.set_alias(
-            *names,
+    moved = await registry.make(
+        lambda stored: stored.set_alias(
+            model,
+            alias,
             move.version,
-            actor=_actor(move),
+            actor=_actor(context, move),
             reason=move.reason,
-            if_match=_seen_revision(request),
-        ),
+            if_match=seen,
+        )
     )
     return _answer(moved, moved.revision)
 
@@ -108,31 +98,32 @@ async def put_alias(
     _ALIAS,
     summary="Take an alias away",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=_CONFLICT,
-    openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
+    responses=_MOVED,
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
 async def delete_alias(
-    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+    model: Model,
+    alias: Alias,
+    note: Note,
+    seen: SeenRevision,
+    context: Context,
+    registry: Registry,
 ) -> Response:
     """Take an alias away, unless the model's rollout goes by it."""
-    names = check_model(model), check_alias(alias)
-    note = await _read_note(request, resources)
-    await _run(
-        resources,
-        lambda registry: registry.delete_alias(
-            *names, actor=_actor(note), reason=note.reason, if_match=_seen_revision(request)
-        ),
+    await registry.make(
+        lambda stored: stored.delete_alias(
+            model, alias, actor=_actor(context, note), reason=note.reason, if_match=seen
+        )
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.get(_ROLLOUT, summary="Show the rollout", response_model=RegisteredRollout)
 @with_key
-async def get_rollout(model: ModelName, resources: ServiceResources) -> Response:
+async def get_rollout(model: Model, registry: Registry) -> Response:
     """Show who answers a model's callers, with what share."""
-    name = check_model(model)
-    found = await _run(resources, lambda registry: registry.get_rollout(name), is_change=False)
+    found = await registry.read(lambda stored: stored.get_rollout(model))
     return _answer(found, found.revision)
 
 
@@ -140,47 +131,48 @@ async def get_rollout(model: ModelName, resources: ServiceResources) -> Response
     _ROLLOUT,
     summary="Set the rollout",
     response_model=RegisteredRollout,
-    responses=_CONFLICT,
-    openapi_extra=describe_body(RolloutChange) | _IF_MATCH,
+    responses=_MOVED,
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
-async def put_rollout(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+async def put_rollout(
+    model: Model,
+    change: Annotated[RolloutChange, document_body(RolloutChange)],
+    seen: SeenRevision,
+    context: Context,
+    models: Models,
+    registry: Registry,
+) -> Response:
     """Say who answers a model's callers, with what share, and who watches."""
-    name = check_model(model)
-    change = parse_document(RolloutChange, await _read(request, resources))
-    await resources.models.check_rollout(name, change.rollout)
-    stored = await _run(
-        resources,
-        lambda registry: registry.set_rollout(
-            name,
+    await models.check_rollout(model, change.rollout)
+    kept = await registry.make(
+        lambda stored: stored.set_rollout(
+            model,
             change.rollout,
-            actor=_actor(change),
+            actor=_actor(context, change),
             reason=change.reason,
-            if_match=_seen_revision(request),
-        ),
+            if_match=seen,
+        )
     )
-    return _answer(stored, stored.revision)
+    return _answer(kept, kept.revision)
 
 
 @router.delete(
     _ROLLOUT,
     summary="End the rollout",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=_CONFLICT,
-    openapi_extra=describe_body(Change, is_required=False) | _IF_MATCH,
+    responses=_MOVED,
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
 async def delete_rollout(
-    model: ModelName, request: Request, resources: ServiceResources
+    model: Model, note: Note, seen: SeenRevision, context: Context, registry: Registry
 ) -> Response:
     """Let the champion answer everybody again."""
-    name = check_model(model)
-    note = await _read_note(request, resources)
-    await _run(
-        resources,
-        lambda registry: registry.delete_rollout(
-            name, actor=_actor(note), reason=note.reason, if_match=_seen_revision(request)
-        ),
+    await registry.make(
+        lambda stored: stored.delete_rollout(
+            model, actor=_actor(context, note), reason=note.reason, if_match=seen
+        )
     )
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -190,19 +182,18 @@ async def delete_rollout(
     summary="Retire a version",
     response_model=RegisteredVersion,
     responses=_CONFLICT,
-    openapi_extra=describe_body(Change, is_required=False),
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
 async def retire(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model, version: Version, note: Note, context: Context, registry: Registry
 ) -> Response:
     """Let a version answer no more; it may not have an alias, nor a part in the rollout."""
-    where = check_model(model), parse_version(version)
-    note = await _read_note(request, resources)
     return _answer(
-        await _run(
-            resources,
-            lambda registry: registry.retire(*where, actor=_actor(note), reason=note.reason),
+        await registry.make(
+            lambda stored: stored.retire(
+                model, version, actor=_actor(context, note), reason=note.reason
+            )
         )
     )
 
@@ -212,19 +203,18 @@ async def retire(
     summary="Bring a version back",
     response_model=RegisteredVersion,
     responses=_CONFLICT,
-    openapi_extra=describe_body(Change, is_required=False),
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
 async def reactivate(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model, version: Version, note: Note, context: Context, registry: Registry
 ) -> Response:
     """Let a retired version answer again; one that was refused or deprecated is so no more."""
-    where = check_model(model), parse_version(version)
-    note = await _read_note(request, resources)
     return _answer(
-        await _run(
-            resources,
-            lambda registry: registry.reactivate(*where, actor=_actor(note), reason=note.reason),
+        await registry.make(
+            lambda stored: stored.reactivate(
+                model, version, actor=_actor(context, note), reason=note.reason
+            )
         )
     )
 
@@ -234,125 +224,51 @@ async def reactivate(
     summary="Announce a version's end",
     response_model=RegisteredVersion,
     responses=_CONFLICT,
-    openapi_extra=describe_body(Deprecation, is_required=False),
+    dependencies=_CHANGE,
 )
 @needs(Scope.MODELS_MANAGE)
 async def deprecate(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model,
+    version: Version,
+    note: Annotated[Deprecation, document_body(Deprecation, is_required=False)],
+    context: Context,
+    registry: Registry,
 ) -> Response:
     """Tell the callers of a version, by `Deprecation` and `Sunset`, that it is on its way out."""
-    where = check_model(model), parse_version(version)
-    body = await _read(request, resources)
-    note = parse_document(Deprecation, body or b"{}")
     return _answer(
-        await _run(
-            resources,
-            lambda registry: registry.deprecate(
-                *where, sunset_at=note.sunset_at, actor=_actor(note), reason=note.reason
-            ),
+        await registry.make(
+            lambda stored: stored.deprecate(
+                model,
+                version,
+                sunset_at=note.sunset_at,
+                actor=_actor(context, note),
+                reason=note.reason,
+            )
         )
     )
 
 
-@router.get(
-    "/{model:name}/history",
-    summary="Show the changes",
-    response_model=History,
-    openapi_extra={
-        "parameters": [
-            {
-                "name": "limit",
-                "in": "query",
-                "description": "How many changes at most.",
-                "schema": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": _MAX_CHANGES,
-                    "default": 100,
-                },
-            },
-            {
-                "name": "before",
-                "in": "query",
-                "description": "Only changes with a lower number than this.",
-                "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-            },
-        ]
-    },
-)
+@router.get("/{model:name}/history", summary="Show the changes", response_model=History)
 @needs(Scope.MODELS_MANAGE)
-async def get_history(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+async def get_history(
+    model: Model,
+    registry: Registry,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many changes at most.")] = 100,
+    before: Annotated[
+        Annotated[int, Field(ge=1, le=999_999_999)] | SkipJsonSchema[None],
+        Query(description="Only changes with a lower number than this."),
+    ] = None,
+) -> Response:
     """Show who changed what of a model, when and why, and what was there before."""
-    name = check_model(model)
-    limit = _read_number(request, "limit", _MAX_CHANGES) or 100
-    before = _read_number(request, "before", 999_999_999)
-    changes = await _run(
-        resources,
-        lambda registry: registry.list_changes(name, limit=limit, before=before),
-        is_change=False,
+    changes = await registry.read(
+        lambda stored: stored.list_changes(model, limit=limit, before=before)
     )
     return _answer(History(changes=changes))
 
 
-def tag_of(revision: int, sha256: str = "") -> str:
-    """Return the ``ETag`` of something at a revision, and of a document about it."""
-    return f'"r{revision}-{sha256}"' if sha256 else f'"r{revision}"'
-
-
-def _seen_revision(request: Request) -> int | None:
-    """Return the revision that the caller has seen: 0 for nothing, ``None`` for whatever."""
-    if_match, if_none_match = (request.headers.get(name) for name in ("if-match", "if-none-match"))
-    if if_none_match is not None:
-        if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidRequestError(
-                f"Got If-None-Match {if_none_match[:64]!r}, but expected * and no If-Match."
-            )
-        return 0
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _TAG.fullmatch(if_match.strip())
-    if found is None:
-        raise InvalidRequestError(
-            f"Got If-Match {if_match[:64]!r}, but expected one ETag of this address."
-        )
-    return int(found[1])
-
-
-def _read_number(request: Request, name: str, highest: int) -> int | None:
-    given = request.query_params.get(name)
-    if given is None:
-        return None
-    if re.fullmatch(r"[1-9][0-9]{0,8}", given) is None or int(given) > highest:
-        raise InvalidRequestError(
-            f"Got {name}={given[:32]!r} in the query, but expected 1 to {highest}."
-        )
-    return int(given)
-
-
-async def _read(request: Request, resources: Resources) -> bytes:
-    if not resources.settings.lets_registry_change:
-        raise ChangesForbiddenError(
-            "Got a change of the registry, but this service lets nobody change it over HTTP."
-        )
-    return await JsonBody(request, resources.settings).read()
-
-
-def _actor(change: Change) -> str:
+def _actor(context: RequestContext, change: Change) -> str:
     """Return who is named in the history: the key, and only without keys who the body says."""
-    return CALLER.get().actor or change.actor
-
-
-async def _read_note(request: Request, resources: Resources) -> Change:
-    return parse_document(Change, await _read(request, resources) or b"{}")
-
-
-async def _run(
-    resources: Resources, call: Callable[[ModelRegistry], _Answer], *, is_change: bool = True
-) -> _Answer:
-    answer: _Answer = await resources.registry_executor.run(resources.registry_changes.run, call)
-    if is_change:
-        await resources.models.catch_up()
-    return answer
+    return context.caller.actor or change.actor
 
 
 def _answer(document: BaseModel, revision: int | None = None) -> Response:

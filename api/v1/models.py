@@ -8,39 +8,46 @@ its next prediction would fare, so asking for it loads the version, as a predict
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from http import HTTPStatus
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.access.caller import caller_of
 from api.access.route_access import with_key
-from api.dependencies import Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
+from api.http.application import part, part_of
+from api.http.context import Context
 from api.http.documents import HttpDocument, answer_document
-from api.models.addresses import (
-    AliasName,
-    ModelName,
-    VersionNumber,
-    check_alias,
-    check_model,
-    parse_version,
-)
+from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
+from api.models.active_models import ActiveModels
+from api.models.addresses import Alias, Model, Version
+from api.models.loaded_models import LoadedModels
 from api.models.model_card import write_model_card
-from api.models.model_catalog import ModelDetail, ModelList, ModelVersionDetail
-from api.models.registry_follower import CHAMPION
+from api.models.model_catalog import ModelCatalog, ModelDetail, ModelList, ModelVersionDetail
+from api.models.registry_follower import CHAMPION, RegistryFollower
 from zeroskew.contract.errors.not_found import VersionRetiredError
 from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.model.requests.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 from zeroskew.records.registry.registered_version import RegisteredAlias
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["router"]
 
 _VERSION: Final = "/{model:name}/versions/{version:name}"
+_NAMED: Final = problems(HTTPStatus.NOT_FOUND)
 _ALIAS: Final = "/{model:name}/labels/{alias:name}"
 
-router = APIRouter(prefix="/v1/models", tags=["models"], route_class=GuardedRoute)
+Catalog = Annotated[ModelCatalog, part(ModelCatalog)]
+Executor = Annotated[RegistryExecutor, part(RegistryExecutor)]
+
+router = APIRouter(
+    prefix="/v1/models",
+    tags=["models"],
+    route_class=GuardedRoute,
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
 class ModelStatus(ModelDetail):
@@ -58,21 +65,28 @@ class ModelVersionStatusDetail(ModelVersionDetail):
 
 @router.get("", summary="List the models", response_model=ModelList)
 @with_key
-async def list_models(request: Request, resources: ServiceResources) -> Response:
+async def list_models(
+    request: Request, context: Context, catalog: Catalog, executor: Executor
+) -> Response:
     """List the names of all registered models, and each with its versions and aliases."""
-    seen = caller_of(request.scope).sees
-    models = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    models = await executor.run(catalog.list_models, context.caller.sees)
     return _answer(request, models)
 
 
-@router.get("/{model:name}", summary="Is the model ready?", response_model=ModelStatus)
+@router.get(
+    "/{model:name}", summary="Is the model ready?", response_model=ModelStatus, responses=_NAMED
+)
 @with_key
-async def get_model(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+async def get_model(
+    model: Model, request: Request, catalog: Catalog, executor: Executor
+) -> Response:
     """Tell whether a model is served, with the state of each version, and its aliases."""
-    detail = await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
+    detail = await executor.run(catalog.get_model, model)
     champion = detail.aliases.get(CHAMPION)
-    served = None if champion is None else await _status_of(resources, model, champion)
-    loaded = {one.version for one in resources.models.loaded() if one.name == model}
+    served = None if champion is None else await _status_of(request, model, champion)
+    loaded = {
+        one.version for one in part_of(request, LoadedModels).list_loaded() if one.name == model
+    }
     statuses = [
         served
         if served is not None and registered.version == champion
@@ -85,37 +99,44 @@ async def get_model(model: ModelName, request: Request, resources: ServiceResour
     return _answer(request, ModelStatus(**dict(detail), ready=ready, model_version_status=statuses))
 
 
-@router.get("/{model:name}/metadata", summary="Inputs and outputs", response_model=ModelMetadata)
+@router.get(
+    "/{model:name}/metadata",
+    summary="Inputs and outputs",
+    response_model=ModelMetadata,
+    responses=_NAMED,
+)
 @with_key
-async def get_metadata(model: ModelName, request: Request, resources: ServiceResources) -> Response:
+async def get_metadata(
+    model: Model, request: Request, catalog: Catalog, executor: Executor
+) -> Response:
     """Describe the inputs and outputs of the version that the alias `champion` points to."""
-    found = await _resolve(resources, model, CHAMPION)
-    return await _answer_metadata(request, resources, model, found.version)
+    found = await _resolve(catalog, executor, model, CHAMPION)
+    return await _answer_metadata(request, catalog, executor, model, found.version)
 
 
-@router.get(_VERSION, summary="Show a version", response_model=ModelVersionStatusDetail)
+@router.get(
+    _VERSION, summary="Show a version", response_model=ModelVersionStatusDetail, responses=_NAMED
+)
 @with_key
 async def get_version(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model, version: Version, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Show a version with its manifest: request fields, metrics, parity report and data."""
-    return await _answer_version(request, resources, check_model(model), parse_version(version))
+    return await _answer_version(request, catalog, executor, model, version)
 
 
 @router.get(
     f"{_VERSION}/card",
     summary="Show a version's model card",
     response_class=Response,
-    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+    responses=_NAMED | {200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
 @with_key
 async def get_card(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model, version: Version, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Say in Markdown what a version is for, what it was made of, and how good it is."""
-    detail = await resources.registry_executor.run(
-        resources.catalog.get_version, check_model(model), parse_version(version)
-    )
+    detail = await executor.run(catalog.get_version, model, version)
     card = write_model_card(detail.registered, detail.manifest, detail.aliases)
     return answer_document(request, HttpDocument.of(card.encode(), "text/markdown; charset=utf-8"))
 
@@ -124,47 +145,56 @@ async def get_card(
     f"{_VERSION}/metadata",
     summary="Inputs and outputs of a version",
     response_model=ModelMetadata,
+    responses=_NAMED,
 )
 @with_key
 async def get_version_metadata(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model, version: Version, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Describe the inputs and outputs of one version."""
-    return await _answer_metadata(request, resources, check_model(model), parse_version(version))
-
-
-@router.get(_ALIAS, summary="Show the version of an alias", response_model=ModelVersionStatusDetail)
-@with_key
-async def get_alias(
-    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
-) -> Response:
-    """Show the version that an alias points to, with its manifest."""
-    found = await _resolve(resources, model, alias)
-    tag_prefix = f"r{found.revision}-"
-    return await _answer_version(request, resources, model, found.version, tag_prefix)
+    return await _answer_metadata(request, catalog, executor, model, version)
 
 
 @router.get(
-    f"{_ALIAS}/metadata", summary="Inputs and outputs of an alias", response_model=ModelMetadata
+    _ALIAS,
+    summary="Show the version of an alias",
+    response_model=ModelVersionStatusDetail,
+    responses=_NAMED,
+)
+@with_key
+async def get_alias(
+    model: Model, alias: Alias, request: Request, catalog: Catalog, executor: Executor
+) -> Response:
+    """Show the version that an alias points to, with its manifest."""
+    found = await _resolve(catalog, executor, model, alias)
+    tag_prefix = f"r{found.revision}-"
+    return await _answer_version(request, catalog, executor, model, found.version, tag_prefix)
+
+
+@router.get(
+    f"{_ALIAS}/metadata",
+    summary="Inputs and outputs of an alias",
+    response_model=ModelMetadata,
+    responses=_NAMED,
 )
 @with_key
 async def get_alias_metadata(
-    model: ModelName, alias: AliasName, request: Request, resources: ServiceResources
+    model: Model, alias: Alias, request: Request, catalog: Catalog, executor: Executor
 ) -> Response:
     """Describe the inputs and outputs of the version that an alias points to."""
-    found = await _resolve(resources, model, alias)
-    return await _answer_metadata(request, resources, model, found.version)
+    found = await _resolve(catalog, executor, model, alias)
+    return await _answer_metadata(request, catalog, executor, model, found.version)
 
 
-async def _resolve(resources: Resources, model: str, alias: str) -> RegisteredAlias:
-    return await resources.registry_executor.run(
-        resources.catalog.get_alias, check_model(model), check_alias(alias)
-    )
+async def _resolve(
+    catalog: ModelCatalog, executor: RegistryExecutor, model: str, alias: str
+) -> RegisteredAlias:
+    return await executor.run(catalog.get_alias, model, alias)
 
 
-async def _status_of(resources: Resources, model: str, version: int) -> ModelVersionStatus:
+async def _status_of(request: Request, model: str, version: int) -> ModelVersionStatus:
     try:
-        await resources.models.by_version(model, version)
+        await part_of(request, ActiveModels).by_version(model, version)
     except ModelRefusedError:
         return describe_status(version, "END")
     except VersionRetiredError:
@@ -173,21 +203,26 @@ async def _status_of(resources: Resources, model: str, version: int) -> ModelVer
 
 
 async def _answer_version(
-    request: Request, resources: Resources, model: str, version: int, tag_prefix: str = ""
+    request: Request,
+    catalog: ModelCatalog,
+    executor: RegistryExecutor,
+    model: str,
+    version: int,
+    tag_prefix: str = "",
 ) -> Response:
-    detail = await resources.registry_executor.run(resources.catalog.get_version, model, version)
-    status = await _status_of(resources, model, version)
+    detail = await executor.run(catalog.get_version, model, version)
+    status = await _status_of(request, model, version)
     document = ModelVersionStatusDetail(**dict(detail), model_version_status=[status])
-    notices = resources.models.table.get_notices(model, version)
+    notices = part_of(request, RegistryFollower).table.get_notices(model, version)
     return _answer(request, document, notices, tag_prefix)
 
 
 async def _answer_metadata(
-    request: Request, resources: Resources, model: str, version: int
+    request: Request, catalog: ModelCatalog, executor: RegistryExecutor, model: str, version: int
 ) -> Response:
     return _answer(
         request,
-        await resources.registry_executor.run(resources.catalog.get_metadata, model, version),
+        await executor.run(catalog.get_metadata, model, version),
     )
 
 

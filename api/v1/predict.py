@@ -12,8 +12,12 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.dependencies import JsonBody, Resources, resources_of
-from api.http.direct_route import DirectRoute
+from api.http.application import part_of
+from api.http.context import REQUEST
+from api.http.guarded_route import DirectRoute
+from api.http.problem import problems
+from api.http.request_body import JsonBody
+from api.models.active_models import ActiveModels, Answerers
 from api.models.addresses import (
     AliasName,
     ModelName,
@@ -22,16 +26,14 @@ from api.models.addresses import (
     check_model,
     parse_version,
 )
-from api.predict.answering import Answer, AnswerPart, Served
+from api.models.registry_follower import RegistryFollower
+from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.feature_details import describe_features, list_overridden, warn_of_unknown_entities
-from api.predict.wide_work import MOST_TOLD
 from api.v1.outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, describe_one_output
-from zeroskew.contract.errors.service import InvalidInstancesError
 from zeroskew.contract.scope import Scope
-from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.instances import Instances
 from zeroskew.model.requests.other_forms import to_outputs
 from zeroskew.model.requests.responses import PredictionResponse
+from zeroskew.model.requests.schemas import JsonContent
 
 __all__ = ["describe_parameters", "router"]
 
@@ -55,7 +57,12 @@ def describe_parameters(outputs: Iterable[str]) -> list[dict[str, Any]]:
 _OUTPUTS: Final = dict.fromkeys(chain.from_iterable(ONE_OUTPUT.values()))
 _ROUTE: Final[dict[str, Any]] = {
     "response_model": PredictionResponse | OneOutputResponse,
-    "responses": {HTTPStatus.GONE: {}, HTTPStatus.INTERNAL_SERVER_ERROR: {}},
+    "responses": problems(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.GONE,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
     "openapi_extra": {"parameters": describe_parameters(_OUTPUTS)},
 }
 
@@ -73,9 +80,7 @@ async def predict(model: ModelName, request: Request) -> Response:
 
     In a rollout each instance is answered by the arm to which its entity key falls.
     """
-    resources = resources_of(request)
-    served = await resources.answering.find(check_model(model))
-    return await _answer(served, request, resources)
+    return await _answer(await part_of(request, ActiveModels).find(model), request)
 
 
 @router.post(
@@ -88,9 +93,9 @@ async def predict_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score instances with one version, whatever the aliases point to."""
-    resources = resources_of(request)
-    active = await resources.models.by_version(check_model(model), parse_version(version))
-    return await _answer(Served((active,)), request, resources)
+    models = part_of(request, ActiveModels)
+    active = await models.by_version(check_model(model), parse_version(version))
+    return await _answer(Answerers((active,)), request)
 
 
 @router.post(
@@ -101,24 +106,21 @@ async def predict_with_version(
 @needs(Scope.PREDICT)
 async def predict_with_alias(model: ModelName, alias: AliasName, request: Request) -> Response:
     """Score instances with the version that an alias points to."""
-    resources = resources_of(request)
-    active = await resources.models.by_alias(check_model(model), check_alias(alias))
-    return await _answer(Served((active,)), request, resources)
+    models = part_of(request, ActiveModels)
+    active = await models.by_alias(check_model(model), check_alias(alias))
+    return await _answer(Answerers((active,)), request)
 
 
-async def _answer(served: Served, request: Request, resources: Resources) -> Response:
-    body = JsonBody(request, resources.settings)
+async def _answer(answerers: Answerers, request: Request) -> Response:
+    body = JsonBody(request)
     with_features = body.flag("with_features")
-    output = _read_output(request, served)
-    content = await body.read()
-
-    def parse(model: ActiveModel) -> Instances:
-        instances = model.schema.parse(content)
-        if with_features:
-            _check_told(len(instances.rows), len(model.plan.features))
-        return instances
-
-    answer = await resources.answering.answer(served, parse)
+    output = _read_output(request, answerers)
+    answer = await part_of(request, Answering).answer(
+        answerers,
+        JsonContent(await body.read()),
+        request.scope[REQUEST],
+        tells_features=with_features,
+    )
     document: dict[str, Any] = {"id": answer.id, "model": answer.first.model.name}
     document |= _tell_who(answer)
     document["as_of"] = answer.first.prediction.as_of
@@ -129,10 +131,11 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
         document["predictions"] = predictions
     else:
         document["outputs"] = predictions if output is not None else to_outputs(predictions)
+    table = part_of(request, RegistryFollower).table
     headers = {
         name: value
         for part in answer.parts
-        for name, value in resources.models.notices(part.model).items()
+        for name, value in table.get_notices(part.model.name, part.model.version).items()
     }
     if answer.is_degraded:
         document["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"
@@ -151,24 +154,15 @@ async def _answer(served: Served, request: Request, resources: Resources) -> Res
     )
 
 
-def _read_output(request: Request, served: Served) -> str | None:
+def _read_output(request: Request, answerers: Answerers) -> str | None:
     """Return the output that is wanted alone, which every version that may answer has."""
     if not request.scope["query_string"]:
         return None
     name = request.query_params.get("output")
     if name is not None:
-        for model in served.models:
+        for model in answerers.models:
             check_one_output(name, model.manifest.output)
     return name
-
-
-def _check_told(n_rows: int, n_features: int) -> None:
-    # Its document is made in one turn of the event loop.
-    if n_rows > 1 and n_rows * n_features > MOST_TOLD:
-        raise InvalidInstancesError(
-            f"Got with_features for {n_rows:,} instances of {n_features:,} features, but expected "
-            f"at most {MOST_TOLD:,} values to tell of; ask for fewer instances at a time."
-        )
 
 
 def _tell_who(answer: Answer) -> dict[str, Any]:

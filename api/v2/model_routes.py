@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from api.access.caller import caller_of
+from api.access.caller import Caller
 from api.access.route_access import with_key
-from api.dependencies import JsonBody, Resources, ServiceResources
-from api.http.direct_route import GuardedRoute
-from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
+from api.http.application import part
+from api.http.context import Context
+from api.http.guarded_route import GuardedRoute
+from api.http.problem import problems
+from api.http.request_body import document_body
+from api.metrics.service_metrics import ServiceMetrics
+from api.models.active_models import ActiveModels
+from api.models.addresses import Model, Version
+from api.models.model_catalog import ModelCatalog
 from api.models.registry_follower import CHAMPION
 from api.v2.documents import (
     IndexRequest,
@@ -23,9 +29,10 @@ from api.v2.documents import (
     VersionStatistics,
 )
 from api.v2.model_interface import Interface, ModelInterface
+from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.requests.body_documents import describe_body, parse_document
 from zeroskew.records.registry.registered_version import RegisteredVersion
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["INDEX_DOCUMENTS", "router"]
 
@@ -35,84 +42,102 @@ INDEX_DOCUMENTS: Final = (IndexRequest,)
 _ROWS: Final = "zeroskew_predicted_rows_total"
 _REQUESTS: Final = "zeroskew_predictions_total"
 
+_OF_CHAMPION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE)
+
+Catalog = Annotated[ModelCatalog, part(ModelCatalog)]
+Executor = Annotated[RegistryExecutor, part(RegistryExecutor)]
+Metrics = Annotated[ServiceMetrics, part(ServiceMetrics)]
+Models = Annotated[ActiveModels, part(ActiveModels)]
+Configured = Annotated[Settings, part(Settings)]
+
 router = APIRouter(prefix="/v2", tags=["open inference"], route_class=GuardedRoute)
 
 
-@router.get("/models", summary="List the models")
+@router.get(
+    "/models", summary="List the models", responses=problems(HTTPStatus.SERVICE_UNAVAILABLE)
+)
 @with_key
-async def list_models(request: Request, resources: ServiceResources) -> ModelNames:
+async def list_models(context: Context, catalog: Catalog, executor: Executor) -> ModelNames:
     """List the names of all registered models that the caller sees."""
-    seen = caller_of(request.scope).sees
-    found = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    found = await executor.run(catalog.list_models, context.caller.sees)
     return ModelNames(models=found.models)
 
 
 @router.post(
     "/repository/index",
     summary="List every version",
-    openapi_extra=describe_body(IndexRequest, is_required=False),
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
 )
 @with_key
-async def list_versions(request: Request, resources: ServiceResources) -> list[RepositoryEntry]:
+async def list_versions(
+    asked: Annotated[
+        IndexRequest, document_body(IndexRequest, is_required=False, takes_binary=True)
+    ],
+    context: Context,
+    catalog: Catalog,
+    executor: Executor,
+) -> list[RepositoryEntry]:
     """List every version, and whether it answers: one that does is loaded at its first request."""
-    body = await JsonBody(request, resources.settings, takes_binary=True).read()
-    asked = parse_document(IndexRequest, body or b"{}")
-    seen = caller_of(request.scope).sees
-    found = await resources.registry_executor.run(resources.catalog.list_models, seen)
+    found = await executor.run(catalog.list_models, context.caller.sees)
     entries = [_to_entry(one) for model in found.details for one in model.versions]
     return [one for one in entries if one.state == "READY" or not asked.ready]
 
 
 @router.get("/models/stats", summary="Count what all models scored")
 @with_key
-async def get_all_statistics(request: Request) -> ModelStatistics:
+async def get_all_statistics(context: Context, metrics: Metrics) -> ModelStatistics:
     """Tell what each version has scored since the service started, in all its processes."""
-    return _count(request, None, None)
+    return _count(metrics, context.caller, None, None)
 
 
-@router.get("/models/{model:name}/stats", summary="Count what a model scored")
+@router.get(
+    "/models/{model:name}/stats", summary="Count what a model scored", responses=_OF_CHAMPION
+)
 @with_key
 async def get_statistics(
-    model: ModelName, request: Request, resources: ServiceResources
+    model: Model, context: Context, catalog: Catalog, executor: Executor, metrics: Metrics
 ) -> ModelStatistics:
     """Tell what each version of a model has scored since the service started."""
-    await resources.registry_executor.run(resources.catalog.get_model, check_model(model))
-    return _count(request, model, None)
+    await executor.run(catalog.get_model, model)
+    return _count(metrics, context.caller, model, None)
 
 
 @router.get(
     "/models/{model:name}/versions/{version:name}/stats",
     summary="Count what a version scored",
-    responses={HTTPStatus.GONE: {}},
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version_statistics(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model, version: Version, context: Context, models: Models, metrics: Metrics
 ) -> ModelStatistics:
     """Tell what one version has scored since the service started."""
-    active = await resources.models.by_version(check_model(model), parse_version(version))
-    return _count(request, model, str(active.version))
+    active = await models.by_version(model, version)
+    return _count(metrics, context.caller, model, str(active.version))
 
 
-@router.get("/models/{model:name}/config", summary="Show a model's configuration")
+@router.get(
+    "/models/{model:name}/config", summary="Show a model's configuration", responses=_OF_CHAMPION
+)
 @with_key
-async def get_config(model: ModelName, resources: ServiceResources) -> ModelConfiguration:
+async def get_config(model: Model, models: Models, settings: Configured) -> ModelConfiguration:
     """Describe the champion as Triton's model configuration does."""
-    return _configure(await resources.models.by_alias(check_model(model), CHAMPION), resources)
+    return _configure(await models.by_alias(model, CHAMPION), settings)
 
 
 @router.get(
     "/models/{model:name}/versions/{version:name}/config",
     summary="Show a version's configuration",
-    responses={HTTPStatus.GONE: {}},
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version_config(
-    model: ModelName, version: VersionNumber, resources: ServiceResources
+    model: Model, version: Version, models: Models, settings: Configured
 ) -> ModelConfiguration:
     """Describe one version as Triton's model configuration does."""
-    active = await resources.models.by_version(check_model(model), parse_version(version))
-    return _configure(active, resources)
+    active = await models.by_version(model, version)
+    return _configure(active, settings)
 
 
 def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
@@ -125,14 +150,15 @@ def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
     return RepositoryEntry(name=one.model, version=str(one.version), state=state, reason=reason)
 
 
-def _count(request: Request, model: str | None, version: str | None) -> ModelStatistics:
+def _count(
+    metrics: ServiceMetrics, caller: Caller, model: str | None, version: str | None
+) -> ModelStatistics:
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for family in request.app.state.metrics.book.collect():
+    for family in metrics.book.collect():
         for sample in family.samples:
             if sample.name in (_ROWS, _REQUESTS):
                 key = sample.labels["model"], sample.labels["version"]
                 counts[key][sample.name] += int(sample.value)
-    caller = caller_of(request.scope)
     return ModelStatistics(
         model_stats=[
             VersionStatistics(
@@ -147,13 +173,13 @@ def _count(request: Request, model: str | None, version: str | None) -> ModelSta
     )
 
 
-def _configure(active: ActiveModel, resources: Resources) -> ModelConfiguration:
+def _configure(active: ActiveModel, settings: Settings) -> ModelConfiguration:
     interface = ModelInterface(active.manifest)
     return ModelConfiguration(
         name=active.name,
         platform="onnx_onnxv1",
         backend="onnxruntime",
-        max_batch_size=resources.settings.max_instances,
+        max_batch_size=settings.max_instances,
         input=[one.configure() for one in interface.inputs[Interface.ENTITY].values()],
         output=[one.configure() for one in interface.outputs[Interface.ENTITY].values()],
     )

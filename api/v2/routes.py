@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.access.route_access import anyone, needs, with_key
-from api.dependencies import BINARY, JsonBody, Resources, ServiceResources, resources_of
-from api.health.routes import require_ready
+from api.health.readiness import Readiness
+from api.http.application import part, part_of
 from api.http.body_coding import compress
-from api.http.direct_route import DirectRoute, GuardedRoute
-from api.models.addresses import ModelName, VersionNumber, check_model, parse_version
-from api.models.registry_follower import CHAMPION
-from api.predict.answering import Answer, AnswerPart, Served
+from api.http.context import context_of
+from api.http.guarded_route import DirectRoute, GuardedRoute
+from api.http.problem import problems
+from api.http.request_body import BINARY, JsonBody
+from api.models.active_models import ActiveModels, Answerers
+from api.models.addresses import (
+    Model,
+    ModelName,
+    Version,
+    VersionNumber,
+    check_model,
+    parse_version,
+)
+from api.models.model_catalog import ModelCatalog
+from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.prediction_id import make_prediction_id
+from api.predict.predictor import Predictor
 from api.v2.binary_tensors import HEADER_LENGTH
 from api.v2.documents import (
     InferenceModelMetadata,
@@ -32,11 +45,12 @@ from api.v2.documents import (
 from api.v2.infer_request import InferRequest, read_infer_request
 from api.v2.infer_response import OutputTensor, encode_response, label_scores, pass_scores
 from api.v2.model_interface import Interface, ModelInterface
-from zeroskew.contract.errors.service import InvalidTensorsError
 from zeroskew.contract.scope import Scope
+from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.requests.body_documents import SCHEMAS
 from zeroskew.model.requests.field_types import InstanceLimits
+from zeroskew.records.registry.registry_executor import RegistryExecutor
 
 __all__ = ["infer_router", "router"]
 
@@ -65,24 +79,28 @@ _INFER: Final[dict[str, Any]] = {
     "response_model_exclude_none": True,
     "responses": {
         HTTPStatus.OK: {"content": {BINARY: {"schema": _BINARY_SCHEMA}}},
-        HTTPStatus.GONE: {},
-        HTTPStatus.INTERNAL_SERVER_ERROR: {},
+        **problems(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.GONE,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
     },
     "openapi_extra": _BODY,
 }
 
-_RETIRED: Final[dict[int | str, dict[str, Any]]] = {HTTPStatus.GONE: {}}
-_INTERFACE: Final = {
-    "parameters": [
-        {
-            "name": "interface",
-            "in": "query",
-            "description": "`entity`: a tensor for each field of the request, whose features are "
-            "looked up. `tensor`: the graph's own inputs.",
-            "schema": {"type": "string", "enum": [*Interface], "default": Interface.ENTITY},
-        }
-    ]
-}
+_OF_CHAMPION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE)
+ChosenInterface = Annotated[
+    Literal["entity", "tensor"],
+    Query(
+        alias="interface",
+        description="`entity`: a tensor for each field of the request, whose features are looked "
+        "up. `tensor`: the graph's own inputs.",
+    ),
+]
+Models = Annotated[ActiveModels, part(ActiveModels)]
+Ready = Annotated[Readiness, part(Readiness)]
 
 router = APIRouter(prefix="/v2", tags=[*_TAGS], route_class=GuardedRoute)
 infer_router = APIRouter(prefix="/v2/models", tags=[*_TAGS], route_class=DirectRoute)
@@ -107,57 +125,66 @@ async def get_live() -> ServerLive:
     return ServerLive(live=True)
 
 
-@router.get("/health/ready", summary="Is the server ready?")
+@router.get(
+    "/health/ready",
+    summary="Is the server ready?",
+    responses=problems(HTTPStatus.SERVICE_UNAVAILABLE),
+)
 @anyone
-async def get_ready(resources: ServiceResources) -> ServerReady:
+async def get_ready(readiness: Ready) -> ServerReady:
     """Answer `true` when a model is loaded and the online store has every view it reads."""
-    await require_ready(resources)
+    await readiness.require()
     return ServerReady(live=True, ready=True)
 
 
-@router.get("/models/{model:name}", summary="Show a model's tensors", openapi_extra=_INTERFACE)
+@router.get(
+    "/models/{model:name}",
+    summary="Show a model's tensors",
+    responses=_OF_CHAMPION,
+)
 @with_key
 async def get_model(
-    model: ModelName, request: Request, resources: ServiceResources
+    model: Model, request: Request, models: Models, chosen: ChosenInterface = "entity"
 ) -> InferenceModelMetadata:
     """Return the inputs and outputs of the version that the alias `champion` points to."""
-    chosen = _read_interface(request)
-    return await _describe(await _champion(model, resources), resources, chosen)
+    return await _describe(await models.by_alias(model, CHAMPION), request, chosen)
 
 
 @router.get(
     "/models/{model:name}/versions/{version:name}",
     summary="Show a version's tensors",
-    responses=_RETIRED,
-    openapi_extra=_INTERFACE,
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version(
-    model: ModelName, version: VersionNumber, request: Request, resources: ServiceResources
+    model: Model,
+    version: Version,
+    request: Request,
+    models: Models,
+    chosen: ChosenInterface = "entity",
 ) -> InferenceModelMetadata:
     """Return the inputs and outputs of one version."""
-    chosen = _read_interface(request)
-    return await _describe(await _version(model, version, resources), resources, chosen)
+    return await _describe(await models.by_version(model, version), request, chosen)
 
 
-@router.get("/models/{model:name}/ready", summary="Is a model ready?")
+@router.get("/models/{model:name}/ready", summary="Is a model ready?", responses=_OF_CHAMPION)
 @with_key
-async def get_model_ready(model: ModelName, resources: ServiceResources) -> ModelReady:
+async def get_model_ready(model: Model, models: Models, readiness: Ready) -> ModelReady:
     """Answer `true` when the champion is loaded and the online store has the views it reads."""
-    return await _require_model_ready(await _champion(model, resources), resources)
+    return await _require_model_ready(await models.by_alias(model, CHAMPION), readiness)
 
 
 @router.get(
     "/models/{model:name}/versions/{version:name}/ready",
     summary="Is a version ready?",
-    responses=_RETIRED,
+    responses=_OF_VERSION,
 )
 @with_key
 async def get_version_ready(
-    model: ModelName, version: VersionNumber, resources: ServiceResources
+    model: Model, version: Version, models: Models, readiness: Ready
 ) -> ModelReady:
     """Answer `true` when the version is loaded and the online store has the views it reads."""
-    return await _require_model_ready(await _version(model, version, resources), resources)
+    return await _require_model_ready(await models.by_version(model, version), readiness)
 
 
 @infer_router.post("/{model:name}/infer", summary="Infer with the champion", **_INFER)
@@ -168,7 +195,7 @@ async def infer(model: ModelName, request: Request) -> Response:
     The inputs are those of one interface of the model, which its metadata list: a tensor for
     each field of the request, whose features are then looked up, or the graph's own inputs.
     """
-    return await _answer(await resources_of(request).answering.find(check_model(model)), request)
+    return await _answer(await part_of(request, ActiveModels).find(model), request)
 
 
 @infer_router.post(
@@ -179,59 +206,41 @@ async def infer_with_version(
     model: ModelName, version: VersionNumber, request: Request
 ) -> Response:
     """Score tensors with one version, whatever the aliases point to."""
-    active = await _version(model, version, resources_of(request))
-    return await _answer(Served((active,)), request)
+    models = part_of(request, ActiveModels)
+    active = await models.by_version(check_model(model), parse_version(version))
+    return await _answer(Answerers((active,)), request)
 
 
-async def _champion(model: str, resources: Resources) -> ActiveModel:
-    return await resources.models.by_alias(check_model(model), CHAMPION)
-
-
-async def _version(model: str, version: str, resources: Resources) -> ActiveModel:
-    return await resources.models.by_version(check_model(model), parse_version(version))
-
-
-def _read_interface(request: Request) -> Interface:
-    given = request.query_params.get("interface", Interface.ENTITY)
-    if given not in tuple(Interface):
-        raise InvalidTensorsError(
-            f"Got interface={given[:32]!r} in the query, but expected {' or '.join(Interface)}."
-        )
-    return Interface(given)
-
-
-async def _describe(
-    active: ActiveModel, resources: Resources, chosen: Interface
-) -> InferenceModelMetadata:
-    known = await resources.registry_executor.run(resources.catalog.get_model, active.name)
+async def _describe(active: ActiveModel, request: Request, chosen: str) -> InferenceModelMetadata:
+    catalog = part_of(request, ModelCatalog)
+    known = await part_of(request, RegistryExecutor).run(catalog.get_model, active.name)
     interface = ModelInterface(active.manifest)
-    interface.require(chosen)
+    interface.require(Interface(chosen))
     return InferenceModelMetadata(
         name=active.name,
         versions=sorted((str(one.version) for one in known.versions), key=int),
         platform="onnx_onnxv1",
-        inputs=interface.list_inputs(chosen),
-        outputs=interface.list_outputs(chosen),
+        inputs=interface.list_inputs(Interface(chosen)),
+        outputs=interface.list_outputs(Interface(chosen)),
     )
 
 
-async def _require_model_ready(active: ActiveModel, resources: Resources) -> ModelReady:
-    await resources.reader.check(active.plan.layout)
+async def _require_model_ready(active: ActiveModel, readiness: Readiness) -> ModelReady:
+    await readiness.require_store(active)
     return ModelReady(name=active.name, ready=True)
 
 
-async def _answer(served: Served, request: Request) -> Response:
-    resources = resources_of(request)
-    settings = resources.settings
-    lead = served.lead
+async def _answer(answerers: Answerers, request: Request) -> Response:
+    settings = part_of(request, Settings)
+    lead = answerers.lead
     asked = read_infer_request(
-        await JsonBody(request, settings, takes_binary=True).read(),
+        await JsonBody(request, takes_binary=True).read(),
         request.headers.get(HEADER_LENGTH),
         ModelInterface(lead.manifest),
         InstanceLimits(settings.max_instances, settings.max_text_length),
     )
-    asked.check_address(lead.name, None if served.route else lead.version)
-    scored = await _score(served, asked, resources)
+    asked.check_address(lead.name, None if answerers.route else lead.version)
+    scored = await _score(answerers, asked, request)
     document: dict[str, Any] = {"model_name": lead.name}
     if len(scored.models) == 1:
         document["model_version"] = str(scored.models[0].version)
@@ -239,10 +248,11 @@ async def _answer(served: Served, request: Request) -> Response:
     if scored.parameters:
         document["parameters"] = scored.parameters
     body, header_length = encode_response(document, scored.tensors, asked.outputs)
+    table = part_of(request, RegistryFollower).table
     headers = {
         name: value
         for model in scored.models
-        for name, value in resources.models.notices(model).items()
+        for name, value in table.get_notices(model.name, model.version).items()
     }
     if "degraded" in scored.parameters:
         headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
@@ -263,16 +273,14 @@ class _Scored(NamedTuple):
     parameters: dict[str, str]
 
 
-async def _score(served: Served, asked: InferRequest, resources: Resources) -> _Scored:
-    lead = served.lead
+async def _score(answerers: Answerers, asked: InferRequest, request: Request) -> _Scored:
+    lead = answerers.lead
     if asked.interface is Interface.TENSOR:
         # Without an entity there is nothing to deal by: the first arm answers.
         matrices = asked.to_matrices(lead.plan.n_request_inputs)
-        scores = await resources.predictor.score_matrices(lead, *matrices)
+        scores = await part_of(request, Predictor).score_matrices(lead, *matrices)
         return _Scored(pass_scores(scores), (lead,), {})
-    answer = await resources.answering.answer(
-        served, lambda model: asked.to_instances(model.schema)
-    )
+    answer = await part_of(request, Answering).answer(answerers, asked, context_of(request.scope))
     first = answer.first
     parameters = {
         "prediction_id": answer.id,

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from api.main import create_app
+from api.predictions.prediction_log import PredictionLog
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.service_process import Server
@@ -21,7 +22,7 @@ from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 from zeroskew.contract.rollout import Rollout
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 from zeroskew.records.background_work import BackgroundTask, BackgroundThread, BackgroundWork
 from zeroskew.records.registry.model_registry import ModelRegistry
 
@@ -146,7 +147,7 @@ def test_what_stands_still_makes_the_service_not_ready_until_it_moves(
     arm = {"name": "champion", "alias": "champion", "weight": 1.0}
     registry.set_rollout("arrival_delay", Rollout.model_validate({"kind": "canary", "arms": [arm]}))
     registry.close()
-    access = AccessRegistry.open(settings.database_url)
+    access = AccessStore.open(settings.database_url)
     key = access.create_key("k", list(Scope)).text
     access.close()
     with AppClient(create_app(settings)) as client:
@@ -194,7 +195,7 @@ def test_where_no_row_can_be_kept_durable_predictions_fail_in_time_and_readiness
             held.execute("ALTER TABLE hidden RENAME TO prediction")
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert predict() == 200
-        counters = client.app.state.resources.prediction_log.counters
+        counters = client.part(PredictionLog).counters
         assert (counters.recorded, counters.written, counters.dropped) == (3, 2, 1)
 
 

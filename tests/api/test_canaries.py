@@ -22,7 +22,7 @@ from tests.support.service_log import json_log
 from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 WRONG_CREDENTIALS: Final = (
     {"Authorization": f"Bearer {secret('bearer')}"},
@@ -92,7 +92,7 @@ def test_no_secret_comes_out_anywhere(
         fill_views(make_store(tmp_path / "model_repo", VIEWS, config))
         publish_every_kind(tmp_path, url)
         publish_catalog(tmp_path, make_flights_store(tmp_path / "feast_repo", config))
-        registry = AccessRegistry.open(url)
+        registry = AccessStore.open(url)
         keys = [registry.create_key("all", [Scope.ADMIN]).text]
         keys.append(registry.create_key("ours", [Scope.PREDICT], tenant="ours").text)
         revoked = registry.create_key("revoked", [Scope.ADMIN])

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from api.main import create_app
+from api.models.loaded_models import LoadedModels
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.settings import make_settings
@@ -52,7 +53,7 @@ def test_calls_that_wait_for_the_registry_keep_no_thread_from_scoring(
         ThreadPoolExecutor(n_waiting) as threads,
         AppClient(create_app(settings)) as client,
     ):
-        for model in client.app.state.resources.models.loaded():
+        for model in client.part(LoadedModels).list_loaded():
             model.session.inline_rows = 0  # every request is scored in a thread
         with locked(tmp_path / "zeroskew.db"):
             waiting = [threads.submit(client.get, "/v1/models") for _ in range(n_waiting)]

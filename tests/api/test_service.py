@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.main import create_app
+from api.models.loaded_models import LoadedModels
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.settings import make_settings
@@ -44,7 +45,7 @@ def test_versions_beyond_the_cache_are_loaded_again(tmp_path: Path, online_store
         for version in (1, 2, 3, 1):
             path = f"/v1/models/arrival_delay/versions/{version}:predict"
             assert client.post(path, json=INSTANCES).json()["version"] == version
-            loaded = client.app.state.resources.models.loaded()
+            loaded = client.part(LoadedModels).list_loaded()
             assert [model.version for model in loaded] == [version]
 
 

@@ -25,7 +25,7 @@ from tests.support.redis_servers import RedisServer, free_port
 from tests.support.waiting import PATIENCE_SEC, PATIENT_SERVICE, wait_until
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 ROOT: Final = Path(__file__).parents[2]
 MAX_BYTES: Final = 350e6
@@ -108,7 +108,7 @@ class Stores:
         config = {"type": "redis", "connection_string": f"127.0.0.1:{self.redis.port}"}
         fill_views(make_store(folder / "repo", VIEWS, config))
         publish_every_kind(folder, self.url)
-        registry = AccessRegistry.open(self.url)
+        registry = AccessStore.open(self.url)
         self.key = registry.create_key("test", [Scope.PREDICT]).text
         registry.close()
         self.artifacts = folder / "artifacts"

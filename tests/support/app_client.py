@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from anyio.from_thread import start_blocking_portal
-from fastapi import FastAPI
 
+from api.http.application import Application
 from tests.support.canaries import HEADERS, find_canaries
+
+_Part = TypeVar("_Part")
 
 
 class AppClient:
@@ -19,7 +21,7 @@ class AppClient:
     Each carries secrets, and no answer may hold one of them.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: Application) -> None:
         self.app = app
         self._stack = ExitStack()
 
@@ -40,6 +42,11 @@ class AppClient:
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+    def part(self, kind: type[_Part]) -> _Part:
+        """Return the part of the service that is of a type."""
+        found: _Part = self.app.parts[kind]
+        return found
 
     def request(self, method: str, url: str, **options: Any) -> httpx.Response:
         """Send one request; ``options`` are httpx's.

@@ -19,7 +19,7 @@ from zeroskew.contract.errors.project import SpecError
 from zeroskew.contract.scope import TENANT_PATTERN, Scope
 
 if TYPE_CHECKING:
-    from zeroskew.records.access.access_registry import AccessRegistry, IssuedKey
+    from zeroskew.records.access.access_store import AccessStore, IssuedKey
 
 __all__ = ["keys_app", "tenant"]
 
@@ -166,10 +166,10 @@ def _print_issued(issued: IssuedKey) -> None:
 
 
 @contextmanager
-def _registry() -> Iterator[AccessRegistry]:
-    from zeroskew.records.access.access_registry import AccessRegistry
+def _registry() -> Iterator[AccessStore]:
+    from zeroskew.records.access.access_store import AccessStore
 
-    registry = AccessRegistry.open(Workspace().database_url)
+    registry = AccessStore.open(Workspace().database_url)
     try:
         yield registry
     finally:

@@ -20,8 +20,11 @@ from zeroskew.contract.errors.project import SpecError
 from zeroskew.declarations.model_spec import load_model_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from training.live.live_metrics import LiveMetrics
     from training.live.skew.find_skew import SkewReport
+    from training.live.skew.skew_findings import SkewFinding
 
 __all__ = ["metrics", "replay", "simulate", "skew"]
 
@@ -139,20 +142,7 @@ def skew(
             path = page or workspace.home / "skew" / f"{model}.html"
             write_skew_page(path, report, findings)
             _print_skew(report)
-            for finding in findings:
-                mark = "[red]✗[/]" if finding.is_fault else "[yellow]![/]"
-                _console.print(
-                    f"{mark} {finding.kind}, {finding.subject}: {finding.text}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-            _console.print(f"  {report.n_rows:,} predictions; page in {path}", highlight=False)
-            if report.n_masked:
-                _console.print(
-                    f"[yellow]![/] {report.n_masked:,} more cannot be judged: the log masks their "
-                    "entity keys",
-                    highlight=False,
-                )
+            _print_findings(report, findings, path)
             is_bad |= report.share(*FAULTS) > tolerance
             is_bad |= report.share(Verdict.BEHIND) > max_behind
             # It may change no value yet, but it will.
@@ -222,6 +212,20 @@ def _print_metrics(model: str, groups: list[str], measured: list[LiveMetrics]) -
             *cells,
         )
     _console.print(table)
+
+
+def _print_findings(report: SkewReport, findings: Sequence[SkewFinding], path: Path) -> None:
+    for finding in findings:
+        mark = "[red]✗[/]" if finding.is_fault else "[yellow]![/]"
+        text = f"{mark} {finding.kind}, {finding.subject}: {finding.text}"
+        _console.print(text, highlight=False, soft_wrap=True)
+    _console.print(f"  {report.n_rows:,} predictions; page in {path}", highlight=False)
+    if report.n_masked:
+        _console.print(
+            f"[yellow]![/] {report.n_masked:,} more cannot be judged: the log masks their entity "
+            "keys",
+            highlight=False,
+        )
 
 
 def _print_skew(report: SkewReport) -> None:

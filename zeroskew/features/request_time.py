@@ -16,6 +16,11 @@ the caller's: in training the label row's ``event_timestamp``, in serving the an
 
     def days_since_order(as_of, last_ordered_at):
         return {"days_since_order": (as_of - last_ordered_at) / 86400.0}
+
+``Field(name="as_of", dtype=UnixTimestamp)`` is given by training and the service themselves; who
+asks Feast's SDK gives it. The SDK cuts timestamps of a request off below the second where it is
+asked online, which training and the service do not; those of stored features are cut off so
+everywhere, because Feast's online stores keep no more.
 """
 
 from __future__ import annotations
@@ -72,15 +77,11 @@ def request_time_view(
     inputs : sequence of feast.Field, optional
         The arguments that a request gives: ``Bool``, ``Int32``, ``Int64``, ``Float32``,
         ``Float64`` or ``UnixTimestamp``. Timestamps reach the function as seconds since the
-        Unix epoch, cut off below the microsecond; without a time zone they are UTC. Nulls are
-        NaN. Feast's own SDK cuts them off below the second where it is asked online; training
-        and the service do not. ``Field(name="as_of", dtype=UnixTimestamp)`` is given by
-        training and the service themselves; who asks Feast's SDK gives it.
+        Unix epoch, cut off below the microsecond; without a zone they are UTC. Nulls are NaN.
     sources : sequence of feast.FeatureView or FeatureViewProjection, optional
         Views, or selections such as ``view[["feature"]]``, all of whose features are arguments
-        by their own names, of the same types. Timestamps are cut off below the second, because
-        Feast's online stores keep no more. Each view once, under its own name and keys: of two
-        projections of a view Feast keeps the last, and it looks for an aliased one in vain.
+        by their own names, of the same types. Each view once, under its own name and keys: of
+        two projections of a view Feast keeps the last, and looks for an aliased one in vain.
     outputs : sequence of feast.Field
         What the function returns, all ``Float64``. Without description and tags, because
         Feast's inference takes a field that has them for another one.

@@ -77,6 +77,7 @@ class ReadLayout:
         return sum(lookup.n_features for lookup in self.lookups)
 
 
+@dataclass(slots=True, eq=False)
 class StoredFeatures:
     """What the store has for some request rows.
 
@@ -101,21 +102,11 @@ class StoredFeatures:
         which all cells of the view have.
     """
 
-    __slots__ = ("_event_us", "entities", "layout", "places", "view_times")
-
-    def __init__(
-        self,
-        layout: ReadLayout,
-        entities: Sequence[Sequence[Sequence[Cell]]],
-        places: NDArray[np.intp],
-        event_us: NDArray[np.int64] | None = None,
-        view_times: Sequence[int] | None = None,
-    ) -> None:
-        self.layout = layout
-        self.entities = entities
-        self.places = places
-        self.view_times = view_times
-        self._event_us = event_us
+    layout: ReadLayout
+    entities: Sequence[Sequence[Sequence[Cell]]]
+    places: NDArray[np.intp]
+    _event_us: NDArray[np.int64] | None = None
+    view_times: Sequence[int] | None = None
 
     @classmethod
     def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:

@@ -9,14 +9,14 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from api.access.route_access import SECURITY_SCHEME, require_declared
-from api.http.direct_route import GuardedRoute
+from api.http.guarded_route import GuardedRoute
 from api.main import create_app
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
 from tests.support.settings import make_settings
 from tests.support.whole_service import set_up_whole_service
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 MODEL = "arrival_delay"
 TENANTS = (None, "ours", "theirs")
@@ -52,7 +52,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("matrix")
     online = set_up_whole_service(folder)
     settings = make_settings(folder, online, require_keys=True)
-    registry = AccessRegistry.open(settings.database_url)
+    registry = AccessStore.open(settings.database_url)
     registry.set_tenant(MODEL, "ours")
     keys = {
         (scope, tenant): registry.create_key("test", [scope], tenant=tenant).text

@@ -17,9 +17,9 @@ from zeroskew.contract.errors.not_found import UnknownModelError
 from zeroskew.contract.errors.service import RegistryConflictError
 from zeroskew.contract.scope import Scope, hash_secret
 from zeroskew.contract.settings import Settings
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
+from zeroskew.records.access.open_access import open_access
 from zeroskew.records.registry.model_registry import ModelRegistry
-from zeroskew.records.registry.open_registry import open_access
 
 
 @pytest.fixture(params=DATABASES)
@@ -29,13 +29,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def access(url: str) -> Iterator[AccessRegistry]:
-    opened = AccessRegistry.open(url)
+def access(url: str) -> Iterator[AccessStore]:
+    opened = AccessStore.open(url)
     yield opened
     opened.close()
 
 
-def test_only_a_hash_is_stored_and_the_history_has_none(access: AccessRegistry, url: str) -> None:
+def test_only_a_hash_is_stored_and_the_history_has_none(access: AccessStore, url: str) -> None:
     issued = access.create_key("ci", [Scope.PREDICT, Scope.FEEDBACK], actor="ann", reason="new")
     assert issued.text.startswith(f"{issued.key.id}_")
     (stored,) = access.list_keys()
@@ -50,7 +50,7 @@ def test_only_a_hash_is_stored_and_the_history_has_none(access: AccessRegistry, 
     assert issued.text not in act.model_dump_json()
 
 
-def test_a_rotated_key_hands_its_rights_on_and_ends(access: AccessRegistry) -> None:
+def test_a_rotated_key_hands_its_rights_on_and_ends(access: AccessStore) -> None:
     old = access.create_key("ci", [Scope.PREDICT], tenant="ours", requests_per_sec=5).key
     access.note_uses({old.id: datetime.now(UTC)})
     new = access.rotate_key(old.id, overlap=timedelta(hours=1)).key
@@ -64,7 +64,7 @@ def test_a_rotated_key_hands_its_rights_on_and_ends(access: AccessRegistry) -> N
     assert [act.action for act in access.list_acts()] == ["create_key", "rotate_key", "create_key"]
 
 
-def test_a_key_is_rotated_once(access: AccessRegistry) -> None:
+def test_a_key_is_rotated_once(access: AccessStore) -> None:
     old = access.create_key("ci", [Scope.PREDICT]).key
     new = access.rotate_key(old.id, overlap=timedelta(hours=1)).key
     with pytest.raises(RegistryConflictError, match="rotated already"):
@@ -73,7 +73,7 @@ def test_a_key_is_rotated_once(access: AccessRegistry) -> None:
 
 
 def test_what_has_ended_is_not_rotated_and_what_is_not_there_is_said(
-    access: AccessRegistry,
+    access: AccessStore,
 ) -> None:
     key = access.create_key("ci", [Scope.PREDICT]).key
     revoked = access.revoke_key(key.id)
@@ -90,7 +90,7 @@ def test_what_has_ended_is_not_rotated_and_what_is_not_there_is_said(
         access.set_tenant("nothing", "ours")
 
 
-def test_sqlite_is_read_the_same_without_sqlalchemy(access: AccessRegistry, url: str) -> None:
+def test_sqlite_is_read_the_same_without_sqlalchemy(access: AccessStore, url: str) -> None:
     registry = ModelRegistry.open(url)
     for name in ("delay", "fare"):
         registry.register(model=name, manifest_sha256="a" * 64, model_sha256="b" * 64)
@@ -124,7 +124,7 @@ def test_keys_and_tenants_are_followed_while_the_service_runs(
 ) -> None:
     publish_every_kind(tmp_path)
     settings = make_keyed(tmp_path, online_store)
-    registry = AccessRegistry.open(settings.database_url)
+    registry = AccessStore.open(settings.database_url)
     first = registry.create_key("first", [Scope.ADMIN])
     with AppClient(create_app(settings)) as client:
 

@@ -24,7 +24,7 @@ from tests.support.app_client import AppClient
 from tests.support.settings import make_settings
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.settings import Settings
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 AUDIENCE = "zeroskew"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -83,7 +83,7 @@ def ec_jwk(key: ec.EllipticCurvePrivateKey, key_id: str) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("oidc")
     publish_every_kind(folder)
-    registry = AccessRegistry.open(f"sqlite:///{folder}/zeroskew.db")
+    registry = AccessStore.open(f"sqlite:///{folder}/zeroskew.db")
     registry.set_tenant("is_late", "theirs")
     registry.close()
     return folder

@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE_SEC, wait_until
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.errors.access import LimitsUnavailableError, RateLimitedError
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 STORES = ("local", "redis")
 
@@ -195,7 +195,7 @@ def test_the_answer_says_what_is_left_and_a_refusal_when_to_come_again(
 ) -> None:
     publish_every_kind(tmp_path)
     settings = make_settings(tmp_path, online_store, require_keys=True, requests_per_day=1000)
-    registry = AccessRegistry.open(settings.database_url)
+    registry = AccessStore.open(settings.database_url)
     limited = registry.create_key("limited", [Scope.PREDICT], requests_per_sec=3).text
     other = registry.create_key("other", [Scope.PREDICT]).text
     registry.close()
@@ -260,7 +260,7 @@ def test_one_key_has_its_limit_over_two_replicas(
     tmp_path: Path, online_store: Path, redis_server: RedisServer
 ) -> None:
     publish_every_kind(tmp_path)
-    registry = AccessRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
+    registry = AccessStore.open(f"sqlite:///{tmp_path}/zeroskew.db")
     rate, n_refused = 10, 60
     limited = registry.create_key("limited", [Scope.PREDICT], requests_per_sec=rate).text
     other = registry.create_key("other", [Scope.PREDICT]).text

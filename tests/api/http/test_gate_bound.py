@@ -1,39 +1,34 @@
 """How the bound of requests under way follows the event loop's lateness."""
 
-from typing import Any
-
 import pytest
 
-from api.http.gate import RequestGate
+from api.http.gate import Place, RequestGate
 from zeroskew.contract.errors.service import OverloadedError
 
 
-def fill(gate: RequestGate, n: int) -> list[dict[str, Any]]:
-    scopes: list[dict[str, Any]] = [{"path": "/v1"} for _ in range(n)]
-    for scope in scopes:
-        gate.enter(scope)
-    return scopes
+def fill(gate: RequestGate, n: int) -> list[Place]:
+    return [Place(gate, "whole") for _ in range(n)]
 
 
 def count_admitted(gate: RequestGate) -> int:
     """Return how many requests may begin beside those under way, and take them back."""
-    scopes = []
+    places = []
     while gate.admits("/v1"):
-        scopes += fill(gate, 1)
-    for scope in scopes:
-        gate.leave(scope)
-    return len(scopes)
+        places += fill(gate, 1)
+    for place in places:
+        place.leave()
+    return len(places)
 
 
 def test_the_bound_shrinks_below_what_is_under_way_while_the_loop_is_late() -> None:
     gate = RequestGate(max_requests=100, max_lag_sec=0.02)
-    scopes = fill(gate, 50)
+    places = fill(gate, 50)
     gate.adapt(0.021)
     assert gate.admits("/v1")  # Once may be another program's doing.
     gate.adapt(0.021)
     assert not gate.admits("/v1")
-    for scope in scopes:
-        gate.leave(scope)
+    for place in places:
+        place.leave()
     assert count_admitted(gate) == 35  # 50 * 0.7
     gate.adapt(1.0)
     gate.adapt(1.0)
@@ -73,11 +68,26 @@ def test_health_is_always_answered(path: str) -> None:
 
 def test_a_request_counts_once_and_leaves_once() -> None:
     gate = RequestGate(max_requests=1, max_lag_sec=0.02)
-    scope: dict[str, Any] = {"path": "/v1"}
-    gate.enter_late(scope)
-    gate.enter_late(scope)
+    place, other = Place(gate, "arriving"), Place(gate, "arriving")
+    place.take_late("/v1")
+    place.take_late("/v1")
     with pytest.raises(OverloadedError):
-        gate.enter_late({"path": "/v1"})
-    gate.leave(scope)
-    gate.leave(scope)
+        other.take_late("/v1")
+    other.leave()
+    assert not gate.admits("/v1")
+    place.leave()
+    place.leave()
     assert gate.admits("/v1")
+    assert gate.n_under_way == 0
+
+
+def test_a_request_that_is_there_counts_from_the_start_and_a_late_one_never() -> None:
+    gate = RequestGate(max_requests=1, max_lag_sec=0.02)
+    whole = gate.enter("/v1")
+    assert whole is not None
+    assert gate.enter("/v1") is None
+    assert gate.n_refused == 1
+    whole.leave()
+    late = Place(gate, "late")
+    late.take_late("/v1")
+    assert gate.n_under_way == 0

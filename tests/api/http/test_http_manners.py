@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.http.trace_context import parse_traceparent
+from api.http.tracing import parse_traceparent
 from api.main import create_app
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph

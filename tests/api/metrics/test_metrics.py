@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.main import create_app
 from api.metrics.instruments import Counter, Gauge, Histogram
 from api.metrics.metric_book import MetricBook
+from api.metrics.sampler import MetricsSampler
 from tests.support.app_client import AppClient
 from tests.support.feast_service import run_service
 from tests.support.manifests import EXAMPLE
@@ -22,7 +23,7 @@ from tests.support.settings import make_settings
 from tests.support.waiting import PATIENCE_SEC, wait_until, wait_until_ready
 from tests.support.whole_service import publish_every_kind
 from zeroskew.contract.scope import Scope
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 
 PREDICT = "/v1/models/{model:name}:predict"
 
@@ -55,7 +56,7 @@ def test_a_look_that_fails_is_not_the_last(
         n_looks += 1
         raise RuntimeError("planted")
 
-    monkeypatch.setattr(fresh.app.state.sampler, "sample", fail)
+    monkeypatch.setattr(fresh.part(MetricsSampler), "sample", fail)
     wait_until(lambda: n_looks >= 2)
 
 
@@ -112,7 +113,7 @@ def test_what_a_client_makes_up_becomes_no_label(fresh: AppClient) -> None:
 def test_without_the_scope_nothing_is_told(tmp_path: Path, online_store: Path) -> None:
     publish_every_kind(tmp_path)
     settings = make_settings(tmp_path, online_store, require_keys=True)
-    registry = AccessRegistry.open(settings.database_url)
+    registry = AccessStore.open(settings.database_url)
     keys = {scope: registry.create_key("k", [scope]).text for scope in Scope}
     ours = registry.create_key("k", [Scope.METRICS], tenant="ours").text
     registry.close()

@@ -11,6 +11,8 @@ import pytest
 import structlog
 
 from api.main import create_app
+from api.models.loaded_models import LoadedModels
+from api.models.registry_follower import RegistryFollower
 from tests.support.app_client import AppClient
 from tests.support.databases import open_database_url
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
@@ -86,7 +88,7 @@ def test_an_alias_that_moves_is_followed_with_all_documents(
         champion = document.json()["paths"][PREDICT]["post"]
         assert champion["description"].startswith("Number 2.")
         # The earlier one is loaded still: a move back is a look-up.
-        assert {model.version for model in client.app.state.resources.models.loaded()} == {1, 2}
+        assert {model.version for model in client.part(LoadedModels).list_loaded()} == {1, 2}
 
 
 def test_a_champion_that_is_refused_leaves_the_earlier_one_serving(
@@ -173,15 +175,15 @@ def test_a_registry_that_is_away_changes_nothing_for_callers(
     publish_version(tmp_path, 1)
     path = tmp_path / "zeroskew.db"
     with open_client(tmp_path, online_store) as client:
-        models = client.app.state.resources.models
+        follower = client.part(RegistryFollower)
         path.rename(tmp_path / "away.db")
-        wait_until(lambda: models.registry_away_sec > 0.2)
+        wait_until(lambda: follower.registry_away_sec > 0.2)
         assert ask(client) == 1
         assert ask(client, "/v1/models/unheard_of:predict") == 503
         (tmp_path / "away.db").rename(path)
         publish_version(tmp_path, 2)
         wait_until(lambda: ask(client) == 2)
-        assert models.registry_away_sec == 0
+        assert follower.registry_away_sec == 0
     names = [one["event"] for one in events]
     assert (names.count("registry_away"), names.count("registry_back")) == (1, 1)
 
@@ -194,11 +196,11 @@ def test_a_registry_that_is_locked_changes_nothing_for_callers(
     with open_client(tmp_path, online_store, **settings) as client:
         locker = sqlite3.connect(tmp_path / "zeroskew.db", isolation_level=None)
         locker.execute("BEGIN EXCLUSIVE")
-        wait_until(lambda: client.app.state.resources.models.registry_away_sec > 0)
+        wait_until(lambda: client.part(RegistryFollower).registry_away_sec > 0)
         assert ask(client) == 1
         locker.rollback()
         locker.close()
-        wait_until(lambda: client.app.state.resources.models.registry_away_sec == 0)
+        wait_until(lambda: client.part(RegistryFollower).registry_away_sec == 0)
 
 
 def test_a_registry_that_hangs_on_postgres_changes_nothing_for_callers(
@@ -220,10 +222,10 @@ def test_a_registry_that_hangs_on_postgres_changes_nothing_for_callers(
         register(registry, 1)
         settings = {"database_url": url, "registry_timeout_sec": 0.1}
         with open_client(tmp_path, online_store, **settings) as client:
-            models = client.app.state.resources.models
+            follower = client.part(RegistryFollower)
             with psycopg.connect(url) as locker:
                 locker.execute("LOCK TABLE registry_generation IN ACCESS EXCLUSIVE MODE")
-                wait_until(lambda: models.registry_away_sec > 0.3)
+                wait_until(lambda: follower.registry_away_sec > 0.3)
                 assert ask(client) == 1
                 assert ask(client, "/v1/models/unheard_of:predict") == 503
                 locker.rollback()
@@ -251,13 +253,13 @@ def test_a_hundred_models_are_served_within_the_memory_bound(
         publish(tmp_path, make_manifest(GRAPH, model=name), GRAPH)
     bound = 30_000_000
     with open_client(tmp_path, online_store, max_model_memory_bytes=bound) as client:
-        models = client.app.state.resources.models
-        n_loaded = len(models.loaded())
+        models = client.part(LoadedModels)
+        n_loaded = len(models.list_loaded())
         assert 5 < n_loaded < 20
         for name in (*names, *names[:3]):
             assert ask(client, f"/v1/models/{name}:predict") == 1
-            assert len(models.loaded()) <= n_loaded
-        newest = {model.name for model in models.loaded()}
+            assert len(models.list_loaded()) <= n_loaded
+        newest = {model.name for model in models.list_loaded()}
         assert newest >= {*names[:3], *names[-5:]}
 
 
@@ -269,7 +271,7 @@ def test_what_no_alias_names_makes_room_first(tmp_path: Path, online_store: Path
         for number in range(2, 7):
             path = f"/v1/models/arrival_delay/versions/{number}:predict"
             assert ask(client, path) == number
-            loaded = [model.version for model in client.app.state.resources.models.loaded()]
+            loaded = [model.version for model in client.part(LoadedModels).list_loaded()]
             assert loaded[0] == 1
             assert number in loaded
             assert len(loaded) <= 3
@@ -321,7 +323,7 @@ def test_a_retired_version_is_gone_and_comes_back(tmp_path: Path, online_store: 
             "END",
             "The version is retired.",
         )
-        assert {model.version for model in client.app.state.resources.models.loaded()} == {2}
+        assert {model.version for model in client.part(LoadedModels).list_loaded()} == {2}
         registry.reactivate("arrival_delay", 1)
         wait_until(lambda: ask(client, f"{path}:predict") == 1)
         assert ask(client) == 2
@@ -349,15 +351,15 @@ def test_a_rollout_is_followed_once_all_of_its_versions_can_serve(
     damage_manifest(tmp_path, 3)
     registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
     with open_client(tmp_path, online_store) as client:
-        models = client.app.state.resources.models
+        follower = client.part(RegistryFollower)
         registry.set_rollout("arrival_delay", make_canary(2))
-        wait_until(lambda: models.table.models["arrival_delay"].rollout is not None)
-        assert models.table.models["arrival_delay"].targets == {1, 2}
-        assert {model.version for model in models.loaded()} == {1, 2}
+        wait_until(lambda: follower.table.models["arrival_delay"].rollout is not None)
+        assert follower.table.models["arrival_delay"].targets == {1, 2}
+        assert {model.version for model in client.part(LoadedModels).list_loaded()} == {1, 2}
         registry.set_rollout("arrival_delay", make_canary(3))
         wait_until(lambda: any(one["event"] == "rollout_not_followed" for one in events))
-        assert models.table.models["arrival_delay"].rollout == make_canary(2)
+        assert follower.table.models["arrival_delay"].rollout == make_canary(2)
         registry.delete_rollout("arrival_delay")
-        wait_until(lambda: models.table.models["arrival_delay"].rollout is None)
-        assert models.table.models["arrival_delay"].targets == {1}
+        wait_until(lambda: follower.table.models["arrival_delay"].rollout is None)
+        assert follower.table.models["arrival_delay"].targets == {1}
     registry.close()

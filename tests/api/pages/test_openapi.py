@@ -221,6 +221,20 @@ def test_described_problems_have_the_members_of_real_ones(
         assert example[member] == real[member]
 
 
+CANNOT_FAIL = {"/", "/livez", "/metrics", "/v2", "/v2/health/live", "/v2/models/stats"}
+"""Addresses behind which nothing is that could be away."""
+
+
+def test_a_route_says_what_follows_from_what_it_names_and_needs(document: Any) -> None:
+    for method, path, operation in operations(document):
+        told = set(operation["responses"])
+        if "{" in path:
+            assert "404" in told, (method, path)
+        assert ("503" in told) == (path not in CANNOT_FAIL), (method, path)
+        names = {one["name"].lower() for one in operation.get("parameters", ())}
+        assert ("412" in told) == ("if-match" in names), (method, path)
+
+
 def test_each_operation_tells_what_it_may_refuse_with(document: Any) -> None:
     for method, path, operation in operations(document):
         told = operation["responses"].keys()

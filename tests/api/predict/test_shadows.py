@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from api.main import create_app
+from api.models.loaded_models import LoadedModels
+from api.predict.shadow_runner import ShadowRunner
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
 from tests.support.numbered_versions import MODEL, expected_score, publish_number
@@ -53,7 +55,7 @@ def ask(client: AppClient) -> Any:
 
 
 def counters(client: AppClient) -> Any:
-    return client.app.state.resources.answering.shadow_counters
+    return client.part(ShadowRunner).counters
 
 
 def read_log(folder: Path, role: str) -> list[tuple[Any, ...]]:
@@ -83,7 +85,7 @@ class HangingShadow:
 def block_shadow(
     monkeypatch: pytest.MonkeyPatch, client: AppClient, act: Callable[[], Any]
 ) -> None:
-    models = client.app.state.resources.models.loaded()
+    models = client.part(LoadedModels).list_loaded()
     (session,) = [model.session for model in models if model.version == SHADOW]
     run = ModelSession.run
 

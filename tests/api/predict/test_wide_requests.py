@@ -60,7 +60,7 @@ def test_a_wide_request_is_answered_as_its_parts_are(tmp_path: Path, online_stor
             return document
 
         wide = ask(instances)
-        assert client.app.state.resources.predictor._wide.n_turns > 3
+        assert client.part(WideWork).n_turns > 3
         for start in range(0, N_ROWS, 100):
             part = ask(instances[start : start + 100])
             for name in ("predictions", "features", "overridden"):

@@ -154,6 +154,22 @@ def test_bad_changes_are_refused(
     assert predict(client).json()["version"] == 1
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("limit=0", "Got limit='0' in the query, but expected a number of at least 1."),
+        ("limit=1001", "Got limit='1001' in the query, but expected a number of at most 1000."),
+        ("before=x", "Got before='x' in the query, but expected a whole number."),
+    ],
+)
+def test_a_parameter_that_is_refused_says_what_was_expected(
+    client: AppClient, query: str, expected: str
+) -> None:
+    refused = client.get(f"{MODEL}/history?{query}")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert refused.json()["detail"] == expected
+
+
 def test_nobody_changes_the_registry_where_that_is_not_allowed(
     tmp_path: Path, online_store: Path
 ) -> None:

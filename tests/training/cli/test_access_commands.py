@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from training.cli.main import app
 from zeroskew.contract.errors.access import UnknownKeyError
 from zeroskew.contract.scope import Scope, split_key
-from zeroskew.records.access.access_registry import AccessRegistry
+from zeroskew.records.access.access_store import AccessStore
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 
@@ -36,7 +36,7 @@ def test_a_key_is_printed_once_alone_on_its_line(url: str) -> None:
     text = result.stdout.strip()
     found = split_key(text)
     assert found is not None
-    registry = AccessRegistry.open(url)
+    registry = AccessStore.open(url)
     (key,) = registry.list_keys()
     registry.close()
     assert (key.id, key.sha256) == found
@@ -66,7 +66,7 @@ def test_a_key_is_rotated_and_revoked_and_the_history_says_so(url: str) -> None:
 
 def test_a_model_is_given_to_a_tenant_and_to_everybody(url: str) -> None:
     def owner() -> dict[str, str]:
-        registry = AccessRegistry.open(url)
+        registry = AccessStore.open(url)
         tenants = registry.read_access().tenants
         registry.close()
         return tenants

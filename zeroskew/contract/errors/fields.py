@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ __all__ = [
     "json_pointer",
     "malformed_json",
     "refuse_fields",
+    "refuse_parameter",
     "shorten",
     "translate_validation_error",
 ]
@@ -29,6 +30,7 @@ __all__ = [
 MAX_FIELDS: Final = 20
 _MAX_FINDINGS: Final = 1000
 _MAX_SHOWN: Final = 80
+_MAX_PARAMETER: Final = 32
 _LARGEST_SHOWN: Final = 1 << 64
 _POSITION: Final = re.compile(r"line (\d+) column (\d+)")
 _EXPECTED: Final = {
@@ -37,6 +39,7 @@ _EXPECTED: Final = {
     "string_too_long": "at most {max_length} characters",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
@@ -85,6 +88,23 @@ def refuse_fields(fields: Sequence[FieldError], *, n_found: int = 0) -> InvalidI
     n_more = max(n_found, len(fields)) - 1
     more = f" The body has {n_more} more errors." if n_more else ""
     return InvalidInstancesError(fields[0].message + more, tuple(fields[:MAX_FIELDS]))
+
+
+def refuse_parameter(finding: Mapping[str, Any]) -> InvalidRequestError:
+    """Return the error about a parameter of a request's query or headers.
+
+    >>> limit = {"type": "less_than_equal", "loc": ("query", "limit"), "ctx": {"le": 10}}
+    >>> str(refuse_parameter(limit | {"input": "12"}))
+    "Got limit='12' in the query, but expected a number of at most 10."
+    """
+    place, name = finding["loc"][:2]
+    if finding["type"] == "missing":
+        return InvalidRequestError(f"Got no {name} in the {place}, but expected one.")
+    expected = _EXPECTED.get(finding["type"], "another value").format(**finding.get("ctx", {}))
+    got = str(finding["input"])[:_MAX_PARAMETER]
+    return InvalidRequestError(
+        f"Got {name}={got!r} in the {place}, but expected {expected.replace(chr(39), '')}."
+    )
 
 
 def malformed_json(reason: str) -> MalformedJsonError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from zeroskew.contract.time.epoch import EPOCH
+from zeroskew.contract.time.epoch import EPOCH, to_epoch_us
 
 __all__ = ["Clock", "FixedClock", "SystemClock", "format_instant"]
 
@@ -17,6 +18,10 @@ class Clock(Protocol):
         """Return an aware datetime in UTC."""
         ...
 
+    def now_us(self) -> int:
+        """Return the same as whole microseconds since the Unix epoch."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -25,16 +30,25 @@ class SystemClock:
         """Return the current time in UTC."""
         return datetime.now(UTC)
 
+    def now_us(self) -> int:
+        """Return the current time in microseconds since the Unix epoch."""
+        return time.time_ns() // 1_000
+
 
 class FixedClock:
     """A clock that stands still, so that an example can live in its own past."""
 
     def __init__(self, instant: datetime) -> None:
         self._instant = instant.astimezone(UTC)
+        self._instant_us = to_epoch_us(self._instant)
 
     def now(self) -> datetime:
         """Return the fixed instant in UTC."""
         return self._instant
+
+    def now_us(self) -> int:
+        """Return the fixed instant in microseconds since the Unix epoch."""
+        return self._instant_us
 
 
 def format_instant(epoch_sec: float) -> str | float:

@@ -38,8 +38,12 @@ class MovedClock:
 
     def now(self) -> datetime:
         """Return the time of the file in UTC."""
-        (micros,) = _FORMAT.unpack(self._memory[:])
-        return from_epoch_us(micros)
+        return from_epoch_us(self.now_us())
+
+    def now_us(self) -> int:
+        """Return the time of the file in microseconds since the Unix epoch."""
+        micros: int = _FORMAT.unpack(self._memory[:])[0]
+        return micros
 
 
 class ClockMover:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -211,16 +211,7 @@ def plan_view(
     SourceError
         If the table lacks a column.
     """
-    if view.ttl is not None and view.ttl < timedelta(0):
-        raise UnsupportedRequestError(
-            f"Got view {view.name!r} with a ttl of {view.ttl.total_seconds():g} s, "
-            "but expected none or a positive one."
-        )
-    if getattr(view, "aggregations", None):
-        raise UnsupportedRequestError(
-            f"Got view {view.name!r} with aggregations, but expected features that stand in "
-            "its table."
-        )
+    _refuse_unsupported(view)
     table = open_parquet_table(view.batch_source, repo_path)
     mapping = {new: old for old, new in view.batch_source.field_mapping.items()}
     declared = {field.name: field for field in view.features}
@@ -233,14 +224,7 @@ def plan_view(
     plan = HistoricalView(
         name=view.projection.name_to_use(),
         table=table,
-        keys=tuple(
-            KeyColumn(
-                view.projection.join_key_map.get(column.name, column.name),
-                mapping.get(column.name, column.name),
-            )
-            for column in view.entity_columns
-            if column.name != DUMMY_ENTITY_ID
-        ),
+        keys=_key_columns(view, mapping),
         features=tuple(
             RequestedFeature(mapping.get(name, name), output, declared_type(declared[name].dtype))
             for name, output in requested.items()
@@ -252,6 +236,30 @@ def plan_view(
     )
     _check_columns(plan)
     return plan
+
+
+def _refuse_unsupported(view: FeatureView) -> None:
+    if view.ttl is not None and view.ttl < timedelta(0):
+        raise UnsupportedRequestError(
+            f"Got view {view.name!r} with a ttl of {view.ttl.total_seconds():g} s, "
+            "but expected none or a positive one."
+        )
+    if getattr(view, "aggregations", None):
+        raise UnsupportedRequestError(
+            f"Got view {view.name!r} with aggregations, but expected features that stand in "
+            "its table."
+        )
+
+
+def _key_columns(view: FeatureView, mapping: Mapping[str, str]) -> tuple[KeyColumn, ...]:
+    return tuple(
+        KeyColumn(
+            view.projection.join_key_map.get(column.name, column.name),
+            mapping.get(column.name, column.name),
+        )
+        for column in view.entity_columns
+        if column.name != DUMMY_ENTITY_ID
+    )
 
 
 def _microseconds(ttl: timedelta | None) -> int | None:

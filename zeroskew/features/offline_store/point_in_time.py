@@ -104,9 +104,7 @@ def join_view(
     """
     keyed, key_types = _keyed_labels(labels, order, view)
     latest = int(order.instants[-1]) if cutoff and len(order.instants) else None
-    columns = [f"feature:{feature.output}" for feature in view.features]
-    if with_times:
-        columns += [EVENT] if view.created_column is None else [EVENT, CREATED]
+    columns = _list_columns(view, with_times=with_times)
     slices = list(_slices(view, order.instants, limits))
     known: pl.DataFrame | None = None
     joined: list[pl.DataFrame] = []
@@ -114,8 +112,7 @@ def join_view(
     for start, end in slices:
         rows = view.read(start, end, key_types, known_by=latest)
         if known is not None:
-            earlier = rows_for_later_labels(known, view.key_names, after=joined_until)
-            rows = pl.concat([earlier.drop(KNOWN), rows])
+            rows = _put_earlier(known, rows, view, after=joined_until)
         known = order_by_known_time(rows, view.key_names, created_cutoff=cutoff)
         until = order.instants.search_sorted(end, side="right")
         found = last_known_rows(keyed[placed:until], known, view.key_names, ttl_us=view.ttl_us)
@@ -124,6 +121,21 @@ def join_view(
         joined.append(known.select(columns)[found])
         placed, joined_until = until, end
     return order.restore(pl.concat(joined))
+
+
+def _list_columns(view: HistoricalView, *, with_times: bool) -> list[str]:
+    columns = [f"feature:{feature.output}" for feature in view.features]
+    if with_times:
+        columns += [EVENT] if view.created_column is None else [EVENT, CREATED]
+    return columns
+
+
+def _put_earlier(
+    known: pl.DataFrame, rows: pl.DataFrame, view: HistoricalView, *, after: int
+) -> pl.DataFrame:
+    """Return the rows of a slice behind those of the last one that later labels may still see."""
+    earlier = rows_for_later_labels(known, view.key_names, after=after)
+    return pl.concat([earlier.drop(KNOWN), rows])
 
 
 def _keyed_labels(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 import polars as pl
@@ -107,26 +108,15 @@ class PolarsAsofOfflineStore(OfflineStore):
         LabelError, SourceError, UnsupportedRequestError
             If labels or tables cannot be joined, here or when the job runs.
         """
-        if entity_df is not None and (start_date is not None or end_date is not None):
-            raise UnsupportedRequestError(
-                "Got entity_df with start_date or end_date, but expected only entity_df."
-            )
+        if entity_df is not None:
+            _refuse_dates(start_date, end_date)
         store: PolarsAsofOfflineStoreConfig = config.offline_store
-        cutoff = (
-            store.filter_by_created_timestamp
-            if filter_by_created_timestamp is None
-            else filter_by_created_timestamp
-        )
+        cutoff = filter_by_created_timestamp
+        if cutoff is None:
+            cutoff = store.filter_by_created_timestamp
         labels = read_labels(entity_df)
-        views = [
-            plan_view(
-                view,
-                feature_refs,
-                full_feature_names=full_feature_names,
-                repo_path=config.repo_path,
-            )
-            for view in feature_views
-        ]
+        plan = partial(plan_view, full_feature_names=full_feature_names, repo_path=config.repo_path)
+        views = [plan(view, feature_refs) for view in feature_views]
         _check_output_names(labels, views)
         return PolarsRetrievalJob(
             lambda: _join(labels, views, store.limits, cutoff=cutoff),
@@ -219,6 +209,13 @@ class PolarsAsofOfflineStore(OfflineStore):
         for name, dtype in table.schema.items():
             if name not in derived:
                 yield name, _arrow_name(dtype)
+
+
+def _refuse_dates(start_date: datetime | None, end_date: datetime | None) -> None:
+    if start_date is not None or end_date is not None:
+        raise UnsupportedRequestError(
+            "Got entity_df with start_date or end_date, but expected only entity_df."
+        )
 
 
 def _check_output_names(labels: Labels, views: list[HistoricalView]) -> None:

@@ -295,7 +295,7 @@ def gather_of(positions: Sequence[int]) -> Callable[[Sequence[Cell]], Sequence[C
     """Return a function from an entity's cells to those at `positions`."""
     if len(positions) == 1:
         only = positions[0]
-        return lambda cells: cells[only : only + 1]
+        return itemgetter(slice(only, only + 1))
     return itemgetter(*positions)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ class FeatureOrigins(NamedTuple):
     event_us: NDArray[np.int64]
 
 
+@dataclass(slots=True, eq=False)
 class FeatureMatrix:
     """The graph's inputs for ``n_rows`` rows, and where the stored features came from.
 
@@ -36,17 +38,9 @@ class FeatureMatrix:
         Where they came from, or what finds it out: few ask.
     """
 
-    __slots__ = ("_origins", "request", "values")
-
-    def __init__(
-        self,
-        values: NDArray[np.float32],
-        request: NDArray[np.float64],
-        origins: FeatureOrigins | Callable[[], FeatureOrigins],
-    ) -> None:
-        self.values = values
-        self.request = request
-        self._origins = origins
+    values: NDArray[np.float32]
+    request: NDArray[np.float64]
+    _origins: FeatureOrigins | Callable[[], FeatureOrigins]
 
     @classmethod
     def allocate(cls, n_rows: int, like: FeatureMatrix) -> FeatureMatrix:

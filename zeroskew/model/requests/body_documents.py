@@ -38,14 +38,16 @@ class RequestDocument(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def describe_body(kind: type[RequestDocument], *, is_required: bool = True) -> dict[str, Any]:
+def describe_body(
+    kind: type[RequestDocument], *, is_required: bool = True, example: Any = None
+) -> dict[str, Any]:
     """Return what OpenAPI is told of a body that the route itself reads.
 
     The type is one of those that `api.pages.openapi` describes.
     """
     schema = {"$ref": f"{SCHEMAS}{kind.__name__}"}
-    body = {"required": is_required, "content": {"application/json": {"schema": schema}}}
-    return {"requestBody": body}
+    content = {"schema": schema} | ({} if example is None else {"example": example})
+    return {"requestBody": {"required": is_required, "content": {"application/json": content}}}
 
 
 _Document = TypeVar("_Document", bound=RequestDocument)

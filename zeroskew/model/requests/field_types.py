@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -11,12 +12,20 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.contract.errors.fields import describe, json_pointer
+from zeroskew.contract.errors.service import FieldError, ModelRefusedError
 from zeroskew.contract.manifest import Column, FieldType, Manifest, RequestField, RequestInput
 from zeroskew.contract.number_bounds import EXACT_FLOAT, INT32, INT64, MAX_FLOAT32
 from zeroskew.contract.time.epoch import EPOCH
 
-__all__ = ["InstanceLimits", "make_field", "make_override_type", "parse_timestamp"]
+__all__ = [
+    "InstanceLimits",
+    "find_rounded",
+    "has_large_float",
+    "make_field",
+    "make_override_type",
+    "parse_timestamp",
+]
 
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
@@ -183,3 +192,36 @@ def _refuse_nul(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("unexpected", "{expected}", {"expected": "text without NUL"})
     return text
+
+
+def has_large_float(values: Iterable[Any]) -> bool:
+    """Tell whether a float among parsed values may be a whole number that was rounded.
+
+    A validator for each number would double the time in which a request is read, so what was
+    parsed is looked at, and what came only where a number is large.
+
+    >>> has_large_float([1.5, None, "AA", 2**60]), has_large_float([2.0**60])
+    (False, True)
+    """
+    return any(type(one) is float and not -EXACT_FLOAT < one < EXACT_FLOAT for one in values)
+
+
+def find_rounded(
+    came: Mapping[str, Any], parsed: Iterable[tuple[str, Any]], pointer: str
+) -> Iterator[FieldError]:
+    """Yield a finding for each whole number in an object that was parsed as another float.
+
+    Parameters
+    ----------
+    came
+        The object.
+    parsed
+        Names in it, and what their values were parsed as.
+    pointer
+        Where it is in the body.
+    """
+    for name, value in parsed:
+        given = came.get(name)
+        if type(value) is float and type(given) is int and given != value:
+            expected = "a whole number that float64 holds"
+            yield FieldError(json_pointer(pointer, name), describe(given), expected)

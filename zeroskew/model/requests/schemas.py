@@ -20,7 +20,13 @@ from zeroskew.contract.errors.service import (
 )
 from zeroskew.contract.manifest import FieldType, Manifest, Output, Scalar
 from zeroskew.model.requests.class_fields import name_classes
-from zeroskew.model.requests.field_types import InstanceLimits, make_field, make_override_type
+from zeroskew.model.requests.field_types import (
+    InstanceLimits,
+    find_rounded,
+    has_large_float,
+    make_field,
+    make_override_type,
+)
 from zeroskew.model.requests.instances import Instances, Overrides, RequestRow
 from zeroskew.model.requests.other_forms import OtherForm, move_pointers_to_columns, read_other_form
 from zeroskew.model.requests.responses import (
@@ -29,9 +35,8 @@ from zeroskew.model.requests.responses import (
     ProbabilityPrediction,
     ValuePrediction,
 )
-from zeroskew.model.requests.rounded_numbers import find_rounded, has_large_float
 
-__all__ = ["ModelSchema"]
+__all__ = ["JsonContent", "ModelSchema"]
 
 _TEXT_TYPES: Final = (FieldType.STRING, FieldType.TIMESTAMP)
 
@@ -197,6 +202,17 @@ class ModelSchema:
         read = self._read_instances(request.instances)
         self._refuse_rounded(read, lambda: instances)
         return read
+
+
+@dataclass(frozen=True, slots=True)
+class JsonContent:
+    """A request's body in the form of the native protocol, which any version may be given."""
+
+    body: bytes
+
+    def to_instances(self, schema: ModelSchema) -> Instances:
+        """Return the instances as a version has them; see `ModelSchema.parse`."""
+        return schema.parse(self.body)
 
 
 def _read_overrides(given: BaseModel | None) -> dict[str, Scalar | None]:

@@ -13,6 +13,7 @@ from zeroskew.records.database.open_database import open_database
 from zeroskew.records.registry.change_rules import require_not_retired, require_unused
 from zeroskew.records.registry.moving_registry import MovingRegistry, note_change
 from zeroskew.records.registry.registered_version import RegisteredVersion
+from zeroskew.records.registry.registry_database import RegistryDatabase
 from zeroskew.records.registry.stored_registry import get_version
 from zeroskew.records.registry.tables import FeatureCatalogVersion, Model, ModelAlias, ModelVersion
 
@@ -27,8 +28,8 @@ class ModelRegistry(MovingRegistry):
 
     Parameters
     ----------
-    engine
-        From `zeroskew.records.database.open_database`.
+    database
+        Where it is.
     """
 
     @classmethod
@@ -47,7 +48,7 @@ class ModelRegistry(MovingRegistry):
         RegistrySchemaError
             If the tables are of a release that this one does not know.
         """
-        return cls(open_database(url, busy_timeout_sec=busy_timeout_sec))
+        return cls(RegistryDatabase(open_database(url, busy_timeout_sec=busy_timeout_sec)))
 
     def register(
         self,
@@ -81,28 +82,19 @@ class ModelRegistry(MovingRegistry):
             With ``version`` one above the model's highest, or the earlier registration
             where `manifest_sha256` is already one of the model's versions.
         """
-        with self._change() as (session, _):
-            known = session.exec(
-                select(ModelVersion).where(
-                    ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
-                )
-            ).one_or_none()
+        with self._database.change() as (session, _):
+            known = _find_version(session, model, manifest_sha256)
             if known is not None:
                 session.rollback()
                 return self.get_version(model, known.version)
             now = datetime.now(UTC)
-            if session.get(Model, model) is None:
-                session.add(Model(name=model, created_at=now))
-                session.flush()
+            _require_row(session, model, now)
             champion = session.get(ModelAlias, (model, "champion"))
             if parent_version is None and champion is not None:
                 parent_version = champion.version
-            highest = session.exec(
-                select(func.max(ModelVersion.version)).where(ModelVersion.model == model)
-            ).one()
             added = ModelVersion(
                 model=model,
-                version=(highest or 0) + 1,
+                version=_find_highest(session, model) + 1,
                 manifest_sha256=manifest_sha256,
                 model_sha256=model_sha256,
                 signature=signature,
@@ -131,7 +123,7 @@ class ModelRegistry(MovingRegistry):
         RegistryConflictError
             If an alias or the rollout points to it.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             found = get_version(session, model, version)
             require_unused(session, model, version=version)
             return _set_state(session, found, "retire", "retired", actor, reason)
@@ -146,7 +138,7 @@ class ModelRegistry(MovingRegistry):
         UnknownModelError, UnknownVersionError
             If there is no such model, or no such version of it.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             found = get_version(session, model, version)
             found.refused_at = found.refused_reason = None
             found.deprecated_at = found.sunset_at = None
@@ -185,7 +177,7 @@ class ModelRegistry(MovingRegistry):
             raise RegistryConflictError(
                 f"Got sunset {sunset_at.isoformat()}, but expected a moment in the future."
             )
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             found = get_version(session, model, version)
             require_not_retired(found)
             before = {"sunset_at": found.sunset_at and found.sunset_at.isoformat()}
@@ -199,7 +191,7 @@ class ModelRegistry(MovingRegistry):
     def record_refusal(self, model: str, version: int, reason: str) -> None:
         """Note that a version failed the load gate, and why; again the same changes nothing."""
         # What is served does not change, so the generation stays.
-        with Session(self._writing) as session:
+        with self._database.write() as session:
             found = session.get(ModelVersion, (model, version))
             if found is None or found.refused_reason == reason:
                 return
@@ -218,7 +210,7 @@ class ModelRegistry(MovingRegistry):
         sha256
             The catalog's address in the artefact store, where the caller has put it.
         """
-        with Session(self._writing) as session:
+        with self._database.write() as session:
             newest = session.exec(
                 select(FeatureCatalogVersion)
                 .where(FeatureCatalogVersion.project == project)
@@ -229,6 +221,28 @@ class ModelRegistry(MovingRegistry):
                 now = datetime.now(UTC)
                 session.add(FeatureCatalogVersion(project=project, sha256=sha256, created_at=now))
                 session.commit()
+
+
+def _find_version(session: Session, model: str, manifest_sha256: str) -> ModelVersion | None:
+    """Return the version of a model that has a manifest."""
+    return session.exec(
+        select(ModelVersion).where(
+            ModelVersion.model == model, ModelVersion.manifest_sha256 == manifest_sha256
+        )
+    ).one_or_none()
+
+
+def _require_row(session: Session, model: str, now: datetime) -> None:
+    """Make a model that is new."""
+    if session.get(Model, model) is None:
+        session.add(Model(name=model, created_at=now))
+        session.flush()
+
+
+def _find_highest(session: Session, model: str) -> int:
+    """Return the number of a model's last version, 0 where it has none."""
+    highest = select(func.max(ModelVersion.version)).where(ModelVersion.model == model)
+    return session.exec(highest).one() or 0
 
 
 def _set_state(

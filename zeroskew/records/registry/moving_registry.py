@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, update
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.rollout import Rollout
-from zeroskew.records.database.open_database import writing
 from zeroskew.records.registry.change_rules import (
     check_match,
     require_not_retired,
@@ -30,7 +26,6 @@ from zeroskew.records.registry.tables import (
     ModelAlias,
     ModelRollout,
     RegistryChange,
-    RegistryGeneration,
 )
 
 __all__ = ["MovingRegistry", "note_change"]
@@ -45,16 +40,7 @@ class MovingRegistry(StoredRegistry):
 
     Every method takes ``actor`` and ``reason``, and ``if_match``: the revision that the caller
     saw, 0 where there was to be nothing, ``None`` to move whatever is there.
-
-    Parameters
-    ----------
-    engine
-        From `zeroskew.records.database.open_database`.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._writing = writing(engine)
 
     def set_alias(
         self,
@@ -77,7 +63,7 @@ class MovingRegistry(StoredRegistry):
         RevisionConflictError
             If the alias is not at the revision `if_match`.
         """
-        with self._change() as (session, revision):
+        with self._database.change() as (session, revision):
             target = get_version(session, model, version)
             require_not_retired(target)
             found = session.get(ModelAlias, (model, alias))
@@ -118,7 +104,7 @@ class MovingRegistry(StoredRegistry):
         RevisionConflictError
             If the alias is not at the revision `if_match`.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             get_model(session, model)
             found = session.get(ModelAlias, (model, alias))
             if found is None:
@@ -150,7 +136,7 @@ class MovingRegistry(StoredRegistry):
         RevisionConflictError
             If the rollout is not at the revision `if_match`.
         """
-        with self._change() as (session, revision):
+        with self._database.change() as (session, revision):
             get_model(session, model)
             targets = require_rollout_targets(session, model, rollout)
             found = session.get(ModelRollout, model)
@@ -185,7 +171,7 @@ class MovingRegistry(StoredRegistry):
         RevisionConflictError
             If the rollout is not at the revision `if_match`.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             get_model(session, model)
             found = session.get(ModelRollout, model)
             if found is None:
@@ -206,22 +192,10 @@ class MovingRegistry(StoredRegistry):
         UnknownModelError
             If there is no such model.
         """
-        with Session(self._writing) as session:
+        with self._database.write() as session:
             get_model(session, model)
             note_change(session, model, "judge", subject, actor, reason, None, judgement)
             session.commit()
-
-    @contextmanager
-    def _change(self) -> Iterator[tuple[Session, int]]:
-        """Begin a change: a session in which no other change can come between, and its number."""
-        raised = (
-            update(RegistryGeneration)
-            .values(value=RegistryGeneration.value + 1)
-            .returning(col(RegistryGeneration.value))
-        )
-        # What is told of a change is what it wrote, not what the next one has written since.
-        with Session(self._writing, expire_on_commit=False) as session:
-            yield session, session.execute(raised).scalar_one()
 
 
 def note_change(

@@ -6,12 +6,10 @@ from pathlib import Path
 from sqlite3 import OperationalError
 
 from zeroskew.contract.database_url import locate_database
-from zeroskew.records.access.registered_access import AccessReader
-from zeroskew.records.access.sqlite_access import SqliteAccess
 from zeroskew.records.registry.registered_version import RegistryReader
 from zeroskew.records.registry.sqlite_registry import SqliteRegistry
 
-__all__ = ["open_access", "open_registry"]
+__all__ = ["open_registry"]
 
 
 def open_registry(url: str, *, busy_timeout_sec: float) -> RegistryReader:
@@ -40,12 +38,3 @@ def open_registry(url: str, *, busy_timeout_sec: float) -> RegistryReader:
     from zeroskew.records.registry.model_registry import ModelRegistry
 
     return ModelRegistry.open(url, busy_timeout_sec=busy_timeout_sec)
-
-
-def open_access(url: str, *, busy_timeout_sec: float) -> AccessReader:
-    """Open the keys and tenants of the registry at `url`, whose tables are there."""
-    if isinstance(path := locate_database(url), Path):
-        return SqliteAccess(path, busy_timeout_sec=busy_timeout_sec)
-    from zeroskew.records.access.access_registry import AccessRegistry
-
-    return AccessRegistry.open(url, busy_timeout_sec=busy_timeout_sec)

@@ -1,15 +1,12 @@
-"""Runs the registry's blocking calls beside the event loop."""
+"""Runs the registry's blocking calls beside the event loop, and says what failed."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
-from contextvars import copy_context
-from functools import partial
 from typing import TypeVar
 
 from zeroskew.contract.errors.service import RegistryUnavailableError
+from zeroskew.records.blocking_calls import BlockingCalls
 
 __all__ = ["RegistryExecutor"]
 
@@ -17,19 +14,28 @@ _T = TypeVar("_T")
 
 
 class RegistryExecutor:
-    """Calls into the registry and the artefact store from the event loop.
+    """Calls into the registry's database, or into the artefact store for what it names.
 
     Parameters
     ----------
-    executor
-        Runs the calls; whoever made it shuts it down.
+    calls
+        Runs the calls.
     failures
-        What the calls raise when the database fails.
+        What they raise when the database fails.
+    subject
+        What cannot be read then.
     """
 
-    def __init__(self, executor: Executor, *, failures: tuple[type[Exception], ...]) -> None:
-        self._executor = executor
+    def __init__(
+        self,
+        calls: BlockingCalls,
+        *,
+        failures: tuple[type[Exception], ...],
+        subject: str = "The model registry",
+    ) -> None:
+        self._calls = calls
         self._failures = failures
+        self._subject = subject
 
     async def run(self, call: Callable[..., _T], *arguments: object) -> _T:
         """Return ``call(*arguments)`` without blocking the event loop.
@@ -37,12 +43,9 @@ class RegistryExecutor:
         Raises
         ------
         RegistryUnavailableError
-            If the registry's database fails.
+            If the database fails.
         """
-        loop = asyncio.get_running_loop()
         try:
-            # With the request's context, as `asyncio.to_thread` does: its id, and its caller.
-            carried = partial(copy_context().run, call, *arguments)
-            return await loop.run_in_executor(self._executor, carried)
+            return await self._calls.run(call, *arguments)
         except self._failures as error:
-            raise RegistryUnavailableError("The model registry cannot be read.") from error
+            raise RegistryUnavailableError(f"{self._subject} cannot be read.") from error

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Engine, func
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from zeroskew.contract.errors.not_found import UnknownRolloutError
@@ -23,6 +22,7 @@ from zeroskew.records.registry.registered_version import (
     unknown_model,
     unknown_version,
 )
+from zeroskew.records.registry.registry_database import DATABASE_FAILURES, RegistryDatabase
 from zeroskew.records.registry.tables import (
     FeatureCatalogVersion,
     Model,
@@ -41,22 +41,20 @@ class StoredRegistry:
 
     Parameters
     ----------
-    engine
-        From `zeroskew.records.database.open_database`.
+    database
+        Where they are.
     """
 
-    failures = (SQLAlchemyError,)
+    failures = DATABASE_FAILURES
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._engine.dispose()
+    def __init__(self, database: RegistryDatabase) -> None:
+        self._database = database
+        self.close = database.close
+        self.read_generation = database.read_generation
 
     def list_models(self) -> list[str]:
         """Return the names of all models, sorted."""
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             return list(session.exec(select(Model.name).order_by(col(Model.name))).all())
 
     def list_versions(self, model: str) -> list[RegisteredVersion]:
@@ -67,7 +65,7 @@ class StoredRegistry:
         UnknownModelError
             If there is no such model.
         """
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             get_model(session, model)
             versions = session.exec(
                 select(ModelVersion)
@@ -84,7 +82,7 @@ class StoredRegistry:
         UnknownModelError
             If there is no such model.
         """
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             get_model(session, model)
             aliases = session.exec(
                 select(ModelAlias).where(ModelAlias.model == model).order_by(col(ModelAlias.alias))
@@ -99,7 +97,7 @@ class StoredRegistry:
         UnknownModelError, UnknownVersionError
             If there is no such model, or no such version of it.
         """
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             return RegisteredVersion.model_validate(get_version(session, model, version))
 
     def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
@@ -110,7 +108,7 @@ class StoredRegistry:
         UnknownModelError, UnknownAliasError
             If there is no such model, or no such alias of it.
         """
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             get_model(session, model)
             found = session.get(ModelAlias, (model, alias))
             if found is None:
@@ -119,7 +117,7 @@ class StoredRegistry:
 
     def get_alias(self, model: str, alias: str) -> RegisteredAlias:
         """Return where `alias` of `model` points; see `RegistryReader`."""
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             get_model(session, model)
             found = session.get(ModelAlias, (model, alias))
             if found is None:
@@ -134,7 +132,7 @@ class StoredRegistry:
         UnknownModelError, UnknownRolloutError
             If there is no such model, or it has no rollout.
         """
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             get_model(session, model)
             found = session.get(ModelRollout, model)
             if found is None:
@@ -165,22 +163,14 @@ class StoredRegistry:
         chosen = select(RegistryChange).where(RegistryChange.model == model)
         if before is not None:
             chosen = chosen.where(col(RegistryChange.number) < before)
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             get_model(session, model)
             rows = session.exec(chosen.order_by(col(RegistryChange.number).desc()).limit(limit))
             return [_read_change(row) for row in rows]
 
-    def read_generation(self) -> int:
-        """Return a number that every change to what is served raises."""
-        with Session(self._engine) as session:
-            return session.exec(select(RegistryGeneration.value)).one()
-
     def read_snapshot(self) -> RegistrySnapshot:
         """Return all models in one consistent read."""
-        engine = self._engine
-        if engine.dialect.name != "sqlite":  # SQLite's transactions are snapshots anyway.
-            engine = engine.execution_options(isolation_level="REPEATABLE READ")
-        with Session(engine) as session:
+        with self._database.read_at_once() as session:
             generation = session.exec(select(RegistryGeneration.value)).one()
             names = session.exec(select(Model.name).order_by(col(Model.name))).all()
             return RegistrySnapshot(
@@ -192,7 +182,7 @@ class StoredRegistry:
         newest = select(func.max(FeatureCatalogVersion.number)).group_by(
             FeatureCatalogVersion.project
         )
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             rows = session.exec(
                 select(FeatureCatalogVersion)
                 .where(col(FeatureCatalogVersion.number).in_(newest))

@@ -1,25 +1,16 @@
-"""What routes are given: the service's open resources, and a request's body."""
+"""Reads a request's body within the service's limits."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from email.message import Message
-from typing import Annotated, Final
+from typing import Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from api.feast.feast_interface import FeastInterface
-from api.feedback.feedback import Feedback
 from api.http.body_coding import CODINGS, inflate
-from api.http.gate import RequestGate, body_state
-from api.models.active_models import ActiveModels
-from api.models.model_catalog import ModelCatalog
-from api.predict.answering import Answering
-from api.predict.predictor import Predictor
-from api.predictions.prediction_log import PredictionLog
-from api.registry.registry_changes import RegistryChanges
+from api.http.context import REQUEST, RequestContext
 from zeroskew.contract.errors.service import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -27,49 +18,19 @@ from zeroskew.contract.errors.service import (
     UnsupportedMediaTypeError,
 )
 from zeroskew.contract.settings import Settings
-from zeroskew.online.reader import OnlineFeatureReader
-from zeroskew.records.background_work import BackgroundWork
-from zeroskew.records.registry.registry_executor import RegistryExecutor
+from zeroskew.model.requests.body_documents import (
+    RequestDocument,
+    describe_body,
+    parse_document,
+)
 
-__all__ = ["BINARY", "JsonBody", "Resources", "ServiceResources", "resources_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Everything that the lifespan opened."""
-
-    settings: Settings
-    catalog: ModelCatalog
-    registry_executor: RegistryExecutor
-    registry_changes: RegistryChanges
-    models: ActiveModels
-    predictor: Predictor
-    prediction_log: PredictionLog
-    answering: Answering
-    feedback: Feedback
-    reader: OnlineFeatureReader
-    feast: FeastInterface
-    work: BackgroundWork
-
-
-def resources_of(request: Request) -> Resources:
-    """Return the resources of the service that `request` came to."""
-    resources: Resources = request.app.state.resources
-    return resources
-
-
-# A coroutine although it awaits nothing: FastAPI hands plain functions to a thread.
-async def _get_resources(request: Request) -> Resources:
-    return resources_of(request)
-
-
-ServiceResources = Annotated[Resources, Depends(_get_resources)]
-
+__all__ = ["BINARY", "DocumentBody", "JsonBody", "document_body"]
 
 BINARY: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _JSON_BYTES: Final = _JSON.encode()
 _MAX_MEDIA_TYPE: Final = 256
+_Document = TypeVar("_Document", bound=RequestDocument)
 _UTF8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
@@ -84,13 +45,12 @@ class JsonBody:
     def __init__(
         self,
         request: Request,
-        settings: Settings,
         *,
         takes_binary: bool = False,
         max_bytes: int | None = None,
     ) -> None:
+        settings: Settings = request.app.parts[Settings]
         self._request = request
-        self._gate: RequestGate = request.app.state.gate
         self._takes_binary = takes_binary
         self._coding: str | None = None
         self._max_bytes = settings.max_body_bytes if max_bytes is None else max_bytes
@@ -120,12 +80,13 @@ class JsonBody:
             self._check_media_type(has_body=length not in (b"", b"0"))
         if length.isdigit() and (len(length) > 18 or int(length) > self._max_bytes):
             raise self._too_large()
-        state = body_state(self._request.scope)
+        context: RequestContext = self._request.scope[REQUEST]
+        place = context.place
         try:
-            if state == "whole":
+            if place.body == "whole":
                 return self._decode(await self._read_chunks())
             # What is late has had all of its time; what is there of it may be refused by its size.
-            timeout_sec = 0 if state == "late" else self._timeout_sec
+            timeout_sec = 0 if place.body == "late" else self._timeout_sec
             async with asyncio.timeout(timeout_sec):
                 body = await self._read_chunks()
         except TimeoutError as error:
@@ -134,7 +95,7 @@ class JsonBody:
             ) from error
         except ClientDisconnect as error:
             raise InvalidRequestError("The client went away.") from error
-        self._gate.enter_late(self._request.scope)
+        place.take_late(self._request.scope["path"])
         return self._decode(body)
 
     def flag(self, name: str) -> bool:
@@ -219,3 +180,54 @@ class JsonBody:
         return BodyTooLargeError(
             f"Got a body of more than {self._max_bytes} bytes, but expected at most that."
         )
+
+
+class DocumentBody(Generic[_Document]):
+    """Reads a body that is one document, within the service's limits; FastAPI would have none.
+
+    Parameters
+    ----------
+    kind
+        The document's type.
+    is_required
+        Whether it must be there; else an empty body is an empty object.
+    takes_binary
+        Whether it may be declared as something other than JSON; see `JsonBody`.
+    example
+        One for the OpenAPI document.
+    """
+
+    def __init__(
+        self,
+        kind: type[_Document],
+        *,
+        is_required: bool = True,
+        takes_binary: bool = False,
+        example: Any = None,
+    ) -> None:
+        self._kind = kind
+        self._is_required = is_required
+        self._takes_binary = takes_binary
+        self.openapi_extra = describe_body(kind, is_required=is_required, example=example)
+        """What OpenAPI is told of a route that has it."""
+
+    async def __call__(self, request: Request) -> _Document:
+        """Return the document of a request.
+
+        Raises
+        ------
+        InvalidRequestError
+            If it is not one.
+        ServiceError
+            What `JsonBody.read` raises.
+        """
+        body = await JsonBody(request, takes_binary=self._takes_binary).read()
+        return parse_document(self._kind, body if body or self._is_required else b"{}")
+
+
+def document_body(kind: type[RequestDocument], **options: Any) -> Any:
+    """Return what gives a route its body: ``move: Annotated[AliasMove, document_body(AliasMove)]``.
+
+    The options are those of `DocumentBody`.
+    """
+    return Depends(DocumentBody(kind, **options))

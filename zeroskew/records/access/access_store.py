@@ -17,11 +17,11 @@ from zeroskew.contract.scope import Scope, make_key
 from zeroskew.records.access.access_tables import AccessChange, ApiKey
 from zeroskew.records.access.registered_access import AccessSnapshot, RegisteredAct, RegisteredKey
 from zeroskew.records.database.open_database import open_database
-from zeroskew.records.registry.moving_registry import MovingRegistry
+from zeroskew.records.registry.registry_database import DATABASE_FAILURES, RegistryDatabase
 from zeroskew.records.registry.stored_registry import get_model
 from zeroskew.records.registry.tables import Model, RegistryGeneration
 
-__all__ = ["AccessRegistry", "IssuedKey"]
+__all__ = ["AccessStore", "IssuedKey"]
 
 
 class IssuedKey(NamedTuple):
@@ -31,17 +31,29 @@ class IssuedKey(NamedTuple):
     key: RegisteredKey
 
 
-class AccessRegistry(MovingRegistry):
-    """Keys and tenants over one database.
+class AccessStore:
+    """Keys and tenants in the registry's database.
 
     Every act raises the registry's generation, by which services follow, and is kept with who
     did it, when and why, and what was there before. Hashes stay out of that history.
+
+    Parameters
+    ----------
+    database
+        Where they are.
     """
 
+    failures = DATABASE_FAILURES
+
+    def __init__(self, database: RegistryDatabase) -> None:
+        self._database = database
+        self.close = database.close
+        self.read_generation = database.read_generation
+
     @classmethod
-    def open(cls, url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> AccessRegistry:
-        """Open the registry at `url`; see `ModelRegistry.open`."""
-        return cls(open_database(url, busy_timeout_sec=busy_timeout_sec))
+    def open(cls, url: str, *, busy_timeout_sec: float = BUSY_TIMEOUT_SEC) -> AccessStore:
+        """Open the keys and tenants at `url`; see `ModelRegistry.open`."""
+        return cls(RegistryDatabase(open_database(url, busy_timeout_sec=busy_timeout_sec)))
 
     def create_key(
         self,
@@ -79,7 +91,7 @@ class AccessRegistry(MovingRegistry):
             created_by=actor,
             expires_at=expires_at,
         )
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             session.add(row)
             _note(session, "create_key", made.id, actor, reason, None, row)
             session.commit()
@@ -99,7 +111,7 @@ class AccessRegistry(MovingRegistry):
         """
         now = datetime.now(UTC)
         made = make_key()
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             old = _get_key(session, key_id)
             rotated = select(AccessChange.number).where(
                 AccessChange.action == "rotate_key", AccessChange.subject == key_id
@@ -132,7 +144,7 @@ class AccessRegistry(MovingRegistry):
         UnknownKeyError
             If there is no such key.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             row = _get_key(session, key_id)
             if row.revoked_at is None:
                 before = _describe(row)
@@ -151,7 +163,7 @@ class AccessRegistry(MovingRegistry):
         UnknownModelError
             If there is no such model.
         """
-        with self._change() as (session, _):
+        with self._database.change() as (session, _):
             row = get_model(session, model)
             if row.tenant != tenant:
                 before, row.tenant = {"tenant": row.tenant}, tenant
@@ -160,13 +172,13 @@ class AccessRegistry(MovingRegistry):
 
     def list_keys(self) -> list[RegisteredKey]:
         """Return all keys, also those that have ended, in the order in which they were made."""
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             rows = session.exec(select(ApiKey).order_by(col(ApiKey.created_at), ApiKey.id))
             return [RegisteredKey.model_validate(row) for row in rows]
 
     def list_acts(self, *, limit: int = 100) -> list[RegisteredAct]:
         """Return what was done about keys and tenants, the newest first."""
-        with Session(self._engine) as session:
+        with self._database.read() as session:
             rows = session.exec(
                 select(AccessChange).order_by(col(AccessChange.number).desc()).limit(limit)
             )
@@ -179,10 +191,7 @@ class AccessRegistry(MovingRegistry):
 
     def read_access(self) -> AccessSnapshot:
         """Return keys and tenants in one consistent read."""
-        engine = self._engine
-        if engine.dialect.name != "sqlite":  # SQLite's transactions are snapshots anyway.
-            engine = engine.execution_options(isolation_level="REPEATABLE READ")
-        with Session(engine) as session:
+        with self._database.read_at_once() as session:
             owned = session.exec(select(Model).where(col(Model.tenant).is_not(None)))
             return AccessSnapshot(
                 generation=session.exec(select(RegistryGeneration.value)).one(),
@@ -195,7 +204,7 @@ class AccessRegistry(MovingRegistry):
     def note_uses(self, uses: dict[str, datetime]) -> None:
         """Note when keys were last used, by id; an earlier time changes nothing."""
         last = col(ApiKey.last_used_at)
-        with Session(self._writing) as session:
+        with self._database.write() as session:
             for key_id, used_at in sorted(uses.items()):
                 session.execute(
                     update(ApiKey)
