@@ -37,7 +37,7 @@ class LingeringTransport:
         self._loop = loop
         self._is_sending = is_sending
         self._n_discarded = 0
-        self.is_ended = False
+        self.is_closed = False
         """Whether it was closed; what comes after that is to be discarded."""
         self._deadline: asyncio.TimerHandle | None = None
         self.get_extra_info = transport.get_extra_info
@@ -46,18 +46,18 @@ class LingeringTransport:
 
     def write(self, data: bytes) -> None:
         """Write, as long as it is not closed."""
-        if not self.is_ended:
+        if not self.is_closed:
             self._transport.write(data)
 
     def is_closing(self) -> bool:
         """Return whether no more is to be written or looked at."""
-        return self.is_ended or self._transport.is_closing()
+        return self.is_closed or self._transport.is_closing()
 
     def close(self) -> None:
         """Write what is to be written, and end."""
         if self.is_closing():
             return
-        self.is_ended = True
+        self.is_closed = True
         if self._is_sending() and self._transport.can_write_eof():
             self._deadline = self._loop.call_later(_LINGER_SEC, self._transport.abort)
             self._transport.write_eof()

@@ -86,7 +86,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on, and wait no longer than the deadline for what they began."""
-        if self._is_over or self._lingering.is_ended:
+        if self._is_over or self._lingering.is_closed:
             self._lingering.discard(len(data))
             return
         if self._refuses_unparsed(data):
