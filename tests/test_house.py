@@ -110,9 +110,6 @@ TABLES = {"ServiceMetrics.__init__", "upgrade"}
 """What is a table, written as a function: the metrics, and a migration."""
 
 STILL_LONG = {
-    "training/export/check_parity.py: check_parity",
-    "training/export/export_onnx.py: export_onnx",
-    "training/pipeline.py: publish",
     "training/privacy/places.py: find_places",
     "training/publish/absent_online.py: refuse_absent_online",
 }

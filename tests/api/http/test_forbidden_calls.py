@@ -11,9 +11,14 @@ ON_THE_WAY = ("api", *(f"zeroskew/{floor}" for floor in ("contract", "records", 
 PATHS = sorted(path for folder in ON_THE_WAY for path in (ROOT / folder).rglob("*.py"))
 
 
+# The module of an online store, by a table of ours and the scheme of the operator's address.
+ALLOWED = {"zeroskew/online/schemes.py": ["importlib.import_module"]}
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_does_nothing_of_it(path: Path) -> None:
-    assert find_forbidden(path.read_text()) == []
+    found = [one.what for one in find_forbidden(path.read_text())]
+    assert found == ALLOWED.get(str(path.relative_to(ROOT)), [])
 
 
 @pytest.mark.parametrize(
