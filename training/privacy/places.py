@@ -94,9 +94,7 @@ def find_places(
     spools = {path.resolve() for path in (spool, workspace.log_spool_dir) if path is not None}
     elsewhere = []
     now, host = datetime.now(UTC), socket.gethostname()
-    with log.engine.connect() as connection:
-        services = list(connection.execute(select(ServicePlace.__table__)))  # type: ignore[attr-defined]  # SQLModel makes it
-    for service in services:
+    for service in _list_services(log):
         is_here = service.host == host
         # An address without a host is of a store that only its own machine reaches.
         is_local = not urlsplit(service.online_store).netloc
@@ -118,6 +116,11 @@ def find_places(
         f"prediction log, labels and pushed rows in {database}",
     )
     return Places(online, tuple(sorted(spools)), looked_at, tuple(sorted(set(elsewhere))))
+
+
+def _list_services(log: LiveLog) -> list[Any]:
+    with log.engine.connect() as connection:
+        return list(connection.execute(select(ServicePlace.__table__)))  # type: ignore[attr-defined]  # SQLModel makes it
 
 
 def _check_store(ours: str, theirs: str, whose: str) -> None:

@@ -83,16 +83,7 @@ def refuse_absent_online(
     StepError
         If there is one that ``spec.may_be_empty`` does not name, or the store cannot be read.
     """
-    wanted = {
-        view.name: [
-            feature
-            for name, feature in plan.list_stored_features()
-            if name == view.name
-            and (reference := f"{name}:{feature}") not in spec.may_be_empty
-            and not inputs[reference].is_nan().all()
-        ]
-        for view in plan.views
-    }
+    wanted = _list_wanted(spec, plan, inputs)
     if not any(wanted.values()):
         return
     asked = [
@@ -128,6 +119,22 @@ def _say_store_errors() -> Iterator[None]:
             f"Got {type(error).__name__} ({first_line(error)}) from the online store, but expected "
             "to see there what the model is to be served with"
         ) from error
+
+
+def _list_wanted(
+    spec: ModelSpec, plan: FeaturePlan, inputs: Mapping[str, pl.Series]
+) -> dict[str, list[str]]:
+    """Return the features of each view that had a value in training and must have one online."""
+    return {
+        view.name: [
+            feature
+            for name, feature in plan.list_stored_features()
+            if name == view.name
+            and (reference := f"{name}:{feature}") not in spec.may_be_empty
+            and not inputs[reference].is_nan().all()
+        ]
+        for view in plan.views
+    }
 
 
 def _look(store: OnlineStore, project: str, view: _AskedView) -> dict[str, Seen]:
