@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit soak bench benchjoin image manifests audit lock clean
+.PHONY: help serve test check unit soak bench benchjoin image wheels manifests audit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,6 +52,10 @@ image: ## Both container images, and their bills of materials in build/
 	  mkdir -p build; docker run --rm --entrypoint cat zeroskew-$$target:$(VERSION) \
 	    /opt/zeroskew/sbom.cdx.json > build/zeroskew-$$target-$(VERSION).cdx.json || exit 1; \
 	done
+
+wheels: $(VENV)/.dev-installed ## Both distributions, in build/
+	@$(BIN)/python -m hatchling build -t wheel -d build
+	@cd packaging/serving && ../../$(BIN)/python -m hatchling build -t wheel -d ../../build
 
 manifests: $(VENV)/.dev-installed $(CHECKS)/.installed ## Look at Dockerfile and Kubernetes manifests
 	@$(BIN)/python -m tests.support.manifest_checks
