@@ -6,6 +6,7 @@ import re
 import tarfile
 import threading
 import time
+from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,7 @@ from tests.support.online_stores import EVENT_TIME, make_store
 from tests.support.redis_servers import RedisServer, free_port
 from tests.support.waiting import PATIENCE_SEC, PATIENT_SERVICE, wait_until
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
+from training.new_project.write_project import write_project
 from zeroskew.contract.scope import Scope
 from zeroskew.records.access.access_store import AccessStore
 
@@ -179,6 +181,24 @@ def check_what_is_in_them(engine: docker.DockerClient, serving: str, training: s
     assert "materialize" in run(engine, training, ["--help"])
 
 
+def check_a_project_on_top(engine: docker.DockerClient, folder: Path) -> None:
+    """Build a new project's images by its own Dockerfile, and have its job at work."""
+    write_project(folder)
+    for target in ("serving", "training"):
+        engine.images.build(
+            path=str(folder),
+            target=target,
+            tag=f"shop-{target}:test",
+            buildargs={"ZEROSKEW": "test"},
+            rm=True,
+            forcerm=True,
+        )
+    listed = python(engine, "shop-training:test", "import os; print(sorted(os.listdir()))")
+    assert literal_eval(listed) == ["data", "feature_repo", "models", "var"]
+    assert "customer_orders" in run(engine, "shop-training:test", ["prepare"])
+    assert python(engine, "shop-serving:test", IMPORT, "api", "training").strip() == "['api']"
+
+
 def test_the_images_are_small_closed_and_quick(engine: docker.DockerClient, tmp_path: Path) -> None:
     images = {}
     for target in ("serving", "training"):
@@ -187,8 +207,9 @@ def test_the_images_are_small_closed_and_quick(engine: docker.DockerClient, tmp_
             path=str(ROOT), target=target, tag=tag, network_mode="host", rm=True, forcerm=True
         )
     check_what_is_in_them(engine, images["serving"], images["training"])
+    check_a_project_on_top(engine, tmp_path / "shop")
     with ExitStack() as stack:
-        stores = Stores(tmp_path, stack)
+        stores = Stores(tmp_path / "stores", stack)
         container, url = stack.enter_context(stores.serve(engine, images["serving"]))
         client = stack.enter_context(
             httpx.Client(base_url=url, headers={"X-API-Key": stores.key}, timeout=PATIENCE_SEC)
