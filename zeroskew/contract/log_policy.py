@@ -14,9 +14,9 @@ __all__ = ["LogPolicy"]
 class LogPolicy(FrozenModel):
     """How a model's predictions are kept.
 
-    ``buffered``: written soon after the answer; what a crash loses is what came within
-    ``log_flush_sec``. ``durable``: answered when it is on disk. ``off``: not at all.
-    A field in both lists is hashed.
+    ``mode`` is ``buffered``, written soon after the answer, where a crash loses what came within
+    ``log_flush_sec``; ``durable``, answered when it is on disk; or ``off``, not at all. A field
+    in both ``fields`` and ``hashed_fields`` is hashed.
     """
 
     mode: Literal["buffered", "durable", "off"] = "buffered"

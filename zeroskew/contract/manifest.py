@@ -66,7 +66,11 @@ Scalar = str | int | float | bool
 
 
 class FieldType(StrEnum):
-    """JSON types of a request field; ``timestamp`` is RFC 3339 text with a UTC offset."""
+    """JSON types of a request field.
+
+    ``string`` is text, ``integer`` a whole number of 64 bits, ``number`` a finite one within
+    float32, ``boolean`` true or false, and ``timestamp`` RFC 3339 text with a UTC offset.
+    """
 
     STRING = "string"
     INTEGER = "integer"
@@ -87,8 +91,22 @@ _EXAMPLE_TYPES: Final = {
 class RequestField(FrozenModel):
     """One field of an instance: an entity key, a raw column, or both.
 
-    ``choices`` closes the set of accepted values; ``nullable`` lets ``null`` stand for
-    "unknown", which matches no entity and codes as a missing value.
+    Parameters
+    ----------
+    name
+        As callers write it, and as the label table has it: a join key by Feast's name, or by the
+        one that the feature service maps it to.
+    type
+        What a value may be.
+    description
+        What it means, for whoever reads ``/docs``.
+    example
+        A value of that type: ``/docs`` shows it, and it is in the example that the landing page
+        and ``zeroskew up`` print.
+    nullable
+        Whether ``null`` may stand for "unknown", which matches no entity and is a missing value.
+    choices
+        The accepted values of a text field; any if it is not set.
     """
 
     name: str
@@ -229,9 +247,20 @@ class FeaturePlan(FrozenModel):
 class Output(FrozenModel):
     """What a score means to the caller.
 
-    ``probability`` answers ``{"probability": p, "label": p >= threshold}``; ``value``
-    answers ``{"value": v}``; ``probabilities`` answers one probability for each of
-    ``classes`` and the likeliest as ``label``.
+    Parameters
+    ----------
+    kind
+        ``probability`` answers ``{"probability": p, "label": p >= threshold}``; ``value`` answers
+        ``{"value": v}``; ``probabilities`` answers one probability for each of ``classes`` and the
+        likeliest as ``label``.
+    description
+        What the score is, for whoever reads ``/docs``.
+    threshold
+        Of a probability, from where on the label is true. Training chooses one that is not set.
+    unit
+        The unit of a value, such as ``minutes``.
+    classes
+        The names of the classes that ``probabilities`` are of, in order.
     """
 
     kind: Literal["probability", "value", "probabilities"]

@@ -72,7 +72,16 @@ class LabelTable(_Declared):
 
 
 class TimeSplit(_Declared):
-    """Half-open spans of prediction times: train, then validation, then test."""
+    """Half-open spans of prediction times: train, then validation, then test.
+
+    Parameters
+    ----------
+    train_from, validation_from, test_from
+        Where a span begins, itself included, and the one before ends. With a UTC offset, and each
+        later than the one before.
+    test_until
+        Where the test span ends.
+    """
 
     train_from: AwareDatetime
     validation_from: AwareDatetime
@@ -110,9 +119,16 @@ class TimeSplit(_Declared):
 class Gate(_Declared):
     """A condition on the test span that a model must meet to be published.
 
-    ``beats`` names baselines whose interval for ``metric`` must not overlap the model's. That
-    the base rate is beaten on the objective's own metric needs no gate: see
-    `ModelSpec.must_beat_base_rate`.
+    Parameters
+    ----------
+    metric
+        One that the objective has; docs/models.md lists them.
+    at_least, at_most
+        What the metric may not be below, or above. A gate has one of these or ``beats``.
+    beats
+        Baselines, ``base_rate`` or ``request_only``, whose interval for ``metric`` must not
+        overlap the model's. That the base rate is beaten on the objective's own metric needs no
+        gate: see `ModelSpec.must_beat_base_rate`.
     """
 
     metric: str
@@ -138,8 +154,21 @@ class ModelSpec(_Declared):
 
     Parameters
     ----------
+    name
+        The name of the file it stands in, and of the model in addresses: a small letter, then up
+        to 62 small letters, digits or underscores.
+    description
+        What it answers, for whoever reads ``/docs`` or ``zeroskew models``.
+    feature_service
+        Feast's feature service that lists what it reads.
+    request
+        The fields of an instance, in the order in which they are told and logged.
     columns
         Request fields that are columns of the model themselves; text becomes a category.
+    labels
+        Where the labelled rows are, and what is the label.
+    split
+        What is learned from, and what is judged on.
     family
         The family of models, by its name in `zeroskew.declarations.families`.
     parameters

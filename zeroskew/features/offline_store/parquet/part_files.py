@@ -161,7 +161,19 @@ def stage_file(temporary: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def publish_files(staged: Sequence[tuple[Path, Path]]) -> None:
-    """Give staged files their names, each at once; the folders' entries are on disk then."""
+    """Give staged files their names, each at once; the folders' entries are on disk then.
+
+    Parameters
+    ----------
+    staged : sequence of tuple of Path
+        The file as it was staged, and the name that readers look for, on the same disk. Folders
+        above it are made; a file that has the name already is replaced.
+
+    Raises
+    ------
+    OSError
+        If a staged file is not there or cannot be moved; those before it have their names.
+    """
     for temporary, path in staged:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
