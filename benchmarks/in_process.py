@@ -29,7 +29,7 @@ from benchmarks.our_read import OurRead, as_request_rows
 from benchmarks.server_process import ServerError
 from tests.support.flights_project import FlightsProject
 from zeroskew.model.model_session import ModelSession
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.redis.hash_fields import name_hash_fields
 
@@ -68,7 +68,7 @@ def our_reads(reader: OurRead, requests: Requests) -> dict[str, Reads]:
     return {"Zeroskew": lambda: reader.read(requests.request_rows)}
 
 
-def redis_reads(plan: CompiledPlan, requests: Requests, port: int) -> dict[str, Reads]:
+def redis_reads(plan: ReadPlan, requests: Requests, port: int) -> dict[str, Reads]:
     """Return the bare reads of the same hashes: redis-py's pipeline, and a socket with hiredis."""
     commands = [hash_commands(plan, rows) for rows in requests.request_rows]
     client = redis.Redis(port=port)
@@ -105,7 +105,7 @@ def redis_reads(plan: CompiledPlan, requests: Requests, port: int) -> dict[str, 
     return {"redis-py pipeline": read_with_redis_py, "socket and hiredis": read_with_socket}
 
 
-def hash_commands(plan: CompiledPlan, rows: Sequence[RequestRow]) -> list[tuple[Any, ...]]:
+def hash_commands(plan: ReadPlan, rows: Sequence[RequestRow]) -> list[tuple[Any, ...]]:
     """Return one ``HMGET`` for each distinct entity of a request, as the service sends them."""
     project = plan.layout.project.encode()
     commands: list[tuple[Any, ...]] = []

@@ -13,7 +13,7 @@ from tests.support.flights_project import CLOCK
 from zeroskew.contract.manifest import FeaturePlan, Manifest
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.schemes import open_store
 
@@ -34,7 +34,7 @@ class OurRead:
     """
 
     def __init__(self, manifest: Manifest, url: str, *, plan: FeaturePlan | None = None) -> None:
-        self.plan = CompiledPlan(manifest.request, plan or manifest.plan)
+        self.plan = ReadPlan(manifest.request, plan or manifest.plan)
         self._now_us = to_epoch_us(CLOCK)
         self._loop = uvloop.new_event_loop()
         # No measurement may fail because another program had the core for a moment.

@@ -54,7 +54,7 @@ def load_views() -> list[FeatureView]:
     return [defined for defined in found if isinstance(defined, FeatureView)]
 
 
-def read_labels(lake: Path, n_labels: int | None) -> pl.DataFrame:
+def read_entity_rows(lake: Path, n_labels: int | None) -> pl.DataFrame:
     """Return the keys and prediction times of flights spread over the year."""
     table = pl.read_parquet(lake / "arrival_labels", hive_partitioning=False)
     if n_labels is not None:
@@ -145,7 +145,7 @@ def _count_values(table: pa.Table, names: list[str]) -> int:
 
 def measure(engine: str, lake: Path, n_labels: int | None, repeats: int) -> Measurement:
     """Time one engine in this process."""
-    flights = read_labels(lake, n_labels)
+    flights = read_entity_rows(lake, n_labels)
     once = engine == "feast duckdb"
     walls, cpus, n_values = [], [], 0
     with tempfile.TemporaryDirectory() as folder:
@@ -229,7 +229,7 @@ def main() -> None:
         for engine in ENGINES
         if engine not in arguments.without
     }
-    report = _report(results, read_labels(arguments.lake, arguments.labels).height)
+    report = _report(results, read_entity_rows(arguments.lake, arguments.labels).height)
     print(report)  # noqa: T201 -- the table is the purpose.
     if arguments.write:
         _write_into_page(report)

@@ -20,7 +20,7 @@ from zeroskew.online.values.encode import round_to_float32
 from zeroskew.online.values.encode_nested import infer_type
 from zeroskew.online.values.nested_values import ELEMENTS, MAPS, FeatureType, NestedType
 
-__all__ = ["Findings", "parse_column", "parse_instants"]
+__all__ = ["RefusedFields", "parse_column", "parse_instants"]
 
 _INSTANT: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:[0-5]\d)?", re.ASCII
@@ -36,7 +36,7 @@ _DEEPEST: Final = 32
 _T = TypeVar("_T")
 
 
-class Findings:
+class RefusedFields:
     """The refused places of a body, up to a number that a person reads."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ def parse_column(
     values: Sequence[object],
     kind: FeatureType,
     pointer: str,
-    findings: Findings,
+    findings: RefusedFields,
     *,
     nullable: bool = True,
 ) -> list[Any]:
@@ -96,7 +96,7 @@ def parse_column(
 
 
 def parse_instants(
-    values: Sequence[object], pointer: str, findings: Findings, *, nullable: bool = True
+    values: Sequence[object], pointer: str, findings: RefusedFields, *, nullable: bool = True
 ) -> list[int | None]:
     """Return the microseconds since the Unix epoch of a column of times, as Feast's client writes.
 
@@ -111,7 +111,7 @@ def parse_instants(
 
     Examples
     --------
-    >>> parse_instants(["1970-01-01 01:00:00.0000019+01:00", None], "", Findings())
+    >>> parse_instants(["1970-01-01 01:00:00.0000019+01:00", None], "", RefusedFields())
     [1, None]
     """
     return _parse(values, _parse_instant, _INSTANT_EXPECTED, pointer, findings, nullable)
@@ -122,7 +122,7 @@ def _parse(
     parse: Callable[[object], _T],
     expected: str,
     pointer: str,
-    findings: Findings,
+    findings: RefusedFields,
     nullable: bool,
 ) -> list[_T | None]:
     parsed: list[_T | None] = []

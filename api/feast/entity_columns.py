@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from api.feast.column_values import Findings, parse_column
+from api.feast.column_values import RefusedFields, parse_column
 from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.manifest import JoinKey
 from zeroskew.online.values.decode import Value, ValueType, encode_key_prefix, encode_key_value
@@ -40,7 +40,7 @@ class EntityColumns:
         keys: Iterable[JoinKey],
         pointer: str,
         max_text_length: int,
-        findings: Findings,
+        findings: RefusedFields,
         *,
         nullable: bool = True,
     ) -> None:
@@ -74,7 +74,7 @@ class EntityColumns:
 
 
 def _refuse_long(
-    values: Sequence[Value | None], pointer: str, max_length: int, findings: Findings
+    values: Sequence[Value | None], pointer: str, max_length: int, findings: RefusedFields
 ) -> None:
     for row, value in enumerate(values):
         if isinstance(value, str | bytes) and len(value) > max_length and not findings.are_enough:

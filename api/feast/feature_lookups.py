@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.feast.catalog_index import CatalogIndex
-from api.feast.column_values import Findings
+from api.feast.column_values import RefusedFields
 from api.feast.entity_columns import EntityColumns
 from api.feast.feature_catalogs import FeatureCatalogs
 from api.feast.online_read import AnsweredFeature, OnlineRead
@@ -84,7 +84,7 @@ class FeatureLookups:
         read = _find_read(catalog, request)
         columns = _name_columns(catalog, read, request.entities)
         n_rows = count_rows(columns, "/entities", len(read.features), self._limits)
-        findings = Findings()
+        findings = RefusedFields()
         given = [graph.parse_request(columns, findings) for graph in read.graphs]
         entities = EntityColumns(
             columns,

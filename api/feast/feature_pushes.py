@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 
 from api.feast.catalog_index import CatalogIndex
-from api.feast.column_values import Findings, parse_column, parse_instants
+from api.feast.column_values import RefusedFields, parse_column, parse_instants
 from api.feast.entity_columns import EntityColumns
 from api.feast.feature_catalogs import FeatureCatalogs
 from api.feast.lake_rows import LakeTarget, choose_tables, make_rows
@@ -220,7 +220,7 @@ def _read_rows(
     InvalidRequestError
         With the places of the frame that fit none of the views, or not all of them.
     """
-    findings = Findings()
+    findings = RefusedFields()
     frames = [_ViewFrame(view, _source_of(view), frame, n_rows, findings) for view in views]
     known = set().union(*(one.known_columns for one in frames))
     for column in frame:
@@ -248,7 +248,7 @@ class _ViewFrame:
     source: SourceColumns
     frame: Columns
     n_rows: int
-    findings: Findings
+    findings: RefusedFields
 
     @property
     def known_columns(self) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.feast.catalog_index import CatalogIndex
-from api.feast.column_values import Findings, parse_column
+from api.feast.column_values import RefusedFields, parse_column
 from api.feast.request_bodies import PushTarget
 from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import FieldError, InvalidRequestError
@@ -98,7 +98,7 @@ def make_rows(
     InvalidRequestError
         If a value is not of the table's type.
     """
-    findings = Findings()
+    findings = RefusedFields()
     parsed = {}
     for column in table.columns:
         pointer = json_pointer("/df", column.name)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from api.feast.column_values import Findings, parse_column, parse_instants
+from api.feast.column_values import RefusedFields, parse_column, parse_instants
 from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import (
     FeatureCatalogRefusedError,
@@ -69,7 +69,7 @@ class OnDemandGraph:
         """What a request must give."""
         return tuple(one for one in self.view.inputs if one.view is None)
 
-    def parse_request(self, columns: Mapping[str, Sequence[Any]], findings: Findings) -> Any:
+    def parse_request(self, columns: Mapping[str, Sequence[Any]], findings: RefusedFields) -> Any:
         """Return the request's fields, float64 ``(n_rows,)`` by name.
 
         Raises
@@ -141,7 +141,7 @@ class OnDemandGraph:
         )
 
 
-def _parse(one: OnDemandInput, values: Sequence[Any], findings: Findings) -> Floats:
+def _parse(one: OnDemandInput, values: Sequence[Any], findings: RefusedFields) -> Floats:
     pointer = json_pointer("/entities", one.name)
     if one.type == ValueType.UNIX_TIMESTAMP.name and not any(type(v) is int for v in values):
         # The fraction of a second counts, as it does for a model.

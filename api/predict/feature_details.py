@@ -13,8 +13,8 @@ from zeroskew.contract.manifest import FieldType
 from zeroskew.contract.time.clock import format_instant
 from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
 from zeroskew.model.load_gate import ActiveModel
-from zeroskew.model.plan.feature_plan import CompiledPlan
 from zeroskew.model.plan.plan_compiler import CompiledFeature
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.values.decode import Value, ValueType
 
@@ -101,7 +101,7 @@ def _detail(value: Value | None, status: str) -> dict[str, Any]:
 
 
 def _describe_stored(
-    plan: CompiledPlan, prediction: Prediction, row: int, ages: list[float | None]
+    plan: ReadPlan, prediction: Prediction, row: int, ages: list[float | None]
 ) -> dict[str, Any]:
     origin_row = prediction.first_row + row
     status = prediction.features.status[origin_row].tolist()

@@ -12,7 +12,7 @@ from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 
 __all__ = ["count_features", "count_prediction"]
 
@@ -45,7 +45,7 @@ def count_prediction(
 
 
 def count_features(
-    metrics: ServiceMetrics, plan: CompiledPlan, features: FeatureMatrix, now_us: int
+    metrics: ServiceMetrics, plan: ReadPlan, features: FeatureMatrix, now_us: int
 ) -> None:
     """Count the status of stored features, and the age of each view's rows; of many, the first."""
     status, event_us_of_all = features.origins

@@ -21,7 +21,7 @@ N_FLIGHTS = 336_776
 KEYS = ["carrier", "origin", "dest", "tailnum", "scheduled_departure", "event_timestamp"]
 
 
-def read_labels(flights: FlightsProject) -> pl.DataFrame:
+def read_entity_rows(flights: FlightsProject) -> pl.DataFrame:
     table = flights.workspace.lake_folder / "arrival_labels"
     return pl.read_parquet(table, hive_partitioning=False)
 
@@ -33,7 +33,7 @@ def join(store: FeatureStore, labels: pl.DataFrame, features: Any) -> pl.DataFra
 
 def test_all_labels_and_views_equal_duckdb(flights: FlightsProject) -> None:
     store = flights.workspace.open_feature_store()
-    labels = read_labels(flights).select(KEYS)
+    labels = read_entity_rows(flights).select(KEYS)
     views = store.list_feature_views()
     assert labels.height == N_FLIGHTS
     assert len(views) >= 6
@@ -83,7 +83,7 @@ def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_pa
             )
         )
     store = feature_store(tmp_path, [*entities.values(), *views])
-    labels = read_labels(flights).select(KEYS)
+    labels = read_entity_rows(flights).select(KEYS)
     joined = join(
         store, labels, [f"{v.name}:{f}" for v in views for f in ("happened_us", "created_us")]
     )
@@ -99,7 +99,7 @@ def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_pa
 def test_a_feature_that_knows_the_future_is_not_in_the_data_set(
     flights: FlightsProject, tmp_path: Path, backdated: bool
 ) -> None:
-    labels = read_labels(flights).filter(pl.col("arrival_delay_minutes").is_not_null())
+    labels = read_entity_rows(flights).filter(pl.col("arrival_delay_minutes").is_not_null())
     labels = labels.with_row_index("flight_id").with_columns(pl.col("flight_id").cast(pl.Int64))
     # Each flight's own delay, as a view that the model would love to have. Known late, it has
     # the landing as its event time; backdated, it pretends to have been known all along and

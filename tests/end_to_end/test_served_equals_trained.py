@@ -31,7 +31,7 @@ from zeroskew.contract.manifest import (
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
 N_INSTANCES = 3_000
@@ -76,7 +76,7 @@ def read_online(
         await reader.close()
         return compiled.assemble(rows, stored, to_epoch_us(now))
 
-    compiled = CompiledPlan(manifest.request, plan)
+    compiled = ReadPlan(manifest.request, plan)
     return asyncio.run(read())
 
 
@@ -247,7 +247,7 @@ def test_ttl_is_the_same_online_and_offline_to_the_microsecond(
         ),
         columns=(Column(name="sales", view="shop_sales", feature="sales"),),
     )
-    compiled = CompiledPlan(request, plan)
+    compiled = ReadPlan(request, plan)
 
     async def read() -> FeatureMatrix:
         reader = SqliteFeatureReader(online, timeout_sec=5.0)

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.point_in_time_join import feature_names, flights_store, load_views, read_labels
+from benchmarks.point_in_time_join import feature_names, flights_store, load_views, read_entity_rows
 
 
 def main(lake: Path, out: Path, max_slice_rows: int, n_labels: int) -> None:
     """Join ``n_labels`` flights, drawn with replacement, and write the answer to ``out``."""
-    labels = read_labels(lake, None).sample(n_labels, with_replacement=True, seed=1).to_pandas()
+    labels = (
+        read_entity_rows(lake, None).sample(n_labels, with_replacement=True, seed=1).to_pandas()
+    )
     refs = [f"{known.name}:{name}" for known in load_views() for name in feature_names(known)[:2]]
     with tempfile.TemporaryDirectory() as folder:
         store = flights_store(Path(folder), lake, max_slice_rows=max_slice_rows)

@@ -19,7 +19,7 @@ from tests.support.manifests import make_manifest, publish, sum_graph, view_plan
 from tests.support.redis_servers import RedisServer
 from tests.support.service_process import Server
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.values.decode import TAGS, ValueType
 
 pytestmark = pytest.mark.soak
@@ -45,7 +45,7 @@ def value_of(customer: int, number: int) -> bytes:
 
 
 def list_keys() -> list[bytes]:
-    (keys,) = CompiledPlan(FIELDS, PLAN).serialize_keys([(number,) for number in range(N_ROWS)])
+    (keys,) = ReadPlan(FIELDS, PLAN).serialize_keys([(number,) for number in range(N_ROWS)])
     return [key for key in keys if key is not None]
 
 

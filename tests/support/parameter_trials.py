@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.families.lightgbm.boosting.rounds import RefusedError, Rows, boost
+from training.families.lightgbm.boosting.rounds import FitRefusedError, Rows, boost
 from zeroskew.declarations.lightgbm import (
     check_columns,
     check_parameters,
@@ -210,7 +210,7 @@ def main() -> None:
             one = fit_trial(trial.parameters)
             said["changes"] = one != before[key]
             said["is_same_on_two_threads"] = one == fit_trial(trial.parameters, n_threads=2)
-        except RefusedError as error:
+        except FitRefusedError as error:
             said["refused"] = str(error)
         sys.stdout.write(f"{json.dumps(said)}\n")
 

@@ -18,7 +18,7 @@ from tests.support.broken_documents import break_bytes, break_member
 from tests.support.manifests import FIELDS, PLAN, make_manifest, sum_graph
 from zeroskew.contract.errors.service import ModelRefusedError, OnlineValueError
 from zeroskew.contract.manifest import Manifest
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.field_types import InstanceLimits
 from zeroskew.model.requests.schemas import ModelSchema
 from zeroskew.online.reader import StoredFeatures
@@ -55,7 +55,7 @@ def compile_or_refuse(content: bytes) -> bool:
     tracemalloc.start()
     try:
         manifest = Manifest.model_validate_json(content)
-        plan = CompiledPlan(manifest.request, manifest.plan)
+        plan = ReadPlan(manifest.request, manifest.plan)
         plan.check_golden_keys(manifest.golden_keys)
         ModelSchema(manifest, 1, _LIMITS)
     except (ValidationError, ModelRefusedError):
@@ -67,7 +67,7 @@ def compile_or_refuse(content: bytes) -> bool:
     return True
 
 
-_PLAN: Final = CompiledPlan(FIELDS, PLAN)
+_PLAN: Final = ReadPlan(FIELDS, PLAN)
 _ROW: Final = ("UA", "EWR", "IAH", 100, 1400.5, False, 0.0)
 _NOW_US: Final = 1_380_628_800_000_000
 _WHOLE: Final = [

@@ -15,8 +15,8 @@ from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import Column, Manifest, RequestInput
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.features.offline_store.asof_join import CREATED, EVENT
+from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
 from zeroskew.features.offline_store.historical_view import HistoricalView
-from zeroskew.features.offline_store.labels import Labels, read_labels
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.stored_features import slice_limits
 
@@ -60,7 +60,7 @@ def look_up(
     times
         The time of each: Datetime in UTC.
     """
-    labels = read_labels(requests.with_columns(times.alias(EVENT_TIMESTAMP)))
+    labels = read_entity_rows(requests.with_columns(times.alias(EVENT_TIMESTAMP)))
     order = TimeOrder.of(labels.instants)
     plan = manifest.plan
     sources: tuple[Column | RequestInput, ...] = (*plan.columns, *plan.request_inputs)
@@ -87,7 +87,7 @@ def look_up(
 
 
 def _join(
-    store: Any, labels: Labels, order: TimeOrder, view: HistoricalView, *, cutoff: bool
+    store: Any, labels: EntityRows, order: TimeOrder, view: HistoricalView, *, cutoff: bool
 ) -> pl.DataFrame:
     return join_view(labels, order, view, slice_limits(store), cutoff=cutoff, with_times=True)
 

@@ -12,8 +12,8 @@ from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import FeaturePlan
+from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
 from zeroskew.features.offline_store.historical_view import HistoricalView, plan_view
-from zeroskew.features.offline_store.labels import Labels, read_labels
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.time_slices import SliceLimits
 
@@ -141,5 +141,5 @@ def slice_limits(store: Any) -> SliceLimits:
     return limits
 
 
-def _keyed_rows(plan: FeaturePlan, rows: pl.DataFrame) -> Labels:
-    return read_labels(rows.select(*plan.list_key_fields(), EVENT_TIMESTAMP))
+def _keyed_rows(plan: FeaturePlan, rows: pl.DataFrame) -> EntityRows:
+    return read_entity_rows(rows.select(*plan.list_key_fields(), EVENT_TIMESTAMP))

@@ -20,7 +20,7 @@ from zeroskew.contract.errors.service import (
 from zeroskew.contract.manifest import Manifest, Output, parse_manifest
 from zeroskew.model.manifest_signature import check_signature
 from zeroskew.model.model_session import ModelSession
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.field_types import InstanceLimits
 from zeroskew.model.requests.schemas import ModelSchema
 from zeroskew.records.artifacts.artifact_store import ArtifactStore
@@ -35,7 +35,7 @@ class ActiveModel:
 
     version: int
     manifest: Manifest
-    plan: CompiledPlan
+    plan: ReadPlan
     schema: ModelSchema
     session: ModelSession
 
@@ -104,7 +104,7 @@ def load_model(
     """
     manifest = read_manifest(registered, artifacts, trusted_keys)
     try:
-        plan = CompiledPlan(manifest.request, manifest.plan)
+        plan = ReadPlan(manifest.request, manifest.plan)
         plan.check_golden_keys(manifest.golden_keys)
         _check_output(manifest.output)
         schema = ModelSchema(manifest, registered.version, limits)
@@ -137,7 +137,7 @@ def _check_output(output: Output) -> None:
         raise ModelRefusedError("Got output kind probabilities without classes.")
 
 
-def _check_golden_rows(manifest: Manifest, plan: CompiledPlan, session: ModelSession) -> None:
+def _check_golden_rows(manifest: Manifest, plan: ReadPlan, session: ModelSession) -> None:
     """Replay the golden rows, each alone and all as one batch, and compare the scores' bytes."""
     width = len(manifest.output.classes or ()) if manifest.output.kind == "probabilities" else None
     golden = manifest.golden_rows

@@ -1,7 +1,7 @@
 """The seam to the online store: what is asked of it, and what it answers.
 
 A reader speaks of bytes and event times only. What the bytes mean, and whether a value is
-still live, is the business of `zeroskew.model.plan.feature_plan`.
+still live, is the business of `zeroskew.model.plan.read_plan`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from feast.value_type import ValueType as FeastType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.feast.column_values import Findings, parse_column
+from api.feast.column_values import RefusedFields, parse_column
 from zeroskew.contract.errors.service import OnlineValueError
 from zeroskew.online.values.decode import ValueType
 from zeroskew.online.values.encode_nested import encode_feature
@@ -104,7 +104,7 @@ def test_any_bytes_are_a_value_or_refused(data: bytes, kind: NestedType) -> None
 def test_the_deepest_map_is_one_that_feast_reads() -> None:
     text = '{"a":' * 32 + "1" + "}" * 32
     for kind, value in ((NestedType.MAP, text), (NestedType.MAP_LIST, [text])):
-        findings = Findings()
+        findings = RefusedFields()
         [parsed] = parse_column([value], kind, "/df/m", findings)
         findings.raise_any()
         stored = encode_feature(parsed, kind)
@@ -141,14 +141,14 @@ REFUSED: list[tuple[NestedType | ValueType, Any, str]] = [
 
 @pytest.mark.parametrize(("kind", "value", "said"), REFUSED)
 def test_what_is_no_such_value_is_refused_by_place(kind: NestedType, value: Any, said: str) -> None:
-    findings = Findings()
+    findings = RefusedFields()
     parse_column([None, value], kind, "/df/x", findings)
     with pytest.raises(Exception, match=f"(?s)/df/x/1.*{said}"):
         findings.raise_any()
 
 
 def test_a_map_may_come_as_the_text_that_feasts_client_sends() -> None:
-    findings = Findings()
+    findings = RefusedFields()
     assert parse_column(['{"a": [1]}', {"b": None}], NestedType.STRUCT, "", findings) == [
         {"a": [1]},
         {"b": None},

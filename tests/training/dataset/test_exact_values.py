@@ -36,7 +36,7 @@ from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.features.request_time import request_time_view
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.field_types import parse_timestamp
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
@@ -205,7 +205,7 @@ class Repo:
         with sqlite3.connect(online) as database:
             database.execute("DELETE FROM trial_shops")
         self.store.materialize(EVENT - timedelta(days=1), ASKED[-1])
-        plan = CompiledPlan(self.spec.request, dataset.plan)
+        plan = ReadPlan(self.spec.request, dataset.plan)
 
         async def read() -> FeatureMatrix:
             reader = SqliteFeatureReader(online, timeout_sec=30.0)

@@ -35,7 +35,7 @@ from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.model.plan.feature_matrix import FeatureMatrix
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.schemes import open_store
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
@@ -143,7 +143,7 @@ def store(online: Online, tmp_path_factory: pytest.TempPathFactory) -> FeatureSt
     return made
 
 
-def read_matrix(url: str, plan: CompiledPlan, rows: list[RequestRow], now_us: int) -> FeatureMatrix:
+def read_matrix(url: str, plan: ReadPlan, rows: list[RequestRow], now_us: int) -> FeatureMatrix:
     async def read() -> FeatureMatrix:
         reader = open_store(url).open_reader(timeout_sec=PATIENCE_SEC)
         stored = await reader.read(plan.layout, plan.serialize_keys(rows))
@@ -171,7 +171,7 @@ def test_a_type_that_is_no_scalar_is_refused_by_its_name(kind: str) -> None:
     view = view_plan("gate", {"gate_number": "INT32"}, {"walk": kind})
     plan = FeaturePlan(project="trial", feature_service="gate_v1", views=(view,), columns=())
     with pytest.raises(ModelRefusedError, match=f"'gate:walk' of type {kind},"):
-        CompiledPlan(FIELDS, plan)
+        ReadPlan(FIELDS, plan)
 
 
 def test_100_000_numbers_of_the_matrix_equal_the_sdk(store: FeatureStore, online: Online) -> None:
@@ -180,7 +180,7 @@ def test_100_000_numbers_of_the_matrix_equal_the_sdk(store: FeatureStore, online
     rows: list[RequestRow] = [
         tuple(draw.choice(key_values(name)) for name in names) for _ in range(N_ROWS)
     ]
-    matrix = read_matrix(online.url, CompiledPlan(FIELDS, PLAN), rows, EVENT_US)
+    matrix = read_matrix(online.url, ReadPlan(FIELDS, PLAN), rows, EVENT_US)
     answer = store.get_online_features(
         features=[f"{view.name}:{feature}" for view, feature in FEATURES],
         entity_rows=[dict(zip(names, row, strict=True)) for row in rows],
@@ -207,7 +207,7 @@ def test_100_000_numbers_of_the_matrix_equal_the_sdk(store: FeatureStore, online
 
 def test_a_null_key_matches_nothing(store: FeatureStore, online: Online) -> None:
     rows: list[RequestRow] = [(None, None, None, "A0", None)]
-    matrix = read_matrix(online.url, CompiledPlan(FIELDS, PLAN), rows, EVENT_US)
+    matrix = read_matrix(online.url, ReadPlan(FIELDS, PLAN), rows, EVENT_US)
     assert np.isnan(matrix.values).all()
     assert (matrix.status == FeatureStatus.MISSING).all()
 
@@ -237,16 +237,14 @@ def test_both_bounds_of_the_ttl_are_inclusive_to_the_microsecond(
         columns=(Column(name="walk", view="gate", feature="walk"),),
     )
     rows: list[RequestRow] = [(None, None, 1, None, None)]
-    matrix = read_matrix(
-        f"sqlite:///{tmp_path}/online.db", CompiledPlan(FIELDS, plan), rows, now_us
-    )
+    matrix = read_matrix(f"sqlite:///{tmp_path}/online.db", ReadPlan(FIELDS, plan), rows, now_us)
     assert matrix.status.tolist() == [[status]]
     expected = [[2.5 if status is FeatureStatus.PRESENT else np.nan]]
     np.testing.assert_array_equal(matrix.values, expected)
 
 
 @pytest.fixture
-def gates(tmp_path: Path) -> tuple[Path, CompiledPlan]:
+def gates(tmp_path: Path) -> tuple[Path, ReadPlan]:
     """A store of one gate, and the plan to read it."""
     view = ViewSpec("gate", {"gate_number": "INT32"}, {"walk": "FLOAT"})
     write_rows(make_store(tmp_path, [view]), "gate", [{"gate_number": 1, "walk": 2.5}])
@@ -256,7 +254,7 @@ def gates(tmp_path: Path) -> tuple[Path, CompiledPlan]:
         views=(view_plan("gate", {"gate_number": "INT32"}, {"walk": "FLOAT"}, ttl_us=None),),
         columns=(Column(name="walk", view="gate", feature="walk"),),
     )
-    return tmp_path / "online.db", CompiledPlan(FIELDS, plan)
+    return tmp_path / "online.db", ReadPlan(FIELDS, plan)
 
 
 ROW: list[RequestRow] = [(None, None, 1, None, None)]
@@ -280,7 +278,7 @@ def change(path: Path, statement: str) -> None:
     ],
 )
 def test_what_is_not_feasts_layout_is_refused_by_the_views_name(
-    gates: tuple[Path, CompiledPlan], statement: str, error: type[Exception], message: str
+    gates: tuple[Path, ReadPlan], statement: str, error: type[Exception], message: str
 ) -> None:
     path, plan = gates
     change(path, statement)
@@ -290,7 +288,7 @@ def test_what_is_not_feasts_layout_is_refused_by_the_views_name(
 
 @pytest.mark.parametrize("content", [None, b"", b"not a database" * 100])
 def test_a_store_that_is_not_there_is_unavailable(
-    gates: tuple[Path, CompiledPlan], content: bytes | None
+    gates: tuple[Path, ReadPlan], content: bytes | None
 ) -> None:
     path, plan = gates
     path.unlink()
@@ -301,7 +299,7 @@ def test_a_store_that_is_not_there_is_unavailable(
     assert str(path) not in str(raised.value)
 
 
-def test_a_replaced_file_is_noticed(gates: tuple[Path, CompiledPlan], tmp_path: Path) -> None:
+def test_a_replaced_file_is_noticed(gates: tuple[Path, ReadPlan], tmp_path: Path) -> None:
     path, plan = gates
     newer = tmp_path / "newer.db"
     newer.write_bytes(path.read_bytes())
@@ -322,7 +320,7 @@ def test_a_replaced_file_is_noticed(gates: tuple[Path, CompiledPlan], tmp_path: 
 
 
 def test_a_read_waits_for_a_commit_and_no_longer_than_its_timeout(
-    gates: tuple[Path, CompiledPlan],
+    gates: tuple[Path, ReadPlan],
 ) -> None:
     path, plan = gates
     writer = sqlite3.connect(path, isolation_level=None)
@@ -355,7 +353,7 @@ def test_what_is_read_and_assembled_in_pieces_equals_the_whole_to_the_bit(
     rows: list[RequestRow] = [
         tuple(draw.choice([*key_values(name), None]) for name in names) for _ in range(300)
     ]
-    plan = CompiledPlan(FIELDS, PLAN)
+    plan = ReadPlan(FIELDS, PLAN)
     whole = read_matrix(online.url, plan, rows, EVENT_US)
 
     async def read() -> tuple[FeatureMatrix, FeatureMatrix]:

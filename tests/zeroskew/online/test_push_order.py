@@ -29,12 +29,12 @@ from tests.support.online_stores import (
 )
 from zeroskew.contract.manifest import FeaturePlan, FieldType, RequestField, RequestInput
 from zeroskew.features.online_store.newest_sqlite import NewestSqliteOnlineStore
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.schemes import open_store
 
 GATE = ViewSpec("gate", {"gate_number": "INT32"}, {"walk": "INT64", "width": "INT64"})
 FIELDS = (RequestField(name="gate_number", type=FieldType.INTEGER, description="", example=1),)
-PLAN = CompiledPlan(
+PLAN = ReadPlan(
     FIELDS,
     FeaturePlan(
         project="trial",

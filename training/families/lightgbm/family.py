@@ -9,7 +9,7 @@ import numpy as np
 from training.dataset.build_dataset import Dataset
 from training.families.lightgbm.boosting.exchange import BoostingInput
 from training.families.lightgbm.boosting.process import boost_in_process
-from training.families.lightgbm.boosting.rounds import Boosted, NoSplitError, RefusedError, Rows
+from training.families.lightgbm.boosting.rounds import Boosted, FitRefusedError, NoSplitError, Rows
 from training.families.lightgbm.estimator import LightgbmEstimator
 from training.families.model_family import Fit, ModelFamily, NothingLearntError
 from training.families.progress import Progress
@@ -54,7 +54,7 @@ class LightgbmFamily:
             boosted = boost_in_process(given, model=spec.name, progress=progress)
         except NoSplitError as refusal:
             raise NothingLearntError(str(refusal)) from refusal
-        except RefusedError as refusal:
+        except FitRefusedError as refusal:
             raise SpecError(str(refusal)) from refusal
         estimator = LightgbmEstimator(boosted.text)
         return Fit(

@@ -13,12 +13,12 @@
     ├── StepError                      a step is asked for before the one it builds on
     ├── PrepareError                   source tables are not what the pipelines expect
     ├── OfflineStoreError              the offline store refuses (`offline_store.errors`)
-    │   ├── LabelError                 the entity frame cannot be joined
+    │   ├── EntityRowError                 the entity frame cannot be joined
     │   ├── SourceError                a view's table is not what its definition says
     │   └── UnsupportedRequestError    Feast offers it, this store does not do it
     ├── RequestFunctionError           a request-time function breaks its contract
     ├── SymbolError                    an on-demand view asks what no graph can answer
-    ├── RefusedError                   LightGBM refuses the parameters or the rows
+    ├── FitRefusedError                   LightGBM refuses the parameters or the rows
     │   └── NoSplitError               there is nothing to learn from
     ├── ModelTextError                 a LightGBM model text cannot be read completely
     ├── ExportError                    a model cannot be exported to ONNX

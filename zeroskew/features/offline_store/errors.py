@@ -2,14 +2,14 @@
 
 from zeroskew.contract.errors.project import TrainingError
 
-__all__ = ["LabelError", "OfflineStoreError", "SourceError", "UnsupportedRequestError"]
+__all__ = ["EntityRowError", "OfflineStoreError", "SourceError", "UnsupportedRequestError"]
 
 
 class OfflineStoreError(TrainingError):
     """The root of everything this store raises on purpose."""
 
 
-class LabelError(OfflineStoreError):
+class EntityRowError(OfflineStoreError):
     """The entity frame lacks a column, or holds values that cannot be joined."""
 
 

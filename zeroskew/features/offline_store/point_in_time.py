@@ -19,9 +19,9 @@ from zeroskew.features.offline_store.asof_join import (
     rows_for_later_labels,
 )
 from zeroskew.features.offline_store.column_types import align_keys
-from zeroskew.features.offline_store.errors import LabelError
+from zeroskew.features.offline_store.entity_rows import EntityRows
+from zeroskew.features.offline_store.errors import EntityRowError
 from zeroskew.features.offline_store.historical_view import HistoricalView
-from zeroskew.features.offline_store.labels import Labels
 from zeroskew.features.offline_store.time_slices import SliceLimits
 
 __all__ = ["TimeOrder", "join_view"]
@@ -63,7 +63,7 @@ class TimeOrder:
 
 
 def join_view(
-    labels: Labels,
+    labels: EntityRows,
     order: TimeOrder,
     view: HistoricalView,
     limits: SliceLimits,
@@ -75,7 +75,7 @@ def join_view(
 
     Parameters
     ----------
-    labels : Labels
+    labels : EntityRows
         The entity frame.
     order : TimeOrder
         Of ``labels.instants``.
@@ -97,7 +97,7 @@ def join_view(
 
     Raises
     ------
-    LabelError
+    EntityRowError
         If the labels lack a join key.
     OfflineStoreError
         If a key's types cannot be compared, or a value does not fit its declared type.
@@ -139,12 +139,12 @@ def _put_earlier(
 
 
 def _keyed_labels(
-    labels: Labels, order: TimeOrder, view: HistoricalView
+    labels: EntityRows, order: TimeOrder, view: HistoricalView
 ) -> tuple[pl.DataFrame, list[pl.DataType]]:
     columns, types = [order.instants.alias(TIME)], []
     for name, key in zip(view.key_names, view.keys, strict=True):
         if key.label not in labels.table.column_names:
-            raise LabelError(
+            raise EntityRowError(
                 f"Got labels with columns {labels.table.column_names}, "
                 f"but expected {key.label!r}, a join key of view {view.name!r}."
             )

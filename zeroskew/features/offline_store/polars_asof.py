@@ -18,9 +18,9 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, StrictBool
 
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.features.offline_store.errors import LabelError, UnsupportedRequestError
+from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
+from zeroskew.features.offline_store.errors import EntityRowError, UnsupportedRequestError
 from zeroskew.features.offline_store.historical_view import HistoricalView, plan_view
-from zeroskew.features.offline_store.labels import Labels, read_labels
 from zeroskew.features.offline_store.parquet.parquet_source import open_parquet_table
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.retrieval_job import PolarsRetrievalJob
@@ -84,14 +84,14 @@ class PolarsAsofOfflineStore(OfflineStore):
     ) -> RetrievalJob:
         """Join features to labels as they were known at each label's time.
 
-        Labels are read and checked at once, the join runs when its result is asked for.
+        Entity rows are read and checked at once, the join runs when its result is asked for.
 
         Parameters
         ----------
         config, feature_views, feature_refs, registry, project, full_feature_names
             As Feast documents them.
         entity_df : pd.DataFrame, pl.DataFrame or pa.Table
-            One row a label, :func:`zeroskew.features.offline_store.labels.read_labels`.
+            One row a label, :func:`zeroskew.features.offline_store.entity_rows.read_entity_rows`.
         filter_by_created_timestamp : bool or None
             None stands for the store's own option.
         start_date, end_date : datetime or None
@@ -105,7 +105,7 @@ class PolarsAsofOfflineStore(OfflineStore):
 
         Raises
         ------
-        LabelError, SourceError, UnsupportedRequestError
+        EntityRowError, SourceError, UnsupportedRequestError
             If labels or tables cannot be joined, here or when the job runs.
         """
         if entity_df is not None:
@@ -114,7 +114,7 @@ class PolarsAsofOfflineStore(OfflineStore):
         cutoff = filter_by_created_timestamp
         if cutoff is None:
             cutoff = store.filter_by_created_timestamp
-        labels = read_labels(entity_df)
+        labels = read_entity_rows(entity_df)
         plan = partial(plan_view, full_feature_names=full_feature_names, repo_path=config.repo_path)
         views = [plan(view, feature_refs) for view in feature_views]
         _check_output_names(labels, views)
@@ -218,19 +218,19 @@ def _refuse_dates(start_date: datetime | None, end_date: datetime | None) -> Non
         )
 
 
-def _check_output_names(labels: Labels, views: list[HistoricalView]) -> None:
+def _check_output_names(labels: EntityRows, views: list[HistoricalView]) -> None:
     names = [*labels.table.column_names]
     names += [feature.output for view in views for feature in view.features]
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise LabelError(
+        raise EntityRowError(
             f"Got {repeated} from more than one of the labels and the views, but expected "
             "distinct columns. Ask with full_feature_names=True, or rename the label column."
         )
 
 
 def _join(
-    labels: Labels, views: list[HistoricalView], limits: SliceLimits, *, cutoff: bool
+    labels: EntityRows, views: list[HistoricalView], limits: SliceLimits, *, cutoff: bool
 ) -> pa.Table:
     order = TimeOrder.of(labels.instants)
     table = labels.table
@@ -244,7 +244,7 @@ def _join(
     return table
 
 
-def _metadata(labels: Labels, feature_refs: list[str]) -> RetrievalMetadata:
+def _metadata(labels: EntityRows, feature_refs: list[str]) -> RetrievalMetadata:
     first, last = labels.bounds
     return RetrievalMetadata(
         features=feature_refs,

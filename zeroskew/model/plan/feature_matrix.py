@@ -16,7 +16,7 @@ class FeatureOrigins(NamedTuple):
     """Where the stored features of ``n_rows`` rows came from.
 
     ``status`` is uint8 and ``event_us`` int64 ``(n_rows, n_features)``, both in the order of
-    `CompiledPlan.features`; ``event_us`` is microseconds since the Unix epoch, `NEVER_US` where
+    `ReadPlan.features`; ``event_us`` is microseconds since the Unix epoch, `NEVER_US` where
     there is none.
     """
 

@@ -18,7 +18,7 @@ from tests.support.parameter_trials import COLUMNS, trial_rows
 from tests.support.waiting import PATIENCE_SEC
 from training.families.lightgbm.boosting.exchange import BoostingInput
 from training.families.lightgbm.boosting.process import boost_in_process
-from training.families.lightgbm.boosting.rounds import RefusedError, boost
+from training.families.lightgbm.boosting.rounds import FitRefusedError, boost
 from zeroskew.contract.errors.project import FitError
 from zeroskew.declarations.lightgbm import complete_parameters
 
@@ -90,7 +90,7 @@ def test_end_by_a_kill_is_a_sentence() -> None:
 
 def test_end_by_an_exception_is_a_sentence() -> None:
     broken = replace(given(), rows=replace(given().rows, labels=np.zeros(3)))
-    with pytest.raises((FitError, RefusedError)) as error:
+    with pytest.raises((FitError, FitRefusedError)) as error:
         boost_in_process(broken, model="m")
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
@@ -106,7 +106,7 @@ def test_end_by_an_exception_is_a_sentence() -> None:
     ],
 )
 def test_refusal_comes_through(parameters: dict[str, Any], said: str) -> None:
-    with pytest.raises(RefusedError) as error:
+    with pytest.raises(FitRefusedError) as error:
         boost_in_process(given(**parameters), model="m")
     assert str(error.value).startswith(said)
     assert " at /" not in str(error.value)

@@ -11,7 +11,11 @@ from feast import FeatureStore
 from feast.types import Float64
 
 from tests.support.feast_repos import at, entity, feature_store, view, write_table
-from zeroskew.features.offline_store.errors import LabelError, SourceError, UnsupportedRequestError
+from zeroskew.features.offline_store.errors import (
+    EntityRowError,
+    SourceError,
+    UnsupportedRequestError,
+)
 
 KEY = entity("key")
 ROWS = pl.DataFrame(
@@ -124,7 +128,7 @@ def test_a_negative_ttl_is_refused(tmp_path: Path) -> None:
 def test_labels_beyond_the_calendar_are_refused(tmp_path: Path) -> None:
     store = store_over(write_table(tmp_path / "t.parquet", ROWS))
     far = pl.Series([2**60, 0]).cast(pl.Datetime("us", "UTC"))
-    with pytest.raises(LabelError, match="expected the years 1 to 9999"):
+    with pytest.raises(EntityRowError, match="expected the years 1 to 9999"):
         ask(store, LABELS.with_columns(event_timestamp=far))
 
 

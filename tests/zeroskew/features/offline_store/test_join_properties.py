@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.support.feast_repos import at, write_table
 from tests.zeroskew.features.offline_store.brute_force import Row, chosen_row
+from zeroskew.features.offline_store.entity_rows import read_entity_rows
 from zeroskew.features.offline_store.historical_view import (
     HistoricalView,
     KeyColumn,
     RequestedFeature,
 )
-from zeroskew.features.offline_store.labels import read_labels
 from zeroskew.features.offline_store.parquet.parquet_source import open_parquet_table
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.time_slices import SliceLimits
@@ -93,7 +93,7 @@ def test_the_join_equals_brute_force(
         },
         orient="row",
     )
-    read = read_labels(frame)
+    read = read_entity_rows(frame)
     with TemporaryDirectory() as folder:
         plan = _plan(Path(folder), rows, ttl)
         got = join_view(read, TimeOrder.of(read.instants), plan, limits, cutoff=cutoff)

@@ -17,7 +17,7 @@ from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.manifest import FieldType, RequestField, RequestInput, ViewPlan
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan, make_golden_keys
 from zeroskew.features.request_time import request_time_view
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.reader import StoredView
 from zeroskew.online.redis.hash_fields import HashFields, name_hash_fields
 
@@ -104,7 +104,7 @@ def test_service_serialises_keys_as_feast_does(tmp_path: Path) -> None:
             )
         }
     )
-    CompiledPlan(REQUEST, with_categories).check_golden_keys(golden)
+    ReadPlan(REQUEST, with_categories).check_golden_keys(golden)
 
 
 def test_a_manifests_golden_keys_are_nobodys(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_policies_and_defaults_of_the_model_are_in_the_plan(tmp_path: Path) -> N
     assert plan.when_store_down == "defaults"
     assert plan.views[0].when_stale == "reject"
     assert [feature.default for feature in plan.views[0].features] == [2, "big"]
-    CompiledPlan(
+    ReadPlan(
         REQUEST, PlanDraft(plan, ()).with_categories({"sales__size": ("big",), "shop": ("a",)})
     )
     plain = compile_plan(store, tiny_spec(request=REQUEST)).plan

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.manifests import FIELDS, HOUR_US, PLAN
-from tests.zeroskew.model.plan.test_feature_plan import NOW_US, make_plan
+from tests.zeroskew.model.plan.test_read_plan import NOW_US, make_plan
 from zeroskew.contract.errors.service import OnlineValueError, StaleFeatureError
 from zeroskew.contract.manifest import Column
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.reader import StoredFeatures
 
 FLOATS = st.floats(width=32) | st.sampled_from([float("nan"), float("inf"), -0.0])
@@ -39,7 +39,7 @@ ROWS = st.tuples(
     st.none() | st.booleans(),
     st.floats(0, 1e10),
 )
-WITH_SEATS = CompiledPlan(
+WITH_SEATS = ReadPlan(
     FIELDS,
     PLAN.model_copy(update={"columns": (*PLAN.columns, Column(name="seats", field="seats"))}),
 )
@@ -47,7 +47,7 @@ AN_ORDINARY_ROW = ("AA", "EWR", "IAH", 100, 1.5, True, 0.0)
 AGES = st.sampled_from([-1, 0, HOUR_US, HOUR_US + 1, None])
 
 
-def draw_stored(data: Any, plan: CompiledPlan) -> StoredFeatures:
+def draw_stored(data: Any, plan: ReadPlan) -> StoredFeatures:
     """Draw an entity for each lookup, its views' event times, and sometimes a wrong cell."""
     entities, times = [], []
     for lookup in plan.layout.lookups:
@@ -68,7 +68,7 @@ def draw_stored(data: Any, plan: CompiledPlan) -> StoredFeatures:
     return StoredFeatures(plan.layout, entities, places, view_times=times)
 
 
-def assemble(plan: CompiledPlan, rows: list[Any], stored: StoredFeatures) -> Any:
+def assemble(plan: ReadPlan, rows: list[Any], stored: StoredFeatures) -> Any:
     try:
         matrix = plan.assemble(rows, stored, NOW_US)
     except (OnlineValueError, StaleFeatureError) as error:
@@ -87,7 +87,7 @@ def assemble(plan: CompiledPlan, rows: list[Any], stored: StoredFeatures) -> Any
     ],
 )
 @given(ROWS, st.data())
-def test_a_row_alone_equals_the_row_among_others(plan: CompiledPlan, row: Any, data: Any) -> None:
+def test_a_row_alone_equals_the_row_among_others(plan: ReadPlan, row: Any, data: Any) -> None:
     alone = draw_stored(data, plan)
     twice = StoredFeatures(
         plan.layout, alone.entities, alone.places.repeat(2, 0), alone.event_us.repeat(2, 0)
@@ -95,7 +95,7 @@ def test_a_row_alone_equals_the_row_among_others(plan: CompiledPlan, row: Any, d
     assert assemble(plan, [row], alone) == assemble(plan, [row, row], twice)
 
 
-def one_row(plan: CompiledPlan, **cells: bytes) -> StoredFeatures:
+def one_row(plan: ReadPlan, **cells: bytes) -> StoredFeatures:
     """Return a live row of the view with some cells."""
     row = [cells.get(feature.name) for feature in plan.features]
     return StoredFeatures(plan.layout, [[row]], np.zeros((1, 1), np.intp), view_times=[NOW_US])

@@ -28,7 +28,7 @@ from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, FieldType, RequestField
 from zeroskew.contract.time.epoch import NEVER_US, to_epoch_us
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.model.requests.instances import RequestRow
 from zeroskew.online.feast_sdk.reader import FeastFeatureReader, load_config
 from zeroskew.online.reader import StoredFeatures
@@ -40,7 +40,7 @@ FIELDS = (
     ),
 )
 GATE = ViewSpec("gate", {"gate_number": "INT32"}, {"walk": "FLOAT", "name": "STRING"})
-PLAN = CompiledPlan(
+PLAN = ReadPlan(
     FIELDS,
     FeaturePlan(
         project="trial",
@@ -191,7 +191,7 @@ def test_the_table_of_a_version_of_a_view_is_read(
         views=(view.model_copy(update={"table": "trial_gate_v2"}),),
         columns=(Column(name="walk", view="gate", feature="walk"),),
     )
-    compiled = CompiledPlan(FIELDS, plan)
+    compiled = ReadPlan(FIELDS, plan)
 
     async def ask() -> StoredFeatures:
         reader = FeastFeatureReader(

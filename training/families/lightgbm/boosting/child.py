@@ -32,7 +32,7 @@ def main() -> None:
         write_boosted,
         write_refusal,
     )
-    from training.families.lightgbm.boosting.rounds import RefusedError, boost
+    from training.families.lightgbm.boosting.rounds import FitRefusedError, boost
 
     def report(done: int, total: int) -> None:
         progress_to.write(f"{json.dumps([done, total])}\n")
@@ -49,7 +49,7 @@ def main() -> None:
                 early_stopping_rounds=given.early_stopping_rounds,
                 progress=report,
             )
-        except RefusedError as refusal:
+        except FitRefusedError as refusal:
             write_refusal(result, refusal)
         else:
             write_boosted(result, boosted)

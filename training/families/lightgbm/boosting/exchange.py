@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from training.families.lightgbm.boosting.rounds import Boosted, NoSplitError, RefusedError, Rows
+from training.families.lightgbm.boosting.rounds import Boosted, FitRefusedError, NoSplitError, Rows
 
 __all__ = [
     "BoostingInput",
@@ -20,7 +20,7 @@ __all__ = [
     "write_refusal",
 ]
 
-_REFUSALS: Final = {"refused": RefusedError, "no_split": NoSplitError}
+_REFUSALS: Final = {"refused": FitRefusedError, "no_split": NoSplitError}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def write_boosted(file: IO[bytes], boosted: Boosted) -> None:
     np.save(file, scores)
 
 
-def write_refusal(file: IO[bytes], refusal: RefusedError) -> None:
+def write_refusal(file: IO[bytes], refusal: FitRefusedError) -> None:
     """Write why there is no model."""
     kind = next(name for name, error in _REFUSALS.items() if type(refusal) is error)
     _write_line(file, {kind: str(refusal)})
@@ -80,7 +80,7 @@ def read_result(file: IO[bytes]) -> Boosted | None:
 
     Raises
     ------
-    RefusedError
+    FitRefusedError
         If that was written.
     """
     text = file.readline()

@@ -36,7 +36,7 @@ def boost_in_process(
 
     Raises
     ------
-    RefusedError
+    FitRefusedError
         As `boost` does.
     FitError
         If the process ends otherwise, naming ``model``, how it ended and its last words.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from training.families.progress import Progress
 from zeroskew.contract.errors.project import TrainingError
 
-__all__ = ["Boosted", "NoSplitError", "RefusedError", "Rows", "boost"]
+__all__ = ["Boosted", "FitRefusedError", "NoSplitError", "Rows", "boost"]
 
 _MOST_WARNINGS: Final = 5
 _MOST_WORDS: Final = 150
@@ -30,11 +30,11 @@ _IGNORED: Final = ("Unknown parameter", "will be ignored", "is ignored", "are ig
 """What a warning says that tells of something given without effect."""
 
 
-class RefusedError(TrainingError):
+class FitRefusedError(TrainingError):
     """LightGBM does not take the parameters or the rows."""
 
 
-class NoSplitError(RefusedError):
+class NoSplitError(FitRefusedError):
     """There is nothing to learn from: no column, or none that a tree could be split by."""
 
 
@@ -129,7 +129,7 @@ def boost(
 
     Raises
     ------
-    RefusedError
+    FitRefusedError
         If LightGBM does not take the parameters or rows, or ignores some of the parameters.
     NoSplitError
         If there is no column, or a tree of a random forest finds no split.
@@ -141,7 +141,7 @@ def boost(
     try:
         boosted = _boost(dict(parameters), rows, n_rounds, early_stopping_rounds, progress)
     except lgb.basic.LightGBMError as error:
-        raise RefusedError(f"Got what LightGBM refuses: {_without_place(str(error))}") from error
+        raise FitRefusedError(f"Got what LightGBM refuses: {_without_place(str(error))}") from error
     said.check()
     return Boosted(*boosted, warnings=said.lines())
 
@@ -164,7 +164,7 @@ def _boost(
     )
     if stop.best == 0:
         name, value = next(iter(stop.last.items()))
-        raise RefusedError(f"Got {name}={value} on the validation span, but expected a number")
+        raise FitRefusedError(f"Got {name}={value} on the validation span, but expected a number")
     if parameters.get("boosting") == "dart":
         searched = lgb.train(parameters, rows.train(), num_boost_round=stop.best)
     validation = rows.features[rows.n_train :]
@@ -240,7 +240,7 @@ class _Warnings:
         """Raise if something given was ignored; a call from the library itself cannot raise."""
         for text in self._counts:
             if any(sign in text for sign in _IGNORED):
-                raise RefusedError(
+                raise FitRefusedError(
                     f"Got what LightGBM ignores: {text}, but expected only what has an effect"
                 )
 

@@ -16,7 +16,7 @@ from feast.errors import FeatureNameCollisionError
 
 from tests.support.feast_repos import at
 from zeroskew.features.offline_store.errors import (
-    LabelError,
+    EntityRowError,
     OfflineStoreError,
     SourceError,
     UnsupportedRequestError,
@@ -180,7 +180,7 @@ BAD_FRAMES: dict[str, tuple[pd.DataFrame, str]] = {
 def test_bad_labels_are_refused_by_name(
     store_of: StoreOf, frame: pd.DataFrame, message: str
 ) -> None:
-    with pytest.raises(LabelError, match=message):
+    with pytest.raises(EntityRowError, match=message):
         values(store_of(ROWS), frame)
 
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.features.offline_store.column_types import epoch_microseconds
-from zeroskew.features.offline_store.errors import LabelError, UnsupportedRequestError
+from zeroskew.features.offline_store.errors import EntityRowError, UnsupportedRequestError
 from zeroskew.features.offline_store.time_slices import FIRST_INSTANT, LAST_INSTANT
 
-__all__ = ["Labels", "read_labels"]
+__all__ = ["EntityRows", "read_entity_rows"]
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class EntityRows:
     """The entity frame, checked.
 
     Attributes
@@ -54,7 +54,7 @@ class Labels:
         return values
 
 
-def read_labels(entity_df: object) -> Labels:
+def read_entity_rows(entity_df: object) -> EntityRows:
     """Check an entity frame and read its instants.
 
     Parameters
@@ -65,24 +65,24 @@ def read_labels(entity_df: object) -> Labels:
 
     Returns
     -------
-    Labels
+    EntityRows
 
     Raises
     ------
     UnsupportedRequestError
         If ``entity_df`` is SQL, None or of another type.
-    LabelError
+    EntityRowError
         If it has no timestamp column, a null timestamp or one beyond the years 1 to 9999, or
         two columns of one name.
     """
     table, index = _to_arrow(entity_df)
     repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
     if repeated:
-        raise LabelError(f"Got columns {repeated} twice, but expected distinct label columns.")
+        raise EntityRowError(f"Got columns {repeated} twice, but expected distinct label columns.")
     name = _timestamp_column(table)
     timestamps = _timestamps(table.column(name), name)
     if timestamps.null_count:
-        raise LabelError(
+        raise EntityRowError(
             f"Got {timestamps.null_count} null timestamps in label column {name!r}, "
             "but expected an instant in every row."
         )
@@ -92,11 +92,11 @@ def read_labels(entity_df: object) -> Labels:
     assert isinstance(values, pl.Series)
     instants = epoch_microseconds(values)
     if instants.null_count() or not instants.is_between(FIRST_INSTANT, LAST_INSTANT).all():
-        raise LabelError(
+        raise EntityRowError(
             f"Got instants beyond the calendar in label column {name!r}, "
             "but expected the years 1 to 9999."
         )
-    return Labels(table, name, instants, index)
+    return EntityRows(table, name, instants, index)
 
 
 def _to_arrow(entity_df: object) -> tuple[pa.Table, pd.Index[Any] | None]:
@@ -130,7 +130,7 @@ def _pandas_to_arrow(frame: pd.DataFrame) -> pa.Table:
         try:
             arrays.append(pa.chunked_array([pa.Array.from_pandas(frame.iloc[:, position])]))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise LabelError(
+            raise EntityRowError(
                 f"Got values of several types in label column {name!r}, but expected one type."
             ) from error
     return pa.Table.from_arrays(arrays, names=names)
@@ -141,7 +141,7 @@ def _timestamp_column(table: pa.Table) -> str:
         return EVENT_TIMESTAMP
     candidates = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     if len(candidates) != 1:
-        raise LabelError(
+        raise EntityRowError(
             f"Got labels with timestamp columns {candidates}, "
             f"but expected one, or one named {EVENT_TIMESTAMP!r}."
         )
@@ -152,14 +152,14 @@ def _timestamps(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
         return column
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise LabelError(
+        raise EntityRowError(
             f"Got {column.type} in label column {name!r}, but expected timestamps, "
             "or text in ISO 8601."
         )
     try:
         parsed = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
     except ValueError as error:
-        raise LabelError(
+        raise EntityRowError(
             f"Got text in label column {name!r} that is no instant, but expected ISO 8601."
         ) from error
     return pa.chunked_array([pa.Array.from_pandas(parsed)])

@@ -31,12 +31,12 @@ from zeroskew.model.requests.instances import Overrides, RequestRow
 from zeroskew.online.reader import ReadLayout, StoredFeatures
 from zeroskew.online.values.decode import Value, ValueType, encode_key_value
 
-__all__ = ["CompiledPlan"]
+__all__ = ["ReadPlan"]
 
 _US: Final = 1_000_000
 
 
-class CompiledPlan:
+class ReadPlan:
     """A feature plan checked against the request fields and turned into positions.
 
     Parameters

@@ -13,14 +13,14 @@ from zeroskew.contract.errors.service import OnlineValueError, StaleFeatureError
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column, FeaturePlan, RequestInput, Scalar
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.model.plan.feature_plan import CompiledPlan
+from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.reader import StoredFeatures
 
 ROW = ("AA", "EWR", "IAH", 100, 1400.5, True, 86_400.000001)
 NOW_US = 10 * HOUR_US
 
 
-def stored(plan: CompiledPlan, *rows: Mapping[str, tuple[Value, int] | None]) -> StoredFeatures:
+def stored(plan: ReadPlan, *rows: Mapping[str, tuple[Value, int] | None]) -> StoredFeatures:
     """Return cells by ``view:feature`` with their event times; the others are absent."""
     found = [[row.get(feature.reference) for feature in plan.features] for row in rows]
     event_us = [[NEVER_US if cell is None else cell[1] for cell in row] for row in found]
@@ -30,7 +30,7 @@ def stored(plan: CompiledPlan, *rows: Mapping[str, tuple[Value, int] | None]) ->
     return as_stored(plan.layout, cells, event_us)
 
 
-def status_of(plan: CompiledPlan, status: Any, row: int = 0) -> dict[str, FeatureStatus]:
+def status_of(plan: ReadPlan, status: Any, row: int = 0) -> dict[str, FeatureStatus]:
     return {
         feature.reference: FeatureStatus(int(status[row, index]))
         for index, feature in enumerate(plan.features)
@@ -39,7 +39,7 @@ def status_of(plan: CompiledPlan, status: Any, row: int = 0) -> dict[str, Featur
 
 def test_a_whole_number_is_rounded_to_float32_once() -> None:
     # 2**60 + 2**36 lies half-way between two float32; the 1 above it is lost in float64.
-    plan = CompiledPlan(FIELDS, PLAN)
+    plan = ReadPlan(FIELDS, PLAN)
     flights = Value(int64_val=2**60 + 2**36 + 1)
     matrix = plan.assemble([ROW], stored(plan, {"route_stats:flights": (flights, 0)}), now_us=0)
     assert int(matrix.values[0, 3]) == 2**60 + 2**37
@@ -52,25 +52,25 @@ def test_a_whole_number_is_rounded_to_float32_once() -> None:
 
 
 def test_request_values_become_columns_and_inputs() -> None:
-    plan = CompiledPlan(FIELDS, PLAN)
+    plan = ReadPlan(FIELDS, PLAN)
     matrix = plan.assemble([ROW], stored(plan, {}), now_us=0)
     np.testing.assert_array_equal(matrix.values[0, 4:], np.array([1, 1400.5], np.float32))
     assert matrix.request.tolist() == [[86_400.000001, 1.0]]
 
 
 def test_no_rows_give_empty_matrices() -> None:
-    plan = CompiledPlan(FIELDS, PLAN)
+    plan = ReadPlan(FIELDS, PLAN)
     matrix = plan.assemble([], stored(plan), now_us=0)
     assert (matrix.values.shape, matrix.request.shape) == ((0, 6), (0, 2))
 
 
-def make_plan(**changes: Any) -> CompiledPlan:
+def make_plan(**changes: Any) -> ReadPlan:
     """Return a plan whose feature `last` is a column and an input, by a view of one hour."""
     view: dict[str, Any] = {
         key: changes.pop(key) for key in ("when_stale", "defaults") if key in changes
     }
     kinds = {"last": "INT64", "mean": "FLOAT", "size": "STRING", "seen": "UNIX_TIMESTAMP"}
-    return CompiledPlan(
+    return ReadPlan(
         FIELDS,
         FeaturePlan(
             project="trial",
@@ -173,7 +173,7 @@ def test_defaults_stand_for_all_that_is_stored() -> None:
 @pytest.mark.parametrize("n_rows", [1, 3])
 def test_the_moment_of_prediction_reaches_the_graph_to_the_microsecond(n_rows: int) -> None:
     inputs = (RequestInput(name="as_of", is_moment=True), RequestInput(name="seats", field="seats"))
-    plan = CompiledPlan(
+    plan = ReadPlan(
         FIELDS,
         FeaturePlan(
             project="trial",
