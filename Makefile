@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check unit soak bench benchjoin image wheels manifests audit lock clean
+.PHONY: help serve install test check unit soak bench benchjoin image wheels manifests audit lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,8 @@ check: $(VENV)/.dev-installed ## Linters, types and import rules
 unit: $(VENV)/.dev-installed ## Tests alone; ARGS="-k text" chooses some
 	@echo "==> pytest"
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+install: $(VENV)/.run-installed ## The `zeroskew` command in .venv, for a project of your own
 
 bench: $(VENV)/.dev-installed ## Benchmarks of serving: all sides in one run; ARGS="--quick" tries it
 	@$(BIN)/python -W ignore -m benchmarks.online --write $(ARGS)

@@ -99,6 +99,7 @@ class _Wiring:
         self._work = BackgroundWork()
         self._clock = _make_clock(self._settings)
         self._sampler: MetricsSampler | None = None
+        self._changes: RegistryChanges | None = None
 
     def open_metrics(self) -> None:
         """Make what counts and measures."""
@@ -123,6 +124,8 @@ class _Wiring:
         self._online = open_store(settings.online_store)
         self._reader = self._online.open_reader(timeout_sec=settings.online_store_timeout_sec)
         stack.push_async_callback(self._reader.close)
+        # After its threads, which are opened next and may be at a change when all ends.
+        stack.callback(self._close_changes)
         # A registry that is slow to answer must not keep threads from scoring.
         self._calls = BlockingCalls(self._open_threads("registry"))
         self._executor = RegistryExecutor(self._calls, failures=self._registry.failures)
@@ -151,14 +154,13 @@ class _Wiring:
         )
         await self._follower.start()
         self._models = ActiveModels(follower=self._follower, loaded=self._loaded)
-        changes = RegistryChanges(
+        self._changes = RegistryChanges(
             settings.database_url,
             busy_timeout_sec=settings.registry_timeout_sec,
             calls=self._calls,
             models=self._models,
         )
-        self._stack.callback(changes.close)
-        self._add(self._loaded, self._follower, self._models, changes)
+        self._add(self._loaded, self._follower, self._models, self._changes)
 
     async def open_gate(self) -> None:
         """Know who may come in, and how many at a time."""
@@ -309,6 +311,10 @@ class _Wiring:
     def _open_labels(self) -> LabelStore:
         settings = self._settings
         return open_label_store(settings.database_url, timeout_sec=settings.feedback_timeout_sec)
+
+    def _close_changes(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
 
     def _tell_last(self) -> None:
         if self._sampler is not None:

@@ -284,7 +284,8 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
     sizes = open_online_store(workspace).measure()
     if sizes is None:
         return dict.fromkeys(views)
-    return {view: sizes[f"{store.project}_{view}"].n_entities for view in views}
+    found = {view: sizes.get(f"{store.project}_{view}") for view in views}
+    return {view: None if size is None else size.n_entities for view, size in found.items()}
 
 
 def materialize_views(store: Any, until: datetime, progress: Progress) -> list[str]:

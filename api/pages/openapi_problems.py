@@ -26,10 +26,10 @@ class _Case(NamedTuple):
 
 _INFERENCE: Final = "INFERENCE_"
 _REFUSED_PLACE: Final = {
-    "pointer": "/instances/0/carrier",
+    "pointer": "/instances/0/country",
     "got": "1",
     "expected": "a string",
-    "message": "Got 1 at /instances/0/carrier, but expected a string.",
+    "message": "Got 1 at /instances/0/country, but expected a string.",
 }
 _CASES: Final = (
     _Case(

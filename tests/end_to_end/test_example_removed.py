@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +61,16 @@ class Clone:
             self.run(*command)
         self.run("publish", "will_return")
 
+    def list_files(self) -> list[str]:
+        """Return the sha256 of all files of the flights' versions."""
+        query = (
+            "SELECT manifest_sha256, model_sha256 FROM model_version WHERE model LIKE 'arrival%'"
+        )
+        with closing(sqlite3.connect(self.folder / "var" / "zeroskew.db")) as database:
+            found = [sha256 for row in database.execute(query).fetchall() for sha256 in row]
+        assert found
+        return found
+
     def serve(self) -> AppClient:
         settings = Settings(
             database_url=f"sqlite:///{self.folder}/var/zeroskew.db",
@@ -70,11 +83,31 @@ class Clone:
         return AppClient(create_app(settings))
 
 
-@pytest.fixture
-def clone(flights: FlightsProject, tmp_path: Path) -> Clone:
-    made = Clone(tmp_path, flights)
+@pytest.fixture(scope="module")
+def clone(flights: FlightsProject, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    made = Clone(tmp_path_factory.mktemp("clone"), flights)
     made.add_shop()
     return made
+
+
+def test_nothing_is_removed_where_what_stays_needs_it(clone: Clone) -> None:
+    shop = clone.folder / "feature_repo" / "shop.py"
+    text = shop.read_text()
+    shop.write_text("from entities import plane\n" + text)
+    # In a process of its own, which has imported nothing of it yet.
+    done = subprocess.run(
+        [Path(sys.executable).with_name("zeroskew"), "example", "remove", "--yes"],
+        cwd=clone.folder,
+        env=os.environ | {"ZEROSKEW_CLOCK": CLOCK},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "entities" in done.stdout
+    assert (clone.folder / "feature_repo" / "entities.py").exists()
+    assert "arrival_delay_15" in clone.run("models")
+    shop.write_text(text)
 
 
 def test_nothing_of_the_example_is_left_and_a_users_model_answers(
@@ -89,6 +122,7 @@ def test_nothing_of_the_example_is_left_and_a_users_model_answers(
         monkeypatch.setattr("sys.stdin", nothing)
         assert run_command("example", "remove", folder=clone.folder).returncode == 1
     assert "arrival_delay_15" in clone.run("models")
+    files = clone.list_files()
     said = clone.run("example", "remove", "--yes")
     assert "9 files and 13 tables; 2 versions" in said
 
@@ -101,6 +135,9 @@ def test_nothing_of_the_example_is_left_and_a_users_model_answers(
     assert [name for (name,) in tables if OURS.search(name)] == []
     assert [name for (name,) in tables if name.endswith("customer_orders")] != []
     assert list_mentions(clone.folder) == []
+    assert [
+        sha256 for sha256 in files if list(clone.folder.glob(f"var/artifacts/*/{sha256}"))
+    ] == []
 
     with clone.serve() as client:
         after = client.post("/v1/models/will_return:predict", json={"instances": [ORDER]}).json()
@@ -118,5 +155,8 @@ def list_mentions(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and OURS.search(path.read_bytes().decode("latin-1"))
+        # Artefacts are shared by the databases of several tests.
+        if path.is_file()
+        and "artifacts" not in path.parts
+        and OURS.search(path.read_bytes().decode("latin-1"))
     ]

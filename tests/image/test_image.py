@@ -195,7 +195,9 @@ def check_a_project_on_top(engine: docker.DockerClient, folder: Path) -> None:
         )
     listed = python(engine, "shop-training:test", "import os; print(sorted(os.listdir()))")
     assert literal_eval(listed) == ["data", "feature_repo", "models", "var"]
-    assert "customer_orders" in run(engine, "shop-training:test", ["prepare"])
+    steps = "zeroskew migrate && zeroskew prepare && zeroskew apply && zeroskew materialize"
+    said = run(engine, "shop-training:test", ["-c", steps], entrypoint="sh")
+    assert "entities online: customer_orders" in said
     assert python(engine, "shop-serving:test", IMPORT, "api", "training").strip() == "['api']"
 
 

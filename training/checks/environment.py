@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from training.project.service_address import ServiceAddress
+from training.project.settings_file import OTHER_SETTINGS
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import StepError, TrainingError
 from zeroskew.contract.errors.sentences import first_line
@@ -31,7 +32,9 @@ __all__ = [
 _PREFIX: Final = "ZEROSKEW_"
 _ONLINE_STORE: Final = "ZEROSKEW_ONLINE_STORE"
 # Read by what ships with Zeroskew, but a setting of neither the service nor the workspace.
-_OTHER_VARIABLES: Final = {"CODE_REVISION", "ROOT", "BENCHMARK_RUN", "URL", "API_KEY"}
+_OTHER_VARIABLES: Final = {"ROOT", "BENCHMARK_RUN", "URL", "API_KEY"} | {
+    name.upper() for name in OTHER_SETTINGS
+}
 _TIMEOUT_SEC: Final = 2.0
 
 
@@ -47,7 +50,7 @@ def check_settings(project: ProjectView) -> Iterator[Finding]:
         for variable, sentence in describe_refusals(error):
             yield Finding(variable or "settings", sentence)
     except TrainingError:
-        return  # The feature store's file is unreadable, which is a finding of its own.
+        pass  # The feature store's file is unreadable, which is a finding of its own.
     else:
         yield from _check_online_address(settings)
     yield from _check_names(project)

@@ -49,6 +49,7 @@ _ENVIRONMENT: Final[tuple[Check, ...]] = (
     check_database,
     check_online_store,
 )
+_OF_TABLES: Final[tuple[Check, ...]] = (check_view_tables, check_view_values, check_labels)
 # In this order: views must be complete before they are looked at.
 _FEATURES: Final[tuple[Check, ...]] = (
     check_configuration,
@@ -80,6 +81,7 @@ def find_mistakes(
     *,
     models: Sequence[str] | None = None,
     environment: Mapping[str, str] = os.environ,
+    before_tables: bool | None = None,
 ) -> list[Finding]:
     """Return what would fail later, in the order of the work; each sentence once.
 
@@ -89,13 +91,17 @@ def find_mistakes(
         As in `open_project`.
     scope
         Which checks are run.
+    before_tables
+        Whether the tables are about to be made anew, so that none is looked at, or have been just
+        now, so that one that is missing stays so. ``None``: they may come yet.
     """
     named = () if scope is CheckScope.APPLY else models
-    may_come = scope in (CheckScope.ALL, CheckScope.PREPARE_SERVICE)
+    may_come = before_tables is None and scope in (CheckScope.ALL, CheckScope.PREPARE_SERVICE)
     with open_project(
         workspace, models=named, tables_may_come=may_come, environment=environment
     ) as project:
         found = [*project.findings]
         for check in CHECKS[scope]:
-            found += check(project)
+            if not (before_tables and check in _OF_TABLES):
+                found += check(project)
     return list(dict.fromkeys(found))

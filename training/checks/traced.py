@@ -72,6 +72,9 @@ def _hash_code(feature_repo: Path) -> str:
         digest.update(f"{tool} {importlib.metadata.version(tool)}\n".encode())
     for root in (feature_repo, *map(Path, zeroskew.features.__path__)):
         for path in sorted(root.rglob("*.py")):
-            digest.update(f"{path.relative_to(root)}\n".encode())
+            place = path.relative_to(root)
+            if not path.is_file() or any(part.startswith(".") for part in place.parts):
+                continue
+            digest.update(f"{place}\n".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -25,7 +25,7 @@ def check(
         list[str] | None, typer.Argument(help="Models to look at; all declared ones by default.")
     ] = None,
 ) -> None:
-    """Say in seconds all that would fail later; change nothing.
+    """Say in seconds all that would fail later.
 
     Looks at settings, port, clock, database and online store, at the feature repo's definitions
     and their tables, and at the models with their label tables. `apply`, `train` and `up` begin
@@ -47,7 +47,11 @@ def print_findings(found: Sequence[Finding]) -> None:
 
 
 def refuse_mistakes(
-    workspace: Workspace, scope_name: str, models: Sequence[str] | None = None
+    workspace: Workspace,
+    scope_name: str,
+    models: Sequence[str] | None = None,
+    *,
+    before_tables: bool | None = None,
 ) -> set[str]:
     """Begin a step: print what would fail later, and stop if that concerns more than one model.
 
@@ -57,6 +61,8 @@ def refuse_mistakes(
         ``up``, ``apply`` or ``train``.
     models
         The models it works on; all declared ones where it is ``None``.
+    before_tables
+        As in `training.checks.run.find_mistakes`.
 
     Returns
     -------
@@ -70,7 +76,9 @@ def refuse_mistakes(
     """
     from training.checks.run import CheckScope, find_mistakes
 
-    found = find_mistakes(workspace, CheckScope(scope_name), models=models)
+    found = find_mistakes(
+        workspace, CheckScope(scope_name), models=models, before_tables=before_tables
+    )
     print_findings(found)
     if n_common := sum(finding.model is None for finding in found):
         raise StepError(

@@ -29,9 +29,7 @@ COMMANDS: Final = {
     "example": Entry(
         "Project", "project", "example_app", "The worked example that a clone comes with."
     ),
-    "check": Entry(
-        "Data", "check", "check", "Say in seconds all that would fail later; change nothing."
-    ),
+    "check": Entry("Data", "check", "check", "Say in seconds all that would fail later."),
     "prepare": Entry(
         "Data",
         "data",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +48,8 @@ def new(
     if bare:
         _console.print("  next: a table, feature_repo/definitions.py, a file in models/")
     # Written without Rich, so that a narrow terminal does not break the line.
-    sys.stdout.write(f"\ncd {shlex.quote(str(folder))} && zeroskew up\n\n")
+    start = "zeroskew up" if shutil.which("zeroskew") else "make up"
+    sys.stdout.write(f"\ncd {shlex.quote(str(folder))} && {start}\n\n")
 
 
 @example_app.callback()

@@ -125,12 +125,16 @@ def _make_all(
 
     The stamp is of what was there before each was first read.
     """
-    refused = refuse_mistakes(workspace, "up", names)
+    makes_tables = (workspace.feature_repo / "pipelines" / "prepare.py").exists()
+    refused = refuse_mistakes(workspace, "up", names, before_tables=makes_tables or None)
     standing.Stamp.remove(workspace)
     code = standing.digest_code(workspace, clock_text())
     migrate()
     if isinstance(workspace.lake, Path):
         prepare()
+    if makes_tables:
+        # What was declared of them is true of those that stand now, or of none.
+        refused |= refuse_mistakes(workspace, "up", names, before_tables=False)
     tables = standing.digest_tables(workspace)
     apply(break_live=break_live)
     able = [name for name in names if name not in refused]

@@ -114,7 +114,7 @@ def _say_broken(broken: Sequence[str]) -> str:
     rest = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
     return (
         f"Got definitions that break what serves: {broken[0]}{rest}; keep it declared until a new "
-        "version serves, or say --break-live"
+        "version serves, delete its alias, or say --break-live"
     )
 
 

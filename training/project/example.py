@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from training.project.apply_definitions import apply_definitions
 from training.project.settings_file import FILE as SETTINGS
@@ -23,6 +23,18 @@ from zeroskew.records.registry.forget_models import Forgotten, forget_models
 __all__ = ["ExampleParts", "RemovedExample", "read_example", "remove_example"]
 
 FILE: Final = "example.toml"
+_ASIDE: Final = ".example-removed"
+
+
+def _check_path(given: str) -> str:
+    parts = given.split("/")
+    if not all(parts) or {".", ".."} & set(parts):
+        raise ValueError("not a path below the clone")
+    return given
+
+
+_Name = Annotated[str, StringConstraints(pattern=r"^\w+$")]
+_Path = Annotated[str, AfterValidator(_check_path)]
 
 
 class ExampleParts(BaseModel):
@@ -34,10 +46,10 @@ class ExampleParts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: tuple[str, ...]
-    files: tuple[str, ...]
-    tables: tuple[str, ...]
-    settings: tuple[str, ...] = ()
+    models: tuple[_Name, ...]
+    files: tuple[_Path, ...]
+    tables: tuple[_Name, ...]
+    settings: tuple[_Name, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,28 +97,59 @@ def remove_example(folder: Path, workspace: Workspace, parts: ExampleParts) -> R
     Raises
     ------
     StepError
-        If definitions that stay do not run without the example's.
+        If definitions that stay do not run without the example's, or the lake is no folder. Then
+        nothing was removed.
     """
+    lake = workspace.lake_folder
     Stamp.remove(workspace)
-    records = forget_models(workspace.database_url, parts.models)
-    n_files = sum(_remove(folder / name) for name in parts.files)
+    n_files = _put_files_aside(folder, workspace, parts)
+    project = str(workspace.read_feature_store_yaml()["project"])
+
+    def forget() -> Forgotten:
+        return forget_models(
+            workspace.database_url,
+            parts.models,
+            project=project,
+            discard=lambda sha256s: _remove_artifacts(workspace, sha256s),
+        )
+
+    records = forget()
+    # Again, since until now versions served that read the example's views.
     applied = apply_definitions(workspace)
     publish_catalog(workspace)
-    # Once more: the catalog that was in force until now is none of those that are kept.
-    unnamed = records.unnamed | forget_models(workspace.database_url, ()).unnamed
-    _remove_artifacts(workspace, unnamed)
-    n_tables = sum(_remove(workspace.lake_folder / name) for name in parts.tables)
+    forget()  # The catalog that was the newest until now.
+    n_tables = sum(_remove(lake / name) for name in parts.tables)
     works = (workspace.work(name) for name in parts.models)
-    for made in (*works, workspace.simulation, workspace.home / "checks"):
+    for made in (*works, workspace.simulation, workspace.home / "checks", folder / _ASIDE):
         _remove(made)
     _drop_settings(folder / SETTINGS, parts.settings)
     (folder / FILE).unlink()
     return RemovedExample(n_files, n_tables, tuple(applied.dropped), records)
 
 
+def _put_files_aside(folder: Path, workspace: Workspace, parts: ExampleParts) -> int:
+    """Move the files out of the way, and back if what stays does not run without them."""
+    aside = folder / _ASIDE
+    # Rows that were pushed for its sources find them now or never.
+    if not aside.exists():
+        workspace.collect_pushes(workspace.open_definitions())
+    moved = [name for name in parts.files if (folder / name).exists()]
+    for name in moved:
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).rename(aside / name)
+    try:
+        apply_definitions(workspace, break_live=True)
+    except BaseException:
+        for name in moved:
+            (aside / name).rename(folder / name)
+        shutil.rmtree(aside)
+        raise
+    return len(moved)
+
+
 def _remove(path: Path) -> bool:
     """Remove a file or a folder; return whether there was one."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
         return True
     is_there = path.exists()

@@ -7,6 +7,7 @@ apply leaves a note beside the file that says for which folder it is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +44,10 @@ class RegistryFolder:
         settings = workspace.read_feature_store_yaml()
         self._file = _find_file(settings.get("registry"), self._feature_repo)
         self._project = str(settings.get("project", ""))
-        self._online_store = workspace.online_store_address
+        # Now: Feast changes the working directory when it applies.
+        self._online_store: str | None = None
+        with contextlib.suppress(StepError):
+            self._online_store = workspace.online_store_address
 
     @property
     def projects(self) -> list[str]:
@@ -115,6 +119,8 @@ class RegistryFolder:
             return _Note(**json.loads(self._note.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             pass
+        if self._online_store is None:
+            return None
         other = _find_other_online_store(self._file, self._online_store)
         return None if other is None else _Note("", other, [])
 
@@ -130,7 +136,7 @@ def _find_file(registry: Any, feature_repo: Path) -> Path | None:
     return (feature_repo / registry).resolve()
 
 
-def _find_other_online_store(registry: Path, expected: str | None) -> str | None:
+def _find_other_online_store(registry: Path, expected: str) -> str | None:
     """Return a SQLite file that a registry has tables in and that is not the expected one."""
     from feast.protos.feast.core.Registry_pb2 import Registry
     from google.protobuf.message import DecodeError

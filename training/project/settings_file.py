@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Final
 
 from zeroskew.contract.errors.project import SpecError
 
-__all__ = ["FILE", "read_settings_file"]
+__all__ = ["FILE", "OTHER_SETTINGS", "read_settings_file"]
 
 FILE: Final = "zeroskew.toml"
-_OTHERS: Final = ("clock_file", "signing_key_file")
+OTHER_SETTINGS: Final = ("code_revision",)
+"""Read by commands alone, and no field of the workspace."""
 
 
 def read_settings_file(folder: Path) -> None:
@@ -29,10 +31,12 @@ def read_settings_file(folder: Path) -> None:
     Raises
     ------
     SpecError
-        If it is no TOML, or has a name that is no setting, or a value that is a table.
+        If anybody may write it, it is no TOML, or it has a name that is no setting, or a table.
     """
     path = folder / FILE
     try:
+        if path.stat().st_mode & stat.S_IWOTH:
+            raise SpecError(f"{FILE}: Got a file that anybody may write, but expected its owner's")
         settings = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return
@@ -51,7 +55,7 @@ def _list_names() -> set[str]:
     from training.project.workspace import Workspace
     from zeroskew.contract.settings import Settings
 
-    return {*Workspace.model_fields, *Settings.model_fields, *_OTHERS}
+    return {*Workspace.model_fields, *Settings.model_fields, *OTHER_SETTINGS}
 
 
 def _as_text(name: str, value: object) -> str:

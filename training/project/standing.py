@@ -65,6 +65,11 @@ def digest_code(workspace: Workspace, clock: str) -> str:
             if path.suffix in (".py", ".yaml") or path.name == ".feastignore":
                 digest.update(str(path.relative_to(folder)).encode())
                 digest.update(path.read_bytes())
+    # What `prepare` reads, where a project keeps it beside the feature repo.
+    for path in sorted((workspace.feature_repo.parent / "data").rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns}".encode())
     return digest.hexdigest()
 
 

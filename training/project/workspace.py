@@ -198,7 +198,9 @@ class Workspace(BaseModel):
 
     def service_environment(self) -> dict[str, str]:
         """Return the settings by which the service finds what was made here."""
-        address = self.online_store_address
+        # What the environment says wins, and Feast's settings need not be whole then.
+        is_said = "ZEROSKEW_ONLINE_STORE" in os.environ
+        address = None if is_said else self.online_store_address
         return {
             "ZEROSKEW_DATABASE_URL": self.database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(self.artifacts_dir),

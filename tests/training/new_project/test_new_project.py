@@ -142,7 +142,7 @@ def test_a_bare_one_has_no_sample(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     text = "".join(path.read_text() for path in shop.rglob("*") if path.is_file())
     assert "will_return" not in text
-    assert "@" not in re.sub(r"\t@|\"\$@\"|\$@|%@|@\$|zeroskew @|git\+\S+", "", text)
+    assert "@" not in re.sub(r"\t@|\"\$@\"|\$@|%@|@\$|zeroskew @|password@|git\+\S+", "", text)
     assert "project: shop" in (shop / "feature_repo" / "feature_store.yaml").read_text()
     said = run_command("train", environment={"ZEROSKEW_HOME": "var"}, folder=shop).stdout
     assert "Got no model in models" in said

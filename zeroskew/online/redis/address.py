@@ -130,7 +130,9 @@ def parse_redis_url(url: str) -> RedisAddress:
     if len(servers) != 1:
         raise _refused(scheme, "more than one host")
     database = _parse_number(scheme, path or options.get("db", "0"), "database")
-    return RedisAddress("server", servers, None, username, password, database, tls=tls)
+    return RedisAddress(
+        "server", servers, None, username, password, database, tls=tls, tls_options=tls_options
+    )
 
 
 def _refused(scheme: str, what: str) -> ValueError:

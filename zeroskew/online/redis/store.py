@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisServerStore", "find_address", "open_store"]
 
-_TYPES: Final = ("redis", "zeroskew.features.online_store.newest_redis.NewestRedisOnlineStore")
+_TYPES: Final = (
+    "redis",
+    "feast.infra.online_stores.redis.RedisOnlineStore",
+    "zeroskew.features.online_store.newest_redis.NewestRedisOnlineStore",
+)
 _DEFAULT_CONNECTION: Final = "localhost:6379"
 _TIMEOUT_SEC: Final = 0.05
 _HOST_AND_PORT: Final = re.compile(r"[^:]+:\d+")
@@ -50,7 +54,7 @@ def find_address(section: Mapping[str, Any], repo: Path) -> str | None:  # noqa:
     login = ""
     if "password" in options:
         login = f"{quote(options.get('username', ''), '')}:{quote(options['password'], '')}@"
-    is_tls = options.get("ssl", "").lower() == "true"
+    is_tls = _read_switch(options.get("ssl", "false"))
     kept = {name: options[name] for name in sorted(TLS_OPTIONS & options.keys()) if is_tls}
     kind = section.get("redis_type", "redis")
     if kind == "redis":
@@ -76,6 +80,13 @@ def _read_connection(text: str) -> tuple[list[str], dict[str, str]]:
         else:
             servers.append(part)
     return servers, options
+
+
+def _read_switch(text: str) -> bool:
+    """Return whether TLS is meant: Feast takes all but ``false`` for true, a misspelt no too."""
+    if text not in ("true", "True", "false"):
+        raise ValueError(f"Got ssl={text} in online_store, but expected true or false.")
+    return text != "false"
 
 
 def _read_value(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.online.reader import StoredView
 from zeroskew.online.sqlite.event_times import EVENT_TIMES
 from zeroskew.online.sqlite.names import quote
@@ -118,7 +119,7 @@ def measure_tables(path: Path) -> dict[str, TableSize]:
         with _open(path) as database:
             found = {table: _measure(database, table) for table in sorted(_list_names(database))}
             return {table: size for table, size in found.items() if size is not None}
-    except sqlite3.DatabaseError:
+    except OnlineStoreUnavailableError:
         return {}
 
 
@@ -131,10 +132,17 @@ def _measure(database: sqlite3.Connection, table: str) -> TableSize | None:
     return TableSize(*database.execute(query).fetchone())
 
 
-def _open(path: Path) -> closing[sqlite3.Connection]:
+@contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
     # Never made anew: a path that is wrong would look like a store without the entity.
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    return closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_SEC))
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_SEC)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise OnlineStoreUnavailableError(
+            f"The online store {path} cannot be looked through: {error}."
+        ) from error
 
 
 def _list_names(database: sqlite3.Connection) -> set[str]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["SqliteFileStore", "find_address", "open_store"]
 
 _SCHEME: Final = "sqlite:///"
-_TYPES: Final = ("sqlite", "zeroskew.features.online_store.newest_sqlite.NewestSqliteOnlineStore")
+_TYPES: Final = (
+    "sqlite",
+    "feast.infra.online_stores.sqlite.SqliteOnlineStore",
+    "zeroskew.features.online_store.newest_sqlite.NewestSqliteOnlineStore",
+)
 _DEFAULT_PATH: Final = "data/online.db"
 _TIMEOUT_SEC: Final = 1.0
 

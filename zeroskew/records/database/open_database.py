@@ -15,8 +15,6 @@ from zeroskew.records.database.head_revision import check_revision, describe_rev
 
 __all__ = ["describe_database", "open_database", "writing"]
 
-"""How long a publisher waits for another one."""
-
 _WRITE: Final = {"registry_write": True}
 _VERSIONS: Final = table("alembic_version", column("version_num"))
 

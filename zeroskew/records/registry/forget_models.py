@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from sqlalchemy import CursorResult, Delete, delete, or_, update
+from sqlalchemy import CursorResult, Delete, delete, func, or_, update
 from sqlmodel import Session, col, select
 
 from zeroskew.records.database.open_database import open_database, writing
@@ -26,18 +26,23 @@ __all__ = ["Forgotten", "forget_models"]
 
 @dataclass(frozen=True)
 class Forgotten:
-    """How many rows went, and the sha256 of files that nothing in the database names any more."""
+    """How many rows went."""
 
     n_versions: int
     n_predictions: int
     n_labels: int
-    unnamed: frozenset[str]
 
 
-def forget_models(url: str, models: Collection[str]) -> Forgotten:
+def forget_models(
+    url: str,
+    models: Collection[str],
+    *,
+    project: str,
+    discard: Callable[[frozenset[str]], None],
+) -> Forgotten:
     """Delete models: versions, aliases, rollouts, history, predictions and their labels.
 
-    Of each project's feature catalogs the newest alone stays. Services follow within a second.
+    Of the project's feature catalogs the newest alone stays. Services follow within a second.
 
     Parameters
     ----------
@@ -45,6 +50,11 @@ def forget_models(url: str, models: Collection[str]) -> Forgotten:
         The database.
     models
         Names; one that is not there is no mistake.
+    project
+        Feast's project.
+    discard
+        Is given the sha256 of the files that nothing in the database will name any more, before
+        that is so: who is broken off in it is given them again.
 
     Raises
     ------
@@ -73,17 +83,12 @@ def forget_models(url: str, models: Collection[str]) -> Forgotten:
                     (Model, Model.name),
                 )
             ]
-            _keep_newest_catalogs(session)
-            after = _list_files(session)
+            _keep_newest_catalog(session, project)
+            discard(frozenset(before - _list_files(session)))
             session.commit()
     finally:
         engine.dispose()
-    return Forgotten(
-        n_versions=n_rows[4],
-        n_predictions=n_rows[0],
-        n_labels=n_labels,
-        unnamed=frozenset(before - after),
-    )
+    return Forgotten(n_versions=n_rows[4], n_predictions=n_rows[0], n_labels=n_labels)
 
 
 def _delete(session: Session, statement: Delete) -> int:
@@ -98,13 +103,8 @@ def _list_files(session: Session) -> set[str]:
     return {*catalogs, *(sha256 for pair in versions for sha256 in pair)}
 
 
-def _keep_newest_catalogs(session: Session) -> None:
-    rows = session.exec(
-        select(FeatureCatalogVersion.project, FeatureCatalogVersion.number).order_by(
-            col(FeatureCatalogVersion.number)
-        )
-    ).all()
-    newest = dict(rows).values()
-    session.execute(
-        delete(FeatureCatalogVersion).where(col(FeatureCatalogVersion.number).not_in(newest))
-    )
+def _keep_newest_catalog(session: Session, project: str) -> None:
+    ours = col(FeatureCatalogVersion.project) == project
+    newest = session.exec(select(func.max(FeatureCatalogVersion.number)).where(ours)).one()
+    older = col(FeatureCatalogVersion.number) < newest
+    session.execute(delete(FeatureCatalogVersion).where(ours, older))
