@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -14,8 +15,8 @@ from zeroskew.contract.errors.project import SpecError
 __all__ = ["FILE", "OTHER_SETTINGS", "read_settings_file"]
 
 FILE: Final = "zeroskew.toml"
-OTHER_SETTINGS: Final = ("code_revision",)
-"""Read by commands alone, and no field of the workspace."""
+OTHER_SETTINGS: Final = ("clock", "code_revision")
+"""Read by commands, and no field of the workspace."""
 
 
 def read_settings_file(folder: Path) -> None:
@@ -42,7 +43,7 @@ def read_settings_file(folder: Path) -> None:
         return
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{FILE}: Got {error}, but expected settings as TOML") from error
-    known = _list_names() if settings else set()
+    known = _list_names(settings)
     for name, value in settings.items():
         if name not in known:
             nearest = get_close_matches(name, known, n=1)
@@ -51,11 +52,16 @@ def read_settings_file(folder: Path) -> None:
         os.environ.setdefault(f"ZEROSKEW_{name.upper()}", _as_text(name, value))
 
 
-def _list_names() -> set[str]:
+def _list_names(asked: Iterable[str]) -> set[str]:
     from training.project.workspace import Workspace
+
+    known = {*Workspace.model_fields, *OTHER_SETTINGS}
+    if known.issuperset(asked):
+        return known
+    # The service's take as long to import as a short command does.
     from zeroskew.contract.settings import Settings
 
-    return {*Workspace.model_fields, *Settings.model_fields, *OTHER_SETTINGS}
+    return known | set(Settings.model_fields)
 
 
 def _as_text(name: str, value: object) -> str:
