@@ -94,6 +94,10 @@ def test_nothing_is_removed_where_what_stays_needs_it(clone: Clone) -> None:
     shop = clone.folder / "feature_repo" / "shop.py"
     text = shop.read_text()
     shop.write_text("from entities import plane\n" + text)
+    # As a call leaves it that was broken off when this file alone lay aside.
+    aside = clone.folder / ".example-removed" / "feature_repo"
+    aside.mkdir(parents=True)
+    (clone.folder / "feature_repo" / "entities.py").rename(aside / "entities.py")
     # In a process of its own, which has imported nothing of it yet.
     done = subprocess.run(
         [Path(sys.executable).with_name("zeroskew"), "example", "remove", "--yes"],

@@ -133,16 +133,18 @@ def _put_files_aside(folder: Path, workspace: Workspace, parts: ExampleParts) ->
     # Rows that were pushed for its sources find them now or never.
     if not aside.exists():
         workspace.collect_pushes(workspace.open_definitions())
-    moved = [name for name in parts.files if (folder / name).exists()]
-    for name in moved:
-        (aside / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).rename(aside / name)
+    for name in parts.files:
+        if (folder / name).exists():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).rename(aside / name)
+    # Those too that lie there since a call that was broken off.
+    moved = [name for name in parts.files if (aside / name).exists()]
     try:
         apply_definitions(workspace, break_live=True)
     except BaseException:
         for name in moved:
             (aside / name).rename(folder / name)
-        shutil.rmtree(aside)
+        _remove(aside)
         raise
     return len(moved)
 
