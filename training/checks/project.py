@@ -63,10 +63,7 @@ class ProjectView:
     @property
     def awaits_tables(self) -> bool:
         """Whether a table that is not there is no mistake yet."""
-        return (
-            self.tables_may_come
-            and (self.workspace.feature_repo / "pipelines" / "prepare.py").exists()
-        )
+        return self.tables_may_come and self.workspace.prepare_file is not None
 
     @cached_property
     def store(self) -> DeclaredStore:

@@ -39,7 +39,7 @@ def prepare() -> None:
     brings its tables along.
     """
     workspace = Workspace()
-    if not (workspace.feature_repo / "pipelines" / "prepare.py").exists():
+    if (prepare_file := workspace.prepare_file) is None:
         _console.print("[green]✓[/] no pipelines: the tables come as they are")
         return
     with repo_modules(workspace.feature_repo), _reporter.task("prepare tables"):
@@ -48,8 +48,7 @@ def prepare() -> None:
         except Exception as error:  # Whatever a user's file may raise.
             from zeroskew.declarations.located_error import describe_error, locate_error
 
-            repo = workspace.feature_repo
-            place = locate_error(error, repo, repo / "pipelines" / "prepare.py")
+            place = locate_error(error, workspace.feature_repo, prepare_file)
             raise SpecError(f"{place}: {describe_error(error)[0]}") from error
 
         report = prepare_tables(

@@ -20,7 +20,6 @@ from training.cli.data import BreakLive, apply, materialize, prepare
 from training.cli.registry import AllowRequestChange, migrate
 from training.cli.training import declared_models, publish_models, train_models
 from training.project import standing
-from training.project.online_store import open_online_store
 from training.project.service_address import ServiceAddress
 from training.project.service_clock import clock_text
 from training.project.workspace import Workspace
@@ -82,9 +81,9 @@ def up(
     with _alone_in(workspace.home):
         names = declared_models()
         failed: list[str] = []
-        if _stands(workspace, names):
+        if (stamp := _find_standing(workspace, names)) is not None:
             _console.print("[green]✓[/] tables, online store and models stand")
-            if clock_text() == "system" or open_online_store(workspace).measure() is None:
+            if clock_text() == "system" or stamp.n_cells is None:
                 materialize()
         else:
             failed = _make_all(workspace, names, break_live, allow_request_change)
@@ -104,18 +103,20 @@ def up(
         serve()
 
 
-def _stands(workspace: Workspace, names: list[str]) -> bool:
+def _find_standing(workspace: Workspace, names: list[str]) -> standing.Stamp | None:
+    """Return the stamp of what stands, ``None`` where something has to be done."""
     stamp = standing.Stamp.read(workspace)
     if (
         stamp is None
         or stamp.code != standing.digest_code(workspace, clock_text())
         or stamp.tables != standing.digest_tables(workspace)
     ):
-        return False
+        return None
     missing = standing.find_missing(workspace, stamp, names)
-    if missing is not None:
-        _console.print(f"[yellow]![/] {escape(missing)}", highlight=False, soft_wrap=True)
-    return missing is None
+    if missing is None:
+        return stamp
+    _console.print(f"[yellow]![/] {escape(missing)}", highlight=False, soft_wrap=True)
+    return None
 
 
 def _make_all(
@@ -125,7 +126,7 @@ def _make_all(
 
     The stamp is of what was there before each was first read.
     """
-    makes_tables = (workspace.feature_repo / "pipelines" / "prepare.py").exists()
+    makes_tables = workspace.prepare_file is not None
     refused = refuse_mistakes(workspace, "up", names, before_tables=makes_tables or None)
     standing.Stamp.remove(workspace)
     code = standing.digest_code(workspace, clock_text())

@@ -26,12 +26,12 @@ _CODE = (_ROOT / "training", _ROOT / "zeroskew")
 class Stamp(BaseModel):
     """Of which inputs the standing things were made, and how many rows were online then.
 
-    ``n_cells`` has the tables of the online store; it is empty for a server.
+    ``n_cells`` has the tables of the online store; ``None`` for a server, which is not asked.
     """
 
     code: str
     tables: str
-    n_cells: dict[str, int]
+    n_cells: dict[str, int] | None
 
     @classmethod
     def read(cls, workspace: Workspace) -> Stamp | None:
@@ -117,13 +117,14 @@ def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> 
     finally:
         registry.close()
     if stamp.n_cells:
-        n_cells = _count_cells(workspace)
+        n_cells = _count_cells(workspace) or {}
         for table, expected in stamp.n_cells.items():
             if (found := n_cells.get(table, 0)) < expected:
                 yield f"{table} has {found:,} of {expected:,} values online"
 
 
-def _count_cells(workspace: Workspace) -> dict[str, int]:
-    """Return how many values each table of the online store has, none of a server."""
-    sizes = open_online_store(workspace).measure() or {}
+def _count_cells(workspace: Workspace) -> dict[str, int] | None:
+    """Return how many values each table of the online store has, ``None`` of a server."""
+    if (sizes := open_online_store(workspace).measure()) is None:
+        return None
     return {table: size.n_values for table, size in sizes.items()}

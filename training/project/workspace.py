@@ -112,6 +112,12 @@ class Workspace(BaseModel):
         return self.lake
 
     @property
+    def prepare_file(self) -> Path | None:
+        """What makes the tables, ``None`` where they come as they are."""
+        path = self.feature_repo / "pipelines" / "prepare.py"
+        return path if path.exists() else None
+
+    @property
     def feature_store_yaml(self) -> Path:
         """Feast's settings of the feature repo."""
         return self.feature_repo / self.feature_store_file
