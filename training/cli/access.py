@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from training.cli.options import make_group
 from training.cli.registry import Model, Reason
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["keys_app", "tenant"]
 
 _console = Console()
-keys_app = typer.Typer(
-    name="keys",
-    help="Make, rotate and revoke API keys.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-)
+keys_app = make_group("keys", "Make, rotate and revoke API keys.")
 
 _MOST_DAYS: Final = 36_500
 KeyId = Annotated[str, typer.Argument(help="The part of the key that is shown: zsk_…")]

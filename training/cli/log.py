@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.cli.options import AsOf, Models, named_models, or_now
+from training.cli.options import AsOf, Models, make_group, named_models, or_now
 from training.live.open_log import open_log
 from training.project.progress import Reporter
 from training.project.workspace import Workspace
@@ -17,13 +17,7 @@ __all__ = ["log_app"]
 
 _console = Console()
 _reporter = Reporter(_console)
-log_app = typer.Typer(
-    name="log",
-    help="Keep the prediction log in shape.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-)
+log_app = make_group("log", "Keep the prediction log in shape.")
 
 
 @log_app.command()

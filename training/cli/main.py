@@ -34,7 +34,9 @@ class _Commands(TyperGroup):
         found = getattr(module, entry.attribute)
         if isinstance(found, typer.Typer):
             return typer.main.get_command(found)
-        alone = _new_app()
+        alone = typer.Typer(
+            add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+        )
         alone.command(cmd_name)(found)
         return typer.main.get_command(alone)
 
@@ -46,15 +48,6 @@ class _Commands(TyperGroup):
                     [(name, one.summary) for name, one in COMMANDS.items() if one.group == group],
                     col_spacing=3,
                 )
-
-
-def _new_app(**options: Any) -> typer.Typer:
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode="markdown",
-        pretty_exceptions_enable=False,
-        **options,
-    )
 
 
 app = typer.Typer(

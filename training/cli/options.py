@@ -1,4 +1,4 @@
-"""What the live commands' options have in common."""
+"""What commands have in common: the live ones' options, and how a group is made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training.live.logged_predictions import Span
     from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["AsOf", "End", "Models", "Start", "named_models", "or_now", "span"]
+__all__ = ["AsOf", "End", "Models", "Start", "make_group", "named_models", "or_now", "span"]
 
 Models = Annotated[list[str] | None, typer.Argument(help="Models; all registered ones by default.")]
 Start = Annotated[
@@ -25,6 +25,17 @@ AsOf = Annotated[
     datetime | None,
     typer.Option(help="Labels observed until this time count; the clock's time by default. UTC."),
 ]
+
+
+def make_group(name: str, said: str) -> typer.Typer:
+    """Return a group of commands under one name; ``said`` is its line in the list of commands."""
+    return typer.Typer(
+        name=name,
+        help=said,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="markdown",
+    )
 
 
 def or_now(moment: datetime | None) -> datetime:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from training.cli.options import make_group
 from training.project.progress import Reporter, quiet
 from training.project.workspace import Workspace
 
@@ -19,13 +20,7 @@ __all__ = ["example_app", "new"]
 
 _console = Console()
 _reporter = Reporter(_console)
-example_app = typer.Typer(
-    name="example",
-    help="The worked example that a clone comes with.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-)
+example_app = make_group("example", "The worked example that a clone comes with.")
 
 
 def new(

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 
+from training.cli.options import make_group
 from training.live.open_log import LiveLog, open_log
 from training.project.progress import Reporter, quiet
 from training.project.workspace import Workspace
@@ -31,13 +32,7 @@ __all__ = ["subject_app"]
 _NOT_COMPLETE = 3
 _console = Console(stderr=True)
 _reporter = Reporter(_console)
-subject_app = typer.Typer(
-    name="subject",
-    help="What is stored about one entity.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-)
+subject_app = make_group("subject", "What is stored about one entity.")
 SameStore = Annotated[
     bool, typer.Option(help="You looked: what services call otherwise is the same Redis.")
 ]

@@ -6,11 +6,11 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from zeroskew.contract.errors.project import SpecError
+from zeroskew.contract.errors.sentences import nearest_name
 
 __all__ = ["FILE", "OTHER_SETTINGS", "read_settings_file"]
 
@@ -46,8 +46,8 @@ def read_settings_file(folder: Path) -> None:
     known = _list_names(settings)
     for name, value in settings.items():
         if name not in known:
-            nearest = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            nearest = nearest_name(name, known)
+            hint = f"; did you mean {nearest!r}?" if nearest else ""
             raise SpecError(f"{FILE}: Got {name!r}, but expected the name of a setting{hint}")
         os.environ.setdefault(f"ZEROSKEW_{name.upper()}", _as_text(name, value))
 

@@ -72,8 +72,8 @@ def forget_models(
                 col(StoredLabel.model).in_(models), col(StoredLabel.prediction_id).in_(predictions)
             )
             n_labels = _delete(session, delete(StoredLabel).where(labels))
-            n_rows = [
-                _delete(session, delete(table).where(col(name).in_(models)))
+            n_rows = {
+                table: _delete(session, delete(table).where(col(name).in_(models)))
                 for table, name in (
                     (LoggedPrediction, LoggedPrediction.model),
                     (ModelAlias, ModelAlias.model),
@@ -82,13 +82,13 @@ def forget_models(
                     (ModelVersion, ModelVersion.model),
                     (Model, Model.name),
                 )
-            ]
+            }
             _keep_newest_catalog(session, project)
             discard(frozenset(before - _list_files(session)))
             session.commit()
     finally:
         engine.dispose()
-    return Forgotten(n_versions=n_rows[4], n_predictions=n_rows[0], n_labels=n_labels)
+    return Forgotten(n_rows[ModelVersion], n_rows[LoggedPrediction], n_labels)
 
 
 def _delete(session: Session, statement: Delete) -> int:
