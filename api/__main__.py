@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from pydantic import ValidationError
-
-from api.server import serve
-from zeroskew.contract.settings import Settings
-from zeroskew.contract.settings_page import describe_refusals, render_text
-from zeroskew.contract.time.utc_process import live_in_utc
-from zeroskew.online.schemes import open_store
+from api.quick_imports import quick_imports
 
 
 def main() -> None:
     """Serve, or tell the settings, or say which of them are refused and exit with 2."""
+    with quick_imports():
+        from pydantic import ValidationError
+
+        from api.server import serve
+        from zeroskew.contract.settings import Settings
+        from zeroskew.contract.settings_page import describe_refusals, render_text
+        from zeroskew.contract.time.utc_process import live_in_utc
+        from zeroskew.online.schemes import open_store
     live_in_utc()
     try:
         settings = Settings()

@@ -16,6 +16,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api.http.protocol import GuardedHttpProtocol
 from api.log_config import configure_logging
+from api.quick_imports import quick_imports
 from zeroskew.contract.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,9 +98,10 @@ def _supervise(config: uvicorn.Config) -> None:
 
 
 def _make_app(settings: Settings) -> Application:
-    # Imported in the process that serves, so that one that only watches stays small.
-    from api.main import create_app
-
     configure_logging(settings.log_format, settings.log_level)
     sys.setswitchinterval(_SWITCH_INTERVAL_SEC)
-    return create_app(settings)
+    # Imported in the process that serves, so that one that only watches stays small.
+    with quick_imports():
+        from api.main import create_app
+
+        return create_app(settings)
