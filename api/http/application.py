@@ -24,7 +24,7 @@ from api.http.gate import Place, RequestGate
 from api.http.guarded_route import DirectRoute, GuardedRoute
 from api.http.methods import HeadAndOptionsMiddleware
 from api.http.tracing import TRACEPARENT, RequestSpan, bind_trace, request_span
-from api.log_config import REQUEST_ID
+from api.log_config import REQUEST_ID, TRACE_ID
 from api.metrics.instruments import OTHER
 from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import ServiceError
@@ -238,6 +238,8 @@ def _open_context(scope: Scope) -> RequestContext:
         context = scope[REQUEST] = RequestContext(
             Place(scope["app"].parts[RequestGate], "arriving")
         )
+    # A pipelined request is begun by the one before it, in whose context it then runs.
+    TRACE_ID.set(None)
     for name, value in scope["headers"]:
         if name == _HEADER:
             if not context.id and _ACCEPTED.fullmatch(value):
