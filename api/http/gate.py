@@ -122,7 +122,8 @@ class RequestGate:
         was_late, self._was_late = self._was_late, lag_sec > self._max_lag_sec
         if self._was_late:
             if was_late:
-                self._bound = max(_FEWEST, min(self._bound, self.n_under_way) * _SHRINK)
+                shrunk = max(_FEWEST, min(self._bound, self.n_under_way) * _SHRINK)
+                self._bound = min(self._bound, shrunk)
         elif lag_sec < self._max_lag_sec / 2:
             self._bound = min(self._max_requests, self._bound * _GROW)
 
@@ -162,7 +163,7 @@ class RequestGate:
                 "requests_refused",
                 n_refused=self._n_refused,
                 n_under_way=self.n_under_way,
-                bound=int(self._bound),
+                bound=self.bound,
             )
             self._n_refused, self._logged_at = 0, now
 

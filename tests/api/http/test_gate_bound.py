@@ -47,6 +47,14 @@ def test_the_bound_grows_while_the_loop_is_punctual_and_never_beyond_the_first()
     assert count_admitted(gate) == 10  # 20 in all, 10 of them under way.
 
 
+def test_a_late_loop_never_lets_the_bound_grow() -> None:
+    gate = RequestGate(max_requests=4, max_lag_sec=0.02)
+    fill(gate, 4)
+    gate.adapt(0.03)
+    gate.adapt(0.03)  # Eight are never too many, but four were asked for.
+    assert (gate.bound, gate.admits("/v1")) == (4, False)
+
+
 def test_a_loop_that_is_a_little_late_keeps_the_bound() -> None:
     gate = RequestGate(max_requests=10, max_lag_sec=0.02)
     fill(gate, 10)
