@@ -81,6 +81,7 @@ def _send_half_a_body(server: Server) -> None:
         ("ZEROSKEW_PORT", "99999"),
         ("ZEROSKEW_CORS_ORIGINS", "https://app.example/"),
         ("ZEROSKEW_CORS_ORIGINS", "app.example"),
+        ("ZEROSKEW_LOG_MODELS", "{fraud: off}"),
     ],
 )
 def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> None:
