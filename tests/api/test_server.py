@@ -98,6 +98,19 @@ def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> No
     assert "Traceback" not in done.stderr
 
 
+def test_an_argument_that_means_nothing_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api", "--port", "9000"],
+        cwd=ROOT,
+        env={**os.environ, "ZEROSKEW_PORT": "nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Got --port 9000, but expected nothing or `settings`")
+
+
 @pytest.mark.parametrize(
     "address",
     ["mysql://u:secret@x/y", "sqlite:///", "redis://u:secret@host:port", "redis+cluster://"],
