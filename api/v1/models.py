@@ -27,7 +27,7 @@ from api.models.loaded_models import LoadedModels
 from api.models.model_card import write_model_card
 from api.models.model_catalog import ModelCatalog, ModelDetail, ModelList, ModelVersionDetail
 from api.models.registry_follower import CHAMPION, RegistryFollower
-from zeroskew.contract.errors.not_found import VersionRetiredError
+from zeroskew.contract.errors.not_found import NotFoundError, VersionRetiredError
 from zeroskew.contract.errors.service import ModelRefusedError
 from zeroskew.model.requests.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 from zeroskew.records.registry.registered_version import RegisteredAlias
@@ -83,19 +83,23 @@ async def get_model(
     """Tell whether a model is served, with the state of each version, and its aliases."""
     detail = await executor.run(catalog.get_model, model)
     champion = detail.aliases.get(CHAMPION)
-    served = None if champion is None else await _status_of(request, model, champion)
+    asked = None if champion is None else await _status_of(request, model, champion)
+    ready = await _is_ready(request, model)
+    served = part_of(request, RegistryFollower).table.models.get(model)
+    targets = frozenset() if served is None else served.targets
     loaded = {
         one.version for one in part_of(request, LoadedModels).list_loaded() if one.name == model
     }
-    statuses = [
-        served
-        if served is not None and registered.version == champion
-        else describe_status(
-            registered.version, "AVAILABLE" if registered.version in loaded else "START"
-        )
-        for registered in detail.versions
-    ]
-    ready = served is not None and served.state == "AVAILABLE"
+    statuses = []
+    for one in detail.versions:
+        if asked is not None and one.version == champion:
+            statuses.append(asked)
+        elif one.state == "retired" and one.version not in targets:
+            # It may be loaded all the same, for whoever looks at what it answered.
+            statuses.append(describe_status(one.version, "END", is_retired=True))
+        else:
+            is_loaded = one.version in loaded
+            statuses.append(describe_status(one.version, "AVAILABLE" if is_loaded else "START"))
     return _answer(request, ModelStatus(**dict(detail), ready=ready, model_version_status=statuses))
 
 
@@ -190,6 +194,14 @@ async def _resolve(
     catalog: ModelCatalog, executor: RegistryExecutor, model: str, alias: str
 ) -> RegisteredAlias:
     return await executor.run(catalog.get_alias, model, alias)
+
+
+async def _is_ready(request: Request, model: str) -> bool:
+    try:
+        await part_of(request, ActiveModels).find(model)
+    except (NotFoundError, ModelRefusedError):
+        return False
+    return True
 
 
 async def _status_of(request: Request, model: str, version: int) -> ModelVersionStatus:
