@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from api.models.rollout_route import RolloutRoute, resolve_targets
-from zeroskew.contract.errors.not_found import VersionRetiredError
+from zeroskew.contract.errors.not_found import NotFoundError, VersionRetiredError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.registry.deprecation import describe_deprecation
 from zeroskew.records.registry.registered_version import (
@@ -103,6 +103,14 @@ class ServingTable:
                 f"Got version {version} of model {model!r}, which is retired."
             )
         return found
+
+    def answers(self, model: str, version: int) -> bool:
+        """Tell whether a version of a model may be asked for by its number."""
+        try:
+            self.get_version(model, version)
+        except NotFoundError:
+            return False
+        return True
 
     def get_notices(self, model: str, version: int) -> Mapping[str, str]:
         """Return the headers by which callers are told that a version is on its way out."""

@@ -85,8 +85,7 @@ async def get_model(
     champion = detail.aliases.get(CHAMPION)
     asked = None if champion is None else await _status_of(request, model, champion)
     ready = await _is_ready(request, model)
-    served = part_of(request, RegistryFollower).table.models.get(model)
-    targets = frozenset() if served is None else served.targets
+    table = part_of(request, RegistryFollower).table
     loaded = {
         one.version for one in part_of(request, LoadedModels).list_loaded() if one.name == model
     }
@@ -94,7 +93,7 @@ async def get_model(
     for one in detail.versions:
         if asked is not None and one.version == champion:
             statuses.append(asked)
-        elif one.state == "retired" and one.version not in targets:
+        elif not table.answers(model, one.version):
             # It may be loaded all the same, for whoever looks at what it answered.
             statuses.append(describe_status(one.version, "END", is_retired=True))
         else:

@@ -338,6 +338,9 @@ def test_a_retired_version_is_gone_and_comes_back(tmp_path: Path, online_store: 
         assert list_states(client.get(model).json()) == {"1": "END", "2": "AVAILABLE"}
         # What it answered can be looked at, and loads it.
         assert client.get(f"/v1/predictions/{answer['id']}").status_code == 200
+        assert {model.version for model in client.part(LoadedModels).list_loaded()} == {1, 2}
+        assert f"{path}:predict" not in client.get("/openapi.json").json()["paths"]
+        assert f"{path}:predict" not in client.get("/").text
         assert list_states(client.get(model).json()) == {"1": "END", "2": "AVAILABLE"}
         registry.reactivate("arrival_delay", 1)
         wait_until(lambda: ask(client, f"{path}:predict") == 1)
