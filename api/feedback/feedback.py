@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.access.caller import Caller
 from api.feedback.logged_entities import LoggedEntities
 from api.models.active_models import ActiveModels
+from api.models.registry_follower import CHAMPION
 from api.predictions.prediction_log import PredictionLog
 from zeroskew.contract.arm_choice import encode_json
-from zeroskew.contract.errors.fields import describe
+from zeroskew.contract.errors.fields import MAX_FIELDS, describe
 from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
 from zeroskew.contract.errors.service import (
     FeedbackUnavailableError,
@@ -86,7 +87,7 @@ class LabelOutcome(BaseModel):
     idempotency_key: str
     matched: bool | None = Field(
         description="Whether the log has the prediction; a label may come before it is there. "
-        "`null` where that is not known: of an entity's, the log is searched in part."
+        "`null` where that is not known: the log cannot be read, or is searched in part."
     )
 
 
@@ -180,7 +181,7 @@ class Feedback:
                 rows.append(_to_row(label, target.model, request_id, caller.tenant))
                 targets.append(target)
         if refused:
-            raise InvalidRequestError(refused[0].message, tuple(refused[:20]))
+            raise InvalidRequestError(refused[0].message, tuple(refused[:MAX_FIELDS]))
         given = {
             row.idempotency_key: label.idempotency_key or row.idempotency_key
             for row, label in zip(rows, labels, strict=True)
@@ -229,8 +230,10 @@ class Feedback:
             return _LabelTarget(label.model, is_logged=False)
         try:
             rows = await self._calls.run(self._log.read, label.prediction_id)
-        except (UnknownPredictionError, LogUnavailableError):
+        except UnknownPredictionError:
             return _LabelTarget(label.model, is_logged=False)
+        except LogUnavailableError:
+            return _LabelTarget(label.model, is_logged=None)
         return _LabelTarget(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
 
     async def _check_model(
@@ -243,7 +246,7 @@ class Feedback:
             whose = f"{model}, whose prediction it is"
             return [FieldError(f"{pointer}/model", describe(label.model), whose)]
         try:
-            active = await self._models.by_alias(model, "champion")
+            active = await self._models.by_alias(model, CHAMPION)
         except NotFoundError:
             return [FieldError(f"{pointer}/model", describe(model), _KNOWN_MODEL)]
         found = _check_entity(label.entity_key, pointer, active.manifest)
