@@ -16,7 +16,7 @@ from api.access.caller import Caller
 from api.feedback.logged_entities import LoggedEntities
 from api.models.active_models import ActiveModels
 from api.models.registry_follower import CHAMPION
-from api.predictions.prediction_log import PredictionLog
+from api.predictions.prediction_log import PREDICTION_ID, PredictionLog
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.contract.errors.fields import MAX_FIELDS, describe
 from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
@@ -27,7 +27,7 @@ from zeroskew.contract.errors.service import (
     LabelConflictError,
     LogUnavailableError,
 )
-from zeroskew.contract.manifest import FieldType, Manifest
+from zeroskew.contract.manifest import FieldType, Manifest, ModelName
 from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.utc_moment import UtcMoment
 from zeroskew.records.background_work import WatchedWork
@@ -37,15 +37,12 @@ from zeroskew.records.labels.label_store import LabelStore
 from zeroskew.records.labels.label_writer import LabelWriter
 from zeroskew.records.registry.registry_executor import RegistryExecutor
 
-__all__ = ["PREDICTION_ID", "Feedback", "GivenLabel", "LabelOutcome"]
+__all__ = ["Feedback", "GivenLabel", "LabelOutcome"]
 
 _KNOWN_MODEL: Final = "a model that is there and has a champion"
 _MAX_AHEAD: Final = timedelta(minutes=5)
 _Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
 _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
-PREDICTION_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-"""What the id of an answer looks like, a UUID version 7, as a regular expression."""
-
 _KEY_TYPES: Final[dict[FieldType, tuple[type, str]]] = {
     FieldType.STRING: (str, "text"),
     FieldType.INTEGER: (int, "a whole number"),
@@ -68,7 +65,7 @@ class GivenLabel(BaseModel):
     )
     prediction_id: _Id | None = None
     row: int = Field(default=0, ge=0, le=1_000_000)
-    model: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    model: ModelName | None = None
     entity_key: dict[_Text, _Text | int | bool | None] | None = Field(
         default=None, max_length=16, min_length=1
     )
