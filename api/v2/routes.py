@@ -44,7 +44,8 @@ from api.v2.documents import (
 )
 from api.v2.infer_request import InferRequest, read_infer_request
 from api.v2.infer_response import OutputTensor, encode_response, label_scores, pass_scores
-from api.v2.model_interface import Interface, ModelInterface
+from api.v2.model_interface import PLATFORM, Interface, ModelInterface
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.contract.scope import Scope
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
@@ -219,7 +220,7 @@ async def _describe(active: ActiveModel, request: Request, chosen: str) -> Infer
     return InferenceModelMetadata(
         name=active.name,
         versions=sorted((str(one.version) for one in known.versions), key=int),
-        platform="onnx_onnxv1",
+        platform=PLATFORM,
         inputs=interface.list_inputs(Interface(chosen)),
         outputs=interface.list_outputs(Interface(chosen)),
     )
@@ -289,7 +290,7 @@ async def _score(answerers: Answerers, asked: InferRequest, request: Request) ->
     if first.arm is not None:
         parameters["arm"] = ",".join(answer.merge(lambda part: [part.arm or ""] * len(part)))
     if answer.is_degraded:
-        parameters["degraded"] = "online_store_unavailable"
+        parameters["degraded"] = OnlineStoreUnavailableError.code
     return _Scored(_label(answer), [part.model for part in answer.parts], parameters)
 
 
