@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.access.caller import Caller
 from api.feedback.logged_entities import LoggedEntities
 from api.models.active_models import ActiveModels
-from api.models.registry_follower import CHAMPION
 from api.predictions.prediction_log import PREDICTION_ID, PredictionLog
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.contract.errors.fields import MAX_FIELDS, describe
@@ -28,6 +27,7 @@ from zeroskew.contract.errors.service import (
     LogUnavailableError,
 )
 from zeroskew.contract.manifest import FieldType, Manifest, ModelName
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.utc_moment import UtcMoment
 from zeroskew.records.background_work import WatchedWork

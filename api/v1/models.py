@@ -26,9 +26,10 @@ from api.models.addresses import Alias, Model, Version
 from api.models.loaded_models import LoadedModels
 from api.models.model_card import write_model_card
 from api.models.model_catalog import ModelCatalog, ModelDetail, ModelList, ModelVersionDetail
-from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.models.registry_follower import RegistryFollower
 from zeroskew.contract.errors.not_found import NotFoundError, VersionRetiredError
 from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.model.requests.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 from zeroskew.records.registry.registered_version import RegisteredAlias
 from zeroskew.records.registry.registry_executor import RegistryExecutor

@@ -19,7 +19,6 @@ from api.metrics.service_metrics import ServiceMetrics
 from api.models.active_models import ActiveModels
 from api.models.addresses import Model, Version
 from api.models.model_catalog import ModelCatalog
-from api.models.registry_follower import CHAMPION
 from api.v2.documents import (
     IndexRequest,
     ModelConfiguration,
@@ -29,6 +28,7 @@ from api.v2.documents import (
     VersionStatistics,
 )
 from api.v2.model_interface import PLATFORM, Interface, ModelInterface
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.records.registry.registered_version import RegisteredVersion

@@ -28,7 +28,7 @@ from api.models.addresses import (
     parse_version,
 )
 from api.models.model_catalog import ModelCatalog
-from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.models.registry_follower import RegistryFollower
 from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.prediction_id import make_prediction_id
 from api.predict.predictor import Predictor
@@ -46,6 +46,7 @@ from api.v2.infer_request import InferRequest, read_infer_request
 from api.v2.infer_response import OutputTensor, encode_response, label_scores, pass_scores
 from api.v2.model_interface import PLATFORM, Interface, ModelInterface
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.scope import Scope
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
