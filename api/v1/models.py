@@ -225,7 +225,7 @@ async def _answer_version(
     detail = await executor.run(catalog.get_version, model, version)
     status = await _status_of(request, model, version)
     document = ModelVersionStatusDetail(**dict(detail), model_version_status=[status])
-    notices = part_of(request, RegistryFollower).table.get_notices(model, version)
+    notices = part_of(request, RegistryFollower).table.get_notices(model, [version])
     return _answer(request, document, notices, tag_prefix)
 
 

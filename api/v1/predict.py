@@ -133,11 +133,8 @@ async def _answer(answerers: Answerers, request: Request) -> Response:
     else:
         document["outputs"] = predictions if output is not None else to_outputs(predictions)
     table = part_of(request, RegistryFollower).table
-    headers = {
-        name: value
-        for part in answer.parts
-        for name, value in table.get_notices(part.model.name, part.model.version).items()
-    }
+    versions = [part.model.version for part in answer.parts]
+    headers = table.get_notices(answer.first.model.name, versions)
     if answer.is_degraded:
         document["degraded"] = headers["Zeroskew-Degraded"] = OnlineStoreUnavailableError.code
     if any(part.prediction.instances.overrides for part in answer.parts):

@@ -251,11 +251,7 @@ async def _answer(answerers: Answerers, request: Request) -> Response:
         document["parameters"] = scored.parameters
     body, header_length = encode_response(document, scored.tensors, asked.outputs)
     table = part_of(request, RegistryFollower).table
-    headers = {
-        name: value
-        for model in scored.models
-        for name, value in table.get_notices(model.name, model.version).items()
-    }
+    headers = table.get_notices(lead.name, [model.version for model in scored.models])
     if "degraded" in scored.parameters:
         headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
     if header_length is not None:
