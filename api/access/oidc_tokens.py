@@ -154,7 +154,7 @@ class OidcTokens:
             return None
         caller = _read_caller(claims, self._provider)
         if caller is None:
-            _log.info("oidc_token_refused", reason="no valid tenant or subject")
+            _log.info("oidc_token_refused", reason="no valid tenant, subject or end")
             return None
         return _Known(caller, min(claims["exp"] + _LEEWAY_SEC, time.time() + _REMEMBER_SEC))
 
@@ -179,6 +179,8 @@ def _read_caller(claims: Mapping[str, Any], provider: OidcProvider) -> Caller | 
     given = claims.get(provider.scope_claim, ())
     words = given.split() if isinstance(given, str) else given
     if not isinstance(words, list | tuple) or not isinstance(claims["sub"], str):
+        return None
+    if not isinstance(claims["exp"], int | float):  # PyJWT takes a text for a number, too.
         return None
     tenant = None
     if provider.tenant_claim is not None:
