@@ -21,6 +21,7 @@ ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
 
 _LOG_PAUSE_SEC: Final = 1.0
 _TICK_SEC: Final = 0.01
+_WINDOW_SEC: Final = 1.0
 _FEWEST: Final = 8
 _SHRINK: Final = 0.7
 _GROW: Final = 1.1
@@ -101,7 +102,9 @@ class RequestGate:
         """How many requests are counted now; `Place` counts them."""
         self._was_late = False
         self._n_refused = 0
-        self._longest_lag_sec = 0.0
+        # The longest of the window that is over, and of the present one.
+        self._lags_sec = (0.0, 0.0)
+        self._window_ends_at = 0.0
         self.n_refused = 0
         """How many requests were refused since the start."""
         self._logged_at = 0.0
@@ -132,10 +135,10 @@ class RequestGate:
         """How many may be."""
         return int(self._bound)
 
-    def take_longest_lag_sec(self) -> float:
-        """Return how late the event loop came round at the most since the last call."""
-        longest, self._longest_lag_sec = self._longest_lag_sec, 0.0
-        return longest
+    @property
+    def longest_lag_sec(self) -> float:
+        """How late the event loop came round at the most, within the last second or two."""
+        return max(self._lags_sec)
 
     @property
     def has_room(self) -> bool:
@@ -172,6 +175,9 @@ class RequestGate:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
         now = loop.time()
-        self._longest_lag_sec = max(self._longest_lag_sec, now - due_at)
+        before, present = self._lags_sec
+        if now >= self._window_ends_at:
+            before, present, self._window_ends_at = present, 0.0, now + _WINDOW_SEC
+        self._lags_sec = (before, max(present, now - due_at))
         self.adapt(now - due_at)
         self._schedule(loop, now + _TICK_SEC)

@@ -1,5 +1,8 @@
 """How the bound of requests under way follows the event loop's lateness."""
 
+import asyncio
+import time
+
 import pytest
 
 from api.http.gate import Place, RequestGate
@@ -64,6 +67,22 @@ def test_a_loop_that_is_a_little_late_keeps_the_bound() -> None:
         assert not gate.admits("/v1")
         gate.adapt(0.015)
     assert not gate.admits("/v1")
+
+
+def test_who_asks_for_the_lag_hides_it_from_nobody() -> None:
+    async def hold_up_the_loop() -> tuple[float, float]:
+        gate = RequestGate(max_requests=1, max_lag_sec=1.0)
+        gate.open()
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+        while not gate.longest_lag_sec:
+            await asyncio.sleep(0)
+        told = gate.longest_lag_sec, gate.longest_lag_sec
+        gate.close()
+        return told
+
+    first, second = asyncio.run(hold_up_the_loop())
+    assert first == second > 0
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/v2/health/ready"])
