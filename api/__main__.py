@@ -8,7 +8,14 @@ from api.quick_imports import quick_imports
 
 
 def main() -> None:
-    """Serve, or tell the settings, or say which of them are refused and exit with 2."""
+    """Serve, or tell the settings; exit with 2 on what is not understood, and say what that is."""
+    arguments = sys.argv[1:]
+    if arguments not in ([], ["settings"]):
+        sys.stderr.write(
+            f"Got {' '.join(arguments)}, but expected nothing or `settings`; what can be set are "
+            "environment variables, which that lists.\n"
+        )
+        sys.exit(2)
     with quick_imports():
         from pydantic import ValidationError
 
@@ -30,7 +37,7 @@ def main() -> None:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    if sys.argv[1:] == ["settings"]:
+    if arguments:
         sys.stdout.write(render_text(settings))
         return
     serve(settings)

@@ -41,6 +41,8 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_format, settings.log_level)
     with ExitStack() as stack:
         if settings.workers > 1:
+            if settings.metrics_dir is not None:
+                settings.metrics_dir.mkdir(parents=True, exist_ok=True)
             # Never the folder of an earlier run: its counts would be added to this one's.
             folder = stack.enter_context(
                 TemporaryDirectory(prefix="zeroskew-metrics-", dir=settings.metrics_dir)

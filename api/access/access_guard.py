@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from starlette.types import Scope as AsgiScope
 
 from api.access.caller import ANYBODY, Caller
 from api.access.key_ring import KeyRing
+from api.access.request_limits import RequestLimits
 from api.access.route_access import RouteAccess
 from zeroskew.contract.errors.access import ForbiddenError, UnauthenticatedError
 from zeroskew.contract.scope import Scope
 
-__all__ = ["AccessGuard", "RequestLimiter", "TokenVerifier"]
+if TYPE_CHECKING:
+    from api.access.oidc_tokens import OidcTokens
+
+__all__ = ["AccessGuard"]
 
 LimitHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -21,43 +25,6 @@ _STRANGER: Final = Caller("", "", frozenset(), sees_models=False)
 """Whoever comes without a key where keys are asked for."""
 
 _REALM: Final = 'Bearer realm="zeroskew"'
-
-
-class TokenVerifier(Protocol):
-    """Knows bearer tokens that are no keys of the service's own."""
-
-    async def find(self, text: str) -> Caller | None:
-        """Return whose token `text` is, or ``None`` where it is not valid."""
-        ...
-
-
-class RequestLimiter(Protocol):
-    """Counts a caller's requests."""
-
-    limits_everybody: bool
-    """Whether it bounds callers without limits of their own, too."""
-
-    @property
-    def is_store_down(self) -> bool:
-        """Whether requests cannot be counted for all replicas."""
-        ...
-
-    @property
-    def n_limited(self) -> Mapping[str, int]:
-        """How many requests were refused by each bound, ``second`` and ``day``."""
-        ...
-
-    async def admit(self, caller: Caller) -> dict[str, str]:
-        """Count a request, and return headers that say how many more may come.
-
-        Raises
-        ------
-        RateLimitedError
-            If it is one too many.
-        LimitsUnavailableError
-            If requests cannot be counted, and nobody is let through then.
-        """
-        ...
 
 
 class AccessGuard:
@@ -77,8 +44,8 @@ class AccessGuard:
         self,
         keys: KeyRing | None = None,
         *,
-        tokens: TokenVerifier | None = None,
-        limiter: RequestLimiter | None = None,
+        tokens: OidcTokens | None = None,
+        limiter: RequestLimits | None = None,
     ) -> None:
         self._keys = keys
         self._tokens = tokens

@@ -24,8 +24,9 @@ from zeroskew.contract.scope import TENANT_PATTERN, Scope
 __all__ = ["REFRESH_SEC", "OidcProvider", "OidcTokens", "fetch_json"]
 
 # Only asymmetric ones: a public key is no secret that could sign.
-_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_CURVES: Final = ("ES256", "ES384", "ES512", "EdDSA")
+_ALGORITHMS: Final = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
 _LEEWAY_SEC: Final = 30
 REFRESH_SEC: Final = 600.0
 """How long the provider's keys are taken for the newest."""
@@ -153,7 +154,7 @@ class OidcTokens:
             return None
         caller = _read_caller(claims, self._provider)
         if caller is None:
-            _log.info("oidc_token_refused", reason="no valid tenant or subject")
+            _log.info("oidc_token_refused", reason="no valid tenant, subject or end")
             return None
         return _Known(caller, min(claims["exp"] + _LEEWAY_SEC, time.time() + _REMEMBER_SEC))
 
@@ -167,7 +168,7 @@ def _index(documents: Any) -> dict[str, jwt.PyJWK]:
             key = jwt.PyJWK.from_dict(document)
         except jwt.PyJWTError:
             continue  # Of a kind that is not known here; the others may be.
-        if key.algorithm_name in _ALGORITHMS + _CURVES:
+        if key.algorithm_name in _ALGORITHMS:
             found[document["kid"]] = key
     if not found:
         raise ValueError("The provider has no key that signs by an algorithm known here.")
@@ -178,6 +179,8 @@ def _read_caller(claims: Mapping[str, Any], provider: OidcProvider) -> Caller | 
     given = claims.get(provider.scope_claim, ())
     words = given.split() if isinstance(given, str) else given
     if not isinstance(words, list | tuple) or not isinstance(claims["sub"], str):
+        return None
+    if not isinstance(claims["exp"], int | float):  # PyJWT takes a text for a number, too.
         return None
     tenant = None
     if provider.tenant_claim is not None:
@@ -207,7 +210,9 @@ def fetch_json(url: str) -> Mapping[str, Any]:
     OSError
         If it cannot be read in time.
     ValueError
-        If the address is not one of HTTPS (or of this machine), or if it has no JSON object.
+        If the address is not one of HTTPS (or of this machine), or if it has no JSON.
+    TypeError
+        If the JSON is no object.
     """
     parts = urlsplit(url)
     is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from api.access.access_guard import AccessGuard, TokenVerifier
+from api.access.access_guard import AccessGuard
 from api.access.allowances import Allowances, AllowanceStore, LocalAllowances
 from api.access.key_ring import KeyRing
 from api.access.request_limits import RequestLimits
@@ -18,9 +19,12 @@ from zeroskew.records.background_work import BackgroundTask, BackgroundWork
 from zeroskew.records.blocking_calls import BlockingCalls
 from zeroskew.records.registry.registry_executor import RegistryExecutor
 
+if TYPE_CHECKING:
+    from api.access.oidc_tokens import OidcTokens
+
 __all__ = ["open_access_guard"]
 
-_log = structlog.get_logger(__name__)
+_log: Final = structlog.get_logger(__name__)
 
 
 async def open_access_guard(
@@ -84,7 +88,7 @@ def _open_allowances(settings: Settings, share: float) -> AllowanceStore:
 
 async def _open_tokens(
     settings: Settings, keys: KeyRing, work: BackgroundWork, stack: AsyncExitStack
-) -> TokenVerifier | None:
+) -> OidcTokens | None:
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return None
     # Imported where it is needed: a service with keys alone starts without it.

@@ -90,7 +90,7 @@ async def get_online_features(request: Request) -> Response:
     asked = parse_document(OnlineFeaturesRequest, await JsonBody(request).read())
     answer = await part_of(request, FeastInterface).lookups.look_up(asked)
     # As Feast's server, and protobuf, write numbers that JSON has not.
-    return _JsonResponse(to_json(answer, inf_nan_mode="strings"))
+    return Response(to_json(answer, inf_nan_mode="strings"), media_type="application/json")
 
 
 @router.post(
@@ -137,12 +137,9 @@ async def health(request: Request) -> Response:
     return Response()
 
 
-class _JsonResponse(Response):
-    media_type = "application/json"
-
-
 def _told(result: PushResult) -> Response:
-    return _JsonResponse(result.model_dump_json(exclude_defaults=True))
+    content = result.model_dump_json(exclude_defaults=True)
+    return Response(content, media_type="application/json")
 
 
 async def _read_write(kind: type[_Write], request: Request) -> _Write:

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.access.caller import Caller
 from api.feedback.logged_entities import LoggedEntities
 from api.models.active_models import ActiveModels
-from api.predictions.prediction_log import PredictionLog
+from api.predictions.prediction_log import PREDICTION_ID, PredictionLog
 from zeroskew.contract.arm_choice import encode_json
-from zeroskew.contract.errors.fields import describe
+from zeroskew.contract.errors.fields import MAX_FIELDS, describe
 from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
 from zeroskew.contract.errors.service import (
     FeedbackUnavailableError,
@@ -26,7 +26,8 @@ from zeroskew.contract.errors.service import (
     LabelConflictError,
     LogUnavailableError,
 )
-from zeroskew.contract.manifest import FieldType, Manifest
+from zeroskew.contract.manifest import FieldType, Manifest, ModelName
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.time.clock import Clock
 from zeroskew.contract.time.utc_moment import UtcMoment
 from zeroskew.records.background_work import WatchedWork
@@ -36,15 +37,12 @@ from zeroskew.records.labels.label_store import LabelStore
 from zeroskew.records.labels.label_writer import LabelWriter
 from zeroskew.records.registry.registry_executor import RegistryExecutor
 
-__all__ = ["PREDICTION_ID", "Feedback", "GivenLabel", "LabelOutcome"]
+__all__ = ["Feedback", "GivenLabel", "LabelOutcome"]
 
 _KNOWN_MODEL: Final = "a model that is there and has a champion"
 _MAX_AHEAD: Final = timedelta(minutes=5)
 _Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
 _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
-PREDICTION_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-"""What the id of an answer looks like, a UUID version 7, as a regular expression."""
-
 _KEY_TYPES: Final[dict[FieldType, tuple[type, str]]] = {
     FieldType.STRING: (str, "text"),
     FieldType.INTEGER: (int, "a whole number"),
@@ -67,7 +65,7 @@ class GivenLabel(BaseModel):
     )
     prediction_id: _Id | None = None
     row: int = Field(default=0, ge=0, le=1_000_000)
-    model: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    model: ModelName | None = None
     entity_key: dict[_Text, _Text | int | bool | None] | None = Field(
         default=None, max_length=16, min_length=1
     )
@@ -86,7 +84,7 @@ class LabelOutcome(BaseModel):
     idempotency_key: str
     matched: bool | None = Field(
         description="Whether the log has the prediction; a label may come before it is there. "
-        "`null` where that is not known: of an entity's, the log is searched in part."
+        "`null` where that is not known: the log cannot be read, or is searched in part."
     )
 
 
@@ -180,7 +178,7 @@ class Feedback:
                 rows.append(_to_row(label, target.model, request_id, caller.tenant))
                 targets.append(target)
         if refused:
-            raise InvalidRequestError(refused[0].message, tuple(refused[:20]))
+            raise InvalidRequestError(refused[0].message, tuple(refused[:MAX_FIELDS]))
         given = {
             row.idempotency_key: label.idempotency_key or row.idempotency_key
             for row, label in zip(rows, labels, strict=True)
@@ -229,8 +227,10 @@ class Feedback:
             return _LabelTarget(label.model, is_logged=False)
         try:
             rows = await self._calls.run(self._log.read, label.prediction_id)
-        except (UnknownPredictionError, LogUnavailableError):
+        except UnknownPredictionError:
             return _LabelTarget(label.model, is_logged=False)
+        except LogUnavailableError:
+            return _LabelTarget(label.model, is_logged=None)
         return _LabelTarget(rows[0].model, is_logged=label.row < sum(row.n_rows for row in rows))
 
     async def _check_model(
@@ -243,7 +243,7 @@ class Feedback:
             whose = f"{model}, whose prediction it is"
             return [FieldError(f"{pointer}/model", describe(label.model), whose)]
         try:
-            active = await self._models.by_alias(model, "champion")
+            active = await self._models.by_alias(model, CHAMPION)
         except NotFoundError:
             return [FieldError(f"{pointer}/model", describe(model), _KNOWN_MODEL)]
         found = _check_entity(label.entity_key, pointer, active.manifest)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from api.models.model_catalog import ModelCatalog
 from api.predictions.prediction_log import PredictionLog
-from zeroskew.contract.errors.service import LogUnavailableError, ServiceError
+from zeroskew.contract.errors.service import ServiceError
 from zeroskew.contract.manifest import Manifest
 from zeroskew.records.prediction_log.log_mask import HASHED
 
@@ -57,7 +57,7 @@ class LoggedEntities:
                 if any(all(_is_same(row[at], value) for at, value in wanted) for row in rows):
                     return True
                 is_known = is_known and not any(_is_hidden(rows[0][at]) for at, _ in wanted)
-        except (LogUnavailableError, ServiceError):
+        except ServiceError:
             return None
         return False if is_known and len(answers) < _MAX_ANSWERS else None
 

@@ -12,13 +12,14 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.access.route_access import needs
-from api.feedback.feedback import PREDICTION_ID, Feedback, GivenLabel, LabelOutcome
+from api.feedback.feedback import Feedback, GivenLabel, LabelOutcome
 from api.http.application import part
 from api.http.context import Context
 from api.http.guarded_route import GuardedRoute
 from api.http.problem import problems
 from api.http.request_body import document_body
 from api.metrics.service_metrics import ServiceMetrics
+from api.predictions.prediction_log import PREDICTION_ID
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.body_documents import RequestDocument

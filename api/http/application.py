@@ -19,12 +19,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.access_guard import AccessGuard
 from api.http.context import REQUEST, RequestContext
-from api.http.error_responses import answer_service_error, error_response
+from api.http.error_responses import answer_crash, answer_service_error
 from api.http.gate import Place, RequestGate
 from api.http.guarded_route import DirectRoute, GuardedRoute
 from api.http.methods import HeadAndOptionsMiddleware
 from api.http.tracing import TRACEPARENT, RequestSpan, bind_trace, request_span
-from api.log_config import REQUEST_ID
+from api.log_config import REQUEST_ID, TRACE_ID
 from api.metrics.instruments import OTHER
 from api.metrics.service_metrics import ServiceMetrics
 from zeroskew.contract.errors.service import ServiceError
@@ -180,22 +180,12 @@ class RequestContextMiddleware:
                     _log.exception("request_crashed")
                     if status:
                         raise
-                    await _answer_crash(scope, receive, send_with_id, context.id)
+                    answer = answer_crash(Request(scope))
+                    await answer(scope, receive, send_with_id)
                 _finish(scope, context, status, time.perf_counter() - begin, metrics, span)
         finally:
             REQUEST_ID.reset(token)
             context.place.leave()
-
-
-async def _answer_crash(scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-    response = error_response(
-        scope["path"],
-        status=500,
-        code="internal_error",
-        detail="The service failed; its log says more under this request id.",
-        request_id=request_id,
-    )
-    await response(scope, receive, send)
 
 
 def _finish(
@@ -238,6 +228,8 @@ def _open_context(scope: Scope) -> RequestContext:
         context = scope[REQUEST] = RequestContext(
             Place(scope["app"].parts[RequestGate], "arriving")
         )
+    # A pipelined request is begun by the one before it, in whose context it then runs.
+    TRACE_ID.set(None)
     for name, value in scope["headers"]:
         if name == _HEADER:
             if not context.id and _ACCEPTED.fullmatch(value):

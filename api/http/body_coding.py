@@ -8,11 +8,13 @@ from typing import Final
 
 from zeroskew.contract.errors.service import BodyTooLargeError, InvalidTensorsError
 
-__all__ = ["CODINGS", "compress", "inflate"]
+__all__ = ["CODINGS", "WORTH_COMPRESSING_BYTES", "compress", "inflate", "is_accepted"]
 
 CODINGS: Final = ("gzip", "deflate")
+WORTH_COMPRESSING_BYTES: Final = 1024
+"""Above how many bytes a body is compressed: below, it is a packet or less anyway."""
 
-_WORTH_COMPRESSING_BYTES: Final = 1024
+_REFUSED: Final = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 _QUICK: Final = 1
 _GZIP_BITS: Final = 31
 _ZLIB_BITS: Final = 15
@@ -69,21 +71,20 @@ def compress(body: bytes, accepted: str) -> tuple[bytes, str | None]:
     accepted
         The request's ``Accept-Encoding``, empty where it has none.
     """
-    if not accepted or len(body) <= _WORTH_COMPRESSING_BYTES:
+    if not accepted or len(body) <= WORTH_COMPRESSING_BYTES:
         return body, None
-    offers = dict(_read_offer(offer) for offer in accepted.lower().split(","))
-    coding = next((one for one in CODINGS if offers.get(one)), None)
+    coding = next((one for one in CODINGS if is_accepted(one, accepted)), None)
     if coding is None:
         return body, None
     is_gzip = coding == "gzip"
     return gzip.compress(body, _QUICK, mtime=0) if is_gzip else zlib.compress(body, _QUICK), coding
 
 
-def _read_offer(offer: str) -> tuple[str, bool]:
-    """Return a coding's name, and whether it is taken.
+def is_accepted(coding: str, accepted: str) -> bool:
+    """Tell whether an ``Accept-Encoding`` takes a coding by its name.
 
-    >>> _read_offer(" gzip;q=0.5"), _read_offer("br; q=0.00")
-    (('gzip', True), ('br', False))
+    >>> is_accepted("gzip", "br, GZIP;q=0.5"), is_accepted("gzip", "gzip; q=0.00")
+    (True, False)
     """
-    coding, _, parameter = offer.replace(" ", "").partition(";")
-    return coding, parameter not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    offers = (offer.partition(";") for offer in accepted.replace(" ", "").lower().split(","))
+    return any(name == coding and parameter not in _REFUSED for name, _, parameter in offers)

@@ -11,9 +11,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.body_coding import WORTH_COMPRESSING_BYTES, is_accepted
+
 __all__ = ["HttpDocument", "answer_document"]
 
-_WORTH_COMPRESSING_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 6
 
 
@@ -33,7 +34,7 @@ class HttpDocument:
     def of(cls, content: bytes, media_type: str) -> HttpDocument:
         """Hash and compress `content`; the same bytes always give the same document."""
         compressed = None
-        if len(content) > _WORTH_COMPRESSING_BYTES:
+        if len(content) > WORTH_COMPRESSING_BYTES:
             compressed = gzip.compress(content, _GZIP_LEVEL, mtime=0)
         return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest())
 
@@ -60,7 +61,8 @@ def answer_document(
     tag_prefix
         What the validator begins with, for instance a revision that it carries.
     """
-    compressed = document.compressed if _accepts_gzip(request) else None
+    accepted = ",".join(request.headers.getlist("accept-encoding"))
+    compressed = document.compressed if is_accepted("gzip", accepted) else None
     etag = f'"{tag_prefix}{document.sha256}{"-gzip" if compressed is not None else ""}"'
     all_headers = {
         "ETag": etag,
@@ -77,14 +79,6 @@ def answer_document(
         media_type=document.media_type,
         headers=all_headers,
     )
-
-
-def _accepts_gzip(request: Request) -> bool:
-    for offer in ",".join(request.headers.getlist("accept-encoding")).split(","):
-        coding, _, parameter = offer.replace(" ", "").lower().partition(";")
-        if coding == "gzip":
-            return parameter not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
 
 
 def _has_already(request: Request, etag: str) -> bool:

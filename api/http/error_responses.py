@@ -27,8 +27,8 @@ from zeroskew.contract.errors.fields import refuse_parameter
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
+    "answer_crash",
     "answer_service_error",
-    "error_response",
     "install_error_responses",
     "list_codes",
     "refusal_response",
@@ -79,30 +79,29 @@ _V1_OF_KSERVE: Final = re.compile(r"/v1/models(/[^/:]+(:explain)?)?|/v1/models/.
 _log: Final = structlog.get_logger(__name__)
 
 
-def error_response(
-    path: str,
+def _error_response(
+    request: Request,
     *,
-    accept: str = "",
     status: int,
     code: str,
     detail: str,
-    request_id: str,
     fields: tuple[errors.FieldError, ...] = (),
     headers: dict[str, str] | None = None,
-    user_agent: str = "",
 ) -> Response:
-    """Return the answer to a request to `path` that failed, in the style of that address.
+    """Return the answer to a request that failed, in the style of its address.
 
-    `accept` is the request's header: KServe's client for V1 reads `error` only where the type is
-    ``application/json``, so that is the type at the addresses that it asks unless problem details
-    are asked for by name. It asks ``:explain`` too, which the service does not have.
+    KServe's client for V1 reads `error` only where the type is ``application/json``, so that is
+    the type at the addresses that it asks unless problem details are asked for by name. It asks
+    ``:explain`` too, which the service does not have.
     """
-    problem = _make_problem(status, code, detail, request_id, fields)
-    if is_feast_client(path, user_agent):
+    path = request.scope["path"]
+    problem = _make_problem(status, code, detail, context_of(request.scope).id, fields)
+    if is_feast_client(path, request.headers.get("user-agent", "")):
         return feast_error_response(problem.model_dump(mode="json", exclude_defaults=True), headers)
     for prefix, render in _STYLES.items():
         if path == prefix or path.startswith(f"{prefix}/"):
             return render(problem, headers)
+    accept = request.headers.get("accept", "")
     if _V1_OF_KSERVE.fullmatch(path) and PROBLEM_MEDIA_TYPE not in accept:
         return _render_json(problem, headers)
     return _render_problem(problem, headers)
@@ -137,7 +136,11 @@ _STYLES: Final[dict[str, Callable[[Problem, dict[str, str] | None], Response]]] 
 
 
 def _make_problem(
-    status: int, code: str, detail: str, request_id: str, fields: tuple[errors.FieldError, ...]
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str = "",
+    fields: tuple[errors.FieldError, ...] = (),
 ) -> Problem:
     listed = [
         FieldProblem(
@@ -164,16 +167,8 @@ def refusal_response() -> Response:
     that the service speaks can read.
     """
     error = errors.OverloadedError()
-    code = int(HTTPStatus.TOO_MANY_REQUESTS)
-    problem = {
-        "type": f"urn:zeroskew:problem:{error.code}",
-        "title": HTTPStatus(code).phrase,
-        "status": code,
-        "detail": str(error),
-        "code": error.code,
-        "error": str(error),
-    }
-    return JSONResponse(problem, code, headers=_HEADERS[error.code])
+    problem = _make_problem(HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error))
+    return _render_json(problem, _HEADERS[error.code])
 
 
 def list_codes(status: HTTPStatus) -> list[str]:
@@ -222,20 +217,27 @@ def answer_service_error(request: Request, error: errors.ServiceError) -> Respon
     hidden = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, errors.ModelRefusedError
     )
-    return error_response(
-        request.scope["path"],
-        accept=request.headers.get("accept", ""),
+    return _error_response(
+        request,
         status=int(status),
         code=error.code,
         detail=_HIDDEN_DETAIL.get(error.code, _UNEXPECTED) if hidden else str(error),
-        request_id=context_of(request.scope).id,
         fields=error.fields,
         headers=(
             dict(error.headers)
             if isinstance(error, access_errors.AccessError)
             else _HEADERS.get(error.code)
         ),
-        user_agent=request.headers.get("user-agent", ""),
+    )
+
+
+def answer_crash(request: Request) -> Response:
+    """Return the answer to an exception that nobody foresaw, which names the request's id alone."""
+    return _error_response(
+        request,
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        code=errors.ServiceError.code,
+        detail=_UNEXPECTED,
     )
 
 
@@ -258,13 +260,10 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = allowed = ", ".join(allowed_methods(request.scope))
         details[405] = f"Got {request.method}, but expected one of {allowed} at this address."
-    return error_response(
-        request.scope["path"],
-        accept=request.headers.get("accept", ""),
+    return _error_response(
+        request,
         status=error.status_code,
         code=_HTTP_CODES.get(error.status_code, "http_error"),
         detail=details.get(error.status_code, HTTPStatus(error.status_code).description),
-        request_id=context_of(request.scope).id,
         headers=headers,
-        user_agent=request.headers.get("user-agent", ""),
     )

@@ -21,6 +21,7 @@ ALWAYS_ANSWERED: Final = ("/livez", "/readyz", "/metrics", "/v2/health/")
 
 _LOG_PAUSE_SEC: Final = 1.0
 _TICK_SEC: Final = 0.01
+_WINDOW_SEC: Final = 1.0
 _FEWEST: Final = 8
 _SHRINK: Final = 0.7
 _GROW: Final = 1.1
@@ -101,7 +102,9 @@ class RequestGate:
         """How many requests are counted now; `Place` counts them."""
         self._was_late = False
         self._n_refused = 0
-        self._longest_lag_sec = 0.0
+        # The longest of the window that is over, and of the present one.
+        self._lags_sec = (0.0, 0.0)
+        self._window_ends_at = 0.0
         self.n_refused = 0
         """How many requests were refused since the start."""
         self._logged_at = 0.0
@@ -122,7 +125,8 @@ class RequestGate:
         was_late, self._was_late = self._was_late, lag_sec > self._max_lag_sec
         if self._was_late:
             if was_late:
-                self._bound = max(_FEWEST, min(self._bound, self.n_under_way) * _SHRINK)
+                shrunk = max(_FEWEST, min(self._bound, self.n_under_way) * _SHRINK)
+                self._bound = min(self._bound, shrunk)
         elif lag_sec < self._max_lag_sec / 2:
             self._bound = min(self._max_requests, self._bound * _GROW)
 
@@ -131,10 +135,10 @@ class RequestGate:
         """How many may be."""
         return int(self._bound)
 
-    def take_longest_lag_sec(self) -> float:
-        """Return how late the event loop came round at the most since the last call."""
-        longest, self._longest_lag_sec = self._longest_lag_sec, 0.0
-        return longest
+    @property
+    def longest_lag_sec(self) -> float:
+        """How late the event loop came round at the most, within the last second or two."""
+        return max(self._lags_sec)
 
     @property
     def has_room(self) -> bool:
@@ -162,7 +166,7 @@ class RequestGate:
                 "requests_refused",
                 n_refused=self._n_refused,
                 n_under_way=self.n_under_way,
-                bound=int(self._bound),
+                bound=self.bound,
             )
             self._n_refused, self._logged_at = 0, now
 
@@ -171,6 +175,9 @@ class RequestGate:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
         now = loop.time()
-        self._longest_lag_sec = max(self._longest_lag_sec, now - due_at)
+        before, present = self._lags_sec
+        if now >= self._window_ends_at:
+            before, present, self._window_ends_at = present, 0.0, now + _WINDOW_SEC
+        self._lags_sec = (before, max(present, now - due_at))
         self.adapt(now - due_at)
         self._schedule(loop, now + _TICK_SEC)

@@ -79,7 +79,7 @@ class MetricsSampler:
         gauges.cpu.set_total((), times.user + times.system)
         gauges.under_way.set(self._gate.n_under_way)
         gauges.bound.set(self._gate.bound)
-        gauges.lag.set(self._gate.take_longest_lag_sec())
+        gauges.lag.set(self._gate.longest_lag_sec)
         metrics.refused_early.set_total((), self._gate.n_refused)
         for name, number in self._work.count_failures().items():
             gauges.work_failures.set_total((name,), number)

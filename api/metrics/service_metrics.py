@@ -133,7 +133,9 @@ class ServiceGauges:
         self.under_way = Gauge("zeroskew_requests_under_way", "Requests that are being answered.")
         self.bound = Gauge("zeroskew_requests_bound", "How many may be, as load lets it.")
         self.lag = Gauge(
-            "zeroskew_event_loop_lag_seconds", "The longest of a second.", together="max"
+            "zeroskew_event_loop_lag_seconds",
+            "The longest of the last second or two.",
+            together="max",
         )
         self.store_up = Gauge(
             "zeroskew_online_store_up",

@@ -10,7 +10,7 @@ import structlog
 
 from api.models.addresses import check_model
 from api.models.loaded_models import LoadedModels
-from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.models.registry_follower import RegistryFollower
 from api.models.rollout_route import RolloutRoute, make_route, resolve_targets
 from api.models.serving_table import ServedModel, find_targets
 from zeroskew.contract.errors.service import (
@@ -19,7 +19,7 @@ from zeroskew.contract.errors.service import (
     RegistryUnavailableError,
 )
 from zeroskew.contract.request_change import check_callers_fit
-from zeroskew.contract.rollout import Rollout
+from zeroskew.contract.rollout import CHAMPION, Rollout
 from zeroskew.model.load_gate import ActiveModel
 
 __all__ = ["ActiveModels", "Answerers"]

@@ -18,14 +18,11 @@ from zeroskew.contract.errors.service import (
     ModelRefusedError,
     RegistryUnavailableError,
 )
-from zeroskew.contract.rollout import Rollout
+from zeroskew.contract.rollout import CHAMPION, Rollout
 from zeroskew.records.registry.registered_version import RegisteredModel, RegistryReader
 from zeroskew.records.registry.registry_executor import RegistryExecutor
 
-__all__ = ["CHAMPION", "RegistryFollower"]
-
-CHAMPION: Final = "champion"
-"""The alias that answers a model's callers."""
+__all__ = ["RegistryFollower"]
 
 _MAX_FALLBACKS: Final = 3
 """How many earlier versions are tried when the service starts on a champion that is refused."""

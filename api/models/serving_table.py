@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from api.models.rollout_route import RolloutRoute, resolve_targets
-from zeroskew.contract.errors.not_found import VersionRetiredError
+from zeroskew.contract.errors.not_found import NotFoundError, VersionRetiredError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.registry.deprecation import describe_deprecation
 from zeroskew.records.registry.registered_version import (
@@ -19,8 +18,6 @@ from zeroskew.records.registry.registered_version import (
 )
 
 __all__ = ["ServedModel", "ServingTable", "find_targets"]
-
-_NO_NOTICES: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +101,21 @@ class ServingTable:
             )
         return found
 
-    def get_notices(self, model: str, version: int) -> Mapping[str, str]:
-        """Return the headers by which callers are told that a version is on its way out."""
+    def answers(self, model: str, version: int) -> bool:
+        """Tell whether a version of a model may be asked for by its number."""
+        try:
+            self.get_version(model, version)
+        except NotFoundError:
+            return False
+        return True
+
+    def get_notices(self, model: str, versions: Iterable[int]) -> dict[str, str]:
+        """Return the headers by which callers are told that versions are on their way out."""
         served = self.models.get(model)
-        return _NO_NOTICES if served is None else served.notices.get(version, _NO_NOTICES)
+        notices = {} if served is None else served.notices
+        return {
+            name: text for version in versions for name, text in notices.get(version, {}).items()
+        }
 
     def list_aliases(self) -> dict[tuple[str, str], int]:
         """Return the version that serves for each model and alias."""

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from api.models.registry_follower import CHAMPION
 from zeroskew.contract.manifest import Metric
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.model.load_gate import ActiveModel
 
 __all__ = [

@@ -11,7 +11,6 @@ from fastapi.openapi.utils import get_openapi
 
 from api.access.route_access import SECURITY_SCHEME
 from api.http.application import Application
-from api.models.registry_follower import CHAMPION
 from api.pages.openapi_predictions import (
     ANY_ANSWER,
     ANY_REQUEST,
@@ -28,6 +27,7 @@ from api.pages.openapi_types import add_types, settle_defaults
 from api.v1.outputs import ONE_OUTPUT
 from api.v1.predict import describe_parameters
 from api.v2.examples import make_examples
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 

@@ -59,10 +59,15 @@ async def _list_seen(
     loaded: Annotated[LoadedModels, part(LoadedModels)],
     follower: Annotated[RegistryFollower, part(RegistryFollower)],
 ) -> SeenModels:
-    sees, aliases = context.caller.sees, follower.table.list_aliases().items()
+    sees, table = context.caller.sees, follower.table
     return SeenModels(
-        [model for model in loaded.list_loaded() if sees(model.name)],
-        {key: version for key, version in aliases if sees(key[0])},
+        [
+            model
+            for model in loaded.list_loaded()
+            # A retired one is loaded where somebody has looked at what it answered.
+            if sees(model.name) and table.answers(model.name, model.version)
+        ],
+        {key: version for key, version in table.list_aliases().items() if sees(key[0])},
     )
 
 

@@ -20,7 +20,16 @@ from zeroskew.records.prediction_log.log_store import LogStore, open_log_store
 from zeroskew.records.prediction_log.logged_row import LoggedRow
 from zeroskew.records.prediction_log.spool import Spool
 
-__all__ = ["PredictionLog", "is_sampled", "open_prediction_log", "unknown_prediction"]
+__all__ = [
+    "PREDICTION_ID",
+    "PredictionLog",
+    "is_sampled",
+    "open_prediction_log",
+    "unknown_prediction",
+]
+
+PREDICTION_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""What the id of an answer looks like, a UUID version 7, as a regular expression."""
 
 _SAMPLED_BITS: Final = 32
 

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from http import HTTPStatus
 from operator import itemgetter
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Depends, Path
@@ -21,7 +21,7 @@ from api.http.context import Context
 from api.http.guarded_route import GuardedRoute
 from api.http.problem import problems
 from api.models.active_models import ActiveModels
-from api.predictions.prediction_log import PredictionLog, unknown_prediction
+from api.predictions.prediction_log import PREDICTION_ID, PredictionLog, unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
 from zeroskew.contract.errors.not_found import UnknownPredictionError
 from zeroskew.contract.errors.service import PredictionFailedError
@@ -42,7 +42,6 @@ router = APIRouter(
     responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _Log = Annotated[PredictionLog, part(PredictionLog)]
 _Calls = Annotated[BlockingCalls, part(BlockingCalls)]
 
@@ -59,7 +58,7 @@ async def _find(
         str,
         Path(
             description="The `id` of an answer.",
-            json_schema_extra={"pattern": f"^{_ID.pattern}$"},
+            json_schema_extra={"pattern": f"^{PREDICTION_ID}$"},
         ),
     ],
     context: Context,
@@ -67,7 +66,7 @@ async def _find(
     calls: _Calls,
     models: Annotated[ActiveModels, part(ActiveModels)],
 ) -> FoundPrediction:
-    if _ID.fullmatch(id) is None:
+    if re.fullmatch(PREDICTION_ID, id) is None:
         raise UnknownPredictionError("Got an id that no prediction has, but expected a UUIDv7.")
     rows = await calls.run(log.read, id)
     if not context.caller.sees(rows[0].model):

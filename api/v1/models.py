@@ -26,9 +26,10 @@ from api.models.addresses import Alias, Model, Version
 from api.models.loaded_models import LoadedModels
 from api.models.model_card import write_model_card
 from api.models.model_catalog import ModelCatalog, ModelDetail, ModelList, ModelVersionDetail
-from api.models.registry_follower import CHAMPION, RegistryFollower
-from zeroskew.contract.errors.not_found import VersionRetiredError
+from api.models.registry_follower import RegistryFollower
+from zeroskew.contract.errors.not_found import NotFoundError, VersionRetiredError
 from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.model.requests.v1_documents import ModelMetadata, ModelVersionStatus, describe_status
 from zeroskew.records.registry.registered_version import RegisteredAlias
 from zeroskew.records.registry.registry_executor import RegistryExecutor
@@ -83,19 +84,22 @@ async def get_model(
     """Tell whether a model is served, with the state of each version, and its aliases."""
     detail = await executor.run(catalog.get_model, model)
     champion = detail.aliases.get(CHAMPION)
-    served = None if champion is None else await _status_of(request, model, champion)
+    asked = None if champion is None else await _status_of(request, model, champion)
+    ready = await _is_ready(request, model)
+    table = part_of(request, RegistryFollower).table
     loaded = {
         one.version for one in part_of(request, LoadedModels).list_loaded() if one.name == model
     }
-    statuses = [
-        served
-        if served is not None and registered.version == champion
-        else describe_status(
-            registered.version, "AVAILABLE" if registered.version in loaded else "START"
-        )
-        for registered in detail.versions
-    ]
-    ready = served is not None and served.state == "AVAILABLE"
+    statuses = []
+    for one in detail.versions:
+        if asked is not None and one.version == champion:
+            statuses.append(asked)
+        elif not table.answers(model, one.version):
+            # It may be loaded all the same, for whoever looks at what it answered.
+            statuses.append(describe_status(one.version, "END", is_retired=True))
+        else:
+            is_loaded = one.version in loaded
+            statuses.append(describe_status(one.version, "AVAILABLE" if is_loaded else "START"))
     return _answer(request, ModelStatus(**dict(detail), ready=ready, model_version_status=statuses))
 
 
@@ -192,6 +196,14 @@ async def _resolve(
     return await executor.run(catalog.get_alias, model, alias)
 
 
+async def _is_ready(request: Request, model: str) -> bool:
+    try:
+        await part_of(request, ActiveModels).find(model)
+    except (NotFoundError, ModelRefusedError):
+        return False
+    return True
+
+
 async def _status_of(request: Request, model: str, version: int) -> ModelVersionStatus:
     try:
         await part_of(request, ActiveModels).by_version(model, version)
@@ -213,7 +225,7 @@ async def _answer_version(
     detail = await executor.run(catalog.get_version, model, version)
     status = await _status_of(request, model, version)
     document = ModelVersionStatusDetail(**dict(detail), model_version_status=[status])
-    notices = part_of(request, RegistryFollower).table.get_notices(model, version)
+    notices = part_of(request, RegistryFollower).table.get_notices(model, [version])
     return _answer(request, document, notices, tag_prefix)
 
 

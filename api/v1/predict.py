@@ -30,6 +30,7 @@ from api.models.registry_follower import RegistryFollower
 from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.feature_details import describe_features, list_overridden, warn_of_unknown_entities
 from api.v1.outputs import ONE_OUTPUT, OneOutputResponse, check_one_output, describe_one_output
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.other_forms import to_outputs
 from zeroskew.model.requests.responses import PredictionResponse
@@ -132,13 +133,10 @@ async def _answer(answerers: Answerers, request: Request) -> Response:
     else:
         document["outputs"] = predictions if output is not None else to_outputs(predictions)
     table = part_of(request, RegistryFollower).table
-    headers = {
-        name: value
-        for part in answer.parts
-        for name, value in table.get_notices(part.model.name, part.model.version).items()
-    }
+    versions = [part.model.version for part in answer.parts]
+    headers = table.get_notices(answer.first.model.name, versions)
     if answer.is_degraded:
-        document["degraded"] = headers["Zeroskew-Degraded"] = "online_store_unavailable"
+        document["degraded"] = headers["Zeroskew-Degraded"] = OnlineStoreUnavailableError.code
     if any(part.prediction.instances.overrides for part in answer.parts):
         document["overridden"] = answer.merge(lambda part: list_overridden(part.prediction))
     if with_features:

@@ -17,12 +17,23 @@ from zeroskew.contract.errors.fields import describe
 from zeroskew.contract.errors.service import InvalidTensorsError
 from zeroskew.contract.manifest import FieldType, Manifest
 
-__all__ = ["FEATURES", "LABEL", "REQUEST", "SCORES", "Interface", "ModelInterface", "TensorSpec"]
+__all__ = [
+    "FEATURES",
+    "LABEL",
+    "PLATFORM",
+    "REQUEST",
+    "SCORES",
+    "Interface",
+    "ModelInterface",
+    "TensorSpec",
+]
 
 FEATURES: Final = "features"
 REQUEST: Final = "request"
 SCORES: Final = "scores"
 LABEL: Final = "label"
+PLATFORM: Final = "onnx_onnxv1"
+"""What the protocol calls a model in ONNX."""
 
 _DATATYPES: Final = {
     FieldType.STRING: BYTES,

@@ -19,7 +19,6 @@ from api.metrics.service_metrics import ServiceMetrics
 from api.models.active_models import ActiveModels
 from api.models.addresses import Model, Version
 from api.models.model_catalog import ModelCatalog
-from api.models.registry_follower import CHAMPION
 from api.v2.documents import (
     IndexRequest,
     ModelConfiguration,
@@ -28,7 +27,8 @@ from api.v2.documents import (
     RepositoryEntry,
     VersionStatistics,
 )
-from api.v2.model_interface import Interface, ModelInterface
+from api.v2.model_interface import PLATFORM, Interface, ModelInterface
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.records.registry.registered_version import RegisteredVersion
@@ -38,9 +38,6 @@ __all__ = ["INDEX_DOCUMENTS", "router"]
 
 INDEX_DOCUMENTS: Final = (IndexRequest,)
 """The bodies that the routes here take."""
-
-_ROWS: Final = "zeroskew_predicted_rows_total"
-_REQUESTS: Final = "zeroskew_predictions_total"
 
 _OF_CHAMPION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 _OF_VERSION: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -153,10 +150,11 @@ def _to_entry(one: RegisteredVersion) -> RepositoryEntry:
 def _count(
     metrics: ServiceMetrics, caller: Caller, model: str | None, version: str | None
 ) -> ModelStatistics:
+    rows, requests = metrics.rows.name, metrics.predictions.name
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for family in metrics.book.collect():
         for sample in family.samples:
-            if sample.name in (_ROWS, _REQUESTS):
+            if sample.name in (rows, requests):
                 key = sample.labels["model"], sample.labels["version"]
                 counts[key][sample.name] += int(sample.value)
     return ModelStatistics(
@@ -164,8 +162,8 @@ def _count(
             VersionStatistics(
                 name=key[0],
                 version=key[1],
-                inference_count=found[_ROWS],
-                execution_count=found[_REQUESTS],
+                inference_count=found[rows],
+                execution_count=found[requests],
             )
             for key, found in sorted(counts.items())
             if model in (None, key[0]) and version in (None, key[1]) and caller.sees(key[0])
@@ -177,7 +175,7 @@ def _configure(active: ActiveModel, settings: Settings) -> ModelConfiguration:
     interface = ModelInterface(active.manifest)
     return ModelConfiguration(
         name=active.name,
-        platform="onnx_onnxv1",
+        platform=PLATFORM,
         backend="onnxruntime",
         max_batch_size=settings.max_instances,
         input=[one.configure() for one in interface.inputs[Interface.ENTITY].values()],

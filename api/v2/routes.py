@@ -28,7 +28,7 @@ from api.models.addresses import (
     parse_version,
 )
 from api.models.model_catalog import ModelCatalog
-from api.models.registry_follower import CHAMPION, RegistryFollower
+from api.models.registry_follower import RegistryFollower
 from api.predict.answering import Answer, Answering, AnswerPart
 from api.predict.prediction_id import make_prediction_id
 from api.predict.predictor import Predictor
@@ -44,7 +44,9 @@ from api.v2.documents import (
 )
 from api.v2.infer_request import InferRequest, read_infer_request
 from api.v2.infer_response import OutputTensor, encode_response, label_scores, pass_scores
-from api.v2.model_interface import Interface, ModelInterface
+from api.v2.model_interface import PLATFORM, Interface, ModelInterface
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.contract.scope import Scope
 from zeroskew.contract.settings import Settings
 from zeroskew.model.load_gate import ActiveModel
@@ -219,7 +221,7 @@ async def _describe(active: ActiveModel, request: Request, chosen: str) -> Infer
     return InferenceModelMetadata(
         name=active.name,
         versions=sorted((str(one.version) for one in known.versions), key=int),
-        platform="onnx_onnxv1",
+        platform=PLATFORM,
         inputs=interface.list_inputs(Interface(chosen)),
         outputs=interface.list_outputs(Interface(chosen)),
     )
@@ -249,11 +251,7 @@ async def _answer(answerers: Answerers, request: Request) -> Response:
         document["parameters"] = scored.parameters
     body, header_length = encode_response(document, scored.tensors, asked.outputs)
     table = part_of(request, RegistryFollower).table
-    headers = {
-        name: value
-        for model in scored.models
-        for name, value in table.get_notices(model.name, model.version).items()
-    }
+    headers = table.get_notices(lead.name, [model.version for model in scored.models])
     if "degraded" in scored.parameters:
         headers["Zeroskew-Degraded"] = scored.parameters["degraded"]
     if header_length is not None:
@@ -289,7 +287,7 @@ async def _score(answerers: Answerers, asked: InferRequest, request: Request) ->
     if first.arm is not None:
         parameters["arm"] = ",".join(answer.merge(lambda part: [part.arm or ""] * len(part)))
     if answer.is_degraded:
-        parameters["degraded"] = "online_store_unavailable"
+        parameters["degraded"] = OnlineStoreUnavailableError.code
     return _Scored(_label(answer), [part.model for part in answer.parts], parameters)
 
 

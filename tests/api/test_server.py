@@ -81,6 +81,7 @@ def _send_half_a_body(server: Server) -> None:
         ("ZEROSKEW_PORT", "99999"),
         ("ZEROSKEW_CORS_ORIGINS", "https://app.example/"),
         ("ZEROSKEW_CORS_ORIGINS", "app.example"),
+        ("ZEROSKEW_LOG_MODELS", "{fraud: off}"),
     ],
 )
 def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> None:
@@ -95,6 +96,19 @@ def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> No
     assert done.returncode == 2
     assert done.stderr.startswith(f"{name}: Got {value}")
     assert "Traceback" not in done.stderr
+
+
+def test_an_argument_that_means_nothing_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api", "--port", "9000"],
+        cwd=ROOT,
+        env={**os.environ, "ZEROSKEW_PORT": "nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Got --port 9000, but expected nothing or `settings`")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """The service around predictions: health, models, documentation, publishing, start-up."""
 
+import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from api.feast.feast_interface import FeastInterface
 from api.main import create_app
 from api.models.loaded_models import LoadedModels
+from api.predict.answering import Answering
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.settings import make_settings
@@ -109,3 +114,37 @@ def test_a_registry_that_fails_later_is_unavailable_without_its_text(
         assert (response.status_code, response.json()["code"]) == (503, "registry_unavailable")
         assert "database" not in response.text
         assert client.post("/v1/models/arrival_delay:predict", json=INSTANCES).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "agent", "read_error"),
+    [
+        (
+            "/v1/models/arrival_delay:predict",
+            INSTANCES,
+            "kserve",
+            lambda answer: answer["error"],
+        ),
+        (
+            "/feast/get-online-features",
+            {"entities": {}},
+            "python-requests/2",
+            lambda answer: json.loads(answer)["message"],
+        ),
+    ],
+)
+def test_a_crash_is_told_in_the_style_that_its_client_reads(
+    published: Path,
+    online_store: Path,
+    path: str,
+    body: dict[str, Any],
+    agent: str,
+    read_error: Callable[[Any], str],
+) -> None:
+    with AppClient(create_app(make_settings(published, online_store))) as client:
+        client.app.parts |= {Answering: None, FeastInterface: None}
+        headers = {"user-agent": agent, "accept": "*/*", "x-request-id": "r1"}
+        answer = client.post(path, json=body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/json")
+    assert answer.headers["x-request-id"] == "r1"
+    assert read_error(answer.json()).startswith("The service failed")

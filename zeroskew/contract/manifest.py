@@ -32,6 +32,7 @@ __all__ = [
     "AS_OF",
     "KEY_FIELDS",
     "MANIFEST_FORMAT",
+    "NAME_PATTERN",
     "PLAN_LAYOUT",
     "Column",
     "DataSnapshot",
@@ -43,6 +44,7 @@ __all__ = [
     "Manifest",
     "Metric",
     "ModelFile",
+    "ModelName",
     "OnlineFeature",
     "Output",
     "RequestField",
@@ -57,7 +59,10 @@ AS_OF: Final = "as_of"
 """What a request-time function calls the moment of the prediction."""
 PLAN_LAYOUT: Final = "feast-entity-key-v3"
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+NAME_PATTERN: Final = "[a-z][a-z0-9_]{0,62}"
+"""The name of a model or of an alias, as a regular expression."""
+
+ModelName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Hex = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$")]
 

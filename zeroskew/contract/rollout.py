@@ -13,7 +13,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from zeroskew.contract.frozen_model import FrozenModel
 
-__all__ = ["Arm", "Bandit", "GuardedMetric", "Limits", "Rollout", "Shadow"]
+__all__ = ["CHAMPION", "Arm", "Bandit", "GuardedMetric", "Limits", "Rollout", "Shadow"]
+
+CHAMPION: Final = "champion"
+"""The alias that answers a model's callers."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

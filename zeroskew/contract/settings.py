@@ -16,6 +16,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zeroskew.contract.database_url import locate_database
@@ -39,6 +40,13 @@ def _to_utc(instant: Literal["system"] | datetime) -> Literal["system"] | dateti
 def _check_database_url(url: str) -> str:
     locate_database(url)
     return url
+
+
+def _read_json(given: object) -> object:
+    try:
+        return from_json(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ValueError(f"it is no JSON, {error}") from error
 
 
 def _split_at_commas(given: object) -> object:
@@ -65,6 +73,7 @@ _HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 _RedisUrl = Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://.+$")]
 _PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
+_LogPolicies = Annotated[dict[str, LogPolicy], NoDecode, BeforeValidator(_read_json)]
 _Hosts = Annotated[tuple[_Host, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
 
@@ -243,7 +252,7 @@ class Settings(BaseSettings):
         description="How predictions are logged: soon after the answer, before it, or not at all.",
     )
     log_sampling: float = Field(1.0, ge=0, le=1, description="The share that is logged.")
-    log_models: dict[str, LogPolicy] = Field(
+    log_models: _LogPolicies = Field(
         {},
         description='Models\' own ways, as JSON: `{"fraud": {"mode": "durable", "sampling": 1, '
         '"fields": ["amount"], "hashed_fields": ["customer"], "inputs": false}}`; see privacy.md.',

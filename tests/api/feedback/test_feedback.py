@@ -231,7 +231,9 @@ def test_without_a_database_nothing_is_acknowledged(tmp_path: Path, online_store
         assert (answer.status_code, answer.json()["code"]) == (503, "feedback_unavailable")
         assert answer.headers["retry-after"] == "1"
         (tmp_path / "away.db").rename(tmp_path / "zeroskew.db")
-        assert give(client, label(UNKNOWN)).status_code == 200
+        kept = give(client, label(UNKNOWN))
+        assert kept.status_code == 200
+        assert kept.json()["labels"][0]["matched"] is None  # There is no log that would know.
 
 
 def test_no_label_is_acknowledged_into_a_database_that_was_moved_away(

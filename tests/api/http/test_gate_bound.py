@@ -1,5 +1,8 @@
 """How the bound of requests under way follows the event loop's lateness."""
 
+import asyncio
+import time
+
 import pytest
 
 from api.http.gate import Place, RequestGate
@@ -47,6 +50,14 @@ def test_the_bound_grows_while_the_loop_is_punctual_and_never_beyond_the_first()
     assert count_admitted(gate) == 10  # 20 in all, 10 of them under way.
 
 
+def test_a_late_loop_never_lets_the_bound_grow() -> None:
+    gate = RequestGate(max_requests=4, max_lag_sec=0.02)
+    fill(gate, 4)
+    gate.adapt(0.03)
+    gate.adapt(0.03)  # Eight are never too many, but four were asked for.
+    assert (gate.bound, gate.admits("/v1")) == (4, False)
+
+
 def test_a_loop_that_is_a_little_late_keeps_the_bound() -> None:
     gate = RequestGate(max_requests=10, max_lag_sec=0.02)
     fill(gate, 10)
@@ -56,6 +67,22 @@ def test_a_loop_that_is_a_little_late_keeps_the_bound() -> None:
         assert not gate.admits("/v1")
         gate.adapt(0.015)
     assert not gate.admits("/v1")
+
+
+def test_who_asks_for_the_lag_hides_it_from_nobody() -> None:
+    async def hold_up_the_loop() -> tuple[float, float]:
+        gate = RequestGate(max_requests=1, max_lag_sec=1.0)
+        gate.open()
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+        while not gate.longest_lag_sec:
+            await asyncio.sleep(0)
+        told = gate.longest_lag_sec, gate.longest_lag_sec
+        gate.close()
+        return told
+
+    first, second = asyncio.run(hold_up_the_loop())
+    assert first == second > 0
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/v2/health/ready"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import socket
 from pathlib import Path
 
 import httpx
@@ -191,6 +192,23 @@ def test_log_lines_carry_the_callers_trace(published: Path, online_store: Path) 
     server.stop()
     finished = [line for line in server.log if line["event"] == "request_finished"]
     assert [line.get("trace_id") for line in finished] == [TRACE, None, None, None]
+
+
+def test_a_request_behind_another_does_not_carry_its_trace(
+    published: Path, online_store: Path
+) -> None:
+    server = Server(published, online_store)
+    plain = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    traced = plain[:-2] + f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n\r\n".encode()
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), PATIENCE_SEC) as connection:
+        connection.sendall(traced + plain)
+        answers = b""
+        while answers.count(b'"ok"') < 2:
+            answers += connection.recv(4096)
+    server.stop()
+    finished = [line for line in server.log if line["event"] == "request_finished"]
+    assert [line.get("trace_id") for line in finished] == [TRACE, None]
 
 
 def test_the_id_of_a_failure_is_in_the_log(tmp_path: Path, online_store: Path) -> None:

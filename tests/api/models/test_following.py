@@ -61,6 +61,11 @@ def ask(client: AppClient, path: str = PREDICT) -> int:
     return int(response.json()["version"]) if response.status_code == 200 else response.status_code
 
 
+def list_states(shown: dict[str, Any]) -> dict[str, str]:
+    """Return the state of each version that the document of a model tells."""
+    return {one["version"]: one["state"] for one in shown["model_version_status"]}
+
+
 def open_client(folder: Path, online_store: Path, **settings: object) -> AppClient:
     settings = {"registry_poll_sec": 0.02, **settings}
     return AppClient(create_app(make_settings(folder, online_store, **settings)))
@@ -106,8 +111,11 @@ def test_a_champion_that_is_refused_leaves_the_earlier_one_serving(
         reasons = {one["version"]: one["refused_reason"] for one in versions}
         assert "Got bytes with sha256" in reasons[2]
         assert reasons[1] is None
-        status = client.get("/v1/models/arrival_delay").json()["model_version_status"]
-        assert {one["version"]: one["state"] for one in status} == {"1": "AVAILABLE", "2": "END"}
+        shown = client.get("/v1/models/arrival_delay").json()
+        assert (
+            shown["ready"] is client.get("/v2/models/arrival_delay/ready").json()["ready"] is True
+        )
+        assert list_states(shown) == {"1": "AVAILABLE", "2": "END"}
         # It was tried once, although it was asked for again.
         assert [one["event"] for one in events].count("model_refused") == 1
         repair_manifest(tmp_path, 2)
@@ -313,8 +321,10 @@ def test_a_retired_version_is_gone_and_comes_back(tmp_path: Path, online_store: 
         publish_version(tmp_path, number)
     registry = ModelRegistry.open(f"sqlite:///{tmp_path}/zeroskew.db")
     path = "/v1/models/arrival_delay/versions/1"
-    with open_client(tmp_path, online_store) as client:
-        assert ask(client, f"{path}:predict") == 1
+    logging = {"log_mode": "durable", "log_spool_dir": tmp_path / "spool"}
+    with open_client(tmp_path, online_store, **logging) as client:
+        answer = client.post(f"{path}:predict", json=INSTANCES).json()
+        assert answer["version"] == 1
         registry.retire("arrival_delay", 1)
         wait_until(lambda: ask(client, f"{path}:predict") == 410)
         assert client.post(f"{path}:predict", json=INSTANCES).json()["code"] == "version_retired"
@@ -324,6 +334,14 @@ def test_a_retired_version_is_gone_and_comes_back(tmp_path: Path, online_store: 
             "The version is retired.",
         )
         assert {model.version for model in client.part(LoadedModels).list_loaded()} == {2}
+        model = "/v1/models/arrival_delay"
+        assert list_states(client.get(model).json()) == {"1": "END", "2": "AVAILABLE"}
+        # What it answered can be looked at, and loads it.
+        assert client.get(f"/v1/predictions/{answer['id']}").status_code == 200
+        assert {model.version for model in client.part(LoadedModels).list_loaded()} == {1, 2}
+        assert f"{path}:predict" not in client.get("/openapi.json").json()["paths"]
+        assert f"{path}:predict" not in client.get("/").text
+        assert list_states(client.get(model).json()) == {"1": "END", "2": "AVAILABLE"}
         registry.reactivate("arrival_delay", 1)
         wait_until(lambda: ask(client, f"{path}:predict") == 1)
         assert ask(client) == 2

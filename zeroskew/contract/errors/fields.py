@@ -18,6 +18,7 @@ from zeroskew.contract.errors.service import (
 )
 
 __all__ = [
+    "MAX_FIELDS",
     "describe",
     "json_pointer",
     "malformed_json",

@@ -18,7 +18,7 @@
     │   └── UnsupportedRequestError    Feast offers it, this store does not do it
     ├── RequestFunctionError           a request-time function breaks its contract
     ├── SymbolError                    an on-demand view asks what no graph can answer
-    ├── FitRefusedError                   LightGBM refuses the parameters or the rows
+    ├── FitRefusedError                LightGBM refuses the parameters or the rows
     │   └── NoSplitError               there is nothing to learn from
     ├── ModelTextError                 a LightGBM model text cannot be read completely
     ├── ExportError                    a model cannot be exported to ONNX

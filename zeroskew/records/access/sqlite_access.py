@@ -46,7 +46,7 @@ class SqliteAccess:
                 connection.execute("SELECT name, tenant FROM model WHERE tenant IS NOT NULL")
             )
         for key in keys:
-            key |= {name: from_sqlite_time(key[name]) for name in _TIMES if key[name] is not None}
+            key |= {name: from_sqlite_time(key[name]) for name in _TIMES}
         return AccessSnapshot(
             generation=generation,
             keys=tuple(RegisteredKey.model_validate(key) for key in keys),

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC
 from zeroskew.contract.errors.service import RegistryConflictError
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.records.database.open_database import open_database
 from zeroskew.records.registry.change_rules import require_not_retired, require_unused
 from zeroskew.records.registry.moving_registry import MovingRegistry, note_change
@@ -89,7 +90,7 @@ class ModelRegistry(MovingRegistry):
                 return self.get_version(model, known.version)
             now = datetime.now(UTC)
             _require_row(session, model, now)
-            champion = session.get(ModelAlias, (model, "champion"))
+            champion = session.get(ModelAlias, (model, CHAMPION))
             if parent_version is None and champion is not None:
                 parent_version = champion.version
             added = ModelVersion(

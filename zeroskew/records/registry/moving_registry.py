@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlmodel import Session
 
-from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.registry.change_rules import (
     check_match,
@@ -20,13 +19,10 @@ from zeroskew.records.registry.registered_version import (
     RegisteredAlias,
     RegisteredRollout,
     unknown_alias,
+    unknown_rollout,
 )
 from zeroskew.records.registry.stored_registry import StoredRegistry, get_model, get_version
-from zeroskew.records.registry.tables import (
-    ModelAlias,
-    ModelRollout,
-    RegistryChange,
-)
+from zeroskew.records.registry.tables import ModelAlias, ModelRollout, RegistryChange
 
 __all__ = ["MovingRegistry", "note_change"]
 
@@ -38,8 +34,8 @@ class MovingRegistry(StoredRegistry):
     queue however many processes make them, and the generation is the revision of what changed.
     Each is kept with who made it, when and why, and what was there before.
 
-    Every method takes ``actor`` and ``reason``, and ``if_match``: the revision that the caller
-    saw, 0 where there was to be nothing, ``None`` to move whatever is there.
+    Every method takes ``actor`` and ``reason``, and what moves something ``if_match``: the revision
+    that the caller saw, 0 where there was to be nothing, ``None`` to move whatever is there.
     """
 
     def set_alias(
@@ -175,7 +171,7 @@ class MovingRegistry(StoredRegistry):
             get_model(session, model)
             found = session.get(ModelRollout, model)
             if found is None:
-                raise UnknownRolloutError(f"Got model {model!r}, but it has no rollout.")
+                raise unknown_rollout(model)
             check_match("the rollout", if_match, found)
             session.delete(found)
             before = json.loads(found.document)

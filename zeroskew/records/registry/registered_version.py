@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from zeroskew.contract.errors.not_found import (
     UnknownAliasError,
     UnknownModelError,
+    UnknownRolloutError,
     UnknownVersionError,
 )
 from zeroskew.contract.rollout import Rollout
@@ -25,6 +26,7 @@ __all__ = [
     "RegistrySnapshot",
     "unknown_alias",
     "unknown_model",
+    "unknown_rollout",
     "unknown_version",
 ]
 
@@ -221,3 +223,8 @@ def unknown_version(model: str, version: int) -> UnknownVersionError:
 def unknown_alias(model: str, alias: str) -> UnknownAliasError:
     """Return the error for an alias that the model does not have."""
     return UnknownAliasError(f"Got alias {alias!r}, but model {model!r} has no such alias.")
+
+
+def unknown_rollout(model: str) -> UnknownRolloutError:
+    """Return the error for a model without a rollout."""
+    return UnknownRolloutError(f"Got model {model!r}, but it has no rollout; its champion answers.")

@@ -181,5 +181,5 @@ def _read_model(connection: sqlite3.Connection, name: str) -> RegisteredModel:
 
 def _read_version(row: tuple[Any, ...]) -> RegisteredVersion:
     fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    times = {name: from_sqlite_time(fields[name]) for name in _TIMES if fields[name] is not None}
+    times = {name: from_sqlite_time(fields[name]) for name in _TIMES}
     return RegisteredVersion(**(fields | times))

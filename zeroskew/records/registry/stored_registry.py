@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.rollout import Rollout
 from zeroskew.records.registry.registered_version import (
     RegisteredAlias,
@@ -20,6 +19,7 @@ from zeroskew.records.registry.registered_version import (
     RegistrySnapshot,
     unknown_alias,
     unknown_model,
+    unknown_rollout,
     unknown_version,
 )
 from zeroskew.records.registry.registry_database import DATABASE_FAILURES, RegistryDatabase
@@ -58,13 +58,7 @@ class StoredRegistry:
             return list(session.exec(select(Model.name).order_by(col(Model.name))).all())
 
     def list_versions(self, model: str) -> list[RegisteredVersion]:
-        """Return all versions of `model`, the newest first.
-
-        Raises
-        ------
-        UnknownModelError
-            If there is no such model.
-        """
+        """Return all versions of `model`, the newest first; see `RegistryReader`."""
         with self._database.read() as session:
             get_model(session, model)
             versions = session.exec(
@@ -75,13 +69,7 @@ class StoredRegistry:
             return [RegisteredVersion.model_validate(version) for version in versions]
 
     def list_aliases(self, model: str) -> dict[str, int]:
-        """Return the version that each alias of `model` points to, sorted by alias.
-
-        Raises
-        ------
-        UnknownModelError
-            If there is no such model.
-        """
+        """Return the version of each alias of `model`, sorted by alias; see `RegistryReader`."""
         with self._database.read() as session:
             get_model(session, model)
             aliases = session.exec(
@@ -90,24 +78,12 @@ class StoredRegistry:
             return {row.alias: row.version for row in aliases}
 
     def get_version(self, model: str, version: int) -> RegisteredVersion:
-        """Return one version of `model`.
-
-        Raises
-        ------
-        UnknownModelError, UnknownVersionError
-            If there is no such model, or no such version of it.
-        """
+        """Return one version of `model`; see `RegistryReader`."""
         with self._database.read() as session:
             return RegisteredVersion.model_validate(get_version(session, model, version))
 
     def resolve_alias(self, model: str, alias: str) -> RegisteredVersion:
-        """Return the version of `model` that `alias` points to.
-
-        Raises
-        ------
-        UnknownModelError, UnknownAliasError
-            If there is no such model, or no such alias of it.
-        """
+        """Return the version of `model` that `alias` points to; see `RegistryReader`."""
         with self._database.read() as session:
             get_model(session, model)
             found = session.get(ModelAlias, (model, alias))
@@ -136,9 +112,7 @@ class StoredRegistry:
             get_model(session, model)
             found = session.get(ModelRollout, model)
             if found is None:
-                raise UnknownRolloutError(
-                    f"Got model {model!r}, but it has no rollout; its champion answers."
-                )
+                raise unknown_rollout(model)
             return _read_rollout(found)
 
     def list_changes(
