@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import ModelRefusedError
-from zeroskew.model.graph.graph_reader import UnreadableGraphError, read_declared, read_graph
+from zeroskew.model.graph.graph_reader import UnreadableGraphError, read_graph
 from zeroskew.model.graph.graph_split import (
     COMPUTED,
     FEATURES,
@@ -68,8 +68,7 @@ class ModelSession:
         else:
             self._session = open_session(split.scoring_part)
             computing = open_session(split.request_part)
-            declared = {FEATURES: read_declared(split.graph.inputs[FEATURES])}
-            inputs = declared | _describe(computing.get_inputs())
+            inputs = {FEATURES: split.features} | _describe(computing.get_inputs())
             outputs = _describe(computing.get_outputs()) | _describe(self._session.get_outputs())
         self._has_request = n_request_inputs > 0
         expected = {FEATURES: ("tensor(float)", n_features)}

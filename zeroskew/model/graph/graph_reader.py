@@ -112,7 +112,9 @@ def read_declared(message: Message) -> tuple[str, list[int | str | None]]:
     try:
         tensor = _only(_only(message, _VALUE_TYPE), 1)
         dimensions = [one for _, one, _ in _split(_only(tensor, 2))]
-        return _TYPE_NAMES[_only(tensor, 1)], [_read_dimension(one) for one in dimensions]
+        dtype = _only(tensor, 1)
+        name = _TYPE_NAMES.get(dtype, f"tensor of type {dtype}")
+        return name, [_read_dimension(one) for one in dimensions]
     except (LookupError, TypeError, UnicodeDecodeError) as error:
         raise UnreadableGraphError("Got something else than a tensor that is declared.") from error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from zeroskew.model.graph.graph_reader import Graph, Node, write_input, write_model
+from zeroskew.model.graph.graph_reader import Graph, Node, read_declared, write_input, write_model
 
 __all__ = ["COMPUTED", "FEATURES", "MATRIX", "REQUEST", "SCORES", "SplitGraph", "split_graph"]
 
@@ -28,6 +28,8 @@ class SplitGraph:
     ----------
     graph
         The whole.
+    features
+        Type and shape of its input ``features``, as they are declared.
     request_nodes
         Those that compute ``request_features`` from ``request``, in order.
     request_part
@@ -37,6 +39,7 @@ class SplitGraph:
     """
 
     graph: Graph
+    features: tuple[str, list[int | str | None]]
     request_nodes: tuple[Node, ...]
     request_part: bytes
     scoring_part: bytes
@@ -56,6 +59,11 @@ def split_graph(graph: Graph, width: int) -> SplitGraph | None:
     -------
     SplitGraph or None
         ``None`` where the graph is not put together as the exporter does it.
+
+    Raises
+    ------
+    UnreadableGraphError
+        If its input is no tensor.
     """
     if graph.inputs.keys() != {FEATURES, REQUEST} or graph.outputs.keys() != {SCORES, COMPUTED}:
         return None
@@ -67,6 +75,7 @@ def split_graph(graph: Graph, width: int) -> SplitGraph | None:
         return None
     return SplitGraph(
         graph,
+        read_declared(graph.inputs[FEATURES]),
         before,
         write_model(graph, before, given=graph.inputs[REQUEST], result=graph.outputs[COMPUTED]),
         write_model(graph, behind, given=write_input(MATRIX, width), result=graph.outputs[SCORES]),
