@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zeroskew.model.graph.graph_reader import Graph, Node, UnreadableGraphError
 from zeroskew.model.graph.operators import OPERATORS, Kind
 
-__all__ = ["SELECT", "Calculation", "Step", "read_calculation"]
+__all__ = ["SELECT", "Calculation", "CalculationStep", "read_calculation"]
 
 SELECT: Final = "Where"
 """The step that takes, row by row, its second operand where the first is true, or its third."""
@@ -26,7 +26,7 @@ Registers: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class CalculationStep:
     """One operator over several registers at a time.
 
     ``operands`` are int ``(size,)`` each; the results are the ``size`` registers from ``first``.
@@ -59,7 +59,7 @@ class Calculation:
     n_inputs: int
     kinds: list[Kind]
     constants: dict[int, float | bool] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[CalculationStep] = field(default_factory=list)
     results: list[int] = field(default_factory=list)
 
 
@@ -166,7 +166,7 @@ class _Reading:
         if key not in self._seen:
             first = self._seen[key] = len(self._made.kinds)
             self._made.kinds += [gives] * rows[0].size
-            self._made.steps.append(Step(operator, rows, first, rows[0].size))
+            self._made.steps.append(CalculationStep(operator, rows, first, rows[0].size))
         first = self._seen[key]
         return _Value(
             registers=np.arange(first, first + rows[0].size, dtype=np.intp).reshape(shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from zeroskew.model.graph.calculation import Calculation, Step
+from zeroskew.model.graph.calculation import Calculation, CalculationStep
 
 __all__ = ["IndependentPart", "split_calculation"]
 
@@ -52,7 +52,11 @@ def split_calculation(calculation: Calculation) -> list[IndependentPart]:
 
 
 def _follow(
-    result: int, filled_by: dict[int, Step], n_inputs: int, steps: set[int], inputs: set[int]
+    result: int,
+    filled_by: dict[int, CalculationStep],
+    n_inputs: int,
+    steps: set[int],
+    inputs: set[int],
 ) -> None:
     """Add the steps, by their first registers, and the inputs that a result needs."""
     waiting = [result]
