@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -10,6 +11,17 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import ModelRefusedError
+from zeroskew.model.graph.graph_reader import UnreadableGraphError, read_graph
+from zeroskew.model.graph.graph_split import (
+    COMPUTED,
+    FEATURES,
+    MATRIX,
+    REQUEST,
+    SCORES,
+    SplitGraph,
+    split_graph,
+)
+from zeroskew.model.graph.request_part import RequestPart
 from zeroskew.model.graph_contents import check_graph_contents
 
 __all__ = ["INLINE_BUDGET_SEC", "ModelSession", "open_session"]
@@ -19,10 +31,15 @@ INLINE_BUDGET_SEC: Final = 1e-3
 
 _PROBE_ROWS: Final = 64
 _Scores: TypeAlias = NDArray[np.float64]
+_Declared: TypeAlias = tuple[str, list[int | str | None]]
+"""Type and shape."""
 
 
 class ModelSession:
     """A loaded graph with the inputs ``features`` and, for some models, ``request``.
+
+    A graph that computes features of the request is opened in two parts, so that those of few
+    rows need not be computed by the runtime.
 
     Parameters
     ----------
@@ -42,13 +59,25 @@ class ModelSession:
     def __init__(
         self, content: bytes, *, n_features: int, n_request_inputs: int, n_request_features: int
     ) -> None:
-        self._session = open_session(content)
+        split = _split(content, n_features + n_request_features) if n_request_features else None
+        self._request_part: RequestPart | None = None
+        if split is None:
+            self._session = open_session(content)
+            inputs = _describe(self._session.get_inputs())
+            outputs = _describe(self._session.get_outputs())
+        else:
+            self._session = open_session(split.scoring_part)
+            computing = open_session(split.request_part)
+            inputs = {FEATURES: split.features} | _describe(computing.get_inputs())
+            outputs = _describe(computing.get_outputs()) | _describe(self._session.get_outputs())
         self._has_request = n_request_inputs > 0
-        expected = {"features": ("tensor(float)", n_features)}
+        expected = {FEATURES: ("tensor(float)", n_features)}
         if self._has_request:
-            expected["request"] = ("tensor(double)", n_request_inputs)
-        self._check_inputs(expected)
-        self._check_outputs(n_request_features)
+            expected[REQUEST] = ("tensor(double)", n_request_inputs)
+        _check_inputs(inputs, expected)
+        _check_outputs(outputs, n_request_features)
+        if split is not None:
+            self._request_part = RequestPart(split, computing, n_request_inputs)
         self.inline_rows = self._measure_inline_rows(n_features, n_request_inputs)
         """How many rows fit into `INLINE_BUDGET_SEC`, measured when the graph was loaded."""
 
@@ -68,7 +97,7 @@ class ModelSession:
             float64 ``(n_rows,)`` or ``(n_rows, n_classes)``. The runtime gives up the
             interpreter lock meanwhile, so this may be called in a thread.
         """
-        scores: _Scores = self._session.run(["scores"], self._feed(features, request))[0]
+        scores: _Scores = self._session.run([SCORES], self._feed(features, request))[0]
         return scores
 
     def compute_request_features(
@@ -78,48 +107,22 @@ class ModelSession:
 
         The plan must have some; arguments are as for `run`.
         """
+        if self._request_part is not None:
+            return self._request_part.compute(request)
         computed: NDArray[np.float32] = self._session.run(
-            ["request_features"], self._feed(features, request)
+            [COMPUTED], self._feed(features, request)
         )[0]
         return computed
 
     def _feed(
         self, features: NDArray[np.float32], request: NDArray[np.float64]
     ) -> dict[str, NDArray[Any]]:
+        if self._request_part is not None:
+            computed = self._request_part.compute(request)
+            return {MATRIX: np.concatenate((features, computed), axis=1)}
         if self._has_request:
-            return {"features": features, "request": request}
-        return {"features": features}
-
-    def _check_inputs(self, expected: dict[str, tuple[str, int]]) -> None:
-        inputs = {node.name: node for node in self._session.get_inputs()}
-        if inputs.keys() != expected.keys():
-            raise ModelRefusedError(
-                f"Got a graph with the inputs {sorted(inputs)}, but expected {sorted(expected)}."
-            )
-        for name, (dtype, width) in expected.items():
-            node = inputs[name]
-            fits = len(node.shape) == 2 and not isinstance(node.shape[0], int)
-            if node.type != dtype or not fits or node.shape[1] != width:
-                raise ModelRefusedError(
-                    f"Got graph input {name} as {node.type} {node.shape}, "
-                    f"but expected {dtype} [n_rows, {width}]."
-                )
-
-    def _check_outputs(self, n_request_features: int) -> None:
-        outputs = {node.name: node.type for node in self._session.get_outputs()}
-        expected = {"scores": "tensor(double)"}
-        if n_request_features:
-            expected["request_features"] = "tensor(float)"
-        if outputs != expected:
-            raise ModelRefusedError(
-                f"Got a graph with the outputs {outputs}, but expected {expected}."
-            )
-        for node in self._session.get_outputs():
-            if node.name == "request_features" and node.shape[1:] != [n_request_features]:
-                raise ModelRefusedError(
-                    f"Got graph output request_features of shape {node.shape}, "
-                    f"but expected [n_rows, {n_request_features}]."
-                )
+            return {FEATURES: features, REQUEST: request}
+        return {FEATURES: features}
 
     def _measure_inline_rows(self, n_features: int, n_request_inputs: int) -> int:
         features = np.zeros((_PROBE_ROWS, n_features), np.float32)
@@ -137,6 +140,47 @@ class ModelSession:
                 reason = "Got a graph that fails when it runs."
             raise ModelRefusedError(reason) from error
         return max(1, int(INLINE_BUDGET_SEC / min(elapsed_sec) * _PROBE_ROWS))
+
+
+def _split(content: bytes, width: int) -> SplitGraph | None:
+    """Cut the graph in two, if it is one that can be read and is put together that way."""
+    check_graph_contents(content)
+    try:
+        return split_graph(read_graph(content), width)
+    except UnreadableGraphError:
+        return None
+
+
+def _describe(nodes: Iterable[Any]) -> dict[str, _Declared]:
+    return {node.name: (node.type, node.shape) for node in nodes}
+
+
+def _check_inputs(inputs: Mapping[str, _Declared], expected: Mapping[str, tuple[str, int]]) -> None:
+    if inputs.keys() != expected.keys():
+        raise ModelRefusedError(
+            f"Got a graph with the inputs {sorted(inputs)}, but expected {sorted(expected)}."
+        )
+    for name, (dtype, width) in expected.items():
+        got, shape = inputs[name]
+        fits = len(shape) == 2 and not isinstance(shape[0], int)
+        if got != dtype or not fits or shape[1] != width:
+            raise ModelRefusedError(
+                f"Got graph input {name} as {got} {shape}, but expected {dtype} [n_rows, {width}]."
+            )
+
+
+def _check_outputs(outputs: Mapping[str, _Declared], n_request_features: int) -> None:
+    expected = {SCORES: "tensor(double)"}
+    if n_request_features:
+        expected[COMPUTED] = "tensor(float)"
+    types = {name: dtype for name, (dtype, _) in outputs.items()}
+    if types != expected:
+        raise ModelRefusedError(f"Got a graph with the outputs {types}, but expected {expected}.")
+    if n_request_features and outputs[COMPUTED][1][1:] != [n_request_features]:
+        raise ModelRefusedError(
+            f"Got graph output request_features of shape {outputs[COMPUTED][1]}, "
+            f"but expected [n_rows, {n_request_features}]."
+        )
 
 
 def open_session(content: bytes) -> onnxruntime.InferenceSession:

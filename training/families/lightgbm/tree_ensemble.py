@@ -80,7 +80,7 @@ def _forms(tree: Tree) -> IntArray:
 
 
 def _assign_columns(model: TextModel, forms: Sequence[IntArray]) -> dict[tuple[int, int], int]:
-    """Give each feature in each form a column: its own first, others behind the matrix.
+    """Give each feature in each form a column: numbers their own, others behind the matrix.
 
     More than one form of a feature comes of training on from a model with other settings.
     """
@@ -92,8 +92,9 @@ def _assign_columns(model: TextModel, forms: Sequence[IntArray]) -> dict[tuple[i
     columns: dict[tuple[int, int], int] = {}
     taken: set[int] = set()
     appended = model.n_features
-    for feature, form in sorted(pairs):
-        if feature in taken:
+    # Codes behind numbers: what cuts them off then touches no other column.
+    for feature, form in sorted(pairs, key=lambda pair: (pair[1] == _Form.CODE, pair)):
+        if feature in taken or form == _Form.CODE:
             columns[feature, form] = appended
             appended += 1
         else:
@@ -105,26 +106,25 @@ def _assign_columns(model: TextModel, forms: Sequence[IntArray]) -> dict[tuple[i
 def _add_preparation(
     graph: GraphBuilder, columns: dict[tuple[int, int], int], n_features: int, matrix: str
 ) -> str:
-    appended = sorted((c, feature) for (feature, _), c in columns.items() if c >= n_features)
-    width = n_features + len(appended)
-    if appended:
-        sources = graph.constant([feature for _, feature in appended], np.int64)
-        copies = graph.add("Gather", matrix, sources, axis=1)
-        matrix = graph.add("Concat", matrix, copies, axis=1)
-
-    def mask(form: _Form) -> list[bool]:
-        chosen = {column for (_, of), column in columns.items() if of == form}
-        return [column in chosen for column in range(width)]
-
-    if any(zero_missing := mask(_Form.NUMBER_OR_ZERO_MISSING)):
+    behind = sorted((c, pair) for pair, c in columns.items() if c >= n_features)
+    numbers = [feature for _, (feature, form) in behind if form != _Form.CODE]
+    codes = [feature for _, (feature, form) in behind if form == _Form.CODE]
+    given = matrix
+    if numbers:
+        copies = graph.add("Gather", given, graph.constant(numbers, np.int64), axis=1)
+        matrix = graph.add("Concat", given, copies, axis=1)
+    width = n_features + len(numbers)
+    zero_missing = {c for (_, form), c in columns.items() if form == _Form.NUMBER_OR_ZERO_MISSING}
+    if zero_missing:
+        mask = [column in zero_missing for column in range(width)]
         size = graph.add("Abs", matrix)
         tiny = graph.add("LessOrEqual", size, graph.constant(ZERO_THRESHOLD, np.float64))
-        missing = graph.add("And", tiny, graph.constant([zero_missing], np.bool_))
+        missing = graph.add("And", tiny, graph.constant([mask], np.bool_))
         matrix = graph.add("Where", missing, graph.constant(np.nan, np.float64), matrix)
-    if any(codes := mask(_Form.CODE)):
-        fraction = graph.add("Mod", matrix, graph.constant(1.0, np.float64), fmod=1)
-        whole = graph.add("Sub", matrix, fraction)
-        matrix = graph.add("Where", graph.constant([codes], np.bool_), whole, matrix)
+    if codes:
+        chosen = graph.add("Gather", given, graph.constant(codes, np.int64), axis=1)
+        fraction = graph.add("Mod", chosen, graph.constant(1.0, np.float64), fmod=1)
+        matrix = graph.add("Concat", matrix, graph.add("Sub", chosen, fraction), axis=1)
     return matrix
 
 

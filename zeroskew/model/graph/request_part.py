@@ -1,0 +1,199 @@
+"""What a graph computes of a request: by the runtime, and for few rows by an interpreter.
+
+Both give the same bits; that is proved, on values of all kinds, when the graph is loaded.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from zeroskew.model.graph.calculation import read_calculation
+from zeroskew.model.graph.graph_split import COMPUTED, REQUEST, SplitGraph
+from zeroskew.model.graph.independent_parts import IndependentPart, split_calculation
+from zeroskew.model.graph.row_program import RowProgram
+
+__all__ = ["RequestPart"]
+
+_MOST_ROWS: Final = 16
+"""More rows are the runtime's, whose nodes cost nearly the same for many as for one."""
+
+_MOST_REMEMBERED: Final = 1024
+_N_TIMED: Final = 3
+_SEED: Final = 20130101
+_STEPS: Final = (0, 1, 4)
+_N_ORDINARY_ROWS: Final = 17
+_SPECIAL_VALUES: Final = (
+    *(0.0, -0.0, 0.5, -1.0, 1.5, -2.5, 45.0, -90.0, 1e-9, 1e9, 1_380_628_800.0),
+    *(np.nan, np.inf, -np.inf, 5e-324, 2.0**53, -(2.0**63), 3.5e38, -1e300),
+)
+
+
+class RequestPart:
+    """Computes ``request_features`` from ``request``.
+
+    Features that share no step are computed apart, and what was computed is kept by the very bits
+    that it depends on: the way between two airports does not change from call to call.
+
+    Parameters
+    ----------
+    split
+        The graph.
+    session
+        Its request part, opened.
+    n_inputs
+        How many columns ``request`` has.
+    """
+
+    def __init__(
+        self, split: SplitGraph, session: onnxruntime.InferenceSession, n_inputs: int
+    ) -> None:
+        self._session = session
+        calculation = read_calculation(
+            split.graph, split.request_nodes, n_inputs=n_inputs, result=COMPUTED
+        )
+        parts = [] if calculation is None else split_calculation(calculation)
+        places = [place for part in parts for place in part.places]
+        self._order = None if places == sorted(places) else np.argsort(places)
+        self._parts = tuple(_Part(part) for part in parts)
+        rows = _proof_rows(n_inputs)
+        if self._parts and _bits(self._interpret(rows)) != _bits(self._run(rows)):
+            self._parts = ()
+        for part in self._parts:
+            part.measure(rows[-_N_ORDINARY_ROWS:].tolist())
+        self._run_sec = _time(lambda: self._run(rows[:1]))
+
+    @property
+    def is_interpreted(self) -> bool:
+        """Whether the interpreter gives the runtime's bits, and is used for few rows."""
+        return bool(self._parts)
+
+    def compute(self, request: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the computed features, float32 ``(n_rows, n_computed)``.
+
+        Parameters
+        ----------
+        request
+            float64 ``(n_rows, n_inputs)``.
+        """
+        if not self._parts or not 0 < len(request) <= _MOST_ROWS:
+            return self._run(request)
+        found: list[bytes] = []
+        missing: list[_Missing] = []
+        for row in request.tolist():
+            for part in self._parts:
+                key = part.key(row)
+                kept = part.kept.get(key)
+                if kept is None:
+                    missing.append(_Missing(len(found), part, key, row))
+                    kept = b""
+                found.append(kept)
+        if sum(one.part.elapsed_sec for one in missing) > self._run_sec:
+            return self._run_and_keep(request, missing)
+        for one in missing:
+            found[one.place] = one.part.keep(one.key, one.part.compute(one.row))
+        return self._join(found, len(request))
+
+    def _run(self, request: NDArray[np.float64]) -> NDArray[np.float32]:
+        computed: NDArray[np.float32] = self._session.run([COMPUTED], {REQUEST: request})[0]
+        return computed
+
+    def _run_and_keep(
+        self, request: NDArray[np.float64], missing: Sequence[_Missing]
+    ) -> NDArray[np.float32]:
+        computed = self._run(request)
+        for one in missing:
+            row = computed[one.place // len(self._parts)]
+            one.part.keep(one.key, row[one.part.places].tobytes())
+        return computed
+
+    def _interpret(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
+        found = [part.compute(row) for row in rows.tolist() for part in self._parts]
+        return self._join(found, len(rows))
+
+    def _join(self, found: Sequence[bytes], n_rows: int) -> NDArray[np.float32]:
+        """Return what the parts gave, row by row, as columns in the graph's order."""
+        computed = np.frombuffer(b"".join(found), np.float32).reshape(n_rows, -1)
+        return computed if self._order is None else computed[:, self._order]
+
+
+class _Part:
+    """Some of the computed features.
+
+    Attributes
+    ----------
+    kept
+        What was computed last, float32, by the bits of the inputs.
+    elapsed_sec
+        How long one row takes that is not kept.
+    """
+
+    def __init__(self, part: IndependentPart) -> None:
+        self.places = list(part.places)
+        self.kept: dict[bytes, bytes] = {}
+        self.elapsed_sec = 0.0
+        self._run = RowProgram(part.calculation).run
+        # One more than are needed: for a single one it would give no tuple.
+        self._choose = itemgetter(*part.inputs, *part.inputs[:1]) if part.inputs else None
+        self._pack = struct.Struct(f"<{len(part.inputs) + 1}d").pack
+
+    def key(self, row: Sequence[float]) -> bytes:
+        """Return the bits of a row that this depends on."""
+        return b"" if self._choose is None else self._pack(*self._choose(row))
+
+    def compute(self, row: Sequence[float]) -> bytes:
+        """Compute a row's features."""
+        # An array rounds to float32 as the runtime does, to infinity beyond its range.
+        return array("f", self._run(row)).tobytes()
+
+    def keep(self, key: bytes, computed: bytes) -> bytes:
+        """Keep a row's features, and return them."""
+        if len(self.kept) >= _MOST_REMEMBERED:
+            self.kept.clear()
+        self.kept[key] = computed
+        return computed
+
+    def measure(self, rows: Sequence[Sequence[float]]) -> None:
+        """Find out how long a row takes."""
+        self.elapsed_sec = _time(lambda: [self.compute(row) for row in rows]) / len(rows)
+
+
+class _Missing(NamedTuple):
+    """Features of one row that are not kept, and where they belong."""
+
+    place: int
+    part: _Part
+    key: bytes
+    row: Sequence[float]
+
+
+def _proof_rows(n_inputs: int) -> NDArray[np.float64]:
+    """Return special values beside themselves and others, then ordinary ones."""
+    values, columns = np.array(_SPECIAL_VALUES), np.arange(n_inputs)
+    places = np.arange(len(values))[:, None]
+    turned = [values[(places + columns * step) % len(values)] for step in _STEPS]
+    ordinary = np.random.default_rng(_SEED).uniform(-400.0, 400.0, (_N_ORDINARY_ROWS, n_inputs))
+    return np.concatenate([*turned, ordinary])
+
+
+def _bits(values: NDArray[np.float32]) -> bytes:
+    """Return the bytes of values, all NaN alike: nobody reads what else they say."""
+    return np.where(np.isnan(values), np.float32(np.nan), values).tobytes()
+
+
+def _time(call: Callable[[], object]) -> float:
+    """Return the shortest of a few runs, in seconds."""
+    elapsed_sec = []
+    for _ in range(_N_TIMED):
+        begin = time.perf_counter()
+        call()
+        elapsed_sec.append(time.perf_counter() - begin)
+    return min(elapsed_sec)
