@@ -39,8 +39,9 @@ def export_log(
 ) -> ExportReport:
     """Write the days of a model's log that end at `until` or before.
 
-    A day whose files have all of its rows stands; one to which rows came late, out of the spool,
-    is written anew. A file is complete when its name appears.
+    A file that has all rows of its day and version stands, with those that have left the log
+    since; one for which rows came late, out of the spool, is written anew. A file is complete when
+    its name appears.
 
     Parameters
     ----------
@@ -79,12 +80,14 @@ def _export_day(
     span = Span(day, day + _DAY)
     counts = _count_versions(log, model, role, span)
     files = {version: folder / f"version-{version}.parquet" for version in counts}
-    if all(_has_rows(files[version], count) for version, count in counts.items()):
-        report.n_standing += len(files)
+    lacking = {version for version, count in counts.items() if not _has_rows(files[version], count)}
+    report.n_standing += len(files) - len(lacking)
+    if not lacking:
         return
     frames: dict[int, list[pl.DataFrame]] = {}
     for rows in read_logged(log, model, span, role=role, with_inputs=True):
-        frames.setdefault(rows.version, []).append(_to_frame(rows))
+        if rows.version in lacking:
+            frames.setdefault(rows.version, []).append(_to_frame(rows))
     for version, parts in frames.items():
         frame = pl.concat(parts)
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +114,7 @@ def _count_versions(log: LiveLog, model: str, role: str, span: Span) -> dict[int
 
 
 def _has_rows(file: Path, count: int) -> bool:
-    return file.exists() and pq.read_metadata(file).num_rows == count
+    return file.exists() and pq.read_metadata(file).num_rows >= count
 
 
 def _to_frame(rows: LoggedRows) -> pl.DataFrame:
