@@ -13,7 +13,8 @@ from tests.support.log_rows import make_row
 from tests.support.manifests import FIELDS, make_manifest, publish, sum_graph, view_plan
 from training.live.logged_predictions import Span
 from training.live.open_log import open_log
-from training.live.skew.find_skew import FeatureSkew, Verdict, find_skew
+from training.live.skew.find_skew import FeatureSkew, SkewReport, Verdict, find_skew
+from training.live.skew.skew_page import write_skew_page
 from training.project.workspace import Workspace
 from zeroskew.contract.manifest import Column, FeaturePlan
 from zeroskew.contract.time.epoch import to_epoch_us
@@ -74,3 +75,15 @@ def test_an_older_row_is_behind_by_the_time_that_the_store_keeps(tmp_path: Path)
     skew = judge(tmp_path, (at(-300), 7.0), (at(0, microseconds=500_000), 7.0))
     assert skew.count(Verdict.BEHIND) == 2
     assert skew.shifts_min[-300] == 1
+
+
+def test_a_page_has_the_hours_of_all_features(tmp_path: Path) -> None:
+    report = SkewReport("model", Span())
+    for hour, name in enumerate(("first", "second")):
+        counts = np.bincount([Verdict.WRONG] * (2 - hour), minlength=len(Verdict))
+        hours = {hour: 2 - hour}
+        report.features["view", name] = FeatureSkew(
+            "view", name, counts, by_hour=hours, rows_by_hour=hours
+        )
+    write_skew_page(tmp_path / "skew.html", report, [])
+    assert "view:second" in (tmp_path / "skew.html").read_text()
