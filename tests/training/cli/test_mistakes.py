@@ -351,6 +351,9 @@ CASES: list[Case] = [
     (f"deal {MODEL} {{folder}}/r.json", write("r.json", "[]"), "r.json"),
     (f"simulate {MODEL} --from 2024-06-01 --until 2024-05-01", nothing, "Got"),
     (f"simulate {MODEL} --folder {{folder}}/{DECLARED}", nothing, "will_return.py"),
+    (f"simulate {MODEL} --folder {{folder}}/var", nothing, "which holds the project"),
+    (f"simulate {MODEL} --folder {{folder}} --fresh", nothing, "which holds the project"),
+    (f"simulate {MODEL} --folder {{folder}}/var/work --fresh", nothing, "no simulation has left"),
     ("log upkeep --days 0", nothing, "--days"),
     # People.
     ("keys create x --scope fly", nothing, "fly"),

@@ -79,9 +79,10 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
     Raises
     ------
     StepError
-        If the registry is in no SQLite file.
+        If the registry is in no SQLite file, or something else than a simulation is in the folder.
     """
     simulation = Simulation(folder)
+    _require_own_folder(workspace, simulation, is_fresh=is_fresh)
     if is_fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +101,23 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
             target.commit()
             target.execute("VACUUM")
     return simulation
+
+
+def _require_own_folder(workspace: Workspace, simulation: Simulation, *, is_fresh: bool) -> None:
+    """Raise where a simulation would write into what is not its own, or remove it."""
+    folder = simulation.folder.resolve()
+    places = (workspace.home, workspace.feature_repo, workspace.models, workspace.database_file)
+    if any(place is not None and place.resolve().is_relative_to(folder) for place in places):
+        raise StepError(
+            f"Got {simulation.folder}, which holds the project, but expected a simulation's own "
+            "folder"
+        )
+    is_others = folder.is_dir() and any(folder.iterdir()) and not simulation.database.exists()
+    if is_fresh and is_others:
+        raise StepError(
+            f"Got {simulation.folder}, which no simulation has left, but expected one that may be "
+            "removed"
+        )
 
 
 def simulate(
