@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -158,12 +157,7 @@ def _print_issued(issued: IssuedKey) -> None:
     typer.echo(issued.text)
 
 
-@contextmanager
-def _registry() -> Iterator[AccessStore]:
+def _registry() -> closing[AccessStore]:
     from zeroskew.records.access.access_store import AccessStore
 
-    registry = AccessStore.open(Workspace().database_url)
-    try:
-        yield registry
-    finally:
-        registry.close()
+    return closing(AccessStore.open(Workspace().database_url))
