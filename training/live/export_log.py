@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,14 @@ import pyarrow.parquet as pq
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from training.live.logged_predictions import LoggedRows, Span, read_logged, where_logged
+from training.families.progress import Progress
+from training.live.logged_predictions import (
+    LoggedRows,
+    Span,
+    read_logged,
+    where_logged,
+    where_scored,
+)
 from training.live.open_log import LiveLog
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.records.prediction_log.tables import LoggedPrediction
@@ -22,7 +29,6 @@ from zeroskew.records.prediction_log.tables import LoggedPrediction
 __all__ = ["ExportReport", "export_log"]
 
 _DAY: Final = timedelta(days=1)
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -102,11 +108,7 @@ def _count_versions(log: LiveLog, model: str, role: str, span: Span) -> dict[int
     table = LoggedPrediction
     query = (
         select(col(table.version), func.sum(table.n_rows))
-        .where(
-            *where_logged(model, span, role),
-            col(table.error).is_(None),
-            func.length(table.features) + func.length(table.request_inputs) > 0,
-        )
+        .where(*where_scored(model, span, role, with_inputs=True))
         .group_by(col(table.version))
     )
     with log.engine.connect() as connection:

@@ -22,7 +22,15 @@ from zeroskew.records.prediction_log.log_mask import HASHED
 from zeroskew.records.prediction_log.logged_row import list_numbers
 from zeroskew.records.prediction_log.tables import LoggedPrediction
 
-__all__ = ["LoggedRows", "Span", "count_by_arm", "count_logged", "read_logged", "where_logged"]
+__all__ = [
+    "LoggedRows",
+    "Span",
+    "count_by_arm",
+    "count_logged",
+    "read_logged",
+    "where_logged",
+    "where_scored",
+]
 
 _GROUP: Final = 2_000
 _DTYPES: Final[dict[FieldType, Any]] = {
@@ -157,10 +165,9 @@ class LoggedRows:
 
 
 def count_logged(log: LiveLog, model: str, span: Span, *, role: str = "answer") -> int:
-    """Return how many rows of the log `read_logged` will read."""
-    query = (
-        select(func.count()).select_from(LoggedPrediction).where(*where_logged(model, span, role))
-    )
+    """Return how many rows of the log `read_logged` will read with their inputs."""
+    wanted = where_scored(model, span, role, with_inputs=True)
+    query = select(func.count()).select_from(LoggedPrediction).where(*wanted)
     with log.engine.connect() as connection:
         return int(connection.scalar(query) or 0)
 
@@ -203,10 +210,7 @@ def read_logged(
         If the registry does not know a version that the log names.
     """
     table = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
-    query = select(table).where(*where_logged(model, span, role), table.c.error.is_(None))
-    if with_inputs:
-        inputs = func.length(table.c.features) + func.length(table.c.request_inputs)
-        query = query.where(inputs > 0)
+    query = select(table).where(*where_scored(model, span, role, with_inputs=with_inputs))
     query = query.order_by(table.c.time, table.c.id, table.c.part)
     manifests: dict[int, Manifest] = {}
     with log.engine.connect().execution_options(yield_per=_GROUP) as connection:
@@ -233,4 +237,13 @@ def where_logged(model: str, span: Span, role: str | None = None) -> list[Any]:
         found.append(LoggedPrediction.logged_at >= span.logged_from)
     if span.version is not None:
         found.append(LoggedPrediction.version == span.version)
+    return found
+
+
+def where_scored(model: str, span: Span, role: str, *, with_inputs: bool) -> list[Any]:
+    """Return the conditions of a span's predictions that did not fail; see `read_logged`."""
+    table = LoggedPrediction
+    found = [*where_logged(model, span, role), col(table.error).is_(None)]
+    if with_inputs:
+        found.append(func.length(table.features) + func.length(table.request_inputs) > 0)
     return found

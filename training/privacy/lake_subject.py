@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from training.dataset.build_dataset import DATA_FILES
+from training.families.progress import Progress
 from training.privacy.subject import Subject
 from training.privacy.work_subject import list_work_folders
 from training.project.workspace import Workspace
@@ -21,7 +22,6 @@ from zeroskew.features.offline_store.parquet.table_files import Place, parquet_f
 __all__ = ["find_in_files", "forget_in_files", "list_files", "name_file"]
 
 _PREFIXES: Final = ("", "request.")
-Progress = Callable[[int, int], None]
 
 
 def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, pl.Expr]]:

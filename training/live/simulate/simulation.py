@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ import polars as pl
 
 from training import pipeline
 from training.dataset.label_table import read_label_rows
+from training.families.progress import Progress
 from training.live.simulate.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulate.simulated_service import SimulatedService
 from training.project.online_store import open_online_store
@@ -33,8 +34,6 @@ from zeroskew.contract.time.moved_clock import ClockMover
 from zeroskew.declarations.model_spec import ModelSpec
 
 __all__ = ["Simulation", "SimulationReport", "prepare_simulation", "simulate"]
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ training is given for a label at that moment, so what differs here is skew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
@@ -16,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from training.families.progress import Progress
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
 from training.live.offline_values import OfflineInput, look_up
 from training.live.open_log import LiveLog
@@ -150,7 +150,7 @@ def find_skew(
     store: Any,
     model: str,
     span: Span,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> SkewReport:
     """Compare what was logged of a model with the offline store.
 
