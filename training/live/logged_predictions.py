@@ -172,21 +172,22 @@ def count_logged(log: LiveLog, model: str, span: Span, *, role: str = "answer") 
         return int(connection.scalar(query) or 0)
 
 
-def count_by_arm(log: LiveLog, model: str, span: Span, *, role: str) -> dict[str, tuple[int, int]]:
-    """Return for each arm how many instances were asked for, and how many of them failed."""
-    n_rows, failed = LoggedPrediction.n_rows, col(LoggedPrediction.error).is_not(None)
+def count_by_arm(
+    log: LiveLog, model: str, span: Span, *, role: str
+) -> dict[tuple[str | None, int], tuple[int, int]]:
+    """Return by arm and version how many instances were asked for, and how many of them failed."""
+    table = LoggedPrediction
+    n_rows, failed = table.n_rows, col(table.error).is_not(None)
+    key = (col(table.arm), col(table.version))
     query = (
-        select(
-            col(LoggedPrediction.arm),
-            func.sum(n_rows),
-            func.sum(case((failed, n_rows), else_=0)),
-        )
+        select(*key, func.sum(n_rows), func.sum(case((failed, n_rows), else_=0)))
         .where(*where_logged(model, span, role))
-        .group_by(col(LoggedPrediction.arm))
+        .group_by(*key)
     )
     with log.engine.connect() as connection:
         return {
-            arm or "": (int(asked), int(lost)) for arm, asked, lost in connection.execute(query)
+            (arm, version): (int(asked), int(lost))
+            for arm, version, asked, lost in connection.execute(query)
         }
 
 
