@@ -16,12 +16,13 @@ from feast.utils import _parse_feature_ref
 
 from zeroskew.features.offline_store.asof_join import CREATED, EVENT
 from zeroskew.features.offline_store.column_types import (
+    as_polars,
     conform,
     conform_key,
     declared_type,
     epoch_microseconds,
 )
-from zeroskew.features.offline_store.errors import SourceError, UnsupportedRequestError
+from zeroskew.features.offline_store.errors import UnsupportedRequestError
 from zeroskew.features.offline_store.parquet.parquet_source import (
     ParquetTable,
     between,
@@ -271,7 +272,4 @@ def _check_columns(plan: HistoricalView) -> None:
 def _to_declared(values: pl.Series, feature: RequestedFeature) -> pl.Series:
     if feature.arrow_type is None:
         return values
-    empty = pl.from_arrow(pa.array([], feature.arrow_type))
-    if not isinstance(empty, pl.Series):
-        raise SourceError(f"Got {feature.arrow_type}, but expected a column type.")
-    return conform(values, empty.dtype, column=feature.source)
+    return conform(values, as_polars(feature.arrow_type), column=feature.source)
