@@ -423,6 +423,12 @@ def test_up_without_serving_does_not_say_that_the_service_answers(project: Proje
     assert "`zeroskew serve` will answer at http://127.0.0.1:0" in printed
 
 
+def test_a_simulation_asks_its_service_wherever_the_projects_own_listens(project: Project) -> None:
+    variable("ZEROSKEW_HOST", "127.0.0.2")(project)
+    code, printed = project.run("simulate", MODEL)
+    assert code == 0, printed
+
+
 def test_history_tells_who_published(project: Project) -> None:
     code, printed = project.run("history", MODEL)
     assert code == 0
