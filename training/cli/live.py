@@ -145,7 +145,10 @@ def skew(
     with open_log() as log:
         with quiet():
             store = workspace.open_feature_store()
-        for model in named_models(log.registry, models):
+        names = named_models(log.registry, models)
+        if page is not None and len(names) > 1:
+            raise typer.BadParameter("Got --page of several models, but expected one of one model.")
+        for model in names:
             with _reporter.task(f"skew of {model}") as task:
                 report = find_skew(log, store, model, span(start, end), task)
             findings = list_findings(report)

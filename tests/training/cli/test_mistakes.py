@@ -344,6 +344,7 @@ CASES: list[Case] = [
     (f"skew {MODEL} --from x", nothing, "--from"),
     (f"skew {MODEL} --from 2024-01-01 --days 1", nothing, "expected one of them"),
     (f"skew {MODEL} --tolerance 2", nothing, "--tolerance"),
+    ("skew --page skew.html", nothing, "--page of several models"),
     (f"skew {MODEL} --days 1000000", nothing, "--days"),
     (f"metrics {MODEL} --as-of 2024-13-01", nothing, "--as-of"),
     ("guard nobody", nothing, "nobody"),
