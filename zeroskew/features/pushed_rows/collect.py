@@ -94,7 +94,8 @@ class _Table:
 
 def _find_tables(store: Any) -> Iterator[_Table]:
     for view in store.list_feature_views():
-        source = view.batch_source
+        if (source := view.batch_source) is None:
+            continue
         original = {new: old for old, new in source.field_mapping.items()}
         keys = tuple(original.get(key, key) for key in view.join_keys)
         yield _Table(source, keys, store.config.repo_path)

@@ -245,6 +245,14 @@ def test_a_source_that_no_view_reads_is_said(embedded: Project) -> None:
     assert embedded.n_waiting() == 1
 
 
+def test_a_view_without_a_table_is_in_nobodys_way(embedded: Project) -> None:
+    fields = [Field(name="gate", dtype=Int64), Field(name="x", dtype=Int64)]
+    bare = FeatureView(name="bare", entities=[embedded.store.get_entity("gate")], schema=fields)
+    embedded.store.apply([bare])
+    embedded.push([5])
+    assert embedded.collect().added == {"gates_table": 1}
+
+
 def test_rows_in_the_lake_that_could_not_be_taken_off_the_list_are_there_once(
     embedded: Project,
 ) -> None:
