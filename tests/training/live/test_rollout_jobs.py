@@ -192,7 +192,7 @@ def test_what_an_arms_former_version_failed_at_is_not_held_against_the_next(
     rollout = rollout.model_copy(update={"arms": arms})
     log.registry.set_alias(MODEL, "next", 2)
     log.registry.set_rollout(MODEL, rollout)
-    traffic = Traffic(tmp_path, rollout, VERSIONS, lambda _version, actual: actual, float)
+    traffic = Traffic(tmp_path, rollout, dict(VERSIONS), lambda _version, actual: actual, float)
     traffic.run(1600, fails=lambda arm, number: arm == "candidate" and number % 20 == 0)
     log.registry.set_alias(MODEL, "next", 3)
     traffic.versions["candidate"] = 3
