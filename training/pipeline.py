@@ -55,7 +55,7 @@ from training.publish.absent_online import refuse_absent_online
 from training.publish.publish_model import Published, build_manifest, publish_model
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.label_columns import LABEL, SPAN
-from zeroskew.contract.manifest import Manifest
+from zeroskew.contract.manifest import FeaturePlan, Manifest
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.records.registry.model_registry import ModelRegistry
@@ -167,7 +167,7 @@ def make_parity(workspace: Workspace, spec: ModelSpec, progress: Progress) -> st
     features, _ = dataset.matrix("test")
     request = dataset.request_matrix("test")
     n_columns = len(dataset.plan.columns)
-    _check_request_features(compiled, request, features[:, n_columns:])
+    _check_request_features(compiled, dataset.plan, request, features[:, n_columns:])
     report = check_parity(
         load_fitted(folder, spec, dataset).estimator,
         model_file,
@@ -319,19 +319,25 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
 
 
 def _check_request_features(
-    compiled: PlanDraft, request: npt.NDArray[np.float64], joined: npt.NDArray[np.float32]
+    compiled: PlanDraft,
+    plan: FeaturePlan,
+    request: npt.NDArray[np.float64],
+    joined: npt.NDArray[np.float32],
 ) -> None:
     """Raise unless the functions give, to the bit, what the data set has."""
-    names = [one.name for one in compiled.plan.request_inputs]
-    inputs = dict(zip(names, request.T, strict=True))
+    now = compiled.plan
+    if (now.request_inputs, now.request_features) != (plan.request_inputs, plan.request_features):
+        raise StepError(
+            "Got other request-time features than the data set has, or other inputs of theirs, but "
+            "expected the same; run `zeroskew dataset` again"
+        )
+    inputs = dict(zip((one.name for one in plan.request_inputs), request.T, strict=True))
     computed = [
         column.astype(np.float32)
         for function in compiled.request_functions
         for column in function.evaluate(inputs).values()
     ]
-    for name, column, expected in zip(
-        compiled.plan.request_features, computed, joined.T, strict=True
-    ):
+    for name, column, expected in zip(plan.request_features, computed, joined.T, strict=True):
         if not np.array_equal(column, expected, equal_nan=True):
             raise StepError(
                 f"Got other values of {name} than the data set has, but expected the same; run "

@@ -1,5 +1,6 @@
 """Nothing is published that was put together from different runs of the steps."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,19 @@ def test_export_of_an_earlier_fit_is_found(flights: FlightsProject, trained: Wor
     (folder / "parity.json").write_text(parity.replace(digest, "0" * 64))
     with pytest.raises(StepError, match="export of another fit; run `zeroskew export`"):
         publish(trained, flights.spec(MODEL))
+
+
+def test_a_request_time_function_with_another_input_is_found(
+    flights: FlightsProject, trained: Workspace
+) -> None:
+    folder = trained.work(MODEL)
+    plan = json.loads((folder / "plan.json").read_text())
+    taken = plan["request_inputs"].pop()["name"]
+    (folder / "plan.json").write_text(json.dumps(plan))
+    request = pl.read_parquet(folder / "request.parquet")
+    request.drop(taken).write_parquet(folder / "request.parquet")
+    with pytest.raises(StepError, match="Got other request-time features than the data set has"):
+        make_parity(trained, flights.spec(MODEL), lambda _done, _total: None)
 
 
 def test_request_time_function_that_changed_is_found(

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-import pyarrow as pa
 from feast.feature_view import DUMMY_ENTITY, DUMMY_ENTITY_ID, DUMMY_ENTITY_NAME
 
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from zeroskew.contract.errors.project import PlanError, TrainingError
 from zeroskew.contract.errors.sentences import first_line, join_names
-from zeroskew.features.offline_store.column_types import declared_type, fits_declared
+from zeroskew.features.offline_store.column_types import (
+    as_polars,
+    declared_type,
+    fits_declared,
+)
 from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable
 from zeroskew.features.stored_views import KEY_TYPES, check_ttl
 
@@ -214,7 +217,7 @@ def _refuse_type(table: ParquetTable, column: str, role: str, declared: Any) -> 
     if (said := _say_missing(table, column, role)) is not None:
         return said
     arrow, stored = declared_type(declared), table.schema[column]
-    if arrow is None or fits_declared(stored, _as_polars(arrow)):
+    if arrow is None or fits_declared(stored, as_polars(arrow)):
         return None
     return (
         f"Got {role} {column!r} of type {stored} in the table, but expected {declared}, as declared"
@@ -229,12 +232,6 @@ def _say_missing(table: ParquetTable, column: str, role: str) -> str | None:
     return (
         f"Got a table without {role} {column!r}, but expected it among {join_names(table.schema)}"
     )
-
-
-def _as_polars(arrow: pa.DataType) -> pl.DataType:
-    empty = pl.from_arrow(pa.array([], arrow))
-    assert isinstance(empty, pl.Series)
-    return empty.dtype
 
 
 def check_services(project: ProjectView) -> Iterator[Finding]:

@@ -10,7 +10,12 @@ import polars as pl
 from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from training.dataset.label_rules import encode_labels, find_span_problem
-from training.dataset.label_table import find_schema_faults
+from training.dataset.label_table import (
+    find_schema_faults,
+    list_columns,
+    locate_label_table,
+    read_columns,
+)
 from training.dataset.split import assign_spans
 from zeroskew.contract.errors.project import DatasetError, TrainingError
 from zeroskew.contract.errors.sentences import first_line
@@ -22,13 +27,12 @@ from zeroskew.features.offline_store.column_types import (
     epoch_microseconds,
     find_misfits,
 )
-from zeroskew.features.offline_store.parquet.part_schemas import PartFiles, open_parts
+from zeroskew.features.offline_store.parquet.part_schemas import UNREADABLE, PartFiles, open_parts
 from zeroskew.features.offline_store.parquet.table_files import parquet_files
 
 __all__ = ["check_labels"]
 
 _INT64: Final = pl.Int64()
-_UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
 
 
 def check_labels(project: ProjectView) -> Iterator[Finding]:
@@ -40,24 +44,18 @@ def check_labels(project: ProjectView) -> Iterator[Finding]:
 
 
 def _find_in_table(project: ProjectView, spec: ModelSpec) -> Iterator[str]:
-    lake, name = project.workspace.lake, spec.labels.table
-    root = f"{lake.rstrip('/')}/{name}" if isinstance(lake, str) else lake / name
+    root = locate_label_table(project.workspace.lake, spec)
     try:
         files = parquet_files(root)
-        parts = open_parts(files, f"label table {name!r}") if files else None
+        parts = open_parts(files, f"label table {spec.labels.table!r}") if files else None
     except TrainingError as error:
         yield str(error)
         return
     if parts is None:
         if not project.awaits_tables:
-            yield f"Got no Parquet file in {lake}/{name}, but expected the label table"
+            yield f"Got no Parquet file in {root}, but expected the label table"
         return
-    wanted = {
-        EVENT_TIMESTAMP,
-        spec.labels.known_at,
-        *(field.name for field in spec.request),
-        *spec.labels.label.meta.root_names(),
-    }
+    wanted = list_columns(spec, spec.request)
     refused = [parts.refused[column] for column in sorted(wanted & set(parts.refused))]
     faults = refused or find_schema_faults(spec, parts.schema)
     yield from faults
@@ -74,7 +72,7 @@ def _find_in_fields(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
         misfits = find_misfits(parts.frame, field.name, _INT64)
         try:
             found = None if misfits is None else misfits.head(1).collect()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             yield f"Got {first_line(error)}, but expected whole Parquet files"
             return
         if found is not None and not found.is_empty():
@@ -84,31 +82,21 @@ def _find_in_fields(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
 
 def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
     """Read the label and the two times, and nothing else."""
-    table = spec.labels.table
     try:
-        rows = parts.frame.select(
-            pl.col(EVENT_TIMESTAMP),
-            pl.col(spec.labels.known_at).alias(KNOWN_AT),
-            spec.labels.label.alias(LABEL),
-        ).collect()
-    except _UNREADABLE as error:
-        said = first_line(error)
-        yield f"Got {said} from the label's expression, but expected one over {table!r}"
-        return
-    rows = rows.filter(pl.all_horizontal(pl.all().is_not_null()))
-    if rows.is_empty():
-        yield f"Got no labelled row in {table!r}, but expected some"
-        return
-    try:
-        rows = rows.with_columns(encode_labels(spec, rows[LABEL]).alias(LABEL))
-    except DatasetError as error:
+        rows = read_columns(parts, spec)
+        rows = rows.with_columns(encode_labels(spec, rows[LABEL]).alias(LABEL)).drop_nulls()
+    except TrainingError as error:
         yield str(error)
         return
-    if empty := [_say_empty(rows, *one) for one in spec.split.spans().items()]:
-        yield from (said for said in empty if said)
-    if not any(empty):
+    if rows.is_empty():
+        yield f"Got no labelled row in {spec.labels.table!r}, but expected some"
+        return
+    rows = _in_utc(rows)
+    empty = [said for one in spec.split.spans().items() if (said := _say_empty(rows, *one))]
+    yield from empty
+    if not empty:
         try:
-            spanned = assign_spans(_in_utc(rows), spec.split)
+            spanned = assign_spans(rows, spec.split)
         except DatasetError as error:
             yield str(error)
             return
@@ -118,7 +106,7 @@ def _find_in_values(spec: ModelSpec, parts: PartFiles) -> Iterator[str]:
 
 def _say_empty(rows: pl.DataFrame, span: str, bounds: tuple[Any, Any]) -> str | None:
     begin, end = bounds
-    times: Any = _in_utc(rows)[EVENT_TIMESTAMP]
+    times: Any = rows[EVENT_TIMESTAMP]
     if times.is_between(begin, end, closed="left").any():
         return None
     return (

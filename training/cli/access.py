@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from training.cli.options import make_group
+from training.cli.options import MOST_DAYS, make_group
 from training.cli.registry import Model, Reason
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
@@ -27,7 +26,6 @@ __all__ = ["keys_app", "tenant"]
 _console = Console()
 keys_app = make_group("keys", "Make, rotate and revoke API keys.")
 
-_MOST_DAYS: Final = 36_500
 KeyId = Annotated[str, typer.Argument(help="The part of the key that is shown: zsk_…")]
 
 
@@ -46,10 +44,8 @@ def create(
     """Make a key and print it, this once; the database has a hash of it alone."""
     if tenant is not None:
         _check_tenant(tenant)
-    if days is not None and not 0 < days <= _MOST_DAYS:
-        raise SpecError(
-            f"Got --days {days:g}, but expected a number above 0 and up to {_MOST_DAYS}"
-        )
+    if days is not None and not 0 < days <= MOST_DAYS:
+        raise SpecError(f"Got --days {days:g}, but expected a number above 0 and up to {MOST_DAYS}")
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _registry() as registry:
         issued = registry.create_key(
@@ -69,7 +65,8 @@ def create(
 def rotate(
     key_id: KeyId,
     overlap_hours: Annotated[
-        float, typer.Option(help="For how long the old one stays valid.", min=0)
+        float,
+        typer.Option(help="For how long the old one stays valid.", min=0, max=24 * MOST_DAYS),
     ] = 24.0,
     reason: Reason = "",
 ) -> None:
@@ -160,12 +157,7 @@ def _print_issued(issued: IssuedKey) -> None:
     typer.echo(issued.text)
 
 
-@contextmanager
-def _registry() -> Iterator[AccessStore]:
+def _registry() -> closing[AccessStore]:
     from zeroskew.records.access.access_store import AccessStore
 
-    registry = AccessStore.open(Workspace().database_url)
-    try:
-        yield registry
-    finally:
-        registry.close()
+    return closing(AccessStore.open(Workspace().database_url))

@@ -10,7 +10,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.cli.options import AsOf, End, Models, Start, named_models, or_now, span
+from training.cli.options import (
+    MOST_DAYS,
+    AsOf,
+    End,
+    Models,
+    Start,
+    named_models,
+    or_now,
+    span,
+)
 from training.cli.training import declared_models
 from training.live.open_log import open_log
 from training.project.progress import Reporter, quiet
@@ -112,7 +121,8 @@ def skew(
         float, typer.Option(min=0, max=1, help="The share that may be older than the table's.")
     ] = 1.0,
     days: Annotated[
-        float | None, typer.Option(min=0, help="Instead of --from: predictions of so many days.")
+        float | None,
+        typer.Option(min=0, max=MOST_DAYS, help="Instead of --from: predictions of so many days."),
     ] = None,
     page: Annotated[
         Path | None, typer.Option(help="Where the page goes; var/skew/<model>.html by default.")
@@ -135,7 +145,10 @@ def skew(
     with open_log() as log:
         with quiet():
             store = workspace.open_feature_store()
-        for model in named_models(log.registry, models):
+        names = named_models(log.registry, models)
+        if page is not None and len(names) > 1:
+            raise typer.BadParameter("Got --page of several models, but expected one of one model.")
+        for model in names:
             with _reporter.task(f"skew of {model}") as task:
                 report = find_skew(log, store, model, span(start, end), task)
             findings = list_findings(report)

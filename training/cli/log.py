@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.cli.options import AsOf, Models, make_group, named_models, or_now
+from training.cli.options import MOST_DAYS, AsOf, Models, make_group, named_models, or_now
 from training.live.open_log import open_log
 from training.project.progress import Reporter
 from training.project.workspace import Workspace
@@ -23,7 +23,8 @@ log_app = make_group("log", "Keep the prediction log in shape.")
 @log_app.command()
 def upkeep(
     keep_days: Annotated[
-        int | None, typer.Option(min=1, help="Delete predictions older than so many days.")
+        int | None,
+        typer.Option(min=1, max=MOST_DAYS, help="Delete predictions older than so many days."),
     ] = None,
     as_of: AsOf = None,
 ) -> None:

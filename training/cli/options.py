@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,7 +14,20 @@ if TYPE_CHECKING:
     from training.live.logged_predictions import Span
     from zeroskew.records.registry.model_registry import ModelRegistry
 
-__all__ = ["AsOf", "End", "Models", "Start", "make_group", "named_models", "or_now", "span"]
+__all__ = [
+    "MOST_DAYS",
+    "AsOf",
+    "End",
+    "Models",
+    "Start",
+    "make_group",
+    "named_models",
+    "or_now",
+    "span",
+]
+
+MOST_DAYS: Final = 36_500
+"""A hundred years; some thousands more and there is no calendar."""
 
 Models = Annotated[list[str] | None, typer.Argument(help="Models; all registered ones by default.")]
 Start = Annotated[

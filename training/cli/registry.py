@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.project.service_clock import as_utc
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC
@@ -57,17 +57,15 @@ def list_models() -> None:
     """List the registered models, their versions and aliases."""
     from zeroskew.records.registry.open_registry import open_registry
 
-    registry = open_registry(Workspace().database_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
     table = Table("model", "version", "aliases", "model sha256", "created")
-    try:
+    opened = open_registry(Workspace().database_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
+    with closing(opened) as registry:
         for model in registry.list_models():
             aliases = registry.list_aliases(model)
             for row in registry.list_versions(model):
                 names = ", ".join(alias for alias in aliases if aliases[alias] == row.version)
                 created = f"{row.created_at:%Y-%m-%d %H:%M}"
                 table.add_row(model, str(row.version), names, row.model_sha256[:12], created)
-    finally:
-        registry.close()
     _console.print(table)
 
 
@@ -162,15 +160,10 @@ def deprecate(
     reason: Reason = "",
 ) -> None:
     """Tell the callers of a version that it is on its way out; it goes on answering."""
-    if sunset is not None and sunset.tzinfo is None:
-        sunset = sunset.replace(tzinfo=UTC)
+    sunset_at = None if sunset is None else as_utc(sunset)
     with _registry() as registry:
         found = registry.deprecate(
-            model,
-            version,
-            sunset_at=sunset,
-            actor=user_name(),
-            reason=reason,
+            model, version, sunset_at=sunset_at, actor=user_name(), reason=reason
         )
     until = "" if found.sunset_at is None else f", to be retired on {found.sunset_at:%Y-%m-%d}"
     _console.print(f"{model} version {version} is deprecated{until}")
@@ -206,15 +199,10 @@ def migrate() -> None:
     _console.print("[green]✓[/] the database's tables are those of this release")
 
 
-@contextmanager
-def _registry() -> Iterator[ModelRegistry]:
+def _registry() -> closing[ModelRegistry]:
     from zeroskew.records.registry.model_registry import ModelRegistry  # SQLAlchemy takes its time.
 
-    registry = ModelRegistry.open(Workspace().database_url)
-    try:
-        yield registry
-    finally:
-        registry.close()
+    return closing(ModelRegistry.open(Workspace().database_url))
 
 
 def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:

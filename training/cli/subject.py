@@ -186,7 +186,7 @@ def _require_signing(workspace: Workspace, receipt: Path) -> Path:
     if workspace.signing_key_file is None:
         raise StepError("Got no ZEROSKEW_SIGNING_KEY_FILE, but expected one; `zeroskew keygen`")
     public_key_of(workspace.signing_key_file)
-    if not os.access(receipt.parent, os.W_OK):
+    if receipt.is_dir() or not os.access(receipt.parent, os.W_OK):
         raise StepError(f"Got {receipt}, but expected a file in a folder that can be written to")
     return workspace.signing_key_file
 

@@ -6,7 +6,7 @@ is joined; every fault is one sentence that names the table and the column.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,7 +35,16 @@ from zeroskew.features.offline_store.parquet.table_files import (
     partition_columns,
 )
 
-__all__ = ["LabelRows", "find_schema_faults", "load_labels", "open_label_table", "read_label_rows"]
+__all__ = [
+    "LabelRows",
+    "find_schema_faults",
+    "list_columns",
+    "load_labels",
+    "locate_label_table",
+    "open_label_table",
+    "read_columns",
+    "read_label_rows",
+]
 
 _INSTANT: Final = pl.Datetime("us", "UTC")
 
@@ -70,14 +79,26 @@ class LabelRows:
     left_out: dict[str, int]
 
 
+def list_columns(spec: ModelSpec, fields: Sequence[RequestField]) -> set[str]:
+    """Return the label table's columns for some request fields, the two times and the label."""
+    labels = spec.labels
+    names = (field.name for field in fields)
+    return {EVENT_TIMESTAMP, labels.known_at, *names, *labels.label.meta.root_names()}
+
+
+def locate_label_table(lake: Place, spec: ModelSpec) -> Place:
+    """Return the folder of a model's label table, or its address in an object store."""
+    name = spec.labels.table
+    return f"{lake.rstrip('/')}/{name}" if isinstance(lake, str) else lake / name
+
+
 def find_schema_faults(spec: ModelSpec, schema: pl.Schema) -> list[str]:
     """Return a sentence for each column of a label table that is missing or of another type."""
     kinds = {field.name: _KINDS[field.type] for field in spec.request}
     instants = (EVENT_TIMESTAMP, spec.labels.known_at)
     kinds |= dict.fromkeys(instants, _KINDS[FieldType.TIMESTAMP])
-    wanted = {*kinds, *spec.labels.label.meta.root_names()}
     table = spec.labels.table
-    if missing := sorted(wanted - set(schema)):
+    if missing := sorted(list_columns(spec, spec.request) - set(schema)):
         return [
             f"Got label table {table!r} without columns {missing}, but expected them among "
             f"{join_names(schema)}"
@@ -100,21 +121,15 @@ def open_label_table(lake: Place, spec: ModelSpec) -> PartFiles:
     SourceError
         If a file is no Parquet, or the lake cannot be read.
     """
-    name = spec.labels.table
-    root = f"{lake.rstrip('/')}/{name}" if isinstance(lake, str) else lake / name
+    root = locate_label_table(lake, spec)
     files = parquet_files(root)
     if not files:
         raise DatasetError(
-            f"Got no Parquet file in {lake}/{name}, but expected the label table of {spec.name}; "
-            "run `zeroskew prepare` first"
+            f"Got no Parquet file in {root}, but expected the label table of {spec.name}; run "
+            "`zeroskew prepare` first"
         )
-    parts = open_parts(files, f"label table {name!r}")
-    wanted = {
-        EVENT_TIMESTAMP,
-        spec.labels.known_at,
-        *(field.name for field in spec.request),
-        *spec.labels.label.meta.root_names(),
-    }
+    parts = open_parts(files, f"label table {spec.labels.table!r}")
+    wanted = list_columns(spec, spec.request)
     for column in sorted(wanted & set(parts.refused)):
         raise DatasetError(parts.refused[column])
     for sentence in find_schema_faults(spec, parts.schema):
@@ -122,6 +137,48 @@ def open_label_table(lake: Place, spec: ModelSpec) -> PartFiles:
         more = f"; {sorted(folders)} are names of folders, not columns" if folders else ""
         raise DatasetError(sentence + more)
     return parts
+
+
+def read_columns(
+    parts: PartFiles, spec: ModelSpec, fields: Sequence[RequestField] = ()
+) -> pl.DataFrame:
+    """Read columns of a label table in the types that it has.
+
+    Returns
+    -------
+    DataFrame
+        ``field:<name>`` of each of ``fields``, ``event_timestamp``, ``label_known_at`` and
+        ``label``.
+
+    Raises
+    ------
+    DatasetError
+        If the label's expression cannot be evaluated.
+    SourceError
+        If a file cannot be read.
+    """
+    table = spec.labels.table
+    query = parts.frame.select(
+        *(pl.col(field.name).alias(f"field:{field.name}") for field in fields),
+        pl.col(EVENT_TIMESTAMP),
+        pl.col(spec.labels.known_at).alias(KNOWN_AT),
+        spec.labels.label.alias(LABEL),
+    )
+    try:
+        return query.collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # An expression may fail as a file does; what is broken fails without it as well.
+        try:
+            parts.frame.select(sorted(list_columns(spec, fields))).collect()
+        except UNREADABLE as broken:
+            raise SourceError(
+                f"Got label table {table!r} that cannot be read ({first_line(broken)}), but "
+                "expected whole Parquet files"
+            ) from broken
+        raise DatasetError(
+            f"Got {first_line(error)} from the label's expression on {table!r}, but expected "
+            "numbers or booleans"
+        ) from error
 
 
 def read_label_rows(lake: Place, spec: ModelSpec) -> LabelRows:
@@ -136,25 +193,7 @@ def read_label_rows(lake: Place, spec: ModelSpec) -> LabelRows:
     """
     parts = open_label_table(lake, spec)
     table = spec.labels.table
-    columns = [pl.col(field.name).alias(f"field:{field.name}") for field in spec.request]
-    query = parts.frame.select(
-        *columns,
-        pl.col(EVENT_TIMESTAMP),
-        pl.col(spec.labels.known_at).alias(KNOWN_AT),
-        spec.labels.label.alias(LABEL),
-    )
-    try:
-        rows = query.collect()
-    except UNREADABLE as error:
-        raise SourceError(
-            f"Got label table {table!r} that cannot be read ({first_line(error)}), but expected "
-            "whole Parquet files"
-        ) from error
-    except pl.exceptions.PolarsError as error:
-        raise DatasetError(
-            f"Got {first_line(error)} from the label's expression on {table!r}, but expected "
-            "numbers or booleans"
-        ) from error
+    rows = read_columns(parts, spec, spec.request)
     instants = [
         conform(rows[name], _INSTANT, column=column).alias(name)
         for name, column in ((EVENT_TIMESTAMP, EVENT_TIMESTAMP), (KNOWN_AT, spec.labels.known_at))

@@ -22,6 +22,7 @@ __all__ = [
     "best_f1_threshold",
     "classification_metrics",
     "compare_losses",
+    "log_losses",
     "measure_scores",
     "multiclass_metrics",
     "pinball_losses",
@@ -99,7 +100,7 @@ def classification_metrics(
     return _defined(
         {
             "auc": resampler.measure_auc(labels, probabilities),
-            "log_loss": resampler.measure_ratio(_log_losses(labels, probabilities), ones),
+            "log_loss": resampler.measure_ratio(log_losses(labels, probabilities), ones),
             "brier": resampler.measure_ratio((probabilities - labels) ** 2, ones),
             "accuracy": resampler.measure_ratio(right, ones),
             "precision": resampler.measure_ratio(hits, predicted),
@@ -210,7 +211,7 @@ def row_losses(objective: Objective, labels: Floats, scores: Floats) -> Floats:
     means = np.maximum(scores, SMALLEST_MEAN)
     match objective.metric:
         case "log_loss":
-            return _log_losses(labels, scores)
+            return log_losses(labels, scores)
         case "mae":
             return np.abs(errors)
         case "mape":
@@ -343,7 +344,8 @@ def _sorted_auc(labels: Floats, scores: Floats, weights: Floats) -> float:
     return float(positive @ (below + 0.5 * negative)) / pairs if pairs else float("nan")
 
 
-def _log_losses(labels: Floats, probabilities: Floats) -> Floats:
+def log_losses(labels: Floats, probabilities: Floats) -> Floats:
+    """Return minus the log likelihood of each row, ``(n_rows,)``; a label may be a share."""
     clipped = np.clip(probabilities, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
     losses: Floats = -(labels * np.log(clipped) + (1.0 - labels) * np.log1p(-clipped))
     return losses

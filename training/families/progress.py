@@ -1,4 +1,4 @@
-"""How a fit tells how far it is; imported by what a fit's own process may import, and no more."""
+"""How long work tells how far it is; a fit's own process imports this, so it imports nothing."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,14 @@ import pyarrow.parquet as pq
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from training.live.logged_predictions import LoggedRows, Span, read_logged, where_logged
+from training.families.progress import Progress
+from training.live.logged_predictions import (
+    LoggedRows,
+    Span,
+    read_logged,
+    where_logged,
+    where_scored,
+)
 from training.live.open_log import LiveLog
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.records.prediction_log.tables import LoggedPrediction
@@ -22,7 +29,6 @@ from zeroskew.records.prediction_log.tables import LoggedPrediction
 __all__ = ["ExportReport", "export_log"]
 
 _DAY: Final = timedelta(days=1)
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -39,8 +45,9 @@ def export_log(
 ) -> ExportReport:
     """Write the days of a model's log that end at `until` or before.
 
-    A day whose files have all of its rows stands; one to which rows came late, out of the spool,
-    is written anew. A file is complete when its name appears.
+    A file that has all rows of its day and version stands, with those that have left the log
+    since; one for which rows came late, out of the spool, is written anew. A file is complete when
+    its name appears.
 
     Parameters
     ----------
@@ -79,12 +86,14 @@ def _export_day(
     span = Span(day, day + _DAY)
     counts = _count_versions(log, model, role, span)
     files = {version: folder / f"version-{version}.parquet" for version in counts}
-    if all(_has_rows(files[version], count) for version, count in counts.items()):
-        report.n_standing += len(files)
+    lacking = {version for version, count in counts.items() if not _has_rows(files[version], count)}
+    report.n_standing += len(files) - len(lacking)
+    if not lacking:
         return
     frames: dict[int, list[pl.DataFrame]] = {}
     for rows in read_logged(log, model, span, role=role, with_inputs=True):
-        frames.setdefault(rows.version, []).append(_to_frame(rows))
+        if rows.version in lacking:
+            frames.setdefault(rows.version, []).append(_to_frame(rows))
     for version, parts in frames.items():
         frame = pl.concat(parts)
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,11 +108,7 @@ def _count_versions(log: LiveLog, model: str, role: str, span: Span) -> dict[int
     table = LoggedPrediction
     query = (
         select(col(table.version), func.sum(table.n_rows))
-        .where(
-            *where_logged(model, span, role),
-            col(table.error).is_(None),
-            func.length(table.features) + func.length(table.request_inputs) > 0,
-        )
+        .where(*where_scored(model, span, role, with_inputs=True))
         .group_by(col(table.version))
     )
     with log.engine.connect() as connection:
@@ -111,7 +116,7 @@ def _count_versions(log: LiveLog, model: str, role: str, span: Span) -> dict[int
 
 
 def _has_rows(file: Path, count: int) -> bool:
-    return file.exists() and pq.read_metadata(file).num_rows == count
+    return file.exists() and pq.read_metadata(file).num_rows >= count
 
 
 def _to_frame(rows: LoggedRows) -> pl.DataFrame:

@@ -22,7 +22,15 @@ from zeroskew.records.prediction_log.log_mask import HASHED
 from zeroskew.records.prediction_log.logged_row import list_numbers
 from zeroskew.records.prediction_log.tables import LoggedPrediction
 
-__all__ = ["LoggedRows", "Span", "count_by_arm", "count_logged", "read_logged", "where_logged"]
+__all__ = [
+    "LoggedRows",
+    "Span",
+    "count_by_arm",
+    "count_logged",
+    "read_logged",
+    "where_logged",
+    "where_scored",
+]
 
 _GROUP: Final = 2_000
 _DTYPES: Final[dict[FieldType, Any]] = {
@@ -157,29 +165,29 @@ class LoggedRows:
 
 
 def count_logged(log: LiveLog, model: str, span: Span, *, role: str = "answer") -> int:
-    """Return how many rows of the log `read_logged` will read."""
-    query = (
-        select(func.count()).select_from(LoggedPrediction).where(*where_logged(model, span, role))
-    )
+    """Return how many rows of the log `read_logged` will read with their inputs."""
+    wanted = where_scored(model, span, role, with_inputs=True)
+    query = select(func.count()).select_from(LoggedPrediction).where(*wanted)
     with log.engine.connect() as connection:
         return int(connection.scalar(query) or 0)
 
 
-def count_by_arm(log: LiveLog, model: str, span: Span, *, role: str) -> dict[str, tuple[int, int]]:
-    """Return for each arm how many instances were asked for, and how many of them failed."""
-    n_rows, failed = LoggedPrediction.n_rows, col(LoggedPrediction.error).is_not(None)
+def count_by_arm(
+    log: LiveLog, model: str, span: Span, *, role: str
+) -> dict[tuple[str | None, int], tuple[int, int]]:
+    """Return by arm and version how many instances were asked for, and how many of them failed."""
+    table = LoggedPrediction
+    n_rows, failed = table.n_rows, col(table.error).is_not(None)
+    key = (col(table.arm), col(table.version))
     query = (
-        select(
-            col(LoggedPrediction.arm),
-            func.sum(n_rows),
-            func.sum(case((failed, n_rows), else_=0)),
-        )
+        select(*key, func.sum(n_rows), func.sum(case((failed, n_rows), else_=0)))
         .where(*where_logged(model, span, role))
-        .group_by(col(LoggedPrediction.arm))
+        .group_by(*key)
     )
     with log.engine.connect() as connection:
         return {
-            arm or "": (int(asked), int(lost)) for arm, asked, lost in connection.execute(query)
+            (arm, version): (int(asked), int(lost))
+            for arm, version, asked, lost in connection.execute(query)
         }
 
 
@@ -203,10 +211,7 @@ def read_logged(
         If the registry does not know a version that the log names.
     """
     table = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
-    query = select(table).where(*where_logged(model, span, role), table.c.error.is_(None))
-    if with_inputs:
-        inputs = func.length(table.c.features) + func.length(table.c.request_inputs)
-        query = query.where(inputs > 0)
+    query = select(table).where(*where_scored(model, span, role, with_inputs=with_inputs))
     query = query.order_by(table.c.time, table.c.id, table.c.part)
     manifests: dict[int, Manifest] = {}
     with log.engine.connect().execution_options(yield_per=_GROUP) as connection:
@@ -233,4 +238,13 @@ def where_logged(model: str, span: Span, role: str | None = None) -> list[Any]:
         found.append(LoggedPrediction.logged_at >= span.logged_from)
     if span.version is not None:
         found.append(LoggedPrediction.version == span.version)
+    return found
+
+
+def where_scored(model: str, span: Span, role: str, *, with_inputs: bool) -> list[Any]:
+    """Return the conditions of a span's predictions that did not fail; see `read_logged`."""
+    table = LoggedPrediction
+    found = [*where_logged(model, span, role), col(table.error).is_(None)]
+    if with_inputs:
+        found.append(func.length(table.features) + func.length(table.request_inputs) > 0)
     return found

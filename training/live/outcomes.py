@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -59,15 +60,15 @@ def read_outcomes(
         a class that the version does not know; null where none is known), ``is_mature``, and
         each request field as ``request.<name>``.
     """
+    labels = _read_labels(log, model, span, as_of)
     parts = []
     classes: dict[int, Sequence[str]] = {}
-    for rows in read_logged(log, model, span, role=role):
+    for rows in read_logged(log, model, _reach_labels(span, labels), role=role):
         parts.append(_describe(rows, as_of, role))
         classes[rows.version] = rows.manifest.output.classes or ()
     if not parts:
         return pl.DataFrame()
     outcomes = pl.concat(parts, how="diagonal_relaxed").with_row_index("place")
-    labels = _read_labels(log, model, span, as_of)
     given = labels.filter(pl.col("id").is_not_null()).select(
         *_KEY, "value_number", "value_text", "observed_at", "number"
     )
@@ -80,6 +81,8 @@ def read_outcomes(
         .select("place", "value_number", "value_text")
     )
     joined = outcomes.join(in_force, on="place", how="left", maintain_order="left")
+    if span.end is not None:
+        joined = joined.filter(pl.col("time") < span.end)
     return joined.with_columns(_to_label(joined, classes)).drop(
         "place", "entity_key", "value_number", "value_text"
     )
@@ -134,6 +137,14 @@ def _read_labels(log: LiveLog, model: str, span: Span, as_of: datetime) -> pl.Da
     with log.engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
     return pl.DataFrame(rows, schema=_LABELS, orient="row")
+
+
+def _reach_labels(span: Span, labels: pl.DataFrame) -> Span:
+    """Return the span up to the last label about an entity: it may be a later prediction's."""
+    last: Any = labels.filter(pl.col("id").is_null())["time"].max()
+    if span.end is None or last is None or last < span.end:
+        return span
+    return replace(span, end=last + timedelta(microseconds=1))
 
 
 def _match_entities(outcomes: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 
+from training.families.progress import Progress
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
 from training.live.open_log import LiveLog
 from zeroskew.features.onnx_graph import open_session
@@ -40,7 +40,7 @@ def replay(
     log: LiveLog,
     model: str,
     span: Span,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> ReplayReport:
     """Compute what was logged of a model again, and compare it to the bit.
 

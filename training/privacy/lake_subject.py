@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from training.dataset.build_dataset import DATA_FILES
+from training.families.progress import Progress
 from training.privacy.subject import Subject
 from training.privacy.work_subject import list_work_folders
 from training.project.workspace import Workspace
+from zeroskew.contract.errors.sentences import first_line
+from zeroskew.features.offline_store.errors import SourceError
+from zeroskew.features.offline_store.parquet.part_schemas import UNREADABLE
 from zeroskew.features.offline_store.parquet.table_files import Place, parquet_files
 
 __all__ = ["find_in_files", "forget_in_files", "list_files", "name_file"]
 
 _PREFIXES: Final = ("", "request.")
-Progress = Callable[[int, int], None]
 
 
 def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, pl.Expr]]:
@@ -30,15 +33,18 @@ def list_files(workspace: Workspace, subject: Subject) -> Iterator[tuple[Place, 
     Raises
     ------
     SourceError
-        If the lake is in an object store that cannot be read.
+        If a file is no Parquet, or the lake is in an object store that cannot be read.
     """
-    files: set[Place] = {path.resolve() for path in workspace.home.rglob("*.parquet")}
-    files.update(
-        path if isinstance(path, str) else path.resolve() for path in _list_lake(workspace.lake)
-    )
+    files: set[Place] = {*_list_folder(workspace.home), *_list_lake(workspace.lake)}
     of_steps = {folder / name for folder in list_work_folders(workspace) for name in DATA_FILES}
     for path in sorted(files - of_steps, key=str):
-        schema = pl.read_parquet_schema(path)
+        try:
+            schema = pl.read_parquet_schema(path)
+        except UNREADABLE as error:
+            raise SourceError(
+                f"Got {name_file(workspace, path)} that cannot be read ({first_line(error)}), but "
+                "expected whole Parquet files; mend or remove it"
+            ) from error
         for prefix in _PREFIXES:
             condition = subject.condition(schema, prefix=prefix)
             if condition is not None:
@@ -87,7 +93,12 @@ def name_file(workspace: Workspace, path: Place) -> str:
 
 
 def _list_lake(lake: Place) -> Sequence[Place]:
-    return parquet_files(lake) if isinstance(lake, str) else list(lake.rglob("*.parquet"))
+    return parquet_files(lake) if isinstance(lake, str) else _list_folder(lake)
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    # A table may be a folder of that name.
+    return [path.resolve() for path in folder.rglob("*.parquet") if path.is_file()]
 
 
 def _replace(path: Place, rows: pl.DataFrame) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Table, and_, delete, or_, select, update
 
+from training.families.progress import Progress
 from training.live.open_log import LiveLog
 from training.privacy.subject import Subject
 from zeroskew.contract.manifest import Manifest
@@ -38,7 +39,6 @@ _ARRAYS: Final = {
 _BATCH: Final = 500
 _PREDICTIONS: Final[Table] = LoggedPrediction.__table__  # type: ignore[attr-defined]  # SQLModel makes it
 _LABELS: Final[Table] = StoredLabel.__table__  # type: ignore[attr-defined]  # as above
-Progress = Callable[[int, int], None]
 
 
 class _Found(NamedTuple):

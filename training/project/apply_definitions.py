@@ -103,11 +103,8 @@ def apply_definitions(
 
 
 def _read_live(workspace: Workspace, *, moved_since: datetime | None = None) -> list[LivePlan]:
-    registry = ModelRegistry.open(workspace.database_url)
-    try:
+    with contextlib.closing(ModelRegistry.open(workspace.database_url)) as registry:
         return read_live_plans(registry, workspace.open_artifacts(), moved_since=moved_since)
-    finally:
-        registry.close()
 
 
 def _say_broken(broken: Sequence[str]) -> str:

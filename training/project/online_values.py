@@ -86,10 +86,7 @@ def declared_columns(view: Any, keys: list[str], features: list[str]) -> dict[st
     keys, features
         The source columns of its join keys, and of its features in their order.
     """
-    import polars as pl
-    import pyarrow as pa
-
-    from zeroskew.features.offline_store.column_types import declared_type
+    from zeroskew.features.offline_store.column_types import as_polars, declared_type
 
     types = {field.name: field.dtype for field in view.entity_columns}
     mapping = dict(view.batch_source.field_mapping or {})
@@ -98,10 +95,7 @@ def declared_columns(view: Any, keys: list[str], features: list[str]) -> dict[st
         *zip(features, (field.dtype for field in view.features), strict=True),
     ]
     arrow = {column: declared_type(dtype) for column, dtype in pairs if dtype is not None}
-    known = [pa.field(column, dtype) for column, dtype in arrow.items() if dtype is not None]
-    empty = pl.from_arrow(pa.schema(known).empty_table())
-    assert isinstance(empty, pl.DataFrame)
-    return dict(empty.schema)
+    return {column: as_polars(dtype) for column, dtype in arrow.items() if dtype is not None}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -101,12 +102,12 @@ def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> 
         yield "the model registry is gone"
         return
     try:
-        registry = ModelRegistry.open(workspace.database_url)
+        opened = ModelRegistry.open(workspace.database_url)
     except RegistrySchemaError as error:  # The steps begin with a migration.
         yield str(error)
         return
     artifacts = workspace.open_artifacts()
-    try:
+    with closing(opened) as registry:
         for model in models:
             try:
                 champion = registry.resolve_alias(model, "champion")
@@ -114,8 +115,6 @@ def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> 
                 artifacts.get(champion.model_sha256)
             except ServiceError as error:
                 yield f"{model} has no champion that can be loaded: {error}"
-    finally:
-        registry.close()
     if stamp.n_cells:
         n_cells = _count_cells(workspace) or {}
         for table, expected in stamp.n_cells.items():

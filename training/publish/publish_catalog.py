@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from training.project.workspace import Workspace
 from zeroskew.contract.feature_catalog import FeatureCatalog
 from zeroskew.features.plans.compile_catalog import compile_catalog
@@ -21,10 +23,7 @@ def publish_catalog(workspace: Workspace) -> FeatureCatalog:
         If the registry's tables are of another release.
     """
     catalog = compile_catalog(workspace.open_definitions())
-    registry = ModelRegistry.open(workspace.database_url)
-    try:
+    with closing(ModelRegistry.open(workspace.database_url)) as registry:
         sha256 = workspace.open_artifacts().put(catalog.model_dump_json().encode())
         registry.add_feature_catalog(project=catalog.project, sha256=sha256)
-    finally:
-        registry.close()
     return catalog

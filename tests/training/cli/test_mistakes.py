@@ -344,6 +344,8 @@ CASES: list[Case] = [
     (f"skew {MODEL} --from x", nothing, "--from"),
     (f"skew {MODEL} --from 2024-01-01 --days 1", nothing, "expected one of them"),
     (f"skew {MODEL} --tolerance 2", nothing, "--tolerance"),
+    ("skew --page skew.html", nothing, "--page of several models"),
+    (f"skew {MODEL} --days 1000000", nothing, "--days"),
     (f"metrics {MODEL} --as-of 2024-13-01", nothing, "--as-of"),
     ("guard nobody", nothing, "nobody"),
     ("bandit nobody", nothing, "nobody"),
@@ -351,12 +353,17 @@ CASES: list[Case] = [
     (f"deal {MODEL} {{folder}}/r.json", write("r.json", "[]"), "r.json"),
     (f"simulate {MODEL} --from 2024-06-01 --until 2024-05-01", nothing, "Got"),
     (f"simulate {MODEL} --folder {{folder}}/{DECLARED}", nothing, "will_return.py"),
+    (f"simulate {MODEL} --folder {{folder}}/var", nothing, "which holds the project"),
+    (f"simulate {MODEL} --folder {{folder}} --fresh", nothing, "which holds the project"),
+    (f"simulate {MODEL} --folder {{folder}}/var/work --fresh", nothing, "no simulation has left"),
     ("log upkeep --days 0", nothing, "--days"),
+    ("log upkeep --keep-days 1000000", nothing, "--keep-days"),
     # People.
     ("keys create x --scope fly", nothing, "fly"),
     ("keys create x --scope predict --days -1", nothing, "Got"),
     ("keys revoke zsk_none", nothing, "an id that no key has"),
     ("keys rotate zsk_none", nothing, "an id that no key has"),
+    ("keys rotate zsk_none --overlap-hours 1e12", nothing, "--overlap-hours"),
     ("tenant nobody acme", nothing, "nobody"),
     ("subject export customer_id", nothing, "customer_id"),
     ("subject erase customer_id=1 --receipt {folder}/r.json", nothing, "Got"),
@@ -415,6 +422,12 @@ def test_up_without_serving_does_not_say_that_the_service_answers(project: Proje
     assert code == 0
     assert "The service answers" not in printed
     assert "`zeroskew serve` will answer at http://127.0.0.1:0" in printed
+
+
+def test_a_simulation_asks_its_service_wherever_the_projects_own_listens(project: Project) -> None:
+    variable("ZEROSKEW_HOST", "127.0.0.2")(project)
+    code, printed = project.run("simulate", MODEL)
+    assert code == 0, printed
 
 
 def test_history_tells_who_published(project: Project) -> None:

@@ -12,10 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.model_specs import tiny_spec
-from training.dataset.label_table import find_schema_faults, load_labels
+from training.dataset.label_table import (
+    find_schema_faults,
+    load_labels,
+    open_label_table,
+    read_columns,
+)
 from zeroskew.contract.errors.project import DatasetError, TrainingError
 from zeroskew.contract.manifest import FieldType, Output, RequestField
 from zeroskew.declarations.model_spec import LabelTable
+from zeroskew.features.offline_store.errors import SourceError
 
 JAN = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
 NAIVE = [moment.replace(tzinfo=None) for moment in JAN]
@@ -320,11 +326,25 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path, content: bytes) -> 
         load_labels(tmp_path, TWO)
 
 
-def test_a_label_that_cannot_be_computed_is_said_in_a_sentence(tmp_path: Path) -> None:
-    label = LabelTable(table="labels", label=pl.col("shop") + 1.5, known_at="known_at")
+@pytest.mark.parametrize(
+    "label", [pl.col("shop") + 1.5, pl.col("shop").str.split("-").list.get(5)], ids=str
+)
+def test_a_label_that_cannot_be_computed_is_said_in_a_sentence(
+    tmp_path: Path, label: pl.Expr
+) -> None:
+    labels = LabelTable(table="labels", label=label, known_at="known_at")
     write(tmp_path, table_of())
     with pytest.raises(DatasetError, match="from the label's expression on 'labels'"):
-        load_labels(tmp_path, tiny_spec(labels=label))
+        load_labels(tmp_path, tiny_spec(labels=labels))
+
+
+def test_a_file_that_breaks_between_is_not_the_labels_fault(tmp_path: Path) -> None:
+    write(tmp_path, table_of())
+    parts = open_label_table(tmp_path, TWO)
+    for path in (tmp_path / "labels").rglob("*.parquet"):
+        path.write_bytes(b"PAR1")
+    with pytest.raises(SourceError, match="'labels' that cannot be read"):
+        read_columns(parts, TWO)
 
 
 @pytest.mark.parametrize("name", ["label", "label_known_at", "span", "row", "field:at", "known_at"])

@@ -131,7 +131,12 @@ def test_whole_days_go_to_the_lake_and_late_rows_follow(tmp_path: Path) -> None:
         store = open_log_store(url, timeout_sec=5)
         store.write([late])
         store.close()
-        assert export()[:2] == (2, 2)
+        assert export()[:2] == (1, 3)
+        # What leaves the log in the middle of a day has been in the lake, and stays there.
+        keep = timedelta(days=30)
+        assert keep_log_in_shape(log.engine, START + timedelta(hours=12) + keep, keep).n_deleted
+        assert export() == (0, 4, 0)
+        assert pl.read_parquet(files / "**/*.parquet").height == 289
 
 
 def _like(engine: Engine) -> dict[str, bytes | str]:

@@ -20,7 +20,7 @@ from training.project.workspace import Workspace
 from zeroskew.contract.errors.not_found import UnknownRolloutError
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.manifest import Output
-from zeroskew.contract.rollout import Rollout
+from zeroskew.contract.rollout import Arm, Rollout
 from zeroskew.declarations.objectives import read_objective
 
 MODEL = "arrival_delay"
@@ -182,6 +182,24 @@ def test_a_limit_is_not_passed_by_few_or_by_chance(log: LiveLog, tmp_path: Path)
     (judgement,) = guard(log)
     assert judgement.decision == "hold", judgement.reason
     assert [one.limit for one in judgement.findings] == ["errors", "latency", "drift of scores"]
+
+
+def test_what_an_arms_former_version_failed_at_is_not_held_against_the_next(
+    log: LiveLog, tmp_path: Path
+) -> None:
+    rollout = make_rollout(limits={"max_error_rate": 0.01, "min_predictions": 300})
+    arms = (rollout.arms[0], Arm(name="candidate", alias="next", weight=0.5))
+    rollout = rollout.model_copy(update={"arms": arms})
+    log.registry.set_alias(MODEL, "next", 2)
+    log.registry.set_rollout(MODEL, rollout)
+    traffic = Traffic(tmp_path, rollout, dict(VERSIONS), lambda _version, actual: actual, float)
+    traffic.run(1600, fails=lambda arm, number: arm == "candidate" and number % 20 == 0)
+    log.registry.set_alias(MODEL, "next", 3)
+    traffic.versions["candidate"] = 3
+    traffic.run(1600)
+    (judgement,) = guard(log)
+    assert judgement.decision == "hold"
+    assert judgement.reason.startswith("errors: 0 of ")
 
 
 def test_a_shadow_that_disagrees_goes_and_the_canary_stays(log: LiveLog, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, publish_every_kind
 from training.cli.main import app
 from training.live.open_log import open_log
+from training.privacy.lake_subject import find_in_files, forget_in_files
 from training.privacy.logged_subject import (
     _find_rows,
     _Found,
@@ -37,8 +38,10 @@ from training.privacy.logged_subject import (
 )
 from training.privacy.receipt import verify_receipt
 from training.privacy.subject import Subject, parse_subject
+from training.project.workspace import Workspace
 from training.publish.signing import make_signing_key, public_key_of
 from zeroskew.contract.pushed_rows import PushedColumn, PushedRows
+from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.records.prediction_log.log_mask import hash_text
 from zeroskew.records.prediction_log.logged_row import LoggedRow
 from zeroskew.records.prediction_log.spool import Spool
@@ -328,7 +331,9 @@ def test_a_spool_is_erased_and_one_in_use_is_said(place: Place) -> None:
 
 def test_without_a_receipt_nothing_is_erased(place: Place) -> None:
     nowhere = str(place.folder / "nowhere" / "receipt.json")
-    assert run("erase", f"origin={PERSON}", "--receipt", nowhere).exit_code != 0
+    for refused in (nowhere, str(place.folder)):
+        assert run("erase", f"origin={PERSON}", "--receipt", refused).exit_code != 0
+    assert PERSON.encode() in place.dump()
     place.key_file.write_text("no key")
     receipt = str(place.folder / "receipt.json")
     assert run("erase", f"origin={PERSON}", "--receipt", receipt).exit_code != 0
@@ -365,6 +370,24 @@ def test_two_erasures_of_one_row_take_out_whom_they_mean(place: Place) -> None:
             assert _take_out_of_row(connection, found[0]) == 2
         assert find_logged(log, subjects[0]).predictions == []
         assert len(find_logged(log, subjects[1]).predictions) == 1
+
+
+def test_a_table_in_a_folder_that_is_called_parquet_is_looked_through(tmp_path: Path) -> None:
+    table = tmp_path / "lake" / "routes.parquet"
+    table.mkdir(parents=True)
+    pl.DataFrame({"origin": [PERSON, OTHER]}).write_parquet(table / "part-0.parquet")
+    workspace, subject = Workspace(home=tmp_path), parse_subject([f"origin={PERSON}"])
+    assert [one["file"] for one in find_in_files(workspace, subject)] == [
+        "lake/routes.parquet/part-0.parquet"
+    ]
+    assert forget_in_files(workspace, subject, lambda _done, _total: None) == 1
+    assert pl.read_parquet(table)["origin"].to_list() == [OTHER]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SourceError, match=r"Got cut\.parquet that cannot be read"):
+        find_in_files(Workspace(home=tmp_path), parse_subject([f"origin={PERSON}"]))
 
 
 def test_labels_of_a_thousand_instances_are_found() -> None:

@@ -319,8 +319,8 @@ def test_a_unix_socket_a_cluster_and_sentinels_are_written_too(tmp_path: Path) -
         for url, config in (
             (f"unix://{main.socket_path}", {"connection_string": f"127.0.0.1:{main.port}"}),
             (
-                f"redis+sentinel://127.0.0.1:{sentinel.port}/main",
-                {"connection_string": f"127.0.0.1:{main.port}"},
+                f"redis+sentinel://127.0.0.1:{sentinel.port}/main?db=1",
+                {"connection_string": f"127.0.0.1:{main.port},db=1"},
             ),
             (
                 f"redis+cluster://{hosts}",

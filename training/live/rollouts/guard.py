@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluate.metrics import pinball_losses
+from training.evaluate.metrics import log_losses, pinball_losses
 from training.live.rollouts.statistics import (
     binomial_bounds,
     compare_means,
@@ -29,7 +29,6 @@ Floats = npt.NDArray[np.float64]
 Decision = Literal["promote", "hold", "roll_back"]
 
 _P99: Final = 0.01
-_SMALLEST_PROBABILITY: Final = 1e-15
 
 LOSSES: Final = {
     "probability": ("log_loss", "brier", "error"),
@@ -164,8 +163,7 @@ def losses_of(
     if metric == "log_loss":
         if probabilities is not None:
             labels, scores = np.ones_like(probabilities), probabilities
-        clipped = np.clip(scores, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
-        return -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
+        return log_losses(labels, scores)
     if metric == "error":
         if thresholds is None:
             return (scores != labels).astype(np.float64)

@@ -84,7 +84,7 @@ def guard_rollout(
         judgement = judge_arm(evidence, champion, rollout.limits, look, is_shadow=is_shadow)
         judgements.append(judgement)
         if not is_trial:
-            _note(log.registry, model, registered, version, judgement, actor)
+            _record(log.registry, model, registered, version, judgement, actor)
     if not is_trial:
         _act(log, model, registered, judgements, actor)
     return judgements
@@ -154,10 +154,12 @@ def _gather(
         outcomes = read_outcomes(log, model, since, as_of, role=role)
         counts = count_by_arm(log, model, since, role=role)
         for target in targets:
-            rows = _of_arm(outcomes, target.name, log.resolve(model, target))
+            version = log.resolve(model, target)
+            rows = _of_arm(outcomes, target.name, version)
+            counted = counts.get((target.name, version), (0, 0))
             compared = _compare(rows, answers, manifest) if role == "shadow" else (0, 0)
             found[target.name] = _to_evidence(
-                target.name, rows, counts.get(target.name, (0, 0)), compared, rollout, keys, level
+                target.name, rows, counted, compared, rollout, keys, level
             )
         if role == "answer":
             answers = outcomes
@@ -272,7 +274,7 @@ def _count_looks(registry: ModelRegistry, model: str) -> dict[tuple[str, int], i
     return looks
 
 
-def _note(
+def _record(
     registry: ModelRegistry,
     model: str,
     registered: RegisteredRollout,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,20 +45,12 @@ def binomial_bounds(n_hits: int, n_trials: int, error_rate: float) -> tuple[floa
     return float(low), float(high)
 
 
+@dataclass(frozen=True)
 class Difference:
-    """A difference between two means, and its standard error.
+    """A candidate's mean minus the champion's, and its standard error."""
 
-    Parameters
-    ----------
-    value
-        The candidate's mean minus the champion's.
-    error
-        Its standard error.
-    """
-
-    def __init__(self, value: float, error: float) -> None:
-        self.value = value
-        self.error = error
+    value: float
+    error: float
 
     def bounds(self, error_rate: float) -> tuple[float, float]:
         """Return one-sided bounds: the true difference is beyond either that often at most."""

@@ -17,6 +17,7 @@ from zeroskew.contract.errors.project import StepError
 
 __all__ = ["SimulatedService"]
 
+_HOST: Final = "127.0.0.1"
 _PATIENCE_SEC: Final = 60.0
 _MAX_INSTANCES: Final = 100
 _MAX_LABELS: Final = 100
@@ -39,7 +40,11 @@ class SimulatedService:
         self._port = _free_port()
 
     def __enter__(self) -> Self:
-        settings = {"ZEROSKEW_PORT": str(self._port), "ZEROSKEW_LOG_LEVEL": "warning"}
+        settings = {
+            "ZEROSKEW_HOST": _HOST,
+            "ZEROSKEW_PORT": str(self._port),
+            "ZEROSKEW_LOG_LEVEL": "warning",
+        }
         # It has the simulation's clock.
         others = {name: value for name, value in os.environ.items() if name != "ZEROSKEW_CLOCK"}
         with self.log.open("w") as log:
@@ -49,7 +54,7 @@ class SimulatedService:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+        self._client = httpx.Client(base_url=f"http://{_HOST}:{self._port}", timeout=30)
         try:
             self._wait_until_ready()
         except BaseException:
@@ -109,6 +114,6 @@ class SimulatedService:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]
         return port

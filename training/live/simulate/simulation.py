@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ import polars as pl
 
 from training import pipeline
 from training.dataset.label_table import read_label_rows
+from training.families.progress import Progress
 from training.live.simulate.arriving_rows import ArrivingRows, open_online_copy
 from training.live.simulate.simulated_service import SimulatedService
 from training.project.online_store import open_online_store
@@ -33,8 +34,6 @@ from zeroskew.contract.time.moved_clock import ClockMover
 from zeroskew.declarations.model_spec import ModelSpec
 
 __all__ = ["Simulation", "SimulationReport", "prepare_simulation", "simulate"]
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,10 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
     Raises
     ------
     StepError
-        If the registry is in no SQLite file.
+        If the registry is in no SQLite file, or something else than a simulation is in the folder.
     """
     simulation = Simulation(folder)
+    _require_own_folder(workspace, simulation, is_fresh=is_fresh)
     if is_fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,23 @@ def prepare_simulation(workspace: Workspace, folder: Path, *, is_fresh: bool) ->
             target.commit()
             target.execute("VACUUM")
     return simulation
+
+
+def _require_own_folder(workspace: Workspace, simulation: Simulation, *, is_fresh: bool) -> None:
+    """Raise where a simulation would write into what is not its own, or remove it."""
+    folder = simulation.folder.resolve()
+    places = (workspace.home, workspace.feature_repo, workspace.models, workspace.database_file)
+    if any(place is not None and place.resolve().is_relative_to(folder) for place in places):
+        raise StepError(
+            f"Got {simulation.folder}, which holds the project, but expected a simulation's own "
+            "folder"
+        )
+    is_others = folder.is_dir() and any(folder.iterdir()) and not simulation.database.exists()
+    if is_fresh and is_others:
+        raise StepError(
+            f"Got {simulation.folder}, which no simulation has left, but expected one that may be "
+            "removed"
+        )
 
 
 def simulate(

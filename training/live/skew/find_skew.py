@@ -7,8 +7,7 @@ training is given for a label at that moment, so what differs here is skew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final
@@ -16,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from training.families.progress import Progress
 from training.live.logged_predictions import LoggedRows, Span, count_logged, read_logged
 from training.live.offline_values import OfflineInput, look_up
 from training.live.open_log import LiveLog
@@ -27,6 +27,7 @@ __all__ = ["Example", "FeatureSkew", "SkewReport", "Verdict", "find_skew"]
 
 _MAX_EXAMPLES: Final = 5
 _HOUR_US: Final = 3_600_000_000
+_SECOND_US: Final = 1_000_000
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -149,7 +150,7 @@ def find_skew(
     store: Any,
     model: str,
     span: Span,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> SkewReport:
     """Compare what was logged of a model with the offline store.
 
@@ -189,6 +190,7 @@ def find_skew(
 def _compare(rows: LoggedRows, offline: OfflineInput, skew: FeatureSkew) -> None:
     place = rows.manifest.plan.list_stored_features().index((offline.view, offline.feature))
     status, online_us = rows.statuses[:, place], rows.event_us[:, place]
+    offline = replace(offline, known_us=_cut_off(offline.known_us, online_us))
     online = _find_input(rows, offline)
     verdicts = _judge(online, status, online_us, offline)
     skew.counts += np.bincount(verdicts, minlength=len(Verdict))
@@ -211,6 +213,15 @@ def _compare(rows: LoggedRows, offline: OfflineInput, skew: FeatureSkew) -> None
                 offline_event=_to_time(offline.known_us[row]),
             )
         )
+
+
+def _cut_off(known_us: Times, online_us: Times) -> Times:
+    """Return the table's event times as the online store has them.
+
+    SQLite, and Feast's own Redis, keep whole seconds, cut off towards 1970; ours in Redis all.
+    """
+    is_cut = (online_us % _SECOND_US == 0) & (known_us != NEVER_US)
+    return np.where(is_cut, known_us - np.fmod(known_us, _SECOND_US), known_us)
 
 
 def _judge(
@@ -259,8 +270,7 @@ def _count_times(
         for hour, count in zip(hours.tolist(), counts.tolist(), strict=True):
             counted[hour] = counted.get(hour, 0) + count
     has_both = (online_us != NEVER_US) & (offline.known_us != NEVER_US)
-    # The online stores keep whole seconds.
-    shift_sec = (online_us[has_both] - offline.known_us[has_both]) // 1_000_000
+    shift_sec = (online_us[has_both] - offline.known_us[has_both]) // _SECOND_US
     skew.n_same_event += int((shift_sec == 0).sum())
     minutes, counts = np.unique(shift_sec[shift_sec != 0] // 60, return_counts=True)
     for minute, count in zip(minutes.tolist(), counts.tolist(), strict=True):

@@ -132,7 +132,8 @@ def _draw_hours(features: Sequence[FeatureSkew]) -> str:
 
     figure = Figure(figsize=(11, 3), layout="constrained")
     axes: Axes = figure.subplots()
-    hours = sorted(features[0].rows_by_hour)
+    # Versions may read other features, each at its own hours.
+    hours = sorted(set().union(*(one.rows_by_hour for one in features)))
     places = {hour: place for place, hour in enumerate(hours)}
     times = [EPOCH + timedelta(hours=hour) for hour in hours]
     for one in [one for one in features if one.n_faults][:6]:

@@ -15,6 +15,7 @@ from zeroskew.features.offline_store.errors import OfflineStoreError, SourceErro
 __all__ = [
     "TEXT",
     "align_keys",
+    "as_polars",
     "beyond_exact_float",
     "conform",
     "conform_key",
@@ -160,6 +161,17 @@ def declared_type(feast_type: FeastType) -> pa.DataType | None:
         return None
     inner = arrow.value_type if pa.types.is_list(arrow) else arrow
     return None if pa.types.is_nested(inner) or pa.types.is_null(inner) else arrow
+
+
+def as_polars(arrow: pa.DataType) -> pl.DataType:
+    """Return the polars type of an Arrow type.
+
+    >>> as_polars(pa.timestamp("us", "UTC"))
+    Datetime(time_unit='us', time_zone='UTC')
+    """
+    empty = pl.from_arrow(pa.array([], arrow))
+    assert isinstance(empty, pl.Series)
+    return empty.dtype
 
 
 def fits_declared(source: pl.DataType, declared: pl.DataType) -> bool:

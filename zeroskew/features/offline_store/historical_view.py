@@ -16,15 +16,17 @@ from feast.utils import _parse_feature_ref
 
 from zeroskew.features.offline_store.asof_join import CREATED, EVENT
 from zeroskew.features.offline_store.column_types import (
+    as_polars,
     conform,
     conform_key,
     declared_type,
     epoch_microseconds,
 )
-from zeroskew.features.offline_store.errors import SourceError, UnsupportedRequestError
+from zeroskew.features.offline_store.errors import UnsupportedRequestError
 from zeroskew.features.offline_store.parquet.parquet_source import (
     ParquetTable,
     between,
+    has_key,
     open_parquet_table,
 )
 from zeroskew.features.offline_store.source_rows import drop_ties, has_ties, sort_by_time
@@ -97,7 +99,7 @@ class HistoricalView:
             ``key:i``, ``event``, perhaps ``created`` (Int64 microseconds), then the requested
             features under their output names with the prefix ``feature:``. No null keys.
         """
-        selected = self._select(start, end, key_types, known_by)
+        selected = self._select(start, end, known_by)
         columns = {feature.source for feature in self.features}
         rows = self._collect(selected, sorted(columns))
         instants = [EVENT, *([CREATED] if self.created_column else [])]
@@ -118,26 +120,16 @@ class HistoricalView:
         """The names of the join keys in what :meth:`read` returns."""
         return [f"key:{position}" for position in range(len(self.keys))]
 
-    def _select(
-        self,
-        start: int | None,
-        end: int,
-        key_types: Sequence[pl.DataType],
-        known_by: int | None,
-    ) -> pl.LazyFrame:
+    def _select(self, start: int | None, end: int, known_by: int | None) -> pl.LazyFrame:
         schema = self.table.schema
-        selected = self.table.frame.filter(
-            between(self.event_column, schema[self.event_column], start, end)
-        )
+        conditions = [
+            between(self.event_column, schema[self.event_column], start, end),
+            *(has_key(key.source, schema[key.source]) for key in self.keys),
+        ]
         if self.created_column is not None and known_by is not None:
-            selected = selected.filter(
-                between(self.created_column, schema[self.created_column], None, known_by)
-            )
-        for key, dtype in zip(self.keys, key_types, strict=True):
-            column = pl.col(key.source)
-            present = column.is_not_null() & (column.is_not_nan() if dtype.is_float() else True)
-            selected = selected.filter(present)
-        return selected
+            dtype = schema[self.created_column]
+            conditions.append(between(self.created_column, dtype, None, known_by))
+        return self.table.frame.filter(conditions)
 
     def _collect(self, selected: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
         keys = [
@@ -280,7 +272,4 @@ def _check_columns(plan: HistoricalView) -> None:
 def _to_declared(values: pl.Series, feature: RequestedFeature) -> pl.Series:
     if feature.arrow_type is None:
         return values
-    empty = pl.from_arrow(pa.array([], feature.arrow_type))
-    if not isinstance(empty, pl.Series):
-        raise SourceError(f"Got {feature.arrow_type}, but expected a column type.")
-    return conform(values, empty.dtype, column=feature.source)
+    return conform(values, as_polars(feature.arrow_type), column=feature.source)

@@ -15,7 +15,11 @@ import pyarrow as pa
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from zeroskew.features.offline_store.column_types import numbers_for_feast
-from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable, between
+from zeroskew.features.offline_store.parquet.parquet_source import (
+    ParquetTable,
+    between,
+    has_key,
+)
 from zeroskew.features.offline_store.source_rows import latest_rows
 from zeroskew.features.offline_store.time_slices import SliceLimits
 
@@ -84,7 +88,7 @@ class SourcePull:
         schema = self.table.schema
         selected = self.table.frame.filter(
             between(self.event_column, schema[self.event_column], start, end),
-            *(pl.col(key).is_not_null() for key in self.keys),
+            *(has_key(key, schema[key]) for key in self.keys),
         )
         if self.created_column is not None and self.known_by is not None:
             selected = selected.filter(

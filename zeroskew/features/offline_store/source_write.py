@@ -13,20 +13,20 @@ from zeroskew.features.offline_store.errors import SourceError, UnsupportedReque
 from zeroskew.features.offline_store.parquet.parquet_source import local_path, open_parquet_table
 from zeroskew.features.offline_store.parquet.part_files import append_parts
 from zeroskew.features.offline_store.parquet.table_files import (
+    CALENDAR,
     Place,
+    is_single_file,
     parquet_files,
     partition_columns,
 )
 
 __all__ = ["append_to_source", "derived_partitions"]
 
-_CALENDAR = ("year", "month", "day")
-
 
 def derived_partitions(source: DataSource, repo_path: Path | None) -> list[str]:
     """Return the hive partitions of a source that follow from the event time."""
     root = local_path(source, repo_path)
-    return [name for name in partition_columns(root, parquet_files(root)) if name in _CALENDAR]
+    return [name for name in partition_columns(root, parquet_files(root)) if name in CALENDAR]
 
 
 def append_to_source(table: pa.Table, source: DataSource, repo_path: Path | None) -> list[Place]:
@@ -55,7 +55,7 @@ def append_to_source(table: pa.Table, source: DataSource, repo_path: Path | None
         If columns are missing or unknown, or a value does not fit.
     """
     root = local_path(source, repo_path)
-    if root.is_file() or (root.suffix == ".parquet" and not root.is_dir()):
+    if is_single_file(root):
         raise UnsupportedRequestError(
             f"Got the single file {root.name!r} to append to, but expected a folder: "
             "files are never rewritten."
@@ -73,7 +73,7 @@ def append_to_source(table: pa.Table, source: DataSource, repo_path: Path | None
                 if name not in schema and name in original
             }
         )
-        rows = _conform_rows(rows, schema, optional=[p for p in partitions if p in _CALENDAR])
+        rows = _conform_rows(rows, schema, optional=[p for p in partitions if p in CALENDAR])
     event = original.get(source.timestamp_field, source.timestamp_field)
     return append_parts(rows, root, partitions, event_column=event)
 

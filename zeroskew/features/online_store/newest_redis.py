@@ -18,12 +18,13 @@ from feast import Entity, FeatureView, RepoConfig
 from feast.infra.key_encoding_utils import serialize_entity_key_prefix
 from feast.infra.online_stores.helpers import _mmh3, _redis_key, compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from zeroskew.contract.manifest import ViewPlan
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.online_store.online_row import OnlineRow, event_us_of
+from zeroskew.online.redis.timestamps import decode_timestamp
 from zeroskew.online.redis.write_script import WRITE_IF_STANDING
+from zeroskew.online.values.encode import encode_timestamp
 from zeroskew.online.write_order import keep_newest
 
 __all__ = ["NewestRedisOnlineStore", "NewestRedisOnlineStoreConfig"]
@@ -156,7 +157,7 @@ class NewestRedisOnlineStore(RedisOnlineStore):
         newer = {
             key: row
             for key, row in rows.items()
-            if standing[key] is None or event_us_of(row) >= _read_time(standing[key])
+            if standing[key] is None or event_us_of(row) >= decode_timestamp(standing[key])
         }
         with client.pipeline(transaction=False) as pipeline:
             for key, row in newer.items():
@@ -194,15 +195,7 @@ def _skip_values(key: bytes, place: int, n_values: int) -> int:
 
 def _hash_fields(view: str, time_field: str, row: OnlineRow) -> list[str | bytes]:
     _, values, event_time, _ = row
-    time = Timestamp()
-    time.FromMicroseconds(to_epoch_us(event_time))
-    fields: list[str | bytes] = [time_field, time.SerializeToString()]
+    fields: list[str | bytes] = [time_field, encode_timestamp(to_epoch_us(event_time))]
     for feature, value in values.items():
         fields += [_mmh3(f"{view}:{feature}"), value.SerializeToString()]
     return fields
-
-
-def _read_time(raw: bytes) -> int:
-    time = Timestamp()
-    time.ParseFromString(raw)
-    return int(time.ToMicroseconds())

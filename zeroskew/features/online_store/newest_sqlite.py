@@ -29,8 +29,10 @@ from zeroskew.online.sqlite.event_times import (
     create_event_times,
     forget_event_times,
     note_event_times,
-    read_standing_event,
+    read_standing_us,
+    whole_seconds,
 )
+from zeroskew.online.sqlite.names import quote
 from zeroskew.online.sqlite.removed_tables import forget_removed, list_removed, note_removed
 from zeroskew.online.write_order import keep_newest
 
@@ -95,13 +97,9 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
             newer = [
                 (key, row)
                 for key, row in keep_newest(data, _serialize, event_us_of).items()
-                if event_us_of(row) >= _standing_us(connection, name, key)
+                if event_us_of(row) >= read_standing_us(connection, name, key)
             ]
-            note_event_times(
-                connection,
-                name,
-                [(key, _stored_seconds(row[2]), event_us_of(row)) for key, row in newer],
-            )
+            note_event_times(connection, name, [(key, event_us_of(row)) for key, row in newer])
             # Feast's code ends the transaction.
             rows = [_in_host_zone(row) for _, row in newer]
             super().online_write_batch(config, table, rows, None)
@@ -142,8 +140,7 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
             removed = list_removed(connection, config.project)
             dropped = [table for table in removed if table not in kept]
             for table in dropped:
-                quoted = table.replace('"', '""')
-                connection.execute(f'DROP TABLE IF EXISTS "{quoted}"')
+                connection.execute(f"DROP TABLE IF EXISTS {quote(table)}")
             create_event_times(connection)
             forget_event_times(connection, dropped)
             forget_removed(connection, config.project, dropped)
@@ -169,17 +166,6 @@ def _serialize(row: OnlineRow) -> bytes:
     return bytes(serialize_entity_key(row[0], entity_key_serialization_version=3))
 
 
-def _standing_us(connection: sqlite3.Connection, table: str, key: bytes) -> int:
-    """Return the event time that stands for an entity, long ago where there is none."""
-    seconds, exact_us = read_standing_event(connection, table, key)
-    if seconds is None:
-        return -(2**63)
-    if exact_us is not None:
-        return exact_us
-    # Feast's own store wrote the row, or the service did; both count whole seconds.
-    return seconds * 1_000_000
-
-
 def _in_host_zone(row: OnlineRow) -> OnlineRow:
     """Return a row whose times Feast's code stores as the seconds since the epoch that they are."""
     key, values, event_time, created = row
@@ -188,15 +174,9 @@ def _in_host_zone(row: OnlineRow) -> OnlineRow:
 
 def _host_time(moment: datetime) -> datetime:
     """Return an instant as a naive time of the host's zone, cut off below the second."""
-    return datetime.fromtimestamp(_stored_seconds(moment))  # noqa: DTZ006 - as Feast reads it
+    return datetime.fromtimestamp(whole_seconds(to_epoch_us(moment)))  # noqa: DTZ006 - as Feast reads it
 
 
 def _from_host_zone(said: datetime) -> datetime:
     """Return the instant of a naive time of the host's zone that Feast has taken for UTC."""
     return said.replace(tzinfo=None).astimezone(UTC)
-
-
-def _stored_seconds(moment: datetime) -> int:
-    """Return the seconds since the Unix epoch that the table keeps, cut off towards 1970."""
-    us = to_epoch_us(moment)
-    return us // 1_000_000 if us >= 0 else -(-us // 1_000_000)

@@ -71,14 +71,6 @@ class PlanDraft:
             for output in function.output_names
         )
 
-    def with_categories(self, categories: dict[str, tuple[str, ...]]) -> FeaturePlan:
-        """Return the plan with ``categories[column]`` set on the text columns."""
-        columns = tuple(
-            column.model_copy(update={"categories": categories.get(column.name)})
-            for column in self.plan.columns
-        )
-        return self.plan.model_copy(update={"columns": columns})
-
 
 def compile_plan(store: Any, spec: ModelSpec) -> PlanDraft:
     """Compile ``spec.feature_service`` as applied to the Feast registry of ``store``.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from feast.data_source import DataSource
@@ -19,7 +19,9 @@ from zeroskew.features.offline_store.parquet.parquet_source import (
 )
 from zeroskew.features.offline_store.parquet.part_files import append_parts, write_file_atomically
 from zeroskew.features.offline_store.parquet.table_files import (
+    CALENDAR,
     Place,
+    is_single_file,
     parquet_files,
     partition_columns,
 )
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 __all__ = ["Collected", "collect_pushes"]
-
-_CALENDAR: Final = ("year", "month", "day")
 
 
 @dataclass
@@ -94,7 +94,8 @@ class _Table:
 
 def _find_tables(store: Any) -> Iterator[_Table]:
     for view in store.list_feature_views():
-        source = view.batch_source
+        if (source := view.batch_source) is None:
+            continue
         original = {new: old for old, new in source.field_mapping.items()}
         keys = tuple(original.get(key, key) for key in view.join_keys)
         yield _Table(source, keys, store.config.repo_path)
@@ -124,7 +125,7 @@ def _add(group: Group, table: _Table, refused: dict[int, Exception]) -> tuple[in
     place = find_place(table.source, table.repo_path)
     known = _open(table, place, f"{group.part}.parquet")
     partitions = partition_columns(place, parquet_files(place)) if known else []
-    optional = [name for name in partitions if name in _CALENDAR]
+    optional = [name for name in partitions if name in CALENDAR]
     frames = []
     for number, rows in group.pushes.items():
         try:
@@ -162,16 +163,10 @@ def _write(
     if rows.is_empty():
         return
     event = _times_of(source).event
-    if _is_file(place):
+    if is_single_file(place):
         assert isinstance(place, Path)
         # A table that is one file has no room for another one: it is replaced as a whole.
         before = [pl.read_parquet(place)] if place.exists() else []
         write_file_atomically(pl.concat([*before, rows]).to_arrow(), place)
         return
     append_parts(rows, place, partitions, event_column=event, name=f"{part}.parquet")
-
-
-def _is_file(place: Place) -> bool:
-    return isinstance(place, Path) and (
-        place.is_file() or (place.suffix == ".parquet" and not place.is_dir())
-    )

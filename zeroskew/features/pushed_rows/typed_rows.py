@@ -12,8 +12,9 @@ from feast.data_source import DataSource
 
 from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.pushed_rows import PushedColumn, PushedRows
-from zeroskew.features.offline_store.column_types import conform
+from zeroskew.features.offline_store.column_types import conform, outside
 from zeroskew.features.offline_store.errors import SourceError
+from zeroskew.features.offline_store.time_slices import FIRST_INSTANT, LAST_INSTANT
 
 __all__ = ["CALLER_CREATED", "frame_of"]
 
@@ -120,10 +121,20 @@ def _series(name: str, column: PushedColumn, dtype: pl.DataType | None) -> pl.Se
         values = [_each(value, base64.b64decode) for value in values]
     series = pl.Series(name, values, pl.List(inner) if is_list else inner, strict=True)
     if kind == "UNIX_TIMESTAMP" and _is_time(dtype):
+        _require_calendar(series.explode(empty_as_null=False) if is_list else series, name)
         series = (series.list.eval(pl.element() * _US) if is_list else series * _US).cast(
             pl.List(_UTC) if is_list else _UTC
         )
     return series if dtype is None else conform(series, dtype, column=name)
+
+
+def _require_calendar(seconds: pl.Series, name: str) -> None:
+    """Raise where seconds are of no year from 1 to 9999, such as milliseconds by mistake."""
+    if len(beyond := outside(seconds, FIRST_INSTANT // _US, LAST_INSTANT // _US)):
+        raise SourceError(
+            f"Got {beyond[0]} seconds since 1970 in column {name!r}, but expected the years 1 to "
+            "9999."
+        )
 
 
 def _is_time(dtype: pl.DataType | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 __all__ = ["TLS_OPTIONS", "RedisAddress", "parse_redis_url"]
@@ -73,6 +73,11 @@ class RedisAddress:
         if self.database:
             commands.append(("SELECT", str(self.database)))
         return tuple(commands)
+
+    @property
+    def client_tls(self) -> dict[str, Any]:
+        """What redis-py's clients of a cluster and of sentinels are told of TLS."""
+        return {} if self.tls is None else {"ssl": True, **self.tls_options}
 
 
 def parse_redis_url(url: str) -> RedisAddress:

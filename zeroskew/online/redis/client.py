@@ -80,22 +80,22 @@ def open_client(
         "socket_connect_timeout": timeout_sec,
         "retry": Retry(NoBackoff(), 0),
     }
-    tls: dict[str, Any] = {} if address.tls is None else {"ssl": True, **address.tls_options}
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.servers]
-        cluster = RedisCluster(startup_nodes=nodes, **options, **tls)
+        cluster = RedisCluster(startup_nodes=nodes, **options, **address.client_tls)
         return cluster, [cluster.aclose]
-    options["db"] = address.database
     if address.kind == "sentinel":
+        options |= address.client_tls
         asked = options | {
             "username": address.sentinel_username,
             "password": address.sentinel_password,
         }
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-            list(address.servers), sentinel_kwargs={**asked, **tls}, **options, **tls
+            list(address.servers), sentinel_kwargs=asked, db=address.database, **options
         )
         primary = sentinel.master_for(address.master)
         return primary, [primary.aclose, *(one.aclose for one in sentinel.sentinels)]
+    options["db"] = address.database
     client = Redis(connection_pool=_open_pool(address, options, timeout_sec))
     return client, [client.aclose, client.connection_pool.disconnect]
 

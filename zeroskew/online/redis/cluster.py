@@ -168,7 +168,6 @@ class ClusterLink:
 
     def _make_client(self) -> RedisCluster:
         address = self._address
-        tls: dict[str, Any] = {} if address.tls is None else {"ssl": True, **address.tls_options}
         nodes = {*address.servers, *self._links}
         return RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in sorted(nodes)],
@@ -177,7 +176,7 @@ class ClusterLink:
             socket_timeout=self._timeout_sec,
             socket_connect_timeout=_DISCOVERY_TIMEOUT_SEC / 2,
             retry=Retry(NoBackoff(), 0),
-            **tls,
+            **address.client_tls,
         )
 
 

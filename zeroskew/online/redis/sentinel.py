@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from redis.asyncio.retry import Retry
@@ -39,7 +39,7 @@ class SentinelEndpoint:
             "socket_timeout": _SENTINEL_TIMEOUT_SEC,
             "socket_connect_timeout": _SENTINEL_TIMEOUT_SEC,
             "retry": Retry(NoBackoff(), 0),
-            **_redis_tls_options(address),
+            **address.client_tls,
         }
 
     async def open(self, make_connection: Callable[[], RedisConnection]) -> None:
@@ -72,7 +72,3 @@ class SentinelEndpoint:
             return str(host), int(port)
         finally:
             await asyncio.gather(*(client.aclose() for client in sentinel.sentinels))
-
-
-def _redis_tls_options(address: RedisAddress) -> Mapping[str, Any]:
-    return {} if address.tls is None else {"ssl": True, **address.tls_options}

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
-from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.sqlite.event_times import (
     create_event_times,
     note_event_times,
-    read_standing_event,
+    read_standing_us,
+    whole_seconds,
 )
 from zeroskew.online.sqlite.names import quote
 from zeroskew.online.values.encode import describe_value
@@ -23,7 +23,6 @@ from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 
 __all__ = ["SqliteFeatureWriter"]
 
-_US: Final = 1_000_000
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
@@ -82,7 +81,7 @@ def _write_view(connection: sqlite3.Connection, view_rows: ViewRows) -> int:
     newer = {
         key: row
         for key, row in view_rows.newest().items()
-        if row.event_us >= _standing_us(connection, view.table, key)
+        if row.event_us >= read_standing_us(connection, view.table, key)
     }
     names = ("entity_key", "feature_name", *columns, "event_ts", "created_ts")
     updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
@@ -92,11 +91,7 @@ def _write_view(connection: sqlite3.Connection, view_rows: ViewRows) -> int:
         f" ON CONFLICT(entity_key, feature_name) DO UPDATE SET {updates}",
         _table_rows(view_rows, newer, len(columns)),
     )
-    note_event_times(
-        connection,
-        view.table,
-        [(key, _whole_seconds(row.event_us), row.event_us) for key, row in newer.items()],
-    )
+    note_event_times(connection, view.table, [(key, row.event_us) for key, row in newer.items()])
     return len(newer)
 
 
@@ -115,23 +110,10 @@ def _table_rows(
     view_rows: ViewRows, newer: Mapping[bytes, OnlineRow], n_columns: int
 ) -> Iterator[tuple[object, ...]]:
     for key, row in newer.items():
-        created = None if row.created_us is None else _whole_seconds(row.created_us)
-        times = (_whole_seconds(row.event_us), created)
+        created = None if row.created_us is None else whole_seconds(row.created_us)
+        times = (whole_seconds(row.event_us), created)
         for feature, kind, value in zip(
             view_rows.view.features, view_rows.kinds, row.values, strict=True
         ):
             columns = (encode_feature(value, kind), *describe_value(value, kind))
             yield (key, feature, *columns[:n_columns], *times)
-
-
-def _standing_us(connection: sqlite3.Connection, table: str, key: bytes) -> int:
-    seconds, exact_us = read_standing_event(connection, table, key)
-    if exact_us is not None:
-        return exact_us
-    return NEVER_US if seconds is None else seconds * _US
-
-
-def _whole_seconds(microseconds: int) -> int:
-    """Return seconds as Feast keeps them: the fraction is cut off, towards 1970."""
-    seconds = abs(microseconds) // _US
-    return seconds if microseconds >= 0 else -seconds

@@ -15,12 +15,20 @@ from enum import IntEnum
 from typing import Final, TypeAlias
 
 from zeroskew.contract.errors.service import OnlineValueError
-from zeroskew.online.values.protobuf_fields import read_varint
+from zeroskew.online.values.protobuf_fields import (
+    FIXED32,
+    FIXED64,
+    LENGTH_DELIMITED,
+    VARINT,
+    read_varint,
+)
 
 __all__ = [
     "BYTES_TYPES",
+    "NULL_FIELD",
     "TAGS",
     "TEXT_TYPES",
+    "VARINT_BITS",
     "Value",
     "ValueType",
     "decode_value",
@@ -58,16 +66,15 @@ TEXT_TYPES: Final = frozenset(
 
 BYTES_TYPES: Final = frozenset({ValueType.BYTES, ValueType.PDF_BYTES, ValueType.IMAGE_BYTES})
 
-_NULL_FIELD: Final = 19
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+NULL_FIELD: Final = 19
 _WIRE_TYPES: Final = {
-    **dict.fromkeys(TEXT_TYPES | BYTES_TYPES, _LENGTH_DELIMITED),
-    ValueType.INT32: _VARINT,
-    ValueType.INT64: _VARINT,
-    ValueType.DOUBLE: _FIXED64,
-    ValueType.FLOAT: _FIXED32,
-    ValueType.BOOL: _VARINT,
-    ValueType.UNIX_TIMESTAMP: _VARINT,
+    **dict.fromkeys(TEXT_TYPES | BYTES_TYPES, LENGTH_DELIMITED),
+    ValueType.INT32: VARINT,
+    ValueType.INT64: VARINT,
+    ValueType.DOUBLE: FIXED64,
+    ValueType.FLOAT: FIXED32,
+    ValueType.BOOL: VARINT,
+    ValueType.UNIX_TIMESTAMP: VARINT,
 }
 # Documents and images are stored in the field of plain bytes.
 _FIELDS: Final = {kind: ValueType.BYTES if kind in BYTES_TYPES else kind for kind in ValueType}
@@ -86,7 +93,7 @@ _FIXED: Final = {ValueType.DOUBLE: struct.Struct("<d"), ValueType.FLOAT: struct.
 _NO_TIME: Final = -(1 << 63)
 """What Feast writes for a null time: numpy's ``NaT`` as a whole number."""
 
-_VARINT_BITS: Final = {ValueType.INT32: 32, ValueType.INT64: 64, ValueType.UNIX_TIMESTAMP: 64}
+VARINT_BITS: Final = {ValueType.INT32: 32, ValueType.INT64: 64, ValueType.UNIX_TIMESTAMP: 64}
 _HEADER: Final = struct.Struct("<II")
 _KEY_TYPES: Final = {kind: struct.pack("<I", kind) for kind in ValueType}
 _INT64_KEY: Final = _HEADER.pack(ValueType.INT64, 8)
@@ -172,19 +179,19 @@ def decode_value(data: bytes, kind: ValueType) -> Value | None:
             raise _damaged(kind)
         return layout.unpack_from(data, 1)[0]  # type: ignore[no-any-return]  # struct is untyped
     number, end = _read_number(data, len(tag), kind)
-    if _WIRE_TYPES[kind] == _LENGTH_DELIMITED:
+    if _WIRE_TYPES[kind] == LENGTH_DELIMITED:
         return _decode_text(data, number, end, kind)
     if end != len(data):
         raise _damaged(kind)
     if kind is ValueType.BOOL:
         return number != 0
-    value = to_signed(number, _VARINT_BITS[kind])
+    value = to_signed(number, VARINT_BITS[kind])
     return None if kind is ValueType.UNIX_TIMESTAMP and value == _NO_TIME else value
 
 
 def _check_null(data: bytes, kind: ValueType) -> None:
     field, end = _read_number(data, 0, kind)
-    if field != _NULL_FIELD << 3 | _VARINT:
+    if field != NULL_FIELD << 3 | VARINT:
         raise OnlineValueError(f"Got a stored value of another type, but expected {kind.name}.")
     _, end = _read_number(data, end, kind)
     if end != len(data):

@@ -9,10 +9,10 @@ from zeroskew.contract.number_bounds import INT64
 from zeroskew.online.values.decode import ValueType
 from zeroskew.online.values.encode import PAYLOADS, encode_text, encode_value, encode_varint
 from zeroskew.online.values.nested_values import ELEMENTS, MAPS, FeatureType, NestedType
+from zeroskew.online.values.protobuf_fields import LENGTH_DELIMITED
 
 __all__ = ["encode_feature", "infer_type"]
 
-_LENGTH_DELIMITED: Final = 2
 _FIRST_FIELD: Final = b"\x0a"
 _SECOND_FIELD: Final = b"\x12"
 _PACKED: Final = frozenset(
@@ -105,4 +105,4 @@ def _any(value: Any) -> bytes:
 
 
 def _message(kind: NestedType, content: bytes) -> bytes:
-    return encode_varint(kind << 3 | _LENGTH_DELIMITED) + encode_text(content)
+    return encode_varint(kind << 3 | LENGTH_DELIMITED) + encode_text(content)

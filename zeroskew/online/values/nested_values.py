@@ -12,8 +12,21 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
 from zeroskew.contract.errors.service import OnlineValueError
-from zeroskew.online.values.decode import TEXT_TYPES, ValueType, decode_value, to_signed
-from zeroskew.online.values.protobuf_fields import read_varint
+from zeroskew.online.values.decode import (
+    NULL_FIELD,
+    TEXT_TYPES,
+    VARINT_BITS,
+    ValueType,
+    decode_value,
+    to_signed,
+)
+from zeroskew.online.values.protobuf_fields import (
+    FIXED32,
+    FIXED64,
+    LENGTH_DELIMITED,
+    VARINT,
+    read_varint,
+)
 
 __all__ = ["ELEMENTS", "MAPS", "FeatureType", "NestedType", "decode_feature", "find_type"]
 
@@ -50,13 +63,8 @@ ELEMENTS: Final = {
 }
 """The type of a list's values."""
 
-_NULL_FIELD, _VALUE_LIST_FIELD = 19, 42
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_VALUE_LIST_FIELD: Final = 42
 _FIXED: Final = {ValueType.DOUBLE: "d", ValueType.FLOAT: "f"}
-_TEXTS: Final = frozenset(
-    {ValueType.STRING, *(k for k in ELEMENTS.values() if k >= ValueType.JSON)}
-)
-_BITS: Final = {ValueType.INT32: 32, ValueType.INT64: 64, ValueType.UNIX_TIMESTAMP: 64}
 
 
 def find_type(name: str) -> FeatureType | None:
@@ -92,7 +100,7 @@ def decode_feature(data: bytes, kind: FeatureType) -> Any:
         return decode_value(data, kind)
     try:
         fields = list(_read_fields(data))
-        if not fields or fields[0][0] == _NULL_FIELD:
+        if not fields or fields[0][0] == NULL_FIELD:
             return None
         [(number, content)] = fields
         if number != kind:
@@ -134,7 +142,7 @@ def _decode_list(content: bytes, element: ValueType) -> list[Any]:
                 values.append(number)
     if element is ValueType.BOOL:
         return [value != 0 for value in values]
-    bits = _BITS.get(element)
+    bits = VARINT_BITS.get(element)
     return values if bits is None else [to_signed(value, bits) for value in values]
 
 
@@ -152,7 +160,7 @@ def _decode_map(content: bytes) -> dict[str, Any]:
 def _decode_any(data: bytes) -> Any:
     """Return a value of whatever type it says that it is."""
     fields = list(_read_fields(data))
-    if not fields or fields[0][0] == _NULL_FIELD:
+    if not fields or fields[0][0] == NULL_FIELD:
         return None
     [(number, content)] = fields
     if number == _VALUE_LIST_FIELD and isinstance(content, bytes):
@@ -181,14 +189,14 @@ def _read_fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
     while position < len(message):
         tag, position = read_varint(message, position)
         wire_type = tag & 7
-        if wire_type == _VARINT:
+        if wire_type == VARINT:
             number, position = read_varint(message, position)
             yield tag >> 3, number
             continue
-        if wire_type == _LENGTH_DELIMITED:
+        if wire_type == LENGTH_DELIMITED:
             length, position = read_varint(message, position)
         else:
-            length = {_FIXED64: 8, _FIXED32: 4}.get(wire_type, len(message))
+            length = {FIXED64: 8, FIXED32: 4}.get(wire_type, len(message))
         end = position + length
         if end > len(message):
             raise IndexError(position)

@@ -11,13 +11,24 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Field", "Message", "read_fields", "read_varint"]
+__all__ = [
+    "FIXED32",
+    "FIXED64",
+    "LENGTH_DELIMITED",
+    "VARINT",
+    "Field",
+    "Message",
+    "read_fields",
+    "read_varint",
+]
 
 Message: TypeAlias = memoryview
 _Bytes: TypeAlias = NDArray[np.uint8]
 _Places: TypeAlias = NDArray[np.intp]
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
+"""The wire types that a field's tag names."""
+
 _FIRST_WINDOW_BYTES: Final = 256
 _MAX_VARINT_BYTES: Final = 10
 
@@ -54,20 +65,20 @@ def read_fields(message: Message) -> Iterator[Field]:
         tag, position = read_varint(message, position)
         kind = tag & 7
         content, number, count = empty, 0, 1
-        if kind == _LENGTH_DELIMITED:
+        if kind == LENGTH_DELIMITED:
             length, position = read_varint(message, position)
             content = message[position : position + length]
             position += length
-        elif kind == _VARINT:
+        elif kind == VARINT:
             number, position = read_varint(message, position)
-        elif kind in (_FIXED32, _FIXED64):
-            position += 4 if kind == _FIXED32 else 8
+        elif kind in (FIXED32, FIXED64):
+            position += 4 if kind == FIXED32 else 8
         else:
             raise IndexError(f"Got protobuf wire type {kind}.")
         if position > len(message):
             raise IndexError("Got a protobuf field that is cut off.")
         if (
-            kind != _LENGTH_DELIMITED
+            kind != LENGTH_DELIMITED
             and message[begin] < 0x80
             and _repeats(message, begin, position)
         ):
@@ -87,7 +98,7 @@ def _skip_run(message: Message, begin: int, kind: int) -> tuple[int, int]:
     count, position, size = 0, begin, _FIRST_WINDOW_BYTES
     while position < len(message):
         window = np.frombuffer(message[position : position + size], np.uint8)
-        ends = _varint_ends(window) if kind == _VARINT else _fixed_ends(window, kind)
+        ends = _varint_ends(window) if kind == VARINT else _fixed_ends(window, kind)
         starts = np.concatenate(([0], ends[:-1]))[: len(ends)]
         belongs = window[starts] == message[begin]
         n = len(ends) if belongs.all() else int(belongs.argmin())
@@ -113,7 +124,7 @@ def _varint_ends(window: _Bytes) -> _Places:
 
 
 def _fixed_ends(window: _Bytes, kind: int) -> _Places:
-    stride = 5 if kind == _FIXED32 else 9
+    stride = 5 if kind == FIXED32 else 9
     return np.arange(stride, len(window) + 1, stride)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from feast import FeatureStore, FeatureView, FileSource, PushSource
+from feast import FeatureStore, FeatureView, FileSource, PushSource, ValueType
 from feast.data_source import PushMode
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.field import Field
@@ -52,6 +52,19 @@ def online(store: FeatureStore, carriers: list[str]) -> list[float | None]:
     rows = [{"carrier": carrier} for carrier in carriers]
     answers: list[float | None] = store.get_online_features(["v:delay"], rows).to_dict()["delay"]
     return answers
+
+
+def test_a_row_whose_key_is_nan_is_nobodys(tmp_path: Path) -> None:
+    # As pandas writes whole numbers where one is missing.
+    rows = ROWS[:3].with_columns(gate=pl.Series([1.0, 2.0, float("nan")]))
+    gate = entity("gate", ValueType.INT64)
+    path = write_table(tmp_path / "t.parquet", rows)
+    store = feature_store(
+        tmp_path, [gate, view("v", path, [gate], {"delay": Float64})], materialization=LATEST
+    )
+    store.materialize(at(0), at(100))
+    asked = store.get_online_features(["v:delay"], [{"gate": 1}, {"gate": 2}])
+    assert asked.to_dict()["delay"] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("max_slice_rows", [1, 1_000], ids=["in-slices", "at-once"])

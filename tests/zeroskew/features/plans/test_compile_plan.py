@@ -14,8 +14,14 @@ from tests.support.model_specs import tiny_spec
 from tests.support.request_functions import new_york_clock, tenfold
 from training.publish.publish_model import make_up_instances
 from zeroskew.contract.errors.project import PlanError
-from zeroskew.contract.manifest import FieldType, RequestField, RequestInput, ViewPlan
-from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan, make_golden_keys
+from zeroskew.contract.manifest import (
+    FeaturePlan,
+    FieldType,
+    RequestField,
+    RequestInput,
+    ViewPlan,
+)
+from zeroskew.features.plans.compile_plan import compile_plan, make_golden_keys
 from zeroskew.features.request_time import request_time_view
 from zeroskew.model.plan.read_plan import ReadPlan
 from zeroskew.online.reader import StoredView
@@ -63,6 +69,14 @@ def store_of(folder: Path, *views: Any, choose: Any = None) -> FeatureStore:
     return feature_store(folder, [SHOP, CITY, *views, service])
 
 
+def with_categories(plan: FeaturePlan, categories: dict[str, tuple[str, ...]]) -> FeaturePlan:
+    columns = [
+        column.model_copy(update={"categories": categories.get(column.name)})
+        for column in plan.columns
+    ]
+    return plan.model_copy(update={"columns": tuple(columns)})
+
+
 def test_plan_holds_layout_types_and_ttl(tmp_path: Path) -> None:
     ttl = timedelta(days=2, microseconds=3)
     store = store_of(tmp_path, sales_view(tmp_path, ttl=ttl))
@@ -96,15 +110,8 @@ def test_service_serialises_keys_as_feast_does(tmp_path: Path) -> None:
     ]
     golden = make_golden_keys(plan, instances)
     assert [key.values for key in golden] == [(-7, "größer"), (2**62, "")]
-    with_categories = plan.model_copy(
-        update={
-            "columns": tuple(
-                c.model_copy(update={"categories": ("a",)}) if "size" in c.name else c
-                for c in plan.columns
-            )
-        }
-    )
-    ReadPlan(REQUEST, with_categories).check_golden_keys(golden)
+    complete = with_categories(plan, {"sales__size": ("a",)})
+    ReadPlan(REQUEST, complete).check_golden_keys(golden)
 
 
 def test_a_manifests_golden_keys_are_nobodys(tmp_path: Path) -> None:
@@ -272,9 +279,7 @@ def test_policies_and_defaults_of_the_model_are_in_the_plan(tmp_path: Path) -> N
     assert plan.when_store_down == "defaults"
     assert plan.views[0].when_stale == "reject"
     assert [feature.default for feature in plan.views[0].features] == [2, "big"]
-    ReadPlan(
-        REQUEST, PlanDraft(plan, ()).with_categories({"sales__size": ("big",), "shop": ("a",)})
-    )
+    ReadPlan(REQUEST, with_categories(plan, {"sales__size": ("big",), "shop": ("a",)}))
     plain = compile_plan(store, tiny_spec(request=REQUEST)).plan
     assert plain.when_store_down == "fail"
     assert plain.views[0].when_stale == "null"

@@ -21,6 +21,7 @@ from tests.support.databases import DATABASES, open_database_url
 from tests.support.feast_repos import at, feature_store
 from zeroskew.contract.pushed_rows import PushedColumn, PushedRows
 from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.features.pushed_rows.collect import Collected, collect_pushes
 from zeroskew.features.pushed_rows.waiting import find_pushed, forget_pushed
 from zeroskew.records.database.open_database import open_database
@@ -244,6 +245,14 @@ def test_a_source_that_no_view_reads_is_said(embedded: Project) -> None:
     assert embedded.n_waiting() == 1
 
 
+def test_a_view_without_a_table_is_in_nobodys_way(embedded: Project) -> None:
+    fields = [Field(name="gate", dtype=Int64), Field(name="x", dtype=Int64)]
+    bare = FeatureView(name="bare", entities=[embedded.store.get_entity("gate")], schema=fields)
+    embedded.store.apply([bare])
+    embedded.push([5])
+    assert embedded.collect().added == {"gates_table": 1}
+
+
 def test_rows_in_the_lake_that_could_not_be_taken_off_the_list_are_there_once(
     embedded: Project,
 ) -> None:
@@ -349,3 +358,22 @@ def test_values_of_every_type_reach_the_table_as_they_are(
     assert made["walk"].dtype == dtype
     assert made["walk"].to_list() == [stored, None]
     assert made["unread"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "pushed"),
+    [
+        ("UNIX_TIMESTAMP", US, 1_700_000_000_000_000),
+        ("UNIX_TIMESTAMP_LIST", pl.List(US), [-(10**15)]),
+    ],
+)
+def test_seconds_of_no_calendar_are_refused(
+    tmp_path: Path, kind: str, dtype: pl.DataType, pushed: Any
+) -> None:
+    from zeroskew.features.pushed_rows.typed_rows import frame_of
+
+    source = FileSource(name="t", path=str(tmp_path), timestamp_field="event_timestamp")
+    rows = PushedRows({"walk": PushedColumn(kind, [pushed, None])}, [NOON] * 2, [None] * 2, NOON)
+    schema = pl.Schema({"walk": dtype, "event_timestamp": US})
+    with pytest.raises(SourceError, match="seconds since 1970 in column 'walk'"):
+        frame_of(rows, source, schema)

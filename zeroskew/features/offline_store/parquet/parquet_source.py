@@ -28,6 +28,7 @@ __all__ = [
     "ParquetTable",
     "between",
     "find_place",
+    "has_key",
     "local_path",
     "open_parquet_table",
 ]
@@ -215,6 +216,12 @@ def find_place(source: DataSource | None, repo_path: Path | None) -> Place:
     if "://" in source.path:
         return str(source.path)
     return Path(FileSource.get_uri_for_file_path(repo_path, source.path))
+
+
+def has_key(column: str, dtype: pl.DataType) -> pl.Expr:
+    """Select the rows with a join key: those with a null, or NaN among floats, are no entity's."""
+    key = pl.col(column)
+    return key.is_not_null() & key.is_not_nan() if dtype.is_float() else key.is_not_null()
 
 
 def between(column: str, dtype: pl.DataType, start: int | None, end: int | None) -> pl.Expr:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 from uuid import uuid4
 
 import polars as pl
@@ -15,11 +15,9 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from zeroskew.features.offline_store.errors import SourceError
-from zeroskew.features.offline_store.parquet.table_files import Place
+from zeroskew.features.offline_store.parquet.table_files import CALENDAR, Place
 
 __all__ = ["append_parts", "publish_files", "stage_file", "write_file_atomically"]
-
-_CALENDAR: Final = {"year": "%Y", "month": "%m", "day": "%d"}
 
 
 def write_file_atomically(table: pa.Table, path: Path) -> None:
@@ -125,8 +123,8 @@ def _partition_value(rows: pl.DataFrame, name: str, event_column: str) -> pl.Exp
     if name in rows.columns:
         value = pl.col(name).cast(pl.String)
         return value.str.zfill(2) if name in ("month", "day") else value
-    if name in _CALENDAR:
-        return pl.col(event_column).dt.strftime(_CALENDAR[name]).alias(name)
+    if name in CALENDAR:
+        return pl.col(event_column).dt.strftime(CALENDAR[name]).alias(name)
     raise SourceError(
         f"Got rows without {name!r}, but expected the column: the table is partitioned by it."
     )

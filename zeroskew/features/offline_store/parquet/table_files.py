@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 from pyarrow import fs
 
 from zeroskew.features.offline_store.errors import SourceError
 
-__all__ = ["Place", "parquet_files", "partition_columns"]
+__all__ = ["CALENDAR", "Place", "is_single_file", "parquet_files", "partition_columns"]
 
 Place: TypeAlias = Path | str
 """A path of this machine, or an address such as ``s3://bucket/lake/orders``.
@@ -19,6 +19,16 @@ Place: TypeAlias = Path | str
 Who may read there is said by the object store's own variables, such as ``AWS_ACCESS_KEY_ID`` and
 ``AWS_ENDPOINT_URL``.
 """
+
+CALENDAR: Final = {"year": "%Y", "month": "%m", "day": "%d"}
+"""The hive partitions that follow from the event time, and how each is made of it."""
+
+
+def is_single_file(place: Place) -> bool:
+    """Tell whether a table is one file of this machine, or is to be one."""
+    return isinstance(place, Path) and (
+        place.is_file() or (place.suffix == ".parquet" and not place.is_dir())
+    )
 
 
 def parquet_files(root: Place) -> Sequence[Place]:
