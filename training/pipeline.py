@@ -56,6 +56,7 @@ from training.publish.publish_model import Published, build_manifest, publish_mo
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.label_columns import LABEL, SPAN
 from zeroskew.contract.manifest import FeaturePlan, Manifest
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.records.registry.model_registry import ModelRegistry
@@ -202,7 +203,7 @@ def publish(
     workspace: Workspace,
     spec: ModelSpec,
     *,
-    alias: str | None = "champion",
+    alias: str | None = CHAMPION,
     reason: str = "",
     allow_request_change: bool = False,
 ) -> Published:

@@ -16,6 +16,7 @@ from training.project.progress import Reporter
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.project import SpecError, StepError, TrainingError
 from zeroskew.contract.errors.service import ServiceError
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.declarations.model_spec import ModelSpec, list_model_names, load_model_spec
 
 __all__ = [
@@ -78,7 +79,7 @@ def parity(models: ModelArgument = None) -> None:
 
 def publish(
     models: ModelArgument = None,
-    alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = "champion",
+    alias: Annotated[str, typer.Option(help="Alias to point to the new version.")] = CHAMPION,
     reason: Annotated[str, typer.Option(help="Why, for the registry.")] = "",
     allow_request_change: AllowRequestChange = False,
 ) -> None:
@@ -122,7 +123,7 @@ def train_models(names: Sequence[str]) -> list[str]:
 def publish_models(
     names: Sequence[str],
     *,
-    alias: str = "champion",
+    alias: str = CHAMPION,
     reason: str = "",
     allow_request_change: bool = False,
 ) -> list[str]:

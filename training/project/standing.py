@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from training.project.online_store import open_online_store
 from training.project.workspace import Workspace
 from zeroskew.contract.errors.service import RegistrySchemaError, ServiceError
+from zeroskew.contract.rollout import CHAMPION
 
 __all__ = ["Stamp", "digest_code", "digest_tables", "find_missing", "stamp_of"]
 
@@ -110,7 +111,7 @@ def _find_missing(workspace: Workspace, stamp: Stamp, models: Sequence[str]) -> 
     with closing(opened) as registry:
         for model in models:
             try:
-                champion = registry.resolve_alias(model, "champion")
+                champion = registry.resolve_alias(model, CHAMPION)
                 artifacts.get(champion.manifest_sha256)
                 artifacts.get(champion.model_sha256)
             except ServiceError as error:

@@ -22,6 +22,7 @@ from training.publish.alias_moves import check_alias_move
 from training.publish.load_gate import check_service_takes
 from zeroskew.contract.errors.project import TrainingError
 from zeroskew.contract.manifest import FeaturePlan, GoldenRow, Manifest, ModelFile
+from zeroskew.contract.rollout import CHAMPION
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.plans.compile_plan import make_golden_keys
@@ -97,7 +98,7 @@ def publish_model(
     *,
     artifacts: ArtifactStore,
     registry: ModelRegistry,
-    alias: str | None = "champion",
+    alias: str | None = CHAMPION,
     created_by: str = "",
     reason: str = "",
     signing_key: Path | None = None,

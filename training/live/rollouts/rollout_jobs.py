@@ -18,7 +18,7 @@ from training.live.rollouts.guard import LOSSES, ArmEvidence, Judgement, judge_a
 from zeroskew.contract.arm_choice import list_sticky_fields
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.manifest import Manifest
-from zeroskew.contract.rollout import Arm, Limits, Rollout, Shadow
+from zeroskew.contract.rollout import CHAMPION, Arm, Limits, Rollout, Shadow
 from zeroskew.declarations.objectives import objective_of_manifest
 from zeroskew.records.registry.model_registry import ModelRegistry
 from zeroskew.records.registry.registered_version import RegisteredRollout
@@ -313,7 +313,7 @@ def _act(
         if judgement.decision == "promote":
             log.registry.set_alias(
                 model,
-                "champion",
+                CHAMPION,
                 log.resolve(model, candidate),
                 actor=actor,
                 reason=judgement.reason,
