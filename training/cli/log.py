@@ -23,7 +23,8 @@ log_app = make_group("log", "Keep the prediction log in shape.")
 @log_app.command()
 def upkeep(
     keep_days: Annotated[
-        int | None, typer.Option(min=1, help="Delete predictions older than so many days.")
+        int | None,
+        typer.Option(min=1, max=36_500, help="Delete predictions older than so many days."),
     ] = None,
     as_of: AsOf = None,
 ) -> None:

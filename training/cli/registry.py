@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -38,7 +38,10 @@ __all__ = [
 _console = Console()
 
 Model = Annotated[str, typer.Argument(help="The model's name.")]
-Version = Annotated[int, typer.Argument(help="The version's number.", min=1)]
+_MOST: Final = 999_999_999
+"""What every database counts to."""
+
+Version = Annotated[int, typer.Argument(help="The version's number.", min=1, max=_MOST)]
 Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 IfMatch = Annotated[
     int | None,
@@ -74,7 +77,9 @@ def list_models() -> None:
 def alias(
     model: Model,
     name: Annotated[str, typer.Argument(help="The alias, for example champion.")],
-    version: Annotated[int | None, typer.Argument(help="Where it is to point.", min=1)] = None,
+    version: Annotated[
+        int | None, typer.Argument(help="Where it is to point.", min=1, max=_MOST)
+    ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take it away.")] = False,
     reason: Reason = "",
     if_match: IfMatch = None,
@@ -178,7 +183,7 @@ def deprecate(
 
 def history(
     model: Model,
-    limit: Annotated[int, typer.Option(help="How many changes at most.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="How many changes at most.", min=1, max=_MOST)] = 20,
 ) -> None:
     """Show who changed what of a model, when and why."""
     table = Table("time (UTC)", "who", "what", "of", "before", "after", "why")
