@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -47,6 +48,15 @@ def _split_at_commas(given: object) -> object:
     return [part.strip() for part in given.split(",") if part.strip()]
 
 
+def _read_json(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError as error:
+        raise ValueError("Input should be an object in JSON") from error
+
+
 _Host = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$", to_lower=True)
 ]
@@ -67,6 +77,7 @@ _PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _PublicKeys = Annotated[tuple[_PublicKey, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Hosts = Annotated[tuple[_Host, ...], NoDecode, BeforeValidator(_split_at_commas)]
 _Origins = Annotated[tuple[_Origin, ...], NoDecode, BeforeValidator(_split_at_commas)]
+_LogPolicies = Annotated[dict[str, LogPolicy], NoDecode, BeforeValidator(_read_json)]
 
 
 class Settings(BaseSettings):
@@ -243,7 +254,7 @@ class Settings(BaseSettings):
         description="How predictions are logged: soon after the answer, before it, or not at all.",
     )
     log_sampling: float = Field(1.0, ge=0, le=1, description="The share that is logged.")
-    log_models: dict[str, LogPolicy] = Field(
+    log_models: _LogPolicies = Field(
         {},
         description='Models\' own ways, as JSON: `{"fraud": {"mode": "durable", "sampling": 1, '
         '"fields": ["amount"], "hashed_fields": ["customer"], "inputs": false}}`; see privacy.md.',
