@@ -168,7 +168,7 @@ def _print_issued(issued: IssuedKey) -> None:
 def _registry() -> Iterator[AccessStore]:
     from zeroskew.records.access.access_store import AccessStore
 
-    registry = AccessStore.open(Workspace().database_url)
+    registry = AccessStore.open(Workspace().registry_url)
     try:
         yield registry
     finally:

@@ -60,7 +60,7 @@ def list_models() -> None:
     """List the registered models, their versions and aliases."""
     from zeroskew.records.registry.open_registry import open_registry
 
-    registry = open_registry(Workspace().database_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
+    registry = open_registry(Workspace().registry_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
     table = Table("model", "version", "aliases", "model sha256", "created")
     try:
         for model in registry.list_models():
@@ -203,7 +203,7 @@ def migrate() -> None:
     from zeroskew.records.database.migrate_database import migrate_database
     from zeroskew.records.database.open_database import open_database
 
-    engine = open_database(Workspace().database_url, check_tables=False)
+    engine = open_database(Workspace().registry_url, check_tables=False)
     try:
         migrate_database(engine)
     finally:
@@ -215,7 +215,7 @@ def migrate() -> None:
 def _registry() -> Iterator[ModelRegistry]:
     from zeroskew.records.registry.model_registry import ModelRegistry  # SQLAlchemy takes its time.
 
-    registry = ModelRegistry.open(Workspace().database_url)
+    registry = ModelRegistry.open(Workspace().registry_url)
     try:
         yield registry
     finally:
