@@ -36,6 +36,7 @@ from api.predict.shadow_runner import ShadowRunner
 from api.predict.wide_work import TurningReader, WideWork
 from api.predictions.prediction_log import open_prediction_log
 from api.registry.registry_changes import RegistryChanges
+from zeroskew.contract.errors.service import ServiceError
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.time.clock import Clock, FixedClock, SystemClock
 from zeroskew.contract.time.moved_clock import MovedClock
@@ -324,5 +325,8 @@ class _Wiring:
 
 def _make_clock(settings: Settings) -> Clock:
     if settings.clock_file is not None:
-        return MovedClock(settings.clock_file)
+        try:
+            return MovedClock(settings.clock_file)
+        except ValueError as error:
+            raise ServiceError(f"ZEROSKEW_CLOCK_FILE: {error}") from error
     return SystemClock() if settings.clock == "system" else FixedClock(settings.clock)

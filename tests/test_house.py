@@ -134,3 +134,10 @@ def test_functions_are_short() -> None:
         if n_lines > MAX_FUNCTION_LINES and name not in TABLES
     }
     assert not long
+
+
+def test_no_merge_was_left_half_done() -> None:
+    pages = [*ROOT.glob("*.*"), *(ROOT / "docs").rglob("*.md"), *PATHS]
+    marked = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    left = [str(page) for page in pages if page.is_file() and marked.search(page.read_text())]
+    assert left == []

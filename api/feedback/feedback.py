@@ -17,7 +17,7 @@ from api.feedback.logged_entities import LoggedEntities
 from api.models.active_models import ActiveModels
 from api.predictions.prediction_log import PREDICTION_ID, PredictionLog
 from zeroskew.contract.arm_choice import encode_json
-from zeroskew.contract.errors.fields import MAX_FIELDS, describe
+from zeroskew.contract.errors.fields import MAX_FIELDS, describe, expects
 from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
 from zeroskew.contract.errors.service import (
     FeedbackUnavailableError,
@@ -42,6 +42,14 @@ __all__ = ["Feedback", "GivenLabel", "LabelOutcome"]
 _KNOWN_MODEL: Final = "a model that is there and has a champion"
 _MAX_AHEAD: Final = timedelta(minutes=5)
 _Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
+_Value = Annotated[
+    bool | int | float | _Text,
+    expects("true, false, a number, or text of at most 256 characters without NUL"),
+]
+_KeyValue = Annotated[
+    _Text | int | bool | None,
+    expects("text of at most 256 characters without NUL, a whole number, true, false or null"),
+]
 _Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 _KEY_TYPES: Final[dict[FieldType, tuple[type, str]]] = {
     FieldType.STRING: (str, "text"),
@@ -66,11 +74,9 @@ class GivenLabel(BaseModel):
     prediction_id: _Id | None = None
     row: int = Field(default=0, ge=0, le=1_000_000)
     model: ModelName | None = None
-    entity_key: dict[_Text, _Text | int | bool | None] | None = Field(
-        default=None, max_length=16, min_length=1
-    )
+    entity_key: dict[_Text, _KeyValue] | None = Field(default=None, max_length=16, min_length=1)
     time: UtcMoment | None = Field(default=None, strict=False)
-    value: bool | int | float | _Text = Field(
+    value: _Value = Field(
         description="True or false for a probability, or a share from 0 to 1 where it learned "
         "shares; a number for a value, a class for classes."
     )

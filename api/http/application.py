@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -80,7 +81,9 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
-        if scope["type"] == "http" and not scope.get("root_path"):
+        if scope["type"] == "lifespan":
+            send = _tell_refusal(send)
+        elif scope["type"] == "http" and not scope.get("root_path"):
             path, method = scope["path"], scope["method"]
             for route_method, match, route in self._direct:
                 if route_method == method and (found := match(path)) is not None:
@@ -115,6 +118,27 @@ class Application(FastAPI):
         except ServiceError as error:
             response = answer_service_error(request, error)
         await response(scope, receive, send)
+
+
+def _tell_refusal(send: Send) -> Send:
+    """Let a start that is refused say why in a sentence; what nobody expected keeps its stack."""
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            message = {**message, "message": _describe_refusal() or message["message"]}
+        await send(message)
+
+    return tell
+
+
+def _describe_refusal() -> str | None:
+    """Say of the error that ends a start what an operator can do about it, if it is one of ours."""
+    error = sys.exception()
+    if isinstance(error, ServiceError):
+        return str(error)
+    from zeroskew.records.database.database_errors import describe_database_error
+
+    return None if error is None else describe_database_error(error)
 
 
 def part_of(request: Request, kind: type[_Part]) -> _Part:

@@ -18,6 +18,39 @@ from tests.support.service_process import ROOT, Server
 from tests.support.waiting import PATIENCE_SEC, wait_until_ready
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ZEROSKEW_CLOCK_FILE", "none.bin", "ZEROSKEW_CLOCK_FILE: Got no clock in none.bin"),
+        ("ZEROSKEW_DATABASE_URL", "sqlite:///README.md", "(file is not a database)"),
+        ("ZEROSKEW_DATABASE_URL", "sqlite:///docs", "(unable to open database file)"),
+        ("ZEROSKEW_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x", "ZEROSKEW_DATABASE_URL"),
+        ("ZEROSKEW_REQUIRE_KEYS", "true", "Got no valid API key in the database"),
+    ],
+)
+def test_a_start_that_is_refused_says_why_without_a_stack(
+    tmp_path: Path, online_store: Path, name: str, value: str, said: str
+) -> None:
+    places = {
+        "ZEROSKEW_DATABASE_URL": f"sqlite:///{tmp_path}/zeroskew.db",
+        "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
+        "ZEROSKEW_PORT": "0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env={**os.environ, **places, name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    printed = done.stdout + done.stderr
+    assert done.returncode == 3, printed
+    assert said in printed
+    assert "Traceback" not in printed
+    assert "secret" not in printed
+
+
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registry")
@@ -82,6 +115,7 @@ def _send_half_a_body(server: Server) -> None:
         ("ZEROSKEW_CORS_ORIGINS", "https://app.example/"),
         ("ZEROSKEW_CORS_ORIGINS", "app.example"),
         ("ZEROSKEW_LOG_MODELS", "{fraud: off}"),
+        ("ZEROSKEW_LOG_MODELS", "5"),
     ],
 )
 def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> None:

@@ -38,7 +38,9 @@ def create(
     per_sec: Annotated[
         float | None, typer.Option(help="Requests a second.", min=0.01, max=1e6)
     ] = None,
-    per_day: Annotated[int | None, typer.Option(help="Requests a day.", min=1)] = None,
+    per_day: Annotated[
+        int | None, typer.Option(help="Requests a day.", min=1, max=1_000_000_000)
+    ] = None,
     reason: Reason = "",
 ) -> None:
     """Make a key and print it, this once; the database has a hash of it alone."""
@@ -115,7 +117,9 @@ def list_keys() -> None:
 
 @keys_app.command()
 def history(
-    limit: Annotated[int, typer.Option(help="How many acts at most.", min=1)] = 20,
+    limit: Annotated[
+        int, typer.Option(help="How many acts at most.", min=1, max=1_000_000_000)
+    ] = 20,
 ) -> None:
     """Show who made, rotated and revoked keys and gave models to tenants, when and why."""
     table = Table("time (UTC)", "act", "subject", "who", "why")
@@ -160,4 +164,4 @@ def _print_issued(issued: IssuedKey) -> None:
 def _registry() -> closing[AccessStore]:
     from zeroskew.records.access.access_store import AccessStore
 
-    return closing(AccessStore.open(Workspace().database_url))
+    return closing(AccessStore.open(Workspace().registry_url))

@@ -82,7 +82,7 @@ def main() -> None:
     except (TrainingError, ServiceError, OSError) as error:
         _leave(str(error))
     except Exception as error:
-        from training.cli.database_errors import describe_database_error
+        from zeroskew.records.database.database_errors import describe_database_error
 
         if (said := describe_database_error(error)) is None:
             raise

@@ -6,7 +6,7 @@ import json
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -38,7 +38,10 @@ __all__ = [
 _console = Console()
 
 Model = Annotated[str, typer.Argument(help="The model's name.")]
-Version = Annotated[int, typer.Argument(help="The version's number.", min=1)]
+_MOST: Final = 999_999_999
+"""What every database counts to."""
+
+Version = Annotated[int, typer.Argument(help="The version's number.", min=1, max=_MOST)]
 Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 IfMatch = Annotated[
     int | None,
@@ -58,7 +61,7 @@ def list_models() -> None:
     from zeroskew.records.registry.open_registry import open_registry
 
     table = Table("model", "version", "aliases", "model sha256", "created")
-    opened = open_registry(Workspace().database_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
+    opened = open_registry(Workspace().registry_url, busy_timeout_sec=BUSY_TIMEOUT_SEC)
     with closing(opened) as registry:
         for model in registry.list_models():
             aliases = registry.list_aliases(model)
@@ -72,7 +75,9 @@ def list_models() -> None:
 def alias(
     model: Model,
     name: Annotated[str, typer.Argument(help="The alias, for example champion.")],
-    version: Annotated[int | None, typer.Argument(help="Where it is to point.", min=1)] = None,
+    version: Annotated[
+        int | None, typer.Argument(help="Where it is to point.", min=1, max=_MOST)
+    ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take it away.")] = False,
     reason: Reason = "",
     if_match: IfMatch = None,
@@ -171,7 +176,7 @@ def deprecate(
 
 def history(
     model: Model,
-    limit: Annotated[int, typer.Option(help="How many changes at most.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="How many changes at most.", min=1, max=_MOST)] = 20,
 ) -> None:
     """Show who changed what of a model, when and why."""
     table = Table("time (UTC)", "who", "what", "of", "before", "after", "why")
@@ -191,7 +196,7 @@ def migrate() -> None:
     from zeroskew.records.database.migrate_database import migrate_database
     from zeroskew.records.database.open_database import open_database
 
-    engine = open_database(Workspace().database_url, check_tables=False)
+    engine = open_database(Workspace().registry_url, check_tables=False)
     try:
         migrate_database(engine)
     finally:
@@ -202,7 +207,7 @@ def migrate() -> None:
 def _registry() -> closing[ModelRegistry]:
     from zeroskew.records.registry.model_registry import ModelRegistry  # SQLAlchemy takes its time.
 
-    return closing(ModelRegistry.open(Workspace().database_url))
+    return closing(ModelRegistry.open(Workspace().registry_url))
 
 
 def read_rollout(file: Path, model: str, registry: ModelRegistry) -> Rollout:

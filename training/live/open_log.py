@@ -63,7 +63,7 @@ def open_log(
     from zeroskew.records.registry.model_registry import ModelRegistry
 
     workspace = workspace or Workspace()
-    url = database_url or workspace.database_url
+    url = database_url or workspace.registry_url
     engine = open_database(url)
     registry = ModelRegistry.open(url)
     try:

@@ -32,11 +32,15 @@ def read_settings_file(folder: Path) -> None:
     Raises
     ------
     SpecError
-        If anybody may write it, it is no TOML, or it has a name that is no setting, or a table.
+        If it is no file or no TOML, anybody may write it, or it has a name that is no setting, a
+        table or a NUL.
     """
     path = folder / FILE
     try:
-        if path.stat().st_mode & stat.S_IWOTH:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise SpecError(f"{FILE}: Got what is no file, but expected settings as TOML")
+        if mode & stat.S_IWOTH:
             raise SpecError(f"{FILE}: Got a file that anybody may write, but expected its owner's")
         settings = tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -69,4 +73,6 @@ def _as_text(name: str, value: object) -> str:
         return ",".join(_as_text(name, one) for one in value)
     if isinstance(value, dict):
         raise SpecError(f"{FILE}: Got a table for {name!r}, but expected a value")
+    if "\0" in str(value):
+        raise SpecError(f"{FILE}: Got a NUL in {name!r}, but expected text without")
     return str(value).lower() if isinstance(value, bool) else str(value)

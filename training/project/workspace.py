@@ -97,6 +97,25 @@ class Workspace(BaseModel):
         return place if isinstance(place, Path) else None
 
     @property
+    def registry_url(self) -> str:
+        """The database's URL, for commands that need no feature repo.
+
+        Raises
+        ------
+        StepError
+            If there is neither a database nor a project, and nobody said where they are: an empty
+            one would be made here, whose keys no service knows.
+        """
+        file = self.database_file
+        is_said = self.model_fields_set & {"database_url", "home"}
+        if is_said or file is None or file.exists() or self.feature_store_yaml.is_file():
+            return self.database_url
+        raise StepError(
+            f"Got no database {file} and no project in {Path.cwd()}, but expected one of them; "
+            "run in the project's folder or set ZEROSKEW_DATABASE_URL"
+        )
+
+    @property
     def lake_folder(self) -> Path:
         """The lake, where it is a folder of this machine and can be written to.
 

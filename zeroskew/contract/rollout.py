@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from zeroskew.contract.errors.fields import unexpected
 from zeroskew.contract.frozen_model import FrozenModel
 
 __all__ = ["CHAMPION", "Arm", "Bandit", "GuardedMetric", "Limits", "Rollout", "Shadow"]
@@ -19,7 +20,10 @@ CHAMPION: Final = "champion"
 """The alias that answers a model's callers."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+# Strict, or `true` and "1" would be numbers; not whole models, so that a list does for a tuple.
+Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 _TOLERANCE: Final = 1e-9
 """How far the sum of weights may be from 1: what decimal fractions cost in binary."""
@@ -29,15 +33,14 @@ class _Target(FrozenModel):
     """A version, or the alias whose version is meant at any moment; exactly one of them."""
 
     name: Name
-    version: int | None = Field(default=None, ge=1)
+    version: Count | None = Field(default=None, le=999_999_999)
     alias: Name | None = None
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
         if (self.version is None) == (self.alias is None):
-            raise ValueError(
-                f"Got version {self.version} and alias {self.alias}, but expected one of them."
-            )
+            got = f"version {self.version} and alias {self.alias}"
+            raise unexpected("one of them", got=got)
         return self
 
 
@@ -63,7 +66,7 @@ class Bandit(FrozenModel):
     reward: Literal["hit", "negative_error"]
     min_weight: Share = 0.05
     max_weight: Share = 0.9
-    min_labels: int = Field(default=100, ge=1, description="Labels an arm needs to be judged.")
+    min_labels: Count = Field(default=100, description="Labels an arm needs to be judged.")
 
 
 class GuardedMetric(FrozenModel):
@@ -74,23 +77,23 @@ class GuardedMetric(FrozenModel):
     """
 
     name: str
-    margin: float = Field(ge=0.0)
-    min_labels: int = Field(default=500, ge=1)
+    margin: float = Field(ge=0.0, strict=True)
+    min_labels: Count = 500
 
 
 class Limits(FrozenModel):
     """What an arm or a shadow may not pass; `None` is not judged."""
 
     max_error_rate: Share | None = None
-    max_p99_ms: float | None = Field(default=None, gt=0)
+    max_p99_ms: Positive | None = None
     max_shadow_disagreement: Share | None = None
     max_skew_rate: Share | None = None
-    max_score_psi: float | None = Field(default=None, gt=0)
+    max_score_psi: Positive | None = None
     metric: GuardedMetric | None = None
-    error_rate: float = Field(
-        default=0.05, gt=0.0, lt=0.5, description="How often chance alone may end the rollout."
+    error_rate: Positive = Field(
+        default=0.05, lt=0.5, description="How often chance alone may end the rollout."
     )
-    min_predictions: int = Field(default=1000, ge=1)
+    min_predictions: Count = 1000
 
 
 class Rollout(FrozenModel):
@@ -126,14 +129,15 @@ class Rollout(FrozenModel):
     def _check(self) -> Self:
         names = [target.name for target in (*self.arms, *self.shadows)]
         if len(set(names)) < len(names):
-            raise ValueError(f"Got the names {names}, but expected each only once.")
+            raise unexpected("each only once", got=f"the names {', '.join(names)}")
         total = math.fsum(arm.weight for arm in self.arms)
         if abs(total - 1) > _TOLERANCE:
-            raise ValueError(f"Got weights that add up to {total:g}, but expected 1.")
+            raise unexpected("1", got=f"weights that add up to {total:g}")
         if self.kind == "canary" and len(self.arms) > 2:
-            raise ValueError(f"Got {len(self.arms)} arms in a canary, but expected at most 2.")
+            raise unexpected("at most 2", got=f"{len(self.arms)} arms in a canary")
         if (self.kind == "bandit") != (self.bandit is not None):
-            raise ValueError("Got a bandit without its bounds or bounds without a bandit.")
+            got = f"kind {self.kind!r} {'with' if self.bandit else 'without'} bandit"
+            raise unexpected("bandit with kind 'bandit', and with no other", got=got)
         if self.bandit is not None:
             self._check_bounds(self.bandit)
         return self
@@ -141,7 +145,5 @@ class Rollout(FrozenModel):
     def _check_bounds(self, bandit: Bandit) -> None:
         n = len(self.arms)
         if not bandit.min_weight * n <= 1 <= bandit.max_weight * n:
-            raise ValueError(
-                f"Got bounds of {bandit.min_weight:g} to {bandit.max_weight:g} for {n} arms, but "
-                "expected some that let their weights add up to 1."
-            )
+            got = f"bounds of {bandit.min_weight:g} to {bandit.max_weight:g} for {n} arms"
+            raise unexpected("some that let their weights add up to 1", got=got)

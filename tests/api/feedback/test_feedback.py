@@ -211,7 +211,26 @@ def test_what_says_nothing_is_refused_by_place(
 ) -> None:
     answer = give(client, bad)
     assert answer.status_code == 422, answer.text
-    assert answer.json()["errors"][0]["pointer"].startswith(pointer)
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize(
+    ("bad", "pointer", "expected"),
+    [
+        ({"value": None}, "/labels/0/value", "true, false, a number, or text of at most 256"),
+        ({"value": [1]}, "/labels/0/value", "true, false, a number, or text of at most 256"),
+        ({"observed_at": 1380625200}, "/labels/0/observed_at", "a moment in RFC 3339"),
+        ({"prediction_id": "x"}, "/labels/0/prediction_id", "text that matches ^[0-9a-f]{8}-"),
+        ({"entity_key": {"a": []}}, "/labels/0/entity_key/a", "text of at most 256 characters"),
+        ({"entity_key": {"a\0": 1}}, "/labels/0/entity_key/a\0", "text that matches"),
+    ],
+)
+def test_a_refused_value_is_named_once_and_by_its_place(
+    client: AppClient, bad: dict[str, Any], pointer: str, expected: str
+) -> None:
+    problems = give(client, label(UNKNOWN) | bad).json()["errors"]
+    assert [one["pointer"] for one in problems] == [pointer]
+    assert problems[0]["expected"].startswith(expected)
 
 
 def test_a_label_of_another_models_prediction_is_refused(client: AppClient) -> None:

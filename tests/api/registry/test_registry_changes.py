@@ -15,12 +15,10 @@ from tests.support.whole_service import publish_every_kind
 
 MODEL = "/v1/models/arrival_delay"
 CHAMPION = f"{MODEL}/labels/champion"
-ROLLOUT = {
+CHAMPIONS_ARM = {"name": "champion", "alias": "champion", "weight": 0.9}
+ROLLOUT: dict[str, Any] = {
     "kind": "canary",
-    "arms": [
-        {"name": "champion", "alias": "champion", "weight": 0.9},
-        {"name": "candidate", "version": 2, "weight": 0.1},
-    ],
+    "arms": [CHAMPIONS_ARM, {"name": "candidate", "version": 2, "weight": 0.1}],
 }
 
 
@@ -127,6 +125,7 @@ def test_the_callers_of_a_deprecated_version_are_told(client: AppClient) -> None
         ("PUT", f"{MODEL}/labels/Bad", {"version": 1}, {}, 404),
         ("PUT", f"{MODEL}/rollout", {"rollout": {**ROLLOUT, "arms": []}}, {}, 422),
         ("PUT", f"{MODEL}/rollout", {"rollout": {**ROLLOUT, "kind": "magic"}}, {}, 422),
+        ("PUT", f"{MODEL}/rollout", {"rollout": ROLLOUT | {"arms": [CHAMPIONS_ARM]}}, {}, 422),
         ("POST", f"{MODEL}/versions/2:deprecate", {"sunset_at": "2100-01-01T00:00:00"}, {}, 422),
         (
             "POST",
@@ -152,6 +151,39 @@ def test_bad_changes_are_refused(
     assert response.status_code == status, response.text
     assert response.json()["detail"].startswith("Got ")
     assert predict(client).json()["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    [
+        ({"version": 2**63}, "Got 9223372036854775808 at /rollout/arms/1/version"),
+        ({"version": True}, "Got true at /rollout/arms/1/version, but expected a whole number."),
+        ({"version": "2"}, 'Got "2" at /rollout/arms/1/version, but expected a whole number.'),
+        ({"weight": True}, "Got true at /rollout/arms/1/weight, but expected a number."),
+        ({"weight": 0.2}, "Got weights that add up to 1.1 at /rollout, but expected 1."),
+        ({"name": "A"}, 'Got "A" at /rollout/arms/1/name, but expected text that matches ^[a-z]'),
+        ({"name": "champion"}, "Got the names champion, champion at /rollout, but expected each"),
+        ({"alias": "champion"}, "Got version 2 and alias champion at /rollout/arms/1, but"),
+    ],
+)
+def test_a_refused_rollout_says_where_and_what_was_expected(
+    client: AppClient, candidate: dict[str, Any], said: str
+) -> None:
+    arms = [CHAMPIONS_ARM, ROLLOUT["arms"][1] | candidate]
+    refused = client.put(f"{MODEL}/rollout", json={"rollout": ROLLOUT | {"arms": arms}})
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["detail"].startswith(said)
+    assert refused.json()["errors"][0]["message"] == refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "given", [5, "soon", "2100-01-01", "2100-01-01T00:00:00", "2100-13-01T00:00:00Z"]
+)
+def test_what_is_no_moment_is_told_what_one_is(client: AppClient, given: Any) -> None:
+    refused = client.post(f"{MODEL}/versions/2:deprecate", json={"sunset_at": given})
+    problem = refused.json()["errors"][0]
+    assert problem["pointer"] == "/sunset_at"
+    assert problem["expected"] == "a moment in RFC 3339 with its UTC offset"
 
 
 @pytest.mark.parametrize(

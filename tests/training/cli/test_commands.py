@@ -59,7 +59,8 @@ def test_help_lists_all_and_loads_none(tmp_path: Path) -> None:
 
 
 def test_models_are_listed_without_what_is_not_needed_for_it(tmp_path: Path) -> None:
-    (tmp_path / "var").mkdir()
+    (tmp_path / "feature_repo").mkdir()
+    (tmp_path / "feature_repo" / "feature_store.yaml").touch()
     assert run_command("models", environment={}, folder=tmp_path).returncode == 0
     assert not list_loaded(tmp_path, "models") & HEAVY - {"pydantic", "rich"}
 
@@ -68,3 +69,14 @@ def test_an_unknown_command_is_named(tmp_path: Path) -> None:
     done = run_command("trian", environment={}, folder=tmp_path)
     assert done.returncode == 2
     assert "'trian'" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("models",), ("keys", "create", "shop", "--scope", "predict"), ("replay",), ("migrate",)],
+)
+def test_no_database_is_made_where_no_project_is(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = run_command(*command, folder=tmp_path)
+    assert done.returncode == 1
+    assert "Got no database var/zeroskew.db and no project in" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.support.command_line import run_command
 from tests.support.manifests import FIELDS, make_manifest, publish, sum_graph
 from training.cli.main import app
 from zeroskew.contract.errors.project import SpecError
@@ -89,6 +90,24 @@ def test_a_version_is_deprecated_retired_and_brought_back() -> None:
     run("retire", "delay", "1", error=RegistryConflictError)
     run("retire", "delay", "2", "--reason", "Worse.")
     assert "is staged" in run("reactivate", "delay", "2").output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("alias", "delay", "champion"),
+        ("retire", "delay"),
+        ("deprecate", "delay"),
+        ("history", "delay", "--limit"),
+        ("keys", "history", "--limit"),
+        ("keys", "create", "shop", "--scope", "predict", "--per-day"),
+        ("log", "upkeep", "--keep-days"),
+    ],
+)
+def test_a_number_that_no_database_holds_is_refused(command: tuple[str, ...]) -> None:
+    done = run_command(*command, str(2**64))
+    assert done.returncode == 2
+    assert "should be less than or equal to" in done.stderr
 
 
 def test_migrating_again_changes_nothing() -> None:

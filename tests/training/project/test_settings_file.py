@@ -54,6 +54,7 @@ def test_without_one_nothing_is_done(tmp_path: Path) -> None:
         ("xyzzy = 1", "Got 'xyzzy', but expected the name of a setting"),
         ("[models]\na = 1", "Got a table for 'models', but expected a value"),
         ("models = ", "but expected settings as TOML"),
+        ('models = "\\u0000"', "Got a NUL in 'models', but expected text without"),
     ],
 )
 def test_what_is_no_setting_is_named(text: str, said: str, tmp_path: Path) -> None:
@@ -63,6 +64,12 @@ def test_what_is_no_setting_is_named(text: str, said: str, tmp_path: Path) -> No
     assert said in str(refused.value)
     done = run_command("models", folder=tmp_path)
     assert (done.returncode, said in done.stdout) == (1, True)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "zeroskew.toml")
+    with pytest.raises(SpecError, match="Got what is no file"):
+        read_settings_file(tmp_path)
 
 
 def test_help_is_there_where_the_file_is_wrong(tmp_path: Path) -> None:

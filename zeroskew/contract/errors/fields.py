@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from zeroskew.contract.errors.service import (
     FieldError,
@@ -20,12 +21,14 @@ from zeroskew.contract.errors.service import (
 __all__ = [
     "MAX_FIELDS",
     "describe",
+    "expects",
     "json_pointer",
     "malformed_json",
     "refuse_fields",
     "refuse_parameter",
     "shorten",
     "translate_validation_error",
+    "unexpected",
 ]
 
 MAX_FIELDS: Final = 20
@@ -38,6 +41,7 @@ _EXPECTED: Final = {
     "missing": "a value",
     "string_type": "a string",
     "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
@@ -47,7 +51,10 @@ _EXPECTED: Final = {
     "literal_error": "{expected}",
     "greater_than_equal": "a number of at least {ge}",
     "less_than_equal": "a number of at most {le}",
+    "greater_than": "a number above {gt}",
+    "less_than": "a number below {lt}",
     "list_type": "a list",
+    "tuple_type": "a list",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
     "dict_type": "an object",
@@ -56,6 +63,45 @@ _EXPECTED: Final = {
     "extra_forbidden": "no field of that name",
     "unexpected": "{expected}",
 }
+_OF_A_NAME: Final = "[key]"
+"""What pydantic adds to the place of a name that is refused, and not its value."""
+
+
+def unexpected(expected: str, got: str | None = None) -> PydanticCustomError:
+    """Return what a validator raises, so that a refusal says what was expected, and what came.
+
+    Without `got` the value itself is what came. Outside of a request it reads like this:
+
+    >>> str(unexpected("1", got="weights that add up to 2"))
+    'Got weights that add up to 2, but expected 1.'
+    """
+    if got is None:
+        return PydanticCustomError("unexpected", "{expected}", {"expected": expected})
+    return PydanticCustomError(
+        "unexpected", "Got {got}, but expected {expected}.", {"got": got, "expected": expected}
+    )
+
+
+def expects(expected: str) -> WrapValidator:
+    """Return what lets a type that is one of several be refused as one, not once for each.
+
+    >>> from typing import Annotated
+    >>> from pydantic import TypeAdapter
+    >>> number = TypeAdapter(Annotated[int | float, expects("a number")])
+    >>> try:
+    ...     number.validate_python("x")
+    ... except ValidationError as error:
+    ...     [one["msg"] for one in error.errors()]
+    ['a number']
+    """
+
+    def check(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(given)
+        except ValidationError:
+            raise unexpected(expected) from None
+
+    return WrapValidator(check)
 
 
 def translate_validation_error(error: ValidationError) -> InvalidRequestError:
@@ -87,7 +133,8 @@ def translate_validation_error(error: ValidationError) -> InvalidRequestError:
 def refuse_fields(fields: Sequence[FieldError], *, n_found: int = 0) -> InvalidInstancesError:
     """Return the error about the first of the fields, of ``n_found`` or as many as are given."""
     n_more = max(n_found, len(fields)) - 1
-    more = f" The body has {n_more} more errors." if n_more else ""
+    errors = "error" if n_more == 1 else "errors"
+    more = f" The body has {n_more} more {errors}." if n_more else ""
     return InvalidInstancesError(fields[0].message + more, tuple(fields[:MAX_FIELDS]))
 
 
@@ -122,10 +169,12 @@ def malformed_json(reason: str) -> MalformedJsonError:
 
 
 def _field_error(finding: dict[str, Any]) -> FieldError:
-    kind = finding["type"]
-    expected = _EXPECTED.get(kind, "another value").format(**finding.get("ctx", {}))
-    got = "nothing" if kind == "missing" else describe(finding["input"])
-    return FieldError(json_pointer("", *finding["loc"]), got, expected)
+    kind, place, context = finding["type"], finding["loc"], finding.get("ctx", {})
+    expected = _EXPECTED.get(kind, "another value").format(**context)
+    got = "nothing" if kind == "missing" else context.get("got") or describe(finding["input"])
+    if place[-1:] == (_OF_A_NAME,) and place[-2:-1] == (finding["input"],):
+        place = place[:-1]
+    return FieldError(json_pointer("", *place), got, expected)
 
 
 def json_pointer(base: str, *parts: int | str) -> str:

@@ -6,9 +6,8 @@ import json
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 
-from zeroskew.contract.errors.fields import describe, translate_validation_error
+from zeroskew.contract.errors.fields import describe, translate_validation_error, unexpected
 from zeroskew.contract.errors.service import InvalidRequestError, MalformedJsonError
 
 __all__ = ["SCHEMAS", "Note", "RequestDocument", "describe_body", "parse_document"]
@@ -20,7 +19,7 @@ SCHEMAS: Final = "#/components/schemas/"
 
 def _refuse_nul(text: str) -> str:
     if "\0" in text:
-        raise PydanticCustomError("unexpected", "{expected}", {"expected": "text without NUL"})
+        raise unexpected("text without NUL")
     return text
 
 

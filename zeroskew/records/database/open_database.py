@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DisconnectionError
 
 from zeroskew.contract.database_url import BUSY_TIMEOUT_SEC, locate_database
 from zeroskew.contract.errors.service import RegistrySchemaError
 from zeroskew.records.database.head_revision import check_revision, describe_revision
+from zeroskew.records.database.sqlite_connection import identify_file
 
 __all__ = ["describe_database", "open_database", "writing"]
 
@@ -56,6 +58,7 @@ def open_database(
         engine = _create_engine(place, timeout=busy_timeout_sec)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        _follow_file(engine, place)
     else:
         engine = _create_engine(place, **_LOST_AFTER)
         # Before SQLAlchemy asks anything, and cannot read the answer.
@@ -132,6 +135,24 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver would otherwise begin transactions itself, and only at the first write.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _follow_file(engine: Engine, path: Path) -> None:
+    """Let the pool's connections be of the file that is there, as after a backup was put back.
+
+    While there is none they stay: SQLite refuses to write to a file that was moved away, and
+    to connect anew would make an empty one.
+    """
+
+    def note(_connection: Any, record: Any) -> None:
+        record.info["file"] = identify_file(path)
+
+    def check(_connection: Any, record: Any, _proxy: Any) -> None:
+        if identify_file(path) not in (None, record.info["file"]):
+            raise DisconnectionError
+
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkout", check)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
-__all__ = ["SqliteStore", "from_sqlite_time", "to_sqlite_time"]
+__all__ = ["SqliteStore", "from_sqlite_time", "identify_file", "to_sqlite_time"]
 
 
 class SqliteStore:
@@ -38,10 +39,10 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         """Return the connection, opened anew where the file was moved away or replaced."""
-        if self._connection is not None and _identify(self._path) != self._opened_file:
+        if self._connection is not None and identify_file(self._path) != self._opened_file:
             self.close()  # What is written to a file that nobody opens any more is lost.
         if self._connection is None:
-            self._opened_file = _identify(self._path)
+            self._opened_file = identify_file(self._path)
             self._connection = _open_sqlite(self._path, timeout_sec=self._timeout_sec)
         return self._connection
 
@@ -58,7 +59,7 @@ class SqliteStore:
             raise
 
 
-def _identify(path: str) -> tuple[int, int] | None:
+def identify_file(path: str | Path) -> tuple[int, int] | None:
     """Return the device and the number of a file, ``None`` where there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - for every transaction; Path.stat costs twice as much
