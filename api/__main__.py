@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from api.quick_imports import quick_imports
@@ -21,14 +22,21 @@ def main() -> None:
 
         from api.server import serve
         from zeroskew.contract.settings import Settings
-        from zeroskew.contract.settings_page import describe_refusals, render_text
+        from zeroskew.contract.settings_page import (
+            describe_misspelt,
+            describe_refusals,
+            render_text,
+        )
         from zeroskew.contract.time.utc_process import live_in_utc
         from zeroskew.online.schemes import open_store
     live_in_utc()
+    refused = list(describe_misspelt(os.environ))
     try:
         settings = Settings()
     except ValidationError as error:
-        for variable, sentence in describe_refusals(error):
+        refused += describe_refusals(error)
+    if refused:
+        for variable, sentence in refused:
             sys.stderr.write(f"{variable}: {sentence}\n" if variable else f"{sentence}\n")
         sys.exit(2)
     try:

@@ -145,6 +145,20 @@ def test_an_argument_that_means_nothing_is_refused() -> None:
     assert done.stderr.startswith("Got --port 9000, but expected nothing or `settings`")
 
 
+def test_a_setting_that_is_one_letter_beside_another_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env={**os.environ, "ZEROSKEW_REQUIRE_KEY": "true", "ZEROSKEW_OUR_TEAM": "fraud"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    sentence = "Got a setting that nobody reads, but expected ZEROSKEW_REQUIRE_KEYS"
+    assert done.stderr == f"ZEROSKEW_REQUIRE_KEY: {sentence}\n"
+
+
 @pytest.mark.parametrize(
     "address",
     ["mysql://u:secret@x/y", "sqlite:///", "redis://u:secret@host:port", "redis+cluster://"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -153,21 +152,11 @@ def _check_online_address(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_names(project: ProjectView) -> Iterator[Finding]:
-    from zeroskew.contract.settings import Settings
+    from zeroskew.contract.settings_page import describe_misspelt
 
-    known = {
-        *(name.upper() for name in (*Settings.model_fields, *Workspace.model_fields)),
-        *_OTHER_VARIABLES,
-    }
-    for variable in sorted(project.environment):
-        name = variable.removeprefix(_PREFIX)
-        if not variable.startswith(_PREFIX) or name in known:
-            continue
-        # A variable of somebody's own harness is no mistake; one letter beside a setting is.
-        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
-            yield Finding(
-                variable, f"Got a setting that nobody reads, but expected {_PREFIX}{near[0]}"
-            )
+    others = {name.upper() for name in Workspace.model_fields} | _OTHER_VARIABLES
+    for variable, sentence in describe_misspelt(project.environment, others):
+        yield Finding(variable, sentence)
 
 
 def _check_writable(variable: str, folder: Path) -> Iterator[Finding]:

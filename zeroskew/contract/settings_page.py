@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from zeroskew.contract.settings import Settings
 
-__all__ = ["SettingRow", "describe_refusals", "describe_settings", "render_markdown", "render_text"]
+__all__ = [
+    "SettingRow",
+    "describe_misspelt",
+    "describe_refusals",
+    "describe_settings",
+    "render_markdown",
+    "render_text",
+]
+
+_PREFIX: Final = "ZEROSKEW_"
 
 
 class SettingRow(NamedTuple):
@@ -57,6 +67,25 @@ def describe_refusals(error: ValidationError) -> Iterator[tuple[str, str]]:
         field = Settings.model_fields.get(name)
         value = "***" if field is not None and not field.repr else _to_text(finding["input"])
         yield f"ZEROSKEW_{name}".upper(), f"Got {value}: {message}"
+
+
+def describe_misspelt(
+    environment: Mapping[str, str], others: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield each variable that nobody reads, and a sentence, if a setting has nearly its name.
+
+    A variable of somebody's own harness is no mistake; one letter beside a setting is. `others` are
+    settings that are not the service's, in capitals and without their prefix.
+
+    >>> list(describe_misspelt({"ZEROSKEW_PROT": "80", "ZEROSKEW_OUR_TEAM": "fraud"}))
+    [('ZEROSKEW_PROT', 'Got a setting that nobody reads, but expected ZEROSKEW_PORT')]
+    """
+    known = {*(name.upper() for name in Settings.model_fields), *others}
+    for variable in sorted(environment):
+        name = variable.removeprefix(_PREFIX)
+        if variable.startswith(_PREFIX) and name not in known:
+            for near in get_close_matches(name, known, n=1, cutoff=0.8):
+                yield variable, f"Got a setting that nobody reads, but expected {_PREFIX}{near}"
 
 
 def render_text(settings: Settings) -> str:
