@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 _PREFIX: Final = "ZEROSKEW_"
+_OF_COMMANDS: Final = {"MODELS"}
+"""Settings of the commands that have nearly the name of one of the service."""
 
 
 class SettingRow(NamedTuple):
@@ -80,11 +82,11 @@ def describe_misspelt(
     >>> list(describe_misspelt({"ZEROSKEW_PROT": "80", "ZEROSKEW_OUR_TEAM": "fraud"}))
     [('ZEROSKEW_PROT', 'Got a setting that nobody reads, but expected ZEROSKEW_PORT')]
     """
-    known = {*(name.upper() for name in Settings.model_fields), *others}
+    known = {*(name.upper() for name in Settings.model_fields), *_OF_COMMANDS, *others}
     for variable in sorted(environment):
         name = variable.removeprefix(_PREFIX)
         if variable.startswith(_PREFIX) and name not in known:
-            for near in get_close_matches(name, known, n=1, cutoff=0.8):
+            for near in get_close_matches(name, known, n=1, cutoff=0.75):
                 yield variable, f"Got a setting that nobody reads, but expected {_PREFIX}{near}"
 
 

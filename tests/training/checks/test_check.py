@@ -11,7 +11,9 @@ from tests.training.checks.planted_mistakes import MISTAKES
 from tests.training.checks.planting import Mistake, Shop
 from training.checks.finding import LONGEST_SENTENCE, Finding
 from training.checks.run import CheckScope, find_mistakes
+from training.project.settings_file import OTHER_SETTINGS
 from training.project.workspace import Workspace
+from zeroskew.contract.settings_page import describe_misspelt
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,8 @@ def test_planted_mistake_is_found(mistake: Mistake, shop: Shop, look: Look) -> N
     assert all(len(one) <= LONGEST_SENTENCE and "\n" not in one for one in sentences), sentences
     # One cause is not told as many: what hangs on it is left unsaid.
     assert len(sentences) <= 3, sentences
+
+
+def test_no_setting_of_the_commands_is_refused_by_the_service() -> None:
+    names = [*Workspace.model_fields, *OTHER_SETTINGS, "feast_registry", "feast_redis", "root"]
+    assert list(describe_misspelt({f"ZEROSKEW_{name.upper()}": "" for name in names})) == []
