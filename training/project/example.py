@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from training.project.apply_definitions import apply_definitions
+from training.project.registry_folder import RegistryFolder
 from training.project.settings_file import FILE as SETTINGS
 from training.project.standing import Stamp
 from training.project.workspace import Workspace
@@ -97,10 +98,12 @@ def remove_example(folder: Path, workspace: Workspace, parts: ExampleParts) -> R
     Raises
     ------
     StepError
-        If definitions that stay do not run without the example's, or the lake is no folder. Then
+        If definitions that stay do not run without the example's, if the lake is no folder, or if
+        the Feast registry is another folder's, which knows nothing of what is online here. Then
         nothing was removed.
     """
     lake = workspace.lake_folder
+    RegistryFolder(workspace).require_own()
     Stamp.remove(workspace)
     n_files = _put_files_aside(folder, workspace, parts)
     project = str(workspace.read_feature_store_yaml()["project"])

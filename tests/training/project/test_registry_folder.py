@@ -9,6 +9,7 @@ import pytest
 from feast.repo_operations import apply_total
 
 from tests.support.shop_project import STORES, ShopProject, shop_view
+from training.project.example import ExampleParts, remove_example
 from training.project.registry_folder import RegistryFolder
 from zeroskew.contract.errors.project import StepError
 
@@ -57,6 +58,19 @@ def test_a_copy_is_noticed_before_its_tables_are_read(shop: ShopProject, tmp_pat
     with pytest.raises(StepError, match=r"belongs to .*shop/feature_repo, .* `zeroskew apply`"):
         copy.materialize()
     assert count_online(shop) == EXPECTED
+
+
+def test_an_example_is_not_removed_by_the_registry_of_another_folder(
+    shop: ShopProject, tmp_path: Path
+) -> None:
+    copy = shop.copied_to(tmp_path / "copy")
+    declared = sorted(copy.folder.rglob("*.py"))
+    names = tuple(str(path.relative_to(copy.folder)) for path in declared)
+    parts = ExampleParts(models=(), files=names, tables=("spending",))
+    with pytest.raises(StepError, match=r"belongs to .*shop/feature_repo, .* `zeroskew apply`"):
+        remove_example(copy.folder, copy.workspace, parts)
+    assert sorted(copy.folder.rglob("*.py")) == declared
+    assert count_online(copy) == EXPECTED
 
 
 def test_a_project_that_moved_goes_on(shop: ShopProject, tmp_path: Path) -> None:
