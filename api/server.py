@@ -41,14 +41,23 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_format, settings.log_level)
     with ExitStack() as stack:
         if settings.workers > 1:
-            if settings.metrics_dir is not None:
-                settings.metrics_dir.mkdir(parents=True, exist_ok=True)
-            # Never the folder of an earlier run: its counts would be added to this one's.
-            folder = stack.enter_context(
-                TemporaryDirectory(prefix="zeroskew-metrics-", dir=settings.metrics_dir)
-            )
+            folder = stack.enter_context(_make_metrics_folder(settings.metrics_dir))
             settings = settings.model_copy(update={"metrics_dir": Path(folder)})
         _run(settings)
+
+
+def _make_metrics_folder(parent: Path | None) -> TemporaryDirectory[str]:
+    """Make a folder for this run: counts of an earlier one would be added to it."""
+    try:
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix="zeroskew-metrics-", dir=parent)
+    except OSError as error:
+        sys.stderr.write(
+            f"ZEROSKEW_METRICS_DIR: Got {parent} ({error.strerror}), but expected a folder that can "
+            "be written to\n"
+        )
+        sys.exit(2)
 
 
 def _run(settings: Settings) -> None:

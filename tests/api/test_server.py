@@ -145,6 +145,20 @@ def test_an_argument_that_means_nothing_is_refused() -> None:
     assert done.stderr.startswith("Got --port 9000, but expected nothing or `settings`")
 
 
+def test_a_folder_of_counts_that_cannot_be_made_is_refused_in_a_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env={**os.environ, "ZEROSKEW_METRICS_DIR": "README.md", "ZEROSKEW_WORKERS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("ZEROSKEW_METRICS_DIR: Got README.md (")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_setting_that_is_one_letter_beside_another_is_refused() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "api"],
