@@ -54,8 +54,8 @@ def _make_metrics_folder(parent: Path | None) -> TemporaryDirectory[str]:
         return TemporaryDirectory(prefix="zeroskew-metrics-", dir=parent)
     except OSError as error:
         sys.stderr.write(
-            f"ZEROSKEW_METRICS_DIR: Got {parent} ({error.strerror}), but expected a folder that can "
-            "be written to\n"
+            f"ZEROSKEW_METRICS_DIR: Got {parent} ({error.strerror}), but expected a folder that "
+            "can be written to\n"
         )
         sys.exit(2)
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from training.cli.options import MOST_DAYS, make_group
+from training.cli.options import MOST_DAYS, make_group, print_table
 from training.cli.registry import Model, Reason
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
@@ -44,6 +44,8 @@ def create(
     reason: Reason = "",
 ) -> None:
     """Make a key and print it, this once; the database has a hash of it alone."""
+    if not name.strip():
+        raise SpecError(f"Got the name {name!r}, but expected whose key it is")
     if tenant is not None:
         _check_tenant(tenant)
     if days is not None and not 0 < days <= MOST_DAYS:
@@ -84,7 +86,7 @@ def revoke(key_id: KeyId, reason: Reason = "") -> None:
     """End a key; every replica follows within two seconds."""
     with _registry() as registry:
         key = registry.revoke_key(key_id, actor=user_name(), reason=reason)
-    _console.print(f"{key.id} of {key.name} is revoked")
+    _console.print(f"{key.id} of {key.name} is revoked", markup=False)
 
 
 @keys_app.command(name="list")
@@ -112,7 +114,7 @@ def list_keys() -> None:
             ("" if key.is_valid(now) else "ended ") + ("" if ends is None else f"{ends:%F %H:%M}"),
             "" if key.last_used_at is None else f"{key.last_used_at:%F %H:%M}",
         )
-    _console.print(table)
+    print_table(table)
 
 
 @keys_app.command()
@@ -126,7 +128,7 @@ def history(
     with _registry() as registry:
         for act in registry.list_acts(limit=limit):
             table.add_row(f"{act.time:%F %T}", act.action, act.subject, act.actor, act.reason)
-    _console.print(table)
+    print_table(table)
 
 
 def tenant(

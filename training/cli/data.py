@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.cli.check import refuse_mistakes
+from training.cli.options import print_table
 from training.project.progress import Reporter, quiet
 from training.project.repo_modules import repo_modules
 from training.project.service_clock import as_utc, read_clock
@@ -58,7 +59,7 @@ def prepare() -> None:
     table = Table("table", "rows", title=f"Tables in {workspace.lake}")
     for name, rows in report.rows.items():
         table.add_row(name, f"{rows:,}")
-    _console.print(table)
+    print_table(table)
 
 
 def apply(break_live: BreakLive = False) -> None:

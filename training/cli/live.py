@@ -18,6 +18,7 @@ from training.cli.options import (
     Start,
     named_models,
     or_now,
+    print_table,
     span,
 )
 from training.cli.training import declared_models
@@ -103,7 +104,7 @@ def replay(models: Models = None, start: Start = None, end: End = None) -> None:
                     f"[red]✗[/] {answer} instance {number}: logged {logged}, now {replayed}",
                     highlight=False,
                 )
-    _console.print(table)
+    print_table(table)
     if n_differing:
         _console.print(f"[red]✗[/] {n_differing:,} differ", highlight=False)
         raise typer.Exit(1)
@@ -224,7 +225,7 @@ def _print_metrics(model: str, groups: list[str], measured: list[LiveMetrics]) -
             f"{one.n_labelled:,} ({one.coverage:.0%})",
             *cells,
         )
-    _console.print(table)
+    print_table(table)
 
 
 def _print_findings(report: SkewReport, findings: Sequence[SkewFinding], path: Path) -> None:
@@ -248,4 +249,4 @@ def _print_skew(report: SkewReport) -> None:
     for (view, feature), one in sorted(report.features.items()):
         counts = [f"{one.count(verdict):,}" for verdict in Verdict]
         table.add_row(f"{view}:{feature}", *counts)
-    _console.print(table)
+    print_table(table)

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from training.project.service_clock import as_utc, read_clock
 from zeroskew.contract.errors.project import SpecError
@@ -49,6 +51,13 @@ def make_group(name: str, said: str) -> typer.Typer:
         add_completion=False,
         rich_markup_mode="markdown",
     )
+
+
+def print_table(table: Table) -> None:
+    """Print a table of texts as they are, in a narrow terminal over several lines."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Console().print(table, markup=False)
 
 
 def or_now(moment: datetime | None) -> datetime:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.cli.options import print_table
 from training.project.service_clock import as_utc
 from training.project.user_name import user_name
 from training.project.workspace import Workspace
@@ -69,7 +70,7 @@ def list_models() -> None:
                 names = ", ".join(alias for alias in aliases if aliases[alias] == row.version)
                 created = f"{row.created_at:%Y-%m-%d %H:%M}"
                 table.add_row(model, str(row.version), names, row.model_sha256[:12], created)
-    _console.print(table)
+    print_table(table)
 
 
 def alias(
@@ -188,7 +189,7 @@ def history(
             when = f"{change.time:%Y-%m-%d %H:%M:%S}"
             what = (change.actor, change.action, change.subject)
             table.add_row(when, *what, *states, change.reason)
-    _console.print(table)
+    print_table(table)
 
 
 def migrate() -> None:

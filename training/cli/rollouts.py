@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.cli.options import AsOf, End, Models, Start, named_models, or_now, span
+from training.cli.options import AsOf, End, Models, Start, named_models, or_now, print_table, span
 from training.cli.registry import read_rollout
 from training.live.open_log import open_log
 from training.project.progress import quiet
@@ -77,7 +77,7 @@ def bandit(models: Models = None, as_of: AsOf = None, trial: Trial = False) -> N
                 table.add_row(
                     old.name, f"{n_labels[old.name]:,}", f"{old.weight:.4f}", f"{new.weight:.4f}"
                 )
-            _console.print(table)
+            print_table(table)
 
 
 def deal(
@@ -104,7 +104,7 @@ def deal(
             *(arm.name, f"{arm.weight:.4f}", f"{keys:,}", f"{keys / max(1, n_keys):.2%}"),
             *(f"{rows:,}", f"{rows / max(1, n_rows):.2%}"),
         )
-    _console.print(table)
+    print_table(table)
     _console.print(f"  {dealt.n_moved:,} of {n_keys:,} keys would change sides", highlight=False)
 
 

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 
-from training.cli.options import make_group
+from training.cli.options import make_group, print_table
 from training.live.open_log import LiveLog, open_log
 from training.project.progress import Reporter, quiet
 from training.project.workspace import Workspace
@@ -253,7 +253,7 @@ def where(
     table.add_row("sources that `prepare` reads", "all of it", "no: at the source, or it returns")
     kept = "backups, replicas, write-ahead logs, a bucket's earlier versions"
     table.add_row(kept, "all of it", "no: by their own age")
-    Console().print(table)
+    print_table(table)
 
 
 @subject_app.command()

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.cli.check import refuse_mistakes
+from training.cli.options import print_table
 from training.cli.registry import AllowRequestChange
 from training.project.progress import Reporter
 from training.project.workspace import Workspace
@@ -190,7 +191,7 @@ def _print_evaluation(spec: ModelSpec) -> None:
     for name, measured in evaluation.metrics.items():
         others = [metrics.get(name) for metrics in evaluation.baselines.values()]
         table.add_row(name, *[format_metric(metric) for metric in (measured, *others)])
-    _console.print(table)
+    print_table(table)
     _console.print(f"  {evaluation.say_advantage()}", highlight=False)
     if evaluation.threshold is not None:
         _console.print(f"  label: probability >= {evaluation.threshold:.4f}", highlight=False)

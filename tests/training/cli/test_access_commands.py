@@ -51,6 +51,26 @@ def test_a_key_is_printed_once_alone_on_its_line(url: str) -> None:
     assert text not in listed
 
 
+def test_names_and_reasons_are_shown_as_they_were_given(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    run(
+        "keys", "create", "[/x] of team-with-a-long-name", "--scope", "predict", "--reason", "[new]"
+    )
+    listed = run("keys", "list")
+    assert listed.exit_code == 0, listed.output
+    cells = [line.split("│")[2].strip() for line in listed.output.splitlines() if "│" in line]
+    assert "".join(cells).replace(" ", "") == "[/x]ofteam-with-a-long-name"
+    assert "[new]" in run("keys", "history").output
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_key_of_nobody_is_not_made(url: str, name: str) -> None:
+    refused = run("keys", "create", name, "--scope", "predict")
+    assert "expected whose key it is" in str(refused.exception)
+
+
 def test_a_key_is_rotated_and_revoked_and_the_history_says_so(url: str) -> None:
     old = run("keys", "create", "ci", "--scope", "predict").stdout.strip()
     rotated = run("keys", "rotate", old[:16], "--overlap-hours", "0", "--reason", "leaked")
