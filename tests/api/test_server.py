@@ -6,9 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import httpx
 import pytest
@@ -16,6 +17,17 @@ import pytest
 from tests.support.manifests import EXAMPLE, make_manifest, publish, sum_graph
 from tests.support.service_process import ROOT, Server
 from tests.support.waiting import PATIENCE_SEC, wait_until_ready
+
+
+def start_refused(settings: Mapping[str, str], *arguments: str) -> CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "api", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,14 +48,7 @@ def test_a_start_that_is_refused_says_why_without_a_stack(
         "ZEROSKEW_ONLINE_STORE": f"sqlite:///{online_store}",
         "ZEROSKEW_PORT": "0",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env={**os.environ, **places, name: value},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start_refused({**places, name: value})
     printed = done.stdout + done.stderr
     assert done.returncode == 3, printed
     assert said in printed
@@ -119,55 +124,27 @@ def _send_half_a_body(server: Server) -> None:
     ],
 )
 def test_a_refused_setting_is_named_without_a_stack(name: str, value: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env={**os.environ, name: value},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start_refused({name: value})
     assert done.returncode == 2
     assert done.stderr.startswith(f"{name}: Got {value}")
     assert "Traceback" not in done.stderr
 
 
 def test_an_argument_that_means_nothing_is_refused() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "api", "--port", "9000"],
-        cwd=ROOT,
-        env={**os.environ, "ZEROSKEW_PORT": "nowhere"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start_refused({"ZEROSKEW_PORT": "nowhere"}, "--port", "9000")
     assert done.returncode == 2
     assert done.stderr.startswith("Got --port 9000, but expected nothing or `settings`")
 
 
 def test_a_folder_of_counts_that_cannot_be_made_is_refused_in_a_sentence() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env={**os.environ, "ZEROSKEW_METRICS_DIR": "README.md", "ZEROSKEW_WORKERS": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start_refused({"ZEROSKEW_METRICS_DIR": "README.md", "ZEROSKEW_WORKERS": "2"})
     assert done.returncode == 2
     assert done.stderr.startswith("ZEROSKEW_METRICS_DIR: Got README.md (")
     assert "Traceback" not in done.stderr
 
 
 def test_a_setting_that_is_one_letter_beside_another_is_refused() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env={**os.environ, "ZEROSKEW_REQUIRE_KEY": "true", "ZEROSKEW_OUR_TEAM": "fraud"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start_refused({"ZEROSKEW_REQUIRE_KEY": "true", "ZEROSKEW_OUR_TEAM": "fraud"})
     assert done.returncode == 2
     sentence = "Got a setting that nobody reads, but expected ZEROSKEW_REQUIRE_KEYS"
     assert done.stderr == f"ZEROSKEW_REQUIRE_KEY: {sentence}\n"
@@ -178,14 +155,7 @@ def test_a_setting_that_is_one_letter_beside_another_is_refused() -> None:
     ["mysql://u:secret@x/y", "sqlite:///", "redis://u:secret@host:port", "redis+cluster://"],
 )
 def test_a_refused_address_of_the_store_is_explained_without_its_password(address: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env={**os.environ, "ZEROSKEW_ONLINE_STORE": address},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start_refused({"ZEROSKEW_ONLINE_STORE": address})
     assert done.returncode == 2
     assert "ZEROSKEW_ONLINE_STORE" in done.stderr
     assert "expected" in done.stderr

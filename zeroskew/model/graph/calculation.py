@@ -19,7 +19,7 @@ from zeroskew.model.graph.operators import OPERATORS, Kind
 __all__ = ["SELECT", "Calculation", "CalculationStep", "read_calculation"]
 
 SELECT: Final = "Where"
-"""The step that takes, row by row, its second operand where the first is true, or its third."""
+"""The step that takes its second operand where the first is true, or its third."""
 
 _DOUBLE, _FLOAT, _BOOL = 11, 1, 9
 Registers: TypeAlias = NDArray[np.intp]

@@ -15,7 +15,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroskew.online.values.protobuf_fields import Message, read_varint
+from zeroskew.online.values.encode import encode_text, encode_varint
+from zeroskew.online.values.protobuf_fields import (
+    FIXED32,
+    FIXED64,
+    LENGTH_DELIMITED,
+    VARINT,
+    Message,
+    read_varint,
+)
 
 __all__ = [
     "Graph",
@@ -37,8 +45,7 @@ _VALUE_NAME, _VALUE_TYPE = 1, 2
 _NAMES: Final = {_GRAPH_TENSOR: _TENSOR_NAME, _GRAPH_INPUT: _VALUE_NAME, _GRAPH_OUTPUT: _VALUE_NAME}
 """The fields of a graph whose parts have names, and where each part has it."""
 
-_VARINT, _LENGTH_DELIMITED = 0, 2
-_WIDTHS: Final = {1: 8, 5: 4}
+_WIDTHS: Final = {FIXED64: 8, FIXED32: 4}
 _DTYPES: Final = {1: "<f4", 6: "<i4", 7: "<i8", 9: "?", 11: "<f8"}
 """numpy's name of each ``TensorProto.DataType`` whose constants are read."""
 
@@ -215,10 +222,10 @@ def _split(message: Message) -> Iterator[tuple[int, Any, Message]]:
         tag, position = read_varint(message, position)
         kind = tag & 7
         content: int | Message
-        if kind == _VARINT:
+        if kind == VARINT:
             content, position = read_varint(message, position)
         else:
-            if kind == _LENGTH_DELIMITED:
+            if kind == LENGTH_DELIMITED:
                 size, position = read_varint(message, position)
             elif kind in _WIDTHS:
                 size = _WIDTHS[kind]
@@ -232,17 +239,8 @@ def _split(message: Message) -> Iterator[tuple[int, Any, Message]]:
 
 
 def _write(number: int, content: bytes | Message) -> bytes:
-    return _write_varint(number << 3 | _LENGTH_DELIMITED) + _write_varint(len(content)) + content
+    return encode_varint(number << 3 | LENGTH_DELIMITED) + encode_text(bytes(content))
 
 
 def _write_number(number: int, value: int) -> bytes:
-    return _write_varint(number << 3 | _VARINT) + _write_varint(value)
-
-
-def _write_varint(number: int) -> bytes:
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
+    return encode_varint(number << 3 | VARINT) + encode_varint(value)

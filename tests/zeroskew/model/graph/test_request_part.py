@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -81,13 +81,18 @@ class Drawing:
         return serialized
 
 
+def above_zero(draw: st.DrawFn, drawing: Drawing) -> str:
+    size = drawing.add("Abs", draw(st.sampled_from(drawing.values)))
+    return drawing.add("Add", size, drawing.constant(draw(st.floats(1e-3, 1e3))))
+
+
 @st.composite
 def drawings(draw: st.DrawFn) -> tuple[bytes, int, int]:
     """Draw a graph of what request-time functions consist of, with its widths."""
     drawing = Drawing(draw(st.integers(1, 4)))
     values = drawing.values
-    # The runtime removes a zero that is added, and with it what that does to the sign of another.
-    number = st.sampled_from(SPECIAL[2:]) | st.floats(1e-3, 1e3)
+    # The runtime removes an added zero, and what is one in float32.
+    number = st.sampled_from([x for x in SPECIAL if abs(x) > 1e-30]) | st.floats(1e-3, 1e3)
 
     def some() -> str:
         if draw(st.integers(0, 3)) == 0:
@@ -111,7 +116,8 @@ def drawings(draw: st.DrawFn) -> tuple[bytes, int, int]:
         condition = drawing.add(draw(st.sampled_from(LOGICAL)), *conditions)
         if draw(st.booleans()):
             condition = drawing.add("Not", condition)
-        return drawing.add("Where", condition, draw(st.sampled_from(values)), some())
+        # Of a -0.0 the runtime's Where makes 0.0 or not: `trace_request_function` refuses that.
+        return drawing.add("Where", condition, *(above_zero(draw, drawing) for _ in range(2)))
 
     def stack() -> str:
         """Go through rows that stand on each other: an operator on both, then one of them."""
@@ -150,7 +156,7 @@ def bits(values: NDArray[Any]) -> bytes:
     return np.where(np.isnan(values), np.nan, values).astype(values.dtype).tobytes()
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(drawings(), st.integers(0, 2**32 - 1))
 def test_the_interpreter_gives_the_runtimes_bits(drawn: tuple[bytes, int, int], seed: int) -> None:
     content, n_inputs, n_computed = drawn
@@ -160,8 +166,7 @@ def test_the_interpreter_gives_the_runtimes_bits(drawn: tuple[bytes, int, int], 
     part = RequestPart(split, session, n_inputs)
     request = rows_of(40, n_inputs, seed)
     (expected,) = session.run(None, {"request": request})
-    # The runtime's choice loses the sign of a zero; `trace_request_function` refuses such graphs.
-    assume(part.is_interpreted)
+    assert part.is_interpreted
     for rows in (request[:1], request, request[:3], request[:1]):
         assert bits(part.compute(rows)) == bits(expected[: len(rows)])
     assert [bits(part.compute(row[None])) for row in request] == [bits(row) for row in expected]
