@@ -59,15 +59,16 @@ class ModelSession:
     def __init__(
         self, content: bytes, *, n_features: int, n_request_inputs: int, n_request_features: int
     ) -> None:
+        check_graph_contents(content)
         split = _split(content, n_features + n_request_features) if n_request_features else None
         self._request_part: RequestPart | None = None
         if split is None:
-            self._session = open_session(content)
+            self._session = _open_checked(content)
             inputs = _describe(self._session.get_inputs())
             outputs = _describe(self._session.get_outputs())
         else:
-            self._session = open_session(split.scoring_part)
-            computing = open_session(split.request_part)
+            self._session = _open_checked(split.scoring_part)
+            computing = _open_checked(split.request_part)
             inputs = {FEATURES: split.features} | _describe(computing.get_inputs())
             outputs = _describe(computing.get_outputs()) | _describe(self._session.get_outputs())
         self._has_request = n_request_inputs > 0
@@ -144,7 +145,6 @@ class ModelSession:
 
 def _split(content: bytes, width: int) -> SplitGraph | None:
     """Cut the graph in two, if it is one that can be read and is put together that way."""
-    check_graph_contents(content)
     try:
         return split_graph(read_graph(content), width)
     except UnreadableGraphError:
@@ -192,6 +192,10 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
         If it has contents that `check_graph_contents` refuses, or the runtime cannot load it.
     """
     check_graph_contents(content)
+    return _open_checked(content)
+
+
+def _open_checked(content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -28,6 +28,7 @@ _MOST_ROWS: Final = 16
 
 _MOST_REMEMBERED: Final = 1024
 _N_TIMED: Final = 3
+_N_TIMED_ROWS: Final = 4
 _SEED: Final = 20130101
 _STEPS: Final = (0, 1, 4)
 _N_ORDINARY_ROWS: Final = 17
@@ -68,7 +69,7 @@ class RequestPart:
         if self._parts and _bits(self._interpret(rows)) != _bits(self._run(rows)):
             self._parts = ()
         for part in self._parts:
-            part.measure(rows[-_N_ORDINARY_ROWS:].tolist())
+            part.measure(rows[-_N_TIMED_ROWS:].tolist())
         self._run_sec = _time(lambda: self._run(rows[:1]))
 
     @property
