@@ -111,9 +111,10 @@ class RequestPart:
         self, request: NDArray[np.float64], missing: Sequence[_Missing]
     ) -> NDArray[np.float32]:
         computed = self._run(request)
+        rows = [row.tobytes() for row in computed]
         for one in missing:
-            row = computed[one.place // len(self._parts)]
-            one.part.keep(one.key, row[one.part.places].tobytes())
+            row = rows[one.place // len(self._parts)]
+            one.part.keep(one.key, b"".join([row[4 * at : 4 * at + 4] for at in one.part.places]))
         return computed
 
     def _interpret(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
