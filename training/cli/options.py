@@ -1,4 +1,4 @@
-"""What commands have in common: the live ones' options, and how a group is made."""
+"""What commands have in common: options, how a group is made, and how a table is printed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
     "make_group",
     "named_models",
     "or_now",
+    "print_table",
     "span",
 ]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeroskew.model.graph.graph_reader import Graph, Node, UnreadableGraphError
+from zeroskew.model.graph.graph_split import REQUEST
 from zeroskew.model.graph.operators import OPERATORS, Kind
 
 __all__ = ["SELECT", "Calculation", "CalculationStep", "read_calculation"]
@@ -29,13 +30,17 @@ Registers: TypeAlias = NDArray[np.intp]
 class CalculationStep:
     """One operator over several registers at a time.
 
-    ``operands`` are int ``(size,)`` each; the results are the ``size`` registers from ``first``.
+    ``operands`` are int ``(size,)`` each; the results are as many registers from ``first`` on.
     """
 
     operator: str
     operands: tuple[Registers, ...]
     first: int
-    size: int
+
+    @property
+    def filled(self) -> range:
+        """The registers of the results."""
+        return range(self.first, self.first + self.operands[0].size)
 
 
 @dataclass(eq=False)
@@ -46,8 +51,6 @@ class Calculation:
     ----------
     n_inputs
         The first registers hold the inputs.
-    kinds
-        What each register holds.
     constants
         The registers that hold the same in all rows, and what.
     steps
@@ -57,7 +60,6 @@ class Calculation:
     """
 
     n_inputs: int
-    kinds: list[Kind]
     constants: dict[int, float | bool] = field(default_factory=dict)
     steps: list[CalculationStep] = field(default_factory=list)
     results: list[int] = field(default_factory=list)
@@ -113,9 +115,10 @@ def read_calculation(
 class _Reading:
     def __init__(self, graph: Graph, n_inputs: int) -> None:
         self._graph = graph
-        self._made = Calculation(n_inputs, [Kind.NUMBER] * n_inputs)
+        self._made = Calculation(n_inputs)
+        self._kinds = [Kind.NUMBER] * n_inputs
         inputs = np.arange(n_inputs, dtype=np.intp).reshape(1, n_inputs)
-        self._values = {"request": _Value(registers=inputs)}
+        self._values = {REQUEST: _Value(registers=inputs)}
         self._constants: dict[tuple[Kind, bytes], int] = {}
         self._seen: dict[tuple[object, ...], int] = {}
 
@@ -144,7 +147,7 @@ class _Reading:
         needed = set(made.results)
         steps = []
         for step in reversed(made.steps):
-            if not needed.isdisjoint(range(step.first, step.first + step.size)):
+            if not needed.isdisjoint(step.filled):
                 steps.append(step)
                 needed.update(*(operand.tolist() for operand in step.operands))
         made.steps = steps[::-1]
@@ -164,16 +167,16 @@ class _Reading:
         rows = tuple(operand.ravel() for operand in operands)
         key = (operator, *(row.tobytes() for row in rows))
         if key not in self._seen:
-            first = self._seen[key] = len(self._made.kinds)
-            self._made.kinds += [gives] * rows[0].size
-            self._made.steps.append(CalculationStep(operator, rows, first, rows[0].size))
+            first = self._seen[key] = len(self._kinds)
+            self._kinds += [gives] * rows[0].size
+            self._made.steps.append(CalculationStep(operator, rows, first))
         first = self._seen[key]
         return _Value(
             registers=np.arange(first, first + rows[0].size, dtype=np.intp).reshape(shape)
         )
 
     def _check_kinds(self, operator: str, operands: Sequence[Registers]) -> Kind:
-        found = [{self._made.kinds[one] for one in operand.flat} for operand in operands]
+        found = [{self._kinds[one] for one in operand.flat} for operand in operands]
         if operator == SELECT:
             condition, first, second = found
             if condition == {Kind.TRUTH} and first == second == {Kind.NUMBER}:
@@ -188,7 +191,7 @@ class _Reading:
         if value.known is not None:
             return _Value(known=value.known.astype({_DOUBLE: "<f8", _BOOL: "?"}[to]))
         assert value.registers is not None
-        kinds = {self._made.kinds[one] for one in value.registers.flat}
+        kinds = {self._kinds[one] for one in value.registers.flat}
         if to == _FLOAT and kinds == {Kind.NUMBER}:
             return _Value(registers=value.registers, is_narrow=True)
         if (to == _DOUBLE and kinds == {Kind.NUMBER}) or (to == _BOOL and kinds == {Kind.TRUTH}):
@@ -212,9 +215,9 @@ class _Reading:
     def _constant(self, kind: Kind, value: Any) -> int:
         key = (kind, value.tobytes())
         if key not in self._constants:
-            self._constants[key] = len(self._made.kinds)
-            self._made.constants[len(self._made.kinds)] = value.item()
-            self._made.kinds.append(kind)
+            self._constants[key] = len(self._kinds)
+            self._made.constants[len(self._kinds)] = value.item()
+            self._kinds.append(kind)
         return self._constants[key]
 
 

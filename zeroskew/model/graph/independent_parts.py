@@ -23,11 +23,7 @@ class IndependentPart(NamedTuple):
 
 def split_calculation(calculation: Calculation) -> list[IndependentPart]:
     """Part a calculation as finely as its results allow."""
-    filled_by = {
-        register: step
-        for step in calculation.steps
-        for register in range(step.first, step.first + step.size)
-    }
+    filled_by = {register: step for step in calculation.steps for register in step.filled}
     groups: list[tuple[list[int], set[int], set[int]]] = []
     for place, result in enumerate(calculation.results):
         places, steps, inputs = [place], set[int](), set[int]()
