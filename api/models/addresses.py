@@ -27,6 +27,7 @@ __all__ = [
     "parse_version",
 ]
 
+_NAME: Final = re.compile(NAME_PATTERN)
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 # Described and not validated: a name that nothing can have is not found, as one that nothing has.
 _NAME_SCHEMA: Final = {"pattern": f"^{NAME_PATTERN}$"}
@@ -53,14 +54,14 @@ VersionNumber = Annotated[
 
 def check_model(model: str) -> str:
     """Return `model`, or raise `UnknownModelError` where no model can have that name."""
-    if re.fullmatch(NAME_PATTERN, model) is None:
+    if _NAME.fullmatch(model) is None:
         raise UnknownModelError("Got a name that no model has, but expected a registered model.")
     return model
 
 
 def check_alias(alias: str) -> str:
     """Return `alias`, or raise `UnknownAliasError` where no alias can have that name."""
-    if re.fullmatch(NAME_PATTERN, alias) is None:
+    if _NAME.fullmatch(alias) is None:
         raise UnknownAliasError("Got a name that no alias has, but expected one of the model's.")
     return alias
 
