@@ -59,6 +59,8 @@ _LABEL_PATIENCE: Final = 3
 _LOADING_PATIENCE_SEC: Final = 300.0
 """How long a look at the registry may take, which may load several large models."""
 
+_PREPARE_SEC: Final = 0.5
+
 
 @asynccontextmanager
 async def run_service(app: FastAPI) -> AsyncIterator[None]:
@@ -271,6 +273,9 @@ class _Wiring:
             patience_sec=_LOADING_PATIENCE_SEC,
         )
         self._watch("registry", following)
+        # Its work is no part of the start, nor of a load: the models answer without it.
+        preparing = BackgroundTask("models", self._loaded.prepare, every_sec=_PREPARE_SEC)
+        self._watch("models", preparing, is_vital=False)
         sampling = BackgroundTask("metrics", self._sampler.follow, every_sec=PAUSE_SEC)
         # A service that cannot be measured answers all the same.
         self._watch("metrics", sampling, is_vital=False)

@@ -128,6 +128,7 @@ def model_runs(project: BenchProject, reader: OurRead, requests: Requests) -> di
         n_request_features=len(project.manifest.plan.request_features),
     )
     matrices = reader.read(requests.request_rows)
+    session.prepare(matrices[0].request)
     return {"sess.run": lambda: [session.run(matrix.values, matrix.request) for matrix in matrices]}
 
 

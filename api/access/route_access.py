@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
@@ -16,6 +16,7 @@ __all__ = [
     "access_of",
     "anyone",
     "describe_security",
+    "list_routes",
     "needs",
     "require_declared",
     "with_key",
@@ -84,6 +85,17 @@ def describe_security(endpoint: Any) -> dict[str, Any]:
     return {"security": [{SECURITY_SCHEME: [] if access.scope is None else [str(access.scope)]}]}
 
 
+def list_routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Yield routes, and those of routers that are included among them, in order."""
+    for route in routes:
+        # FastAPI keeps an included router as one route, which is of a class without a public name.
+        included = getattr(route, "original_router", None)
+        if isinstance(included, Router):
+            yield from list_routes(included.routes)
+        else:
+            yield route
+
+
 def require_declared(
     routes: Iterable[BaseRoute], guarded: type[Route], *, open_mounts: frozenset[str]
 ) -> None:
@@ -103,13 +115,8 @@ def require_declared(
     RuntimeError
         If a route declares nothing, or is of a class that would not look at it.
     """
-    for route in routes:
+    for route in list_routes(routes):
         if isinstance(route, Mount) and route.path in open_mounts:
-            continue
-        # FastAPI keeps an included router as one route, which is of a class without a public name.
-        included = getattr(route, "original_router", None)
-        if isinstance(included, Router):
-            require_declared(included.routes, guarded, open_mounts=open_mounts)
             continue
         path = getattr(route, "path", repr(route))
         if not isinstance(route, guarded):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.feast.catalog_index import CatalogIndex
 from api.feast.column_values import RefusedFields, parse_column, parse_instants
@@ -23,6 +23,7 @@ from api.feast.request_bodies import (
     WriteRequest,
     count_rows,
 )
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
@@ -43,7 +44,7 @@ _INLINE_CELLS: Final = 2000
 """Up to how many values are parsed in the event loop; to hand them to a thread would cost more."""
 
 
-class ViewResult(BaseModel):
+class ViewResult(AnswerModel):
     """What became of the rows in one view of the online store."""
 
     written: int
@@ -53,7 +54,7 @@ class ViewResult(BaseModel):
     )
 
 
-class PushResult(BaseModel):
+class PushResult(AnswerModel):
     """What became of a request's rows. Sending them again is safe."""
 
     rows: int

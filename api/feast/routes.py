@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from api.http.application import part_of
 from api.http.guarded_route import DirectRoute
 from api.http.problem import problems
 from api.http.request_body import JsonBody
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.errors.not_found import NotFoundError
 from zeroskew.contract.errors.service import UnavailableError
 from zeroskew.contract.scope import Scope
@@ -43,14 +44,14 @@ router = APIRouter(
 )
 
 
-class FeatureViewVersion(BaseModel):
+class FeatureViewVersion(AnswerModel):
     """A view and Feast's number of its version, if it has one."""
 
     name: str
     version: int | None = None
 
 
-class OnlineFeaturesMetadata(BaseModel):
+class OnlineFeaturesMetadata(AnswerModel):
     """What the results are, in their order: the join keys, then the features."""
 
     feature_names: list[str]
@@ -59,7 +60,7 @@ class OnlineFeaturesMetadata(BaseModel):
     )
 
 
-class FeatureVector(BaseModel):
+class FeatureVector(AnswerModel):
     """One join key or feature: a value, a status and an event time for each row."""
 
     values: list[Any]
@@ -70,7 +71,7 @@ class FeatureVector(BaseModel):
     event_timestamps: list[str]
 
 
-class OnlineFeatures(BaseModel):
+class OnlineFeatures(AnswerModel):
     """The features of all rows, a result a column."""
 
     metadata: OnlineFeaturesMetadata

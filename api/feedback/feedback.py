@@ -16,6 +16,7 @@ from api.access.caller import Caller
 from api.feedback.logged_entities import LoggedEntities
 from api.models.active_models import ActiveModels
 from api.predictions.prediction_log import PREDICTION_ID, PredictionLog
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.arm_choice import encode_json
 from zeroskew.contract.errors.fields import MAX_FIELDS, describe, expects
 from zeroskew.contract.errors.not_found import NotFoundError, UnknownPredictionError
@@ -83,7 +84,7 @@ class GivenLabel(BaseModel):
     observed_at: UtcMoment = Field(strict=False, description="When it was known.")
 
 
-class LabelOutcome(BaseModel):
+class LabelOutcome(AnswerModel):
     """What became of one label: `created`, or `known` where it had come before."""
 
     status: Literal["created", "known"]

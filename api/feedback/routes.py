@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from api.access.route_access import needs
@@ -20,6 +20,7 @@ from api.http.problem import problems
 from api.http.request_body import document_body
 from api.metrics.service_metrics import ServiceMetrics
 from api.predictions.prediction_log import PREDICTION_ID
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.scope import Scope
 from zeroskew.model.requests.body_documents import RequestDocument
@@ -45,13 +46,13 @@ class FeedbackRequest(RequestDocument):
     labels: list[GivenLabel] = Field(min_length=1, max_length=_MAX_LABELS)
 
 
-class FeedbackResponse(BaseModel):
+class FeedbackResponse(AnswerModel):
     """What became of each label, in their order."""
 
     labels: list[LabelOutcome]
 
 
-class LabelDetail(BaseModel):
+class LabelDetail(AnswerModel):
     """A label as it came."""
 
     idempotency_key: str
@@ -61,7 +62,7 @@ class LabelDetail(BaseModel):
     received_at: datetime
 
 
-class LabelHistory(BaseModel):
+class LabelHistory(AnswerModel):
     """The labels about a prediction, as they came; of a row the one observed last is in force."""
 
     labels: list[LabelDetail]

@@ -6,6 +6,7 @@ request. So a request for one of the routes that are named to `Application` goes
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -37,6 +38,9 @@ _ACCEPTED: Final = re.compile(rb"(?!zsk_)[A-Za-z0-9._-]{1,128}")
 _KEY: Final = re.compile(r"zsk_\w{12,}")
 _LOGGED_PATH: Final = 256
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_OF_A_REQUEST: Final = inspect.Signature(
+    [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
+)
 _Part = TypeVar("_Part")
 _log: Final = structlog.get_logger(__name__)
 
@@ -157,6 +161,8 @@ def part(kind: type[Any]) -> Any:
     async def find(request: Request) -> Any:
         return part_of(request, kind)
 
+    # FastAPI asks for it once a route, and it is always the same.
+    find.__signature__ = _OF_A_REQUEST  # type: ignore[attr-defined]
     return Depends(find)
 
 

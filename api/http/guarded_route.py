@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cached_property, partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from fastapi.datastructures import Default, DefaultPlaceholder
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
@@ -27,11 +29,18 @@ class GuardedRoute(APIRoute):
 
     OpenAPI tells what that is. A query may have the parameters that OpenAPI tells, and no others:
     one that is mistyped would do nothing, and nobody would know.
+
+    A ``response_model`` is for OpenAPI alone, and is looked at when that is made: the endpoint
+    returns a response itself. An endpoint that returns a model says so by its annotation.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         extra = describe_security(endpoint) | (options.pop("openapi_extra", None) or {})
-        super().__init__(path, endpoint, openapi_extra=extra, **options)
+        options["openapi_extra"] = extra
+        self._describe = partial(APIRoute, path, endpoint, **options)
+        is_said = not isinstance(options.get("response_model", Default(None)), DefaultPlaceholder)
+        live = options | {"response_model": None} if is_said else options
+        super().__init__(path, endpoint, **live)
         self.access = access_of(endpoint)
         """What it asks of its caller; the application refuses to start where that is unsaid."""
         for one in self.dependant.dependencies:
@@ -46,6 +55,11 @@ class GuardedRoute(APIRoute):
                 if isinstance(one.field_info, Query)
             ]
         )
+
+    @cached_property
+    def described(self) -> APIRoute:
+        """The route as OpenAPI describes it, with its response model."""
+        return self._describe()
 
     def check_query(self, query: bytes) -> None:
         """Check that each parameter of a query has a meaning here.

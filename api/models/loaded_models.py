@@ -77,6 +77,7 @@ class LoadedModels:
         self._max_bytes = max_bytes
         self._models: OrderedDict[_Key, ActiveModel] = OrderedDict()
         self._loading: dict[_Key, asyncio.Task[ActiveModel]] = {}
+        self._unprepared: dict[_Key, ActiveModel] = {}
         self._refused: dict[_Key, tuple[ModelRefusedError, float]] = {}
         self._missing: set[_Key] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -139,6 +140,13 @@ class LoadedModels:
         """Forget a version; requests under way keep it to their end."""
         self._models.pop((model, version), None)
 
+    async def prepare(self) -> None:
+        """Make quicker what was loaded since the last time; it answers already, and goes on to."""
+        while self._unprepared:
+            key, model = self._unprepared.popitem()
+            if self._models.get(key) is model:
+                await self._executor.run(model.prepare)
+
     def _finish_loading(self, key: _Key, task: asyncio.Task[ActiveModel]) -> None:
         del self._loading[key]
         if not task.cancelled():
@@ -170,6 +178,7 @@ class LoadedModels:
         self._models[key] = loaded
         self._make_room(key)
         log.info("model_loaded", inline_rows=loaded.session.inline_rows)
+        self._unprepared[key] = loaded
         return loaded
 
     async def _record_refusal(self, registered: RegisteredVersion, reason: str) -> None:

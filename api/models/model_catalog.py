@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.manifest import Manifest
 from zeroskew.model.load_gate import read_manifest
 from zeroskew.model.requests.v1_documents import ModelMetadata, describe_metadata
@@ -19,7 +20,7 @@ from zeroskew.records.registry.registered_version import (
 __all__ = ["ModelCatalog", "ModelDetail", "ModelList", "ModelVersionDetail"]
 
 
-class ModelDetail(BaseModel):
+class ModelDetail(AnswerModel):
     """One model with its aliases and its versions, the newest first."""
 
     name: str
@@ -27,14 +28,14 @@ class ModelDetail(BaseModel):
     versions: list[RegisteredVersion]
 
 
-class ModelList(BaseModel):
+class ModelList(AnswerModel):
     """All registered models, sorted by name."""
 
     models: list[str] = Field(description="Their names, as KServe lists them.")
     details: list[ModelDetail]
 
 
-class ModelVersionDetail(BaseModel):
+class ModelVersionDetail(AnswerModel):
     """One version with its whole manifest: fields, plan, metrics, parity report, data."""
 
     registered: RegisteredVersion

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.manifest import Metric
 from zeroskew.contract.rollout import CHAMPION
 from zeroskew.model.load_gate import ActiveModel
@@ -84,7 +85,7 @@ LANDING_PAGE_POLICY: Final = (
 """The page's Content-Security-Policy: its own style sheet and icon, and nothing else."""
 
 
-class ServedVersion(BaseModel):
+class ServedVersion(AnswerModel):
     """One loaded version of a model."""
 
     version: int
@@ -93,7 +94,7 @@ class ServedVersion(BaseModel):
     predict: str = Field(description="The address that scores with this version.")
 
 
-class ListedModel(BaseModel):
+class ListedModel(AnswerModel):
     """One model with its loaded versions, the oldest first."""
 
     name: str
@@ -103,7 +104,7 @@ class ListedModel(BaseModel):
     versions: list[ServedVersion]
 
 
-class ServiceDescription(BaseModel):
+class ServiceDescription(AnswerModel):
     """What is served, and where to go."""
 
     status: Literal["alive"] = Field("alive", description="What KServe's V1 clients look for.")

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from api.access.route_access import SECURITY_SCHEME
+from api.access.route_access import SECURITY_SCHEME, list_routes
 from api.http.application import Application
+from api.http.guarded_route import GuardedRoute
 from api.pages.openapi_predictions import (
     ANY_ANSWER,
     ANY_REQUEST,
@@ -80,7 +81,7 @@ def build_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
-        routes=app.routes,
+        routes=[one.described for one in list_routes(app.routes) if isinstance(one, GuardedRoute)],
         tags=_describe_tags(models, aliases),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.model.load_gate import ActiveModel
 from zeroskew.records.prediction_log.logged_row import LoggedRow
 
 __all__ = ["ReplayedRow", "replay_row"]
 
 
-class ReplayedRow(BaseModel):
+class ReplayedRow(AnswerModel):
     """One instance's scores, as logged and as computed again."""
 
     row: int

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -23,6 +23,7 @@ from api.http.problem import problems
 from api.models.active_models import ActiveModels
 from api.predictions.prediction_log import PREDICTION_ID, PredictionLog, unknown_prediction
 from api.predictions.replay import ReplayedRow, replay_row
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.errors.not_found import UnknownPredictionError
 from zeroskew.contract.errors.service import PredictionFailedError
 from zeroskew.contract.feature_status import FeatureStatus
@@ -79,14 +80,14 @@ async def _find(
 Found = Annotated[FoundPrediction, Depends(_find)]
 
 
-class StoredFeature(BaseModel):
+class StoredFeature(AnswerModel):
     """A feature that was looked up: what became of it, and its event time."""
 
     status: str
     event_time: datetime | None
 
 
-class PredictedRow(BaseModel):
+class PredictedRow(AnswerModel):
     """One instance of a logged prediction, and the version that scored it.
 
     Where the prediction failed, what comes out of it is empty.
@@ -109,7 +110,7 @@ class PredictedRow(BaseModel):
     output: list[float]
 
 
-class LoggedPredictionDetail(BaseModel):
+class LoggedPredictionDetail(AnswerModel):
     """What the log has of one answer."""
 
     id: str
@@ -124,7 +125,7 @@ class LoggedPredictionDetail(BaseModel):
     rows: list[PredictedRow]
 
 
-class Replay(BaseModel):
+class Replay(AnswerModel):
     """A logged prediction computed again, from the model file and the logged matrix alone."""
 
     id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.rollout import Rollout
 from zeroskew.contract.time.utc_moment import UtcMoment
 from zeroskew.model.requests.body_documents import Note, RequestDocument
@@ -43,7 +44,7 @@ class Deprecation(Change):
     sunset_at: UtcMoment | None = Field(default=None, strict=False)
 
 
-class History(BaseModel):
+class History(AnswerModel):
     """A model's changes, the newest first."""
 
     changes: list[RegisteredChange]

@@ -31,6 +31,7 @@ def test_the_examples_functions_are_interpreted_to_the_bit() -> None:
     assert split is not None
     session = open_session(split.request_part)
     part = RequestPart(split, session, len(INPUTS))
+    part.prepare(np.zeros((1, len(INPUTS))))
     assert part.is_interpreted
     rows = verification_rows(len(INPUTS))
     rows = rows[np.linspace(0, len(rows) - 1, N_ROWS).astype(int)]

@@ -14,6 +14,7 @@ import onnxruntime as ort
 
 from zeroskew.features.onnx_graph import open_session
 from zeroskew.features.request_function import FloatArray, RequestFunction, RequestFunctionError
+from zeroskew.features.tidy_graph import tidy_graph
 
 __all__ = ["OPSET", "trace_request_function", "verification_rows"]
 
@@ -147,7 +148,7 @@ def _trace(function: RequestFunction) -> onnx.ModelProto:
     model = ndx.build(arguments, {name: outputs[name] for name in function.output_names})
     _check_operators(function, model)
     # ndonnx declares the lowest opset that has all operators; joined graphs need one.
-    return onnx.version_converter.convert_version(model, OPSET)
+    return tidy_graph(onnx.version_converter.convert_version(model, OPSET))
 
 
 def _check_operators(function: RequestFunction, model: onnx.ModelProto) -> None:

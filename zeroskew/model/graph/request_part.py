@@ -1,6 +1,6 @@
 """What a graph computes of a request: by the runtime, and for few rows by an interpreter.
 
-Both give the same bits; that is proved, on values of all kinds, when the graph is loaded.
+Both give the same bits; that is proved, on values of all kinds, before the interpreter is used.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class RequestPart:
     """Computes ``request_features`` from ``request``.
 
     Features that share no step are computed apart, and what was computed is kept by the very bits
-    that it depends on: the way between two airports does not change from call to call.
+    that it depends on: the way between two airports does not change from call to call. All that
+    begins when `prepare` has run; until then the runtime computes.
 
     Parameters
     ----------
@@ -57,25 +58,45 @@ class RequestPart:
     def __init__(
         self, split: SplitGraph, session: onnxruntime.InferenceSession, n_inputs: int
     ) -> None:
+        self._split = split
         self._session = session
-        calculation = read_calculation(
-            split.graph, split.request_nodes, n_inputs=n_inputs, result=COMPUTED
-        )
-        parts = [] if calculation is None else split_calculation(calculation)
-        places = [place for part in parts for place in part.places]
-        self._order = None if places == sorted(places) else np.argsort(places)
-        self._parts = tuple(_Part(part) for part in parts)
-        rows = _proof_rows(n_inputs)
-        if self._parts and _bits(self._interpret(rows)) != _bits(self._run(rows)):
-            self._parts = ()
-        for part in self._parts:
-            part.measure(rows[-_N_TIMED_ROWS:].tolist())
-        self._run_sec = _time(lambda: self._run(rows[:1]))
+        self._n_inputs = n_inputs
+        self._parts: tuple[_Part, ...] = ()
+        self._order: NDArray[np.intp] | None = None
+        self._run_sec = 0.0
 
     @property
     def is_interpreted(self) -> bool:
         """Whether the interpreter gives the runtime's bits, and is used for few rows."""
         return bool(self._parts)
+
+    def prepare(self, known: NDArray[np.float64]) -> None:
+        """Make the interpreter, and use it from now on if it proves to give the runtime's bits.
+
+        It takes some hundredths of a second, and may run beside `compute` in another thread.
+
+        Parameters
+        ----------
+        known
+            float64 ``(n_rows, n_inputs)``: rows that it is proved on beside those of all kinds.
+        """
+        calculation = read_calculation(
+            self._split.graph, self._split.request_nodes, n_inputs=self._n_inputs, result=COMPUTED
+        )
+        if calculation is None:
+            return
+        chosen = split_calculation(calculation)
+        places = [place for part in chosen for place in part.places]
+        self._order = None if places == sorted(places) else np.argsort(places)
+        parts = tuple(_Part(part) for part in chosen)
+        rows = np.concatenate((known, _proof_rows(self._n_inputs)))
+        computed = [part.compute(row) for row in rows.tolist() for part in parts]
+        if _bits(self._join(computed, len(rows))) != _bits(self._run(rows)):
+            return
+        for part in parts:
+            part.measure(rows[-_N_TIMED_ROWS:].tolist())
+        self._run_sec = _time(lambda: self._run(rows[:1]))
+        self._parts = parts
 
     def compute(self, request: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the computed features, float32 ``(n_rows, n_computed)``.
@@ -116,10 +137,6 @@ class RequestPart:
             row = rows[one.place // len(self._parts)]
             one.part.keep(one.key, b"".join([row[4 * at : 4 * at + 4] for at in one.part.places]))
         return computed
-
-    def _interpret(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
-        found = [part.compute(row) for row in rows.tolist() for part in self._parts]
-        return self._join(found, len(rows))
 
     def _join(self, found: Sequence[bytes], n_rows: int) -> NDArray[np.float32]:
         """Return what the parts gave, row by row, as columns in the graph's order."""

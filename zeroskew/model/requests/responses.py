@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from zeroskew.contract.answer_model import AnswerModel
 
 __all__ = [
     "ClassPrediction",
@@ -17,27 +19,27 @@ __all__ = [
 ]
 
 
-class ProbabilityPrediction(BaseModel):
+class ProbabilityPrediction(AnswerModel):
     """A probability and the side of the model's threshold it is on."""
 
     probability: float = Field(ge=0, le=1)
     label: bool = Field(description="Whether the probability reaches the model's threshold.")
 
 
-class ValuePrediction(BaseModel):
+class ValuePrediction(AnswerModel):
     """A number in the model's unit."""
 
     value: float
 
 
-class ClassPrediction(BaseModel):
+class ClassPrediction(AnswerModel):
     """A probability for each class, and the likeliest class."""
 
     probabilities: dict[str, float]
     label: str
 
 
-class FeatureDetail(BaseModel):
+class FeatureDetail(AnswerModel):
     """One feature of one instance: what the model was given, and where it came from."""
 
     value: str | int | float | bool | None = Field(
@@ -61,14 +63,14 @@ class FeatureDetail(BaseModel):
     view: str | None = Field(description="The feature view; `null` for a value of the request.")
 
 
-class ServedBy(BaseModel):
+class ServedBy(AnswerModel):
     """The arm of a rollout that answered, and its version."""
 
     arm: str
     version: int
 
 
-class PredictionResponse(BaseModel):
+class PredictionResponse(AnswerModel):
     """One prediction for each instance, in their order."""
 
     id: str = Field(description="Identifies this answer; a UUID version 7 (RFC 9562).")

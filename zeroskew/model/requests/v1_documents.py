@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.manifest import FieldType, Manifest, Output
 
 __all__ = [
@@ -35,14 +36,14 @@ _REFUSED: Final = "The version did not pass the checks before loading; `refused_
 _RETIRED: Final = "The version is retired."
 
 
-class StatusDetail(BaseModel):
+class StatusDetail(AnswerModel):
     """Whether a version is in order, and what is wrong where it is not."""
 
     error_code: Literal["OK", "FAILED_PRECONDITION"] = "OK"
     error_message: str = ""
 
 
-class ModelVersionStatus(BaseModel):
+class ModelVersionStatus(AnswerModel):
     """How far one version is on its way to being served."""
 
     version: str
@@ -53,21 +54,21 @@ class ModelVersionStatus(BaseModel):
     status: StatusDetail
 
 
-class Dimension(BaseModel):
+class Dimension(AnswerModel):
     """One dimension of a tensor; −1 is as many as there are instances."""
 
     size: str
     name: str = ""
 
 
-class TensorShape(BaseModel):
+class TensorShape(AnswerModel):
     """A tensor's dimensions."""
 
     dim: list[Dimension]
     unknown_rank: bool = False
 
 
-class TensorInfo(BaseModel):
+class TensorInfo(AnswerModel):
     """A tensor's type, shape and name."""
 
     name: str
@@ -75,7 +76,7 @@ class TensorInfo(BaseModel):
     tensor_shape: TensorShape
 
 
-class SignatureDef(BaseModel):
+class SignatureDef(AnswerModel):
     """The tensors that go in and come out under one signature."""
 
     inputs: dict[str, TensorInfo]
@@ -84,19 +85,19 @@ class SignatureDef(BaseModel):
     defaults: dict[str, TensorInfo] = {}
 
 
-class SignatureDefMap(BaseModel):
+class SignatureDefMap(AnswerModel):
     """All signatures of a model, by name."""
 
     signature_def: dict[str, SignatureDef]
 
 
-class MetadataMap(BaseModel):
+class MetadataMap(AnswerModel):
     """What is known of a model."""
 
     signature_def: SignatureDefMap
 
 
-class ModelSpecDocument(BaseModel):
+class ModelSpecDocument(AnswerModel):
     """Which version the metadata is about."""
 
     name: str
@@ -104,7 +105,7 @@ class ModelSpecDocument(BaseModel):
     version: str
 
 
-class ModelMetadata(BaseModel):
+class ModelMetadata(AnswerModel):
     """The inputs and outputs of one version, as TensorFlow Serving describes them."""
 
     model_spec: ModelSpecDocument

@@ -166,6 +166,9 @@ def test_the_interpreter_gives_the_runtimes_bits(drawn: tuple[bytes, int, int], 
     part = RequestPart(split, session, n_inputs)
     request = rows_of(40, n_inputs, seed)
     (expected,) = session.run(None, {"request": request})
+    assert not part.is_interpreted
+    assert bits(part.compute(request[:3])) == bits(expected[:3])
+    part.prepare(rows_of(4, n_inputs, seed + 1))
     assert part.is_interpreted
     for rows in (request[:1], request, request[:3], request[:1]):
         assert bits(part.compute(rows)) == bits(expected[: len(rows)])
@@ -176,7 +179,9 @@ def open_part(drawing: Drawing, *results: str) -> tuple[RequestPart, onnxruntime
     split = split_graph(read_graph(drawing.finish(results)), N_FEATURES + len(results))
     assert split is not None
     session = open_session(split.request_part)
-    return RequestPart(split, session, drawing.n_inputs), session
+    part = RequestPart(split, session, drawing.n_inputs)
+    part.prepare(np.zeros((1, drawing.n_inputs)))
+    return part, session
 
 
 @pytest.mark.parametrize(
@@ -243,6 +248,7 @@ def test_a_graph_that_is_opened_in_parts_scores_as_the_whole_does() -> None:
     drawing = Drawing(2)
     content = drawing.finish([drawing.add("Div", *drawing.values)])
     session = ModelSession(content, n_features=N_FEATURES, n_request_inputs=2, n_request_features=1)
+    session.prepare(np.zeros((1, 2)))
     whole = open_session(content)
     rng = np.random.default_rng(0)
     for n_rows in (0, 1, 3, 100):
