@@ -9,8 +9,9 @@ import struct
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -62,6 +63,7 @@ class RequestPart:
         self._session = session
         self._n_inputs = n_inputs
         self._parts: tuple[_Part, ...] = ()
+        self._places: NDArray[np.intp] | None = None
         self._order: NDArray[np.intp] | None = None
         self._run_sec = 0.0
 
@@ -87,8 +89,10 @@ class RequestPart:
             return
         chosen = split_calculation(calculation)
         places = [place for part in chosen for place in part.places]
-        self._order = None if places == sorted(places) else np.argsort(places)
-        parts = tuple(_Part(part) for part in chosen)
+        if places != sorted(places):
+            self._places, self._order = np.array(places), np.argsort(places)
+        begins = accumulate([len(part.places) for part in chosen], initial=0)
+        parts = tuple(_Part(part, begin) for part, begin in zip(chosen, begins, strict=False))
         rows = np.concatenate((known, _proof_rows(self._n_inputs)))
         computed = [part.compute(row) for row in rows.tolist() for part in parts]
         if _bits(self._join(computed, len(rows))) != _bits(self._run(rows)):
@@ -106,37 +110,45 @@ class RequestPart:
         request
             float64 ``(n_rows, n_inputs)``.
         """
-        if not self._parts or not 0 < len(request) <= _MOST_ROWS:
+        parts = self._parts
+        if not parts or not 0 < len(request) <= _MOST_ROWS:
             return self._run(request)
         found: list[bytes] = []
         missing: list[_Missing] = []
         for row in request.tolist():
-            for part in self._parts:
+            for part in parts:
                 key = part.key(row)
                 kept = part.kept.get(key)
                 if kept is None:
-                    missing.append(_Missing(len(found), part, key, row))
+                    missing.append((len(found), part, key, row))
                     kept = b""
                 found.append(kept)
-        if sum(one.part.elapsed_sec for one in missing) > self._run_sec:
-            return self._run_and_keep(request, missing)
-        for one in missing:
-            found[one.place] = one.part.keep(one.key, one.part.compute(one.row))
+        if missing:
+            self._find_missing(request, missing, found)
         return self._join(found, len(request))
 
     def _run(self, request: NDArray[np.float64]) -> NDArray[np.float32]:
         computed: NDArray[np.float32] = self._session.run([COMPUTED], {REQUEST: request})[0]
         return computed
 
-    def _run_and_keep(
-        self, request: NDArray[np.float64], missing: Sequence[_Missing]
-    ) -> NDArray[np.float32]:
+    def _find_missing(
+        self,
+        request: NDArray[np.float64],
+        missing: Sequence[_Missing],
+        found: list[bytes],
+    ) -> None:
+        """Compute what is missing in `found`, in the way that takes less time, and keep it."""
+        if sum([part.elapsed_sec for _, part, _, _ in missing]) <= self._run_sec:
+            for place, part, key, row in missing:
+                found[place] = part.keep(key, part.compute(row))
+            return
         computed = self._run(request)
+        if self._places is not None:
+            computed = computed[:, self._places]
         rows = [row.tobytes() for row in computed]
-        for one in missing:
-            row = rows[one.place // len(self._parts)]
-            one.part.keep(one.key, b"".join([row[4 * at : 4 * at + 4] for at in one.part.places]))
-        return computed
+        n_parts = len(self._parts)
+        for place, part, key, _ in missing:
+            found[place] = part.keep(key, rows[place // n_parts][part.cells])
 
     def _join(self, found: Sequence[bytes], n_rows: int) -> NDArray[np.float32]:
         """Return what the parts gave, row by row, as columns in the graph's order."""
@@ -149,24 +161,22 @@ class _Part:
 
     Attributes
     ----------
+    cells
+        The bytes of its features among those of all parts.
     kept
-        What was computed last, float32, by the bits of the inputs.
+        What was computed last, float32, by its key.
     elapsed_sec
         How long one row takes that is not kept.
+    key
+        Gives the bits of a row that this depends on.
     """
 
-    def __init__(self, part: IndependentPart) -> None:
-        self.places = list(part.places)
+    def __init__(self, part: IndependentPart, begin: int) -> None:
+        self.cells = slice(4 * begin, 4 * (begin + len(part.places)))
         self.kept: dict[bytes, bytes] = {}
         self.elapsed_sec = 0.0
+        self.key = _make_key(part.inputs)
         self._run = RowProgram(part.calculation).run
-        # One more than are needed: for a single one it would give no tuple.
-        self._choose = itemgetter(*part.inputs, *part.inputs[:1]) if part.inputs else None
-        self._pack = struct.Struct(f"<{len(part.inputs) + 1}d").pack
-
-    def key(self, row: Sequence[float]) -> bytes:
-        """Return the bits of a row that this depends on."""
-        return b"" if self._choose is None else self._pack(*self._choose(row))
 
     def compute(self, row: Sequence[float]) -> bytes:
         """Compute a row's features."""
@@ -185,13 +195,18 @@ class _Part:
         self.elapsed_sec = _time(lambda: [self.compute(row) for row in rows]) / len(rows)
 
 
-class _Missing(NamedTuple):
-    """Features of one row that are not kept, and where they belong."""
+_Missing: TypeAlias = tuple[int, _Part, bytes, Sequence[float]]
+"""Features of one row that are not kept: their place, their part, its key, and the row."""
 
-    place: int
-    part: _Part
-    key: bytes
-    row: Sequence[float]
+
+def _make_key(inputs: Sequence[int]) -> Callable[[Sequence[float]], bytes]:
+    """Return what gives the bits of some columns of a row."""
+    pack = struct.Struct(f"<{len(inputs)}d").pack
+    begin, end = min(inputs, default=0), max(inputs, default=-1) + 1
+    if end - begin == len(inputs):
+        return lambda row: pack(*row[begin:end])
+    choose = itemgetter(*inputs)
+    return lambda row: pack(*choose(row))
 
 
 def _proof_rows(n_inputs: int) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ class SignatureDef(AnswerModel):
     inputs: dict[str, TensorInfo]
     outputs: dict[str, TensorInfo]
     method_name: Literal["tensorflow/serving/predict"] = "tensorflow/serving/predict"
-    defaults: dict[str, TensorInfo] = {}
+    defaults: dict[str, TensorInfo] = Field(default={})
 
 
 class SignatureDefMap(AnswerModel):
