@@ -100,6 +100,9 @@ class StoredFeatures:
     view_times
         For a single row instead of ``event_us``: the event time of each of ``layout.views``,
         which all cells of the view have.
+    numbers
+        For a single row what its cells mean, once they are decoded: a reader may give the same
+        row again.
     """
 
     layout: ReadLayout
@@ -107,6 +110,7 @@ class StoredFeatures:
     places: NDArray[np.intp]
     _event_us: NDArray[np.int64] | None = None
     view_times: Sequence[int] | None = None
+    numbers: Sequence[float] | None = None
 
     @classmethod
     def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:

@@ -99,6 +99,18 @@ class RowAssembler:
         for event_us, ttl_us in zip(stored.view_times, self._ttls_us, strict=True):
             if not now_us - ttl_us <= event_us <= now_us and event_us != NEVER_US:
                 return None
+        if stored.numbers is None:
+            stored.numbers = self._decode(stored)
+            if stored.numbers is None:
+                return None
+        numbers = [*stored.numbers]
+        numbers += [_request_number(row, column, narrow) for column, narrow in self._request]
+        try:
+            return self._features.pack(numbers), self._inputs.pack(numbers)
+        except OverflowError:
+            return None
+
+    def _decode(self, stored: StoredFeatures) -> list[float] | None:
         cells: list[Cell] = []
         for (found,), width in zip(stored.entities, self._widths, strict=True):
             cells += found[:width]
@@ -109,11 +121,7 @@ class RowAssembler:
                 return None
             numbers += decoded
         numbers += [table[cells[position]] for position, table in self._tables]
-        numbers += [_request_number(row, column, narrow) for column, narrow in self._request]
-        try:
-            return self._features.pack(numbers), self._inputs.pack(numbers)
-        except OverflowError:
-            return None
+        return numbers
 
     def describe(self, stored: StoredFeatures) -> FeatureOrigins:
         """Return where the features of a row come from that `assemble` has assembled.

@@ -6,7 +6,7 @@ known here only to the second below it.
 
 One statement a view joins the features side by side, so that an entity is one row of the
 answer: a Python object for each cell and its time, and nothing else. A single row is read by
-one statement for all views.
+one statement for all views, and kept until somebody writes to the file.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ CACHED_STATEMENTS: Final = 512
 _KEYS_A_STATEMENT: Final = 512
 # Other numbers of keys take the statement of the next of these, with nulls as its last keys.
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_MOST_ROWS_KEPT: Final = 1024
 # SQLite joins at most 64 tables.
 _FEATURES_A_STATEMENT: Final = 48
 _CELL_TYPES: Final = frozenset({bytes, type(None)})
@@ -56,10 +57,38 @@ class SqliteLayout:
     def __init__(self, layout: ReadLayout) -> None:
         self._lookups = [[_ViewTable(view) for view in lookup.views] for lookup in layout.lookups]
         self._times = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
-        n_features = sum(lookup.n_features for lookup in layout.lookups)
         self._row_statement = (
-            _write_row_statement(layout) if 0 < n_features <= _FEATURES_A_STATEMENT else None
+            _write_row_statement(layout) if 0 < layout.n_features <= _FEATURES_A_STATEMENT else None
         )
+        self._rows: dict[tuple[bytes | None, ...], StoredFeatures] = {}
+        self._rows_of: tuple[sqlite3.Connection, int] | None = None
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether `read_row` can be asked: the views' features fit into one statement."""
+        return self._row_statement is not None
+
+    def read_row(
+        self,
+        connection: sqlite3.Connection,
+        layout: ReadLayout,
+        keys: tuple[bytes | None, ...],
+    ) -> StoredFeatures:
+        """Return what is stored for a single row, by its key of each lookup; see `read`.
+
+        What was read before is returned again while the file is the same: SQLite counts what
+        other connections commit.
+        """
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if self._rows_of != (connection, version):
+            self._rows.clear()
+            self._rows_of = (connection, version)
+        row = self._rows.get(keys)
+        if row is None:
+            if len(self._rows) >= _MOST_ROWS_KEPT:
+                self._rows.clear()
+            row = self._rows[keys] = self._read_row(connection, layout, keys)
+        return row
 
     def read(
         self,
@@ -90,12 +119,17 @@ class SqliteLayout:
         OnlineValueError
             If a stored row is not in Feast's layout.
         """
-        if len(places) == 1 and self._row_statement is not None:
-            found = self._read_row(connection, layout, entities)
-        else:
-            found = self._read_rows(connection, entities)
+        found = self._read_rows(connection, entities)
         if len(places) == 1 and (row := _collect_row(layout, found)) is not None:
             return row
+        return self._collect_rows(layout, found, places)
+
+    def _collect_rows(
+        self,
+        layout: ReadLayout,
+        found: Sequence[Sequence[Sequence[_Found]]],
+        places: NDArray[np.intp],
+    ) -> StoredFeatures:
         cells: list[list[tuple[Cell, ...]]] = []
         seconds: list[int | None] = []
         for of_views in found:
@@ -123,11 +157,9 @@ class SqliteLayout:
         self,
         connection: sqlite3.Connection,
         layout: ReadLayout,
-        entities: Sequence[Sequence[bytes]],
-    ) -> list[list[list[_Found]]]:
-        """Return what `_read_rows` does for a single row: its own key, or the null key."""
+        keys: tuple[bytes | None, ...],
+    ) -> StoredFeatures:
         assert self._row_statement is not None
-        keys = [keys[0] if keys else None for keys in entities]
         try:
             (found,) = connection.execute(self._row_statement, keys).fetchall()
         except sqlite3.OperationalError as error:
@@ -147,7 +179,10 @@ class SqliteLayout:
             for lookup, of_views in zip(layout.lookups, rows, strict=True):
                 for view, row in zip(lookup.views, of_views, strict=True):
                     _check_types(view, row)
-        return rows
+        collected = _collect_row(layout, rows)
+        if collected is None:
+            return self._collect_rows(layout, rows, np.zeros((1, len(rows)), np.intp))
+        return collected
 
 
 def _collect_row(

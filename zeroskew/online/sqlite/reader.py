@@ -28,7 +28,8 @@ _Answer = TypeVar("_Answer")
 class SqliteFeatureReader:
     """A reader on one persistent read-only connection, used in the event loop.
 
-    A read takes some 50 µs, less than handing it to a thread would. A read that meets a
+    A read takes some 50 µs, less than handing it to a thread would; one of a row that was read
+    before takes some 10 while nobody writes. A read that meets a
     commit of Feast's waits without blocking the loop; one that meets what a killed writer left
     half written lets SQLite take that back first.
 
@@ -68,6 +69,11 @@ class SqliteFeatureReader:
         prepared = self._layouts.get(layout)
         if prepared is None:
             prepared = self._layouts[layout] = SqliteLayout(layout)
+        if prepared.reads_rows and len(keys[0]) == 1:
+            row_keys = tuple([of_lookup[0] for of_lookup in keys])
+            return await self._wait_for(
+                lambda connection: prepared.read_row(connection, layout, row_keys)
+            )
         distinct = [distinct_keys(row_keys) for row_keys in keys]
         entities = [found for found, _ in distinct]
         places = place_rows([places for _, places in distinct], len(keys[0]) if keys else 0)
