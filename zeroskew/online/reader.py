@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ __all__ = [
     "Cell",
     "EntityKeys",
     "EntityLookup",
+    "KeptRow",
     "OnlineFeatureReader",
     "ReadLayout",
     "StoredFeatures",
     "StoredView",
 ]
 
+_CELLS_KEPT: Final = 16_384
 Cell: TypeAlias = bytes | None
 """A serialised value; empty or ``None`` for a null or an absent one."""
 
@@ -76,6 +78,28 @@ class ReadLayout:
         """How many cells a row has."""
         return sum(lookup.n_features for lookup in self.lookups)
 
+    @property
+    def n_rows_kept(self) -> int:
+        """How many rows a reader may keep: as many as take some 1.5 MB, decoded ones."""
+        return _CELLS_KEPT // max(1, self.n_features)
+
+
+@dataclass(slots=True, eq=False)
+class KeptRow:
+    """What a reader keeps of a single row, to give it again while the store has the same.
+
+    It knows of no layout, for which the reader keeps it. ``entities`` and ``view_times`` are
+    those of `StoredFeatures`; ``numbers`` are what the cells mean, once somebody has decoded them.
+    """
+
+    entities: Sequence[Sequence[Sequence[Cell]]]
+    view_times: Sequence[int]
+    numbers: Sequence[float] | None = None
+
+    def as_stored(self, layout: ReadLayout, places: NDArray[np.intp]) -> StoredFeatures:
+        """Return it as what was read of `layout`."""
+        return StoredFeatures(layout, self.entities, places, view_times=self.view_times, kept=self)
+
 
 @dataclass(slots=True, eq=False)
 class StoredFeatures:
@@ -100,9 +124,8 @@ class StoredFeatures:
     view_times
         For a single row instead of ``event_us``: the event time of each of ``layout.views``,
         which all cells of the view have.
-    numbers
-        For a single row what its cells mean, once they are decoded: a reader may give the same
-        row again.
+    kept
+        For a single row that the reader keeps: where.
     """
 
     layout: ReadLayout
@@ -110,7 +133,7 @@ class StoredFeatures:
     places: NDArray[np.intp]
     _event_us: NDArray[np.int64] | None = None
     view_times: Sequence[int] | None = None
-    numbers: Sequence[float] | None = None
+    kept: KeptRow | None = None
 
     @classmethod
     def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:

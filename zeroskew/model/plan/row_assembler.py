@@ -99,18 +99,22 @@ class RowAssembler:
         for event_us, ttl_us in zip(stored.view_times, self._ttls_us, strict=True):
             if not now_us - ttl_us <= event_us <= now_us and event_us != NEVER_US:
                 return None
-        if stored.numbers is None:
-            stored.numbers = self._decode(stored)
-            if stored.numbers is None:
+        kept = stored.kept
+        decoded = None if kept is None else kept.numbers
+        if decoded is None:
+            decoded = self._decode(stored)
+            if decoded is None:
                 return None
-        numbers = [*stored.numbers]
+            if kept is not None:
+                kept.numbers = decoded
+        numbers = [*decoded]
         numbers += [_request_number(row, column, narrow) for column, narrow in self._request]
         try:
             return self._features.pack(numbers), self._inputs.pack(numbers)
         except OverflowError:
             return None
 
-    def _decode(self, stored: StoredFeatures) -> list[float] | None:
+    def _decode(self, stored: StoredFeatures) -> Sequence[float] | None:
         cells: list[Cell] = []
         for (found,), width in zip(stored.entities, self._widths, strict=True):
             cells += found[:width]

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.online.reader import EntityKeys, EntityLookup, ReadLayout, StoredFeatures
+from zeroskew.online.reader import (
+    EntityKeys,
+    EntityLookup,
+    KeptRow,
+    ReadLayout,
+    StoredFeatures,
+)
 from zeroskew.online.redis.hash_fields import name_hash_fields
 from zeroskew.online.redis.timestamps import EventTimes
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
@@ -36,7 +42,7 @@ class RedisQuestion:
     ``commands`` are packed ``HMGET`` commands, ``widths`` how many values each reply must
     have, ``hash_keys`` the hash that each one reads, if the layout names them. ``counts`` is how
     many commands each lookup has. ``positions`` says for each lookup which of its replies a
-    row takes, as `distinct_keys` does.
+    row takes, as `distinct_keys` does. ``row`` has the keys of a single row that has all of them.
     """
 
     n_rows: int
@@ -45,6 +51,7 @@ class RedisQuestion:
     counts: list[int]
     positions: list[list[int] | None]
     hash_keys: list[bytes]
+    row: tuple[bytes, ...] | None = None
 
 
 class _PackedLookup:
@@ -92,6 +99,8 @@ class RedisLayout:
         self._widths = [lookup.width for lookup in self._lookups]
         self._ones = [1] * len(self._lookups)
         self._direct: list[list[int] | None] = [None] * len(self._lookups)
+        self._n_rows_kept = layout.n_rows_kept
+        self._rows: dict[tuple[bytes, ...], tuple[list[HashReply], KeptRow]] = {}
         self._event_times = event_times
         self._one_row = np.zeros((1, len(self._lookups)), np.intp)
         view_sizes = [len(view.features) for view in layout.views]
@@ -108,7 +117,7 @@ class RedisLayout:
         """
         n_rows = len(keys[0]) if keys else 0
         if n_rows == 1 and not self._names_hashes:
-            row = [row_keys[0] for row_keys in keys]
+            row = tuple([row_keys[0] for row_keys in keys])
             if None not in row:
                 return self._pack_row(row)  # type: ignore[arg-type]  # none of them is None
         question = RedisQuestion(n_rows, [], [], [], [], [])
@@ -122,12 +131,12 @@ class RedisLayout:
                 question.hash_keys += [key + self._project for key in distinct]
         return question
 
-    def _pack_row(self, row: Sequence[bytes]) -> RedisQuestion:
+    def _pack_row(self, row: tuple[bytes, ...]) -> RedisQuestion:
         commands = [
             b"%b%d\r\n%b%b" % (lookup.head, len(key) + lookup.suffix_length, key, lookup.tail)
             for lookup, key in zip(self._lookups, row, strict=True)
         ]
-        return RedisQuestion(1, commands, self._widths, self._ones, self._direct, [])
+        return RedisQuestion(1, commands, self._widths, self._ones, self._direct, [], row)
 
     def unpack(self, question: RedisQuestion, replies: list[HashReply]) -> StoredFeatures:
         """Return what the rows asked for.
@@ -146,8 +155,8 @@ class RedisLayout:
         """
         layout = self._layout()
         assert layout is not None
-        if question.positions is self._direct:
-            return self._unpack_row(layout, replies)
+        if question.row is not None:
+            return self._unpack_row(layout, question.row, replies)
         entities: list[list[HashReply]] = []
         start = 0
         for lookup, count, positions in zip(
@@ -177,8 +186,13 @@ class RedisLayout:
             times += of_lookup
         return np.array(times, np.int64)
 
-    def _unpack_row(self, layout: ReadLayout, replies: list[HashReply]) -> StoredFeatures:
-        """Do the same for the replies of one row, faster."""
+    def _unpack_row(
+        self, layout: ReadLayout, keys: tuple[bytes, ...], replies: list[HashReply]
+    ) -> StoredFeatures:
+        """Do the same for the replies of one row; equal ones are not looked at again."""
+        kept = self._rows.get(keys)
+        if kept is not None and kept[0] == replies:
+            return kept[1].as_stored(layout, self._one_row)
         raw_times: list[bytes | None] = []
         for lookup, reply in zip(self._lookups, replies, strict=True):
             raw_times += reply[lookup.n_features :]
@@ -187,7 +201,11 @@ class RedisLayout:
                 _refuse_values_without_time(lookup, [reply])
         times = list(map(self._event_times.__getitem__, raw_times))
         entities = [(reply,) for reply in replies]
-        return StoredFeatures(layout, entities, self._one_row, view_times=times)
+        row = KeptRow(entities, times)
+        if len(self._rows) >= self._n_rows_kept:
+            self._rows.clear()
+        self._rows[keys] = replies, row
+        return row.as_stored(layout, self._one_row)
 
 
 def _refuse_values_without_time(lookup: _PackedLookup, answers: list[HashReply]) -> None:

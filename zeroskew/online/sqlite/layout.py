@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.online.reader import Cell, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.reader import Cell, KeptRow, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.sqlite.names import quote
 from zeroskew.online.values.entity_table import EntityTable
 
@@ -34,7 +34,6 @@ CACHED_STATEMENTS: Final = 512
 _KEYS_A_STATEMENT: Final = 512
 # Other numbers of keys take the statement of the next of these, with nulls as its last keys.
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-_MOST_ROWS_KEPT: Final = 1024
 # SQLite joins at most 64 tables.
 _FEATURES_A_STATEMENT: Final = 48
 _CELL_TYPES: Final = frozenset({bytes, type(None)})
@@ -60,8 +59,10 @@ class SqliteLayout:
         self._row_statement = (
             _write_row_statement(layout) if 0 < layout.n_features <= _FEATURES_A_STATEMENT else None
         )
-        self._rows: dict[tuple[bytes | None, ...], StoredFeatures] = {}
+        self._n_rows_kept = layout.n_rows_kept
+        self._rows: dict[tuple[bytes | None, ...], KeptRow] = {}
         self._rows_of: tuple[sqlite3.Connection, int] | None = None
+        self._one_row = np.zeros((1, len(layout.lookups)), np.intp)
 
     @property
     def reads_rows(self) -> bool:
@@ -83,11 +84,14 @@ class SqliteLayout:
         if self._rows_of != (connection, version):
             self._rows.clear()
             self._rows_of = (connection, version)
-        row = self._rows.get(keys)
-        if row is None:
-            if len(self._rows) >= _MOST_ROWS_KEPT:
+        kept = self._rows.get(keys)
+        if kept is not None:
+            return kept.as_stored(layout, self._one_row)
+        row = self._read_row(connection, layout, keys)
+        if row.kept is not None:
+            if len(self._rows) >= self._n_rows_kept:
                 self._rows.clear()
-            row = self._rows[keys] = self._read_row(connection, layout, keys)
+            self._rows[keys] = row.kept
         return row
 
     def read(
@@ -181,7 +185,7 @@ class SqliteLayout:
                     _check_types(view, row)
         collected = _collect_row(layout, rows)
         if collected is None:
-            return self._collect_rows(layout, rows, np.zeros((1, len(rows)), np.intp))
+            return self._collect_rows(layout, rows, self._one_row)
         return collected
 
 
@@ -207,7 +211,7 @@ def _collect_row(
     view_times = [
         NEVER_US if time is None or time == _NEVER_SEC else time * 1_000_000 for time in times
     ]
-    return StoredFeatures(layout, cells, places, view_times=view_times)
+    return KeptRow(cells, view_times).as_stored(layout, places)
 
 
 class _ViewTable:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
-from zeroskew.online.reader import EntityLookup, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.reader import EntityLookup, KeptRow, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.sqlite.layout import SqliteLayout
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
@@ -82,7 +84,7 @@ def test_a_reader_that_keeps_rows_reads_what_a_new_one_reads(tmp_path: Path) -> 
     async def trial() -> int:
         keeping = SqliteFeatureReader(path, timeout_sec=5)
         n_kept = 0
-        last: dict[tuple[bytes | None, ...], StoredFeatures] = {}
+        last: dict[tuple[bytes | None, ...], KeptRow | None] = {}
         for _ in range(N_STEPS):
             if rng.random() < 0.08:
                 change(path, rng)
@@ -94,8 +96,8 @@ def test_a_reader_that_keeps_rows_reads_what_a_new_one_reads(tmp_path: Path) -> 
             )
             assert got.cells == expected.cells
             assert got.event_us.tolist() == expected.event_us.tolist()
-            n_kept += got is last.get(keys)
-            last[keys] = got
+            n_kept += got.kept is not None and got.kept is last.get(keys)
+            last[keys] = got.kept
             await fresh.close()
         await keeping.close()
         return n_kept
@@ -131,10 +133,28 @@ def test_a_commit_between_the_count_and_the_read_is_not_missed(
     assert asyncio.run(trial()) == [b"mid", b"new"]
 
 
+def test_a_layout_that_nobody_has_any_more_is_let_go(tmp_path: Path) -> None:
+    path, layout = tmp_path / "online.db", make_layout()
+    make_file(path)
+    put(path, "gate", b"one", b"old", 1)
+    seen = ref(layout)
+
+    async def trial(layout: ReadLayout) -> SqliteFeatureReader:
+        reader = SqliteFeatureReader(path, timeout_sec=5)
+        assert (await read(reader, layout, (b"one", None))).kept is not None
+        return reader
+
+    reader = asyncio.run(trial(layout))
+    del layout
+    gc.collect()
+    assert seen() is None
+    asyncio.run(reader.close())
+
+
 def test_more_rows_than_are_kept_are_read(tmp_path: Path) -> None:
     path, layout = tmp_path / "online.db", make_layout()
     make_file(path)
-    keys = [str(number).encode() for number in range(2500)]
+    keys = [str(number).encode() for number in range(5000)]
     with closing(sqlite3.connect(path)) as database, database:
         database.executemany(
             "INSERT INTO trial_gate VALUES (?, 'a', ?, 1)", [(key, key) for key in keys]
