@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,7 +81,8 @@ def _run(settings: Settings) -> None:
         _supervise(config)
         return
     server = uvicorn.Server(config)
-    server.run()
+    with suppress(KeyboardInterrupt):  # It is raised again once all is closed.
+        server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 

@@ -99,6 +99,13 @@ def _ask_and_stop(server: Server) -> None:
     assert server.log[-1]["event"].startswith("Finished server process")  # type: ignore[attr-defined]  # text
 
 
+def test_a_key_that_ends_it_leaves_no_traceback(registry: Path, online_store: Path) -> None:
+    server = Server(registry, online_store)
+    # Its log is read line by line, and each has to be JSON.
+    assert server.stop(signal.SIGINT) == 0
+    assert server.log[-1]["event"].startswith("Finished server process")  # type: ignore[attr-defined]  # text
+
+
 def _send_half_a_body(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:

@@ -68,9 +68,9 @@ class Server:
                 return found[0]
         raise AssertionError(self.log)
 
-    def stop(self) -> int:
-        """Send SIGTERM, and wait until it has ended and its log is read."""
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, told: signal.Signals = signal.SIGTERM) -> int:
+        """Send SIGTERM or another signal, and wait until it has ended and its log is read."""
+        self.process.send_signal(told)
         return self._wait()
 
     def kill(self) -> None:

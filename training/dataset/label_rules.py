@@ -148,6 +148,11 @@ def find_span_problem(spec: ModelSpec, labels: pl.Series, spans: pl.Series) -> s
         here = labels.filter(spans == span)
         if (missing := _find_missing(spec, here)) is not None:
             got, expected = missing
+            if _find_missing(spec, labels) == missing:
+                return (
+                    f"Got {got} among all {len(labels):,} labels, but expected {expected}: look at "
+                    "the column or the expression that they come from"
+                )
             return (
                 f"Got {got} among {len(here):,} labels of the {span} span, but expected {expected} "
                 "in each span: move the split's dates"

@@ -35,7 +35,10 @@ _BARE: Final = {
     ),
     "zeroskew.toml": (
         "# Settings: each ZEROSKEW_... variable by its name in lower case, without the prefix. The "
-        "environment\n# wins over what stands here. `zeroskew settings` lists them.\n"
+        "environment\n# wins over what stands here. `zeroskew settings` lists them.\n\n# With "
+        "tables of the past: a moment up to which they are fresh, which is then the time of all "
+        "predictions.\n# Without it that is the clock on the wall.\n"
+        '# clock = "2024-07-01T00:00:00Z"\n'
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -57,6 +58,23 @@ class RequestFunction:
     output_names: tuple[str, ...]
     function: ArrayFunction
     stored_inputs: tuple[StoredInput, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the function takes its inputs.
+
+        Raises
+        ------
+        RequestFunctionError
+            If it takes others.
+        """
+        try:
+            inspect.signature(self.function).bind(**dict.fromkeys(self.input_names))
+        except TypeError as error:
+            raise RequestFunctionError(
+                f"Got request-time function {self.name!r} that does not take its view's inputs "
+                f"({error}), but expected one with the arguments {list(self.input_names)}: what it "
+                "takes, and no more, stands in its view's `inputs` and `sources`."
+            ) from error
 
     @property
     def request_names(self) -> tuple[str, ...]:

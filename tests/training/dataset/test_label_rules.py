@@ -135,6 +135,7 @@ def test_a_type_is_refused_before_a_value_is_read() -> None:
             ([1, 1], [0, 1], [0, 1]),
             "Got no negative among 2 labels of the train",
         ),
+        (spec_of("binary"), ([0, 0], [0, 0], [0, 0]), "no positive among all 6 labels, but expe"),
         (spec_of("binary"), ([0, 1], [0, 0], [0, 1]), "no positive among 2 labels of the validati"),
         (spec_of("binary"), ([0, 1], [0, 1], [1, 1]), "no negative among 2 labels of the test"),
         (

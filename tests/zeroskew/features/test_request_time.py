@@ -241,6 +241,20 @@ def test_on_demand_views_made_otherwise_are_refused() -> None:
         request_function_of(handmade)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ((), "missing a required argument: 'departure'"),
+        (("departure", "fare"), "got an unexpected keyword argument 'fare'"),
+    ],
+)
+def test_a_function_that_takes_other_inputs_is_refused(inputs: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RequestFunctionError) as refusal:
+        RequestFunction("clock", inputs, ("hour", "weekday"), new_york_clock)
+    assert said in str(refusal.value)
+    assert f"the arguments {list(inputs)}" in str(refusal.value)
+
+
 def test_a_selection_gives_the_chosen_outputs_in_their_order() -> None:
     clock = RequestFunction("clock", ("departure",), ("hour", "weekday"), new_york_clock)
     departures = {"departure": np.array([NOON_SECONDS, np.nan])}
