@@ -96,10 +96,6 @@ class KeptRow:
     view_times: Sequence[int]
     numbers: Sequence[float] | None = None
 
-    def as_stored(self, layout: ReadLayout, places: NDArray[np.intp]) -> StoredFeatures:
-        """Return it as what was read of `layout`."""
-        return StoredFeatures(layout, self.entities, places, view_times=self.view_times, kept=self)
-
 
 @dataclass(slots=True, eq=False)
 class StoredFeatures:

@@ -192,7 +192,7 @@ class RedisLayout:
         """Do the same for the replies of one row; equal ones are not looked at again."""
         kept = self._rows.get(keys)
         if kept is not None and kept[0] == replies:
-            return kept[1].as_stored(layout, self._one_row)
+            return self._give(layout, kept[1])
         raw_times: list[bytes | None] = []
         for lookup, reply in zip(self._lookups, replies, strict=True):
             raw_times += reply[lookup.n_features :]
@@ -205,7 +205,12 @@ class RedisLayout:
         if len(self._rows) >= self._n_rows_kept:
             self._rows.clear()
         self._rows[keys] = replies, row
-        return row.as_stored(layout, self._one_row)
+        return self._give(layout, row)
+
+    def _give(self, layout: ReadLayout, row: KeptRow) -> StoredFeatures:
+        return StoredFeatures(
+            layout, row.entities, self._one_row, view_times=row.view_times, kept=row
+        )
 
 
 def _refuse_values_without_time(lookup: _PackedLookup, answers: list[HashReply]) -> None:

@@ -86,7 +86,7 @@ class SqliteLayout:
             self._rows_of = (connection, version)
         kept = self._rows.get(keys)
         if kept is not None:
-            return kept.as_stored(layout, self._one_row)
+            return _give(layout, kept, self._one_row)
         row = self._read_row(connection, layout, keys)
         if row.kept is not None:
             if len(self._rows) >= self._n_rows_kept:
@@ -211,7 +211,11 @@ def _collect_row(
     view_times = [
         NEVER_US if time is None or time == _NEVER_SEC else time * 1_000_000 for time in times
     ]
-    return KeptRow(cells, view_times).as_stored(layout, places)
+    return _give(layout, KeptRow(cells, view_times), places)
+
+
+def _give(layout: ReadLayout, row: KeptRow, places: NDArray[np.intp]) -> StoredFeatures:
+    return StoredFeatures(layout, row.entities, places, view_times=row.view_times, kept=row)
 
 
 class _ViewTable:
