@@ -69,7 +69,7 @@ class RequestFunction:
         """
         try:
             inspect.signature(self.function).bind(**dict.fromkeys(self.input_names))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # The latter of what has no signature.
             raise RequestFunctionError(
                 f"Got request-time function {self.name!r} that does not take its view's inputs "
                 f"({error}), but expected one with the arguments {list(self.input_names)}: what it "

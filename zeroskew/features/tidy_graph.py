@@ -40,7 +40,10 @@ def tidy_graph(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Tidying:
-    """Collects nodes and constants; `same` says which name stands for one that is gone."""
+    """Collects nodes and constants, and knows which name stands for one that is gone.
+
+    What is an output, or has several, stays as it is.
+    """
 
     def __init__(self, constants: Iterable[onnx.TensorProto], *, keeps: set[str]) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -53,19 +56,17 @@ class _Tidying:
 
     def add(self, node: onnx.NodeProto) -> None:
         """Take a node in, unless another does the same."""
-        (result,) = node.output
-        is_kept = result in self._keeps
-        if node.op_type == "Constant" and node.attribute[0].name == "value" and not is_kept:
+        result = node.output[0]
+        is_fixed = len(node.output) > 1 or result in self._keeps
+        if node.op_type == "Constant" and node.attribute[0].name == "value" and not is_fixed:
             self._add_constant(node.attribute[0].t, result)
             return
         inputs = [self._same.get(name, name) for name in node.input]
-        if node.op_type == "Identity" and not is_kept:
-            self._same[result] = inputs[0]
-            return
         attributes = sorted(one.SerializeToString(deterministic=True) for one in node.attribute)
         key = (node.domain, node.op_type, *inputs, *attributes)
-        if key in self._seen and not is_kept:
-            self._same[result] = self._seen[key]
+        same = inputs[0] if node.op_type == "Identity" else self._seen.get(key)
+        if same is not None and not is_fixed:
+            self._same[result] = same
             return
         self._seen.setdefault(key, result)
         made = onnx.NodeProto()

@@ -13,10 +13,9 @@ from zeroskew.features.tidy_graph import tidy_graph
 X = np.array([-2.5, -0.0, 0.0, 1.5, np.nan, np.inf])
 
 
-def constant(name: str, *value: float) -> onnx.NodeProto:
-    return helper.make_node(
-        "Constant", [], [name], value=numpy_helper.from_array(np.array(value), "")
-    )
+def constant(name: str, value: float | list[int]) -> onnx.NodeProto:
+    values = np.array(value if isinstance(value, list) else [value])
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values))
 
 
 def node(op_type: str, inputs: str, output: str, **attributes: int) -> onnx.NodeProto:
@@ -89,6 +88,18 @@ def evaluate(graph: onnx.ModelProto) -> list[np.ndarray]:
             ),
             ["Constant", "Abs", "Identity", "Identity"],
             0,
+        ),
+        # What has several results stays, and so do those that are asked for of it.
+        (
+            model(
+                constant("k", [1]),
+                helper.make_node("TopK", ["x", "k"], ["most", "place"]),
+                helper.make_node("TopK", ["x", "k"], ["y", "unasked"]),
+                helper.make_node("Cast", ["place"], ["w"], to=TensorProto.DOUBLE),
+                outputs="y w",
+            ),
+            ["TopK", "TopK", "Cast"],
+            1,
         ),
         # Attributes make a difference.
         (
