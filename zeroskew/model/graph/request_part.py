@@ -59,7 +59,7 @@ class RequestPart:
     def __init__(
         self, split: SplitGraph, session: onnxruntime.InferenceSession, n_inputs: int
     ) -> None:
-        self._split = split
+        self._split: SplitGraph | None = split
         self._session = session
         self._n_inputs = n_inputs
         self._parts: tuple[_Part, ...] = ()
@@ -75,15 +75,20 @@ class RequestPart:
     def prepare(self, known: NDArray[np.float64]) -> None:
         """Make the interpreter, and use it from now on if it proves to give the runtime's bits.
 
-        It takes some hundredths of a second, and may run beside `compute` in another thread.
+        It takes some hundredths of a second, and may run beside `compute` in another thread. What
+        it is made from is let go, so that only the first call does anything.
 
         Parameters
         ----------
         known
             float64 ``(n_rows, n_inputs)``: rows that it is proved on beside those of all kinds.
         """
+        # It has the whole file's bytes, which nobody needs again.
+        split, self._split = self._split, None
+        if split is None:
+            return
         calculation = read_calculation(
-            self._split.graph, self._split.request_nodes, n_inputs=self._n_inputs, result=COMPUTED
+            split.graph, split.request_nodes, n_inputs=self._n_inputs, result=COMPUTED
         )
         if calculation is None:
             return

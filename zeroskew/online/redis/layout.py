@@ -42,7 +42,8 @@ class RedisQuestion:
     ``commands`` are packed ``HMGET`` commands, ``widths`` how many values each reply must
     have, ``hash_keys`` the hash that each one reads, if the layout names them. ``counts`` is how
     many commands each lookup has. ``positions`` says for each lookup which of its replies a
-    row takes, as `distinct_keys` does. ``row`` has the keys of a single row that has all of them.
+    row takes, as `distinct_keys` does. ``row`` has the keys of a single row that has all of them;
+    its replies are one for each lookup, and the two before are empty.
     """
 
     n_rows: int
@@ -97,10 +98,8 @@ class RedisLayout:
         self._project = layout.project.encode()
         self._lookups = [_PackedLookup(lookup, layout.project) for lookup in layout.lookups]
         self._widths = [lookup.width for lookup in self._lookups]
-        self._ones = [1] * len(self._lookups)
-        self._direct: list[list[int] | None] = [None] * len(self._lookups)
         self._n_rows_kept = layout.n_rows_kept
-        self._rows: dict[tuple[bytes, ...], tuple[list[HashReply], KeptRow]] = {}
+        self._rows: dict[tuple[bytes, ...], KeptRow] = {}
         self._event_times = event_times
         self._one_row = np.zeros((1, len(self._lookups)), np.intp)
         view_sizes = [len(view.features) for view in layout.views]
@@ -136,7 +135,7 @@ class RedisLayout:
             b"%b%d\r\n%b%b" % (lookup.head, len(key) + lookup.suffix_length, key, lookup.tail)
             for lookup, key in zip(self._lookups, row, strict=True)
         ]
-        return RedisQuestion(1, commands, self._widths, self._ones, self._direct, [], row)
+        return RedisQuestion(1, commands, self._widths, [], [], [], row)
 
     def unpack(self, question: RedisQuestion, replies: list[HashReply]) -> StoredFeatures:
         """Return what the rows asked for.
@@ -190,27 +189,25 @@ class RedisLayout:
         self, layout: ReadLayout, keys: tuple[bytes, ...], replies: list[HashReply]
     ) -> StoredFeatures:
         """Do the same for the replies of one row; equal ones are not looked at again."""
-        kept = self._rows.get(keys)
-        if kept is not None and kept[0] == replies:
-            return self._give(layout, kept[1])
+        entities = [(reply,) for reply in replies]
+        row = self._rows.get(keys)
+        if row is None or row.entities != entities:
+            row = KeptRow(entities, self._decode_row_times(replies))
+            if len(self._rows) >= self._n_rows_kept:
+                self._rows.clear()
+            self._rows[keys] = row
+        return StoredFeatures(
+            layout, row.entities, self._one_row, view_times=row.view_times, kept=row
+        )
+
+    def _decode_row_times(self, replies: Sequence[HashReply]) -> list[int]:
         raw_times: list[bytes | None] = []
         for lookup, reply in zip(self._lookups, replies, strict=True):
             raw_times += reply[lookup.n_features :]
         if None in raw_times:
             for lookup, reply in zip(self._lookups, replies, strict=True):
                 _refuse_values_without_time(lookup, [reply])
-        times = list(map(self._event_times.__getitem__, raw_times))
-        entities = [(reply,) for reply in replies]
-        row = KeptRow(entities, times)
-        if len(self._rows) >= self._n_rows_kept:
-            self._rows.clear()
-        self._rows[keys] = replies, row
-        return self._give(layout, row)
-
-    def _give(self, layout: ReadLayout, row: KeptRow) -> StoredFeatures:
-        return StoredFeatures(
-            layout, row.entities, self._one_row, view_times=row.view_times, kept=row
-        )
+        return list(map(self._event_times.__getitem__, raw_times))
 
 
 def _refuse_values_without_time(lookup: _PackedLookup, answers: list[HashReply]) -> None:

@@ -84,15 +84,21 @@ class SqliteLayout:
         if self._rows_of != (connection, version):
             self._rows.clear()
             self._rows_of = (connection, version)
-        kept = self._rows.get(keys)
-        if kept is not None:
-            return _give(layout, kept, self._one_row)
-        row = self._read_row(connection, layout, keys)
-        if row.kept is not None:
+        row = self._rows.get(keys)
+        if row is None:
+            found = self._read_row(connection, layout, keys)
+            row = _collect_row(found)
+            if row is None:
+                return self._collect_rows(layout, found, self._one_row)
             if len(self._rows) >= self._n_rows_kept:
                 self._rows.clear()
-            self._rows[keys] = row.kept
-        return row
+            self._rows[keys] = row
+        return self._give(layout, row)
+
+    def _give(self, layout: ReadLayout, row: KeptRow) -> StoredFeatures:
+        return StoredFeatures(
+            layout, row.entities, self._one_row, view_times=row.view_times, kept=row
+        )
 
     def read(
         self,
@@ -124,8 +130,8 @@ class SqliteLayout:
             If a stored row is not in Feast's layout.
         """
         found = self._read_rows(connection, entities)
-        if len(places) == 1 and (row := _collect_row(layout, found)) is not None:
-            return row
+        if len(places) == 1 and (row := _collect_row(found)) is not None:
+            return self._give(layout, row)
         return self._collect_rows(layout, found, places)
 
     def _collect_rows(
@@ -162,7 +168,8 @@ class SqliteLayout:
         connection: sqlite3.Connection,
         layout: ReadLayout,
         keys: tuple[bytes | None, ...],
-    ) -> StoredFeatures:
+    ) -> list[list[list[_Found]]]:
+        """Return what `_read_rows` does for a single row: its own key, or the null key."""
         assert self._row_statement is not None
         try:
             (found,) = connection.execute(self._row_statement, keys).fetchall()
@@ -183,15 +190,10 @@ class SqliteLayout:
             for lookup, of_views in zip(layout.lookups, rows, strict=True):
                 for view, row in zip(lookup.views, of_views, strict=True):
                     _check_types(view, row)
-        collected = _collect_row(layout, rows)
-        if collected is None:
-            return self._collect_rows(layout, rows, self._one_row)
-        return collected
+        return rows
 
 
-def _collect_row(
-    layout: ReadLayout, found: Sequence[Sequence[Sequence[_Found]]]
-) -> StoredFeatures | None:
+def _collect_row(found: Sequence[Sequence[Sequence[_Found]]]) -> KeptRow | None:
     """Return the features of a single row, unless a view's values have several event times."""
     times: list[int | None] = []
     cells: list[tuple[tuple[Cell, ...]]] = []
@@ -207,15 +209,10 @@ def _collect_row(
     known = [time for time in times if time is not None and time != _NEVER_SEC]
     if max(map(abs, known), default=0) > _MAX_SEC:
         raise _beyond_range()
-    places = np.zeros((1, len(cells)), np.intp)
     view_times = [
         NEVER_US if time is None or time == _NEVER_SEC else time * 1_000_000 for time in times
     ]
-    return _give(layout, KeptRow(cells, view_times), places)
-
-
-def _give(layout: ReadLayout, row: KeptRow, places: NDArray[np.intp]) -> StoredFeatures:
-    return StoredFeatures(layout, row.entities, places, view_times=row.view_times, kept=row)
+    return KeptRow(cells, view_times)
 
 
 class _ViewTable:

@@ -29,9 +29,9 @@ class SqliteFeatureReader:
     """A reader on one persistent read-only connection, used in the event loop.
 
     A read takes some 50 µs, less than handing it to a thread would; one of a row that was read
-    before takes some 10 while nobody writes. A read that meets a
-    commit of Feast's waits without blocking the loop; one that meets what a killed writer left
-    half written lets SQLite take that back first.
+    before takes some 10 while nobody writes. A read that meets a commit of Feast's waits without
+    blocking the loop; one that meets what a killed writer left half written lets SQLite take that
+    back first.
 
     Parameters
     ----------

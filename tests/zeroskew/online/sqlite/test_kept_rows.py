@@ -8,9 +8,8 @@ import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from weakref import ref
-
-import pytest
 
 from zeroskew.online.reader import EntityLookup, KeptRow, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.sqlite.layout import SqliteLayout
@@ -105,32 +104,25 @@ def test_a_reader_that_keeps_rows_reads_what_a_new_one_reads(tmp_path: Path) -> 
     assert asyncio.run(trial()) > N_STEPS // 4
 
 
-def test_a_commit_between_the_count_and_the_read_is_not_missed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_between_the_count_and_the_read_is_not_missed(tmp_path: Path) -> None:
     path, layout = tmp_path / "online.db", make_layout()
     make_file(path)
     put(path, "gate", b"one", b"old", 1)
-    read_row = SqliteLayout._read_row
+    coming = [b"mid", b"new"]
 
-    async def trial() -> list[bytes | None]:
-        reader = SqliteFeatureReader(path, timeout_sec=5)
-        keys = (b"one", b"one")
+    class Beaten(sqlite3.Connection):
+        """Another connection commits between the count and the read, twice."""
 
-        def commit_first(*arguments: object) -> StoredFeatures:
-            put(path, "gate", b"one", b"mid", 2)
-            row = read_row(*arguments)  # type: ignore[arg-type]
-            put(path, "gate", b"one", b"new", 3)
-            return row
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if sql.startswith("SELECT") and coming:
+                put(path, "gate", b"one", coming.pop(0), 2)
+            return super().execute(sql, *parameters)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(SqliteLayout, "_read_row", commit_first)
-            between = await read(reader, layout, keys)
-        after = await read(reader, layout, keys)
-        await reader.close()
-        return [between.cells[0][0], after.cells[0][0]]
-
-    assert asyncio.run(trial()) == [b"mid", b"new"]
+    prepared = SqliteLayout(layout)
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Beaten)) as connection:
+        read = [prepared.read_row(connection, layout, (b"one", b"one")) for _ in range(4)]
+    assert [row.cells[0][0] for row in read] == [b"mid", b"new", b"new", b"new"]
+    assert read[2].kept is read[3].kept
 
 
 def test_a_layout_that_nobody_has_any_more_is_let_go(tmp_path: Path) -> None:
