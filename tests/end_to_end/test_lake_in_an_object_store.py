@@ -28,8 +28,7 @@ def machine(
     address = bucket.upload(flights.workspace.lake_folder, "lake")
     folder = tmp_path_factory.mktemp("machine")
     url = f"sqlite:///{folder}/var/zeroskew.db"
-    repo = flights.folder / "feature_repo"
-    made = Machine(folder, url, repo, ZEROSKEW_LAKE=address, **bucket.environment)
+    made = Machine(folder, url, flights, ZEROSKEW_LAKE=address, **bucket.environment)
     made.run("zeroskew apply")
     return made
 

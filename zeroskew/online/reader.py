@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FEW_ROWS",
     "Cell",
     "EntityKeys",
     "EntityLookup",
-    "KeptRow",
     "OnlineFeatureReader",
     "ReadLayout",
+    "StoredEntity",
     "StoredFeatures",
     "StoredView",
 ]
 
-_CELLS_KEPT: Final = 16_384
+FEW_ROWS: Final = 16
+"""Up to so many rows, numbers are quicker by themselves than in arrays."""
+
 Cell: TypeAlias = bytes | None
 """A serialised value; empty or ``None`` for a null or an absent one."""
 
@@ -78,23 +81,26 @@ class ReadLayout:
         """How many cells a row has."""
         return sum(lookup.n_features for lookup in self.lookups)
 
-    @property
-    def n_rows_kept(self) -> int:
-        """How many rows a reader may keep: as many as take some 1.5 MB, decoded ones."""
-        return _CELLS_KEPT // max(1, self.n_features)
-
 
 @dataclass(slots=True, eq=False)
-class KeptRow:
-    """What a reader keeps of a single row, to give it again while the store has the same.
+class StoredEntity:
+    """What the store has for a key of a lookup. A reader may give the same one again and again.
 
-    It knows of no layout, for which the reader keeps it. ``entities`` and ``view_times`` are
-    those of `StoredFeatures`; ``numbers`` are what the cells mean, once somebody has decoded them.
+    Parameters
+    ----------
+    cells
+        They begin with the lookup's features in the layout's order. A cell is a serialised
+        ``feast.types.Value``, empty or ``None`` for a null or an absent value.
+    view_times
+        The event time of each of the lookup's views, which all its cells have: microseconds since
+        the Unix epoch, `NEVER_US` where the key has no row in the view.
+    decoded
+        What whoever decodes the cells wants to find again with them.
     """
 
-    entities: Sequence[Sequence[Sequence[Cell]]]
+    cells: Sequence[Cell]
     view_times: Sequence[int]
-    numbers: Sequence[float] | None = None
+    decoded: Any = None
 
 
 @dataclass(slots=True, eq=False)
@@ -109,27 +115,21 @@ class StoredFeatures:
     layout
         What was read.
     entities
-        For each of ``layout.lookups`` the cells of its distinct entities: for each entity a list
-        that begins with the lookup's features in the layout's order. A cell is a serialised
-        ``feast.types.Value``, empty or ``None`` for a null or an absent value.
+        For each of ``layout.lookups`` the cells of its distinct entities, as in `StoredEntity`.
     places
         intp ``(n_rows, n_lookups)``: where each row's entity stands in ``entities``.
     event_us
         int64 ``(n_rows, n_features)``: each cell's event time in microseconds since the Unix
         epoch, `NEVER_US` where the entity has no row in that view.
-    view_times
-        For a single row instead of ``event_us``: the event time of each of ``layout.views``,
-        which all cells of the view have.
-    kept
-        For a single row that the reader keeps: where.
+    rows
+        For few rows instead of all these: each row's entity of each lookup.
     """
 
     layout: ReadLayout
-    entities: Sequence[Sequence[Sequence[Cell]]]
-    places: NDArray[np.intp]
+    _entities: Sequence[Sequence[Sequence[Cell]]] | None = None
+    _places: NDArray[np.intp] | None = None
     _event_us: NDArray[np.int64] | None = None
-    view_times: Sequence[int] | None = None
-    kept: KeptRow | None = None
+    rows: Sequence[Sequence[StoredEntity]] | None = None
 
     @classmethod
     def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:
@@ -145,12 +145,32 @@ class StoredFeatures:
         return cls(parts[0].layout, entities, np.concatenate(places), event_us)
 
     @property
+    def entities(self) -> Sequence[Sequence[Sequence[Cell]]]:
+        """For each lookup the cells of its entities."""
+        if self._entities is None:
+            assert self.rows is not None
+            self._entities = [
+                [one.cells for one in found] for found in zip(*self.rows, strict=True)
+            ]
+        return self._entities
+
+    @property
+    def places(self) -> NDArray[np.intp]:
+        """Where each row's entity stands, intp ``(n_rows, n_lookups)``."""
+        if self._places is None:
+            assert self.rows is not None
+            numbers = np.arange(len(self.rows))[:, None]
+            self._places = numbers.repeat(len(self.layout.lookups), axis=1)
+        return self._places
+
+    @property
     def event_us(self) -> NDArray[np.int64]:
         """Each cell's event time, int64 ``(n_rows, n_features)``."""
         if self._event_us is None:
-            assert self.view_times is not None
+            assert self.rows is not None
+            times = [[time for one in row for time in one.view_times] for row in self.rows]
             sizes = [len(view.features) for view in self.layout.views]
-            self._event_us = np.array(self.view_times, np.int64).repeat(sizes).reshape(1, -1)
+            self._event_us = np.array(times, np.int64).repeat(sizes, axis=1)
         return self._event_us
 
     @property

@@ -26,7 +26,7 @@ from zeroskew.model.plan.plan_compiler import (
     PlanCompiler,
     RequestColumn,
 )
-from zeroskew.model.plan.row_assembler import RowAssembler
+from zeroskew.model.plan.row_assembler import RowAssembler, ViewRule
 from zeroskew.model.requests.instances import Overrides, RequestRow
 from zeroskew.online.reader import ReadLayout, StoredFeatures
 from zeroskew.online.values.decode import Value, ValueType, encode_key_value
@@ -34,6 +34,7 @@ from zeroskew.online.values.decode import Value, ValueType, encode_key_value
 __all__ = ["ReadPlan"]
 
 _US: Final = 1_000_000
+_FOREVER_US: Final = 2**62
 
 
 class ReadPlan:
@@ -128,10 +129,10 @@ class ReadPlan:
             If a value is not live and its view says ``reject``.
         """
         rows = self._with_moment(rows, now_us)
-        if len(rows) == 1 and not overrides:
-            inputs = self._row_assembler.assemble(rows[0], stored, now_us)
-            if inputs is not None:
-                return FeatureMatrix(*inputs, lambda: self._row_assembler.describe(stored))
+        if stored.rows is not None and not overrides:
+            matrix = self._row_assembler.assemble(rows, stored.rows, now_us)
+            if matrix is not None:
+                return matrix
         return self._assemble_many(rows, stored, now_us, overrides)
 
     def _assemble_many(
@@ -229,11 +230,7 @@ class ReadPlan:
         return self.request_inputs if self._moment is None else (*self.request_inputs, self._moment)
 
     def _index_freshness(self) -> None:
-        # The oldest event time must stay above NEVER_US, which no value is live at.
-        forever_us = 2**62
-        ttls = [
-            forever_us if f.ttl_us is None else min(f.ttl_us, forever_us) for f in self.features
-        ]
+        ttls = [_ttl_us(feature) for feature in self.features]
         policies = [feature.when_stale for feature in self.features]
         self._ttl_us = np.array(ttls, np.int64)
         self._is_served = np.array([policy == "serve" for policy in policies], np.bool_)
@@ -250,12 +247,10 @@ class ReadPlan:
         inputs = {place.request_input: i for i, place in enumerate(self._places)}
         for i, (column, is_feature) in enumerate(request, start=n_cells):
             (features if is_feature else inputs)[column.index] = i
-        view_sizes = [len(view.features) for view in self.layout.views]
-        ends = np.cumsum(view_sizes, dtype=np.intp) - 1
         return RowAssembler(
-            widths=[lookup.n_features for lookup in self.layout.lookups],
-            ttls_us=self._ttl_us[ends].tolist(),
-            view_sizes=view_sizes,
+            lookups=[
+                [_rule_of(view.features) for view in lookup.views] for lookup in self._lookups
+            ],
             cells=[place.cell for place in self._places],
             request=request,
             features=[features[column] for column in range(self.n_columns)],
@@ -307,6 +302,15 @@ class ReadPlan:
         for column in self._given_inputs():
             request[:, column.index] = _request_values(rows, column, narrow=False)
         return FeatureMatrix(values, request, FeatureOrigins(status, event_us))
+
+
+def _ttl_us(feature: CompiledFeature) -> int:
+    # The oldest event time must stay above NEVER_US, which no value is live at.
+    return _FOREVER_US if feature.ttl_us is None else min(feature.ttl_us, _FOREVER_US)
+
+
+def _rule_of(features: Sequence[CompiledFeature]) -> ViewRule:
+    return ViewRule(len(features), _ttl_us(features[0]), features[0].when_stale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 from zeroskew.contract.errors.service import OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import (
+    FEW_ROWS,
     EntityKeys,
     EntityLookup,
-    KeptRow,
     ReadLayout,
+    StoredEntity,
     StoredFeatures,
 )
 from zeroskew.online.redis.hash_fields import name_hash_fields
 from zeroskew.online.redis.timestamps import EventTimes
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
+from zeroskew.online.values.kept_entities import KeptEntities
 
 __all__ = ["HashReply", "RedisLayout", "RedisQuestion"]
 
@@ -40,19 +42,17 @@ class RedisQuestion:
     """What one read asks.
 
     ``commands`` are packed ``HMGET`` commands, ``widths`` how many values each reply must
-    have, ``hash_keys`` the hash that each one reads, if the layout names them. ``counts`` is how
-    many commands each lookup has. ``positions`` says for each lookup which of its replies a
-    row takes, as `distinct_keys` does. ``row`` has the keys of a single row that has all of them;
-    its replies are one for each lookup, and the two before are empty.
+    have, ``hash_keys`` the hash that each one reads, if the layout names them. ``distinct`` has
+    for each lookup the keys of its commands, and ``positions`` which of them a row takes, as
+    `distinct_keys` does.
     """
 
     n_rows: int
     commands: list[bytes]
     widths: list[int]
-    counts: list[int]
+    distinct: list[Sequence[bytes]]
     positions: list[list[int] | None]
     hash_keys: list[bytes]
-    row: tuple[bytes, ...] | None = None
 
 
 class _PackedLookup:
@@ -98,10 +98,9 @@ class RedisLayout:
         self._project = layout.project.encode()
         self._lookups = [_PackedLookup(lookup, layout.project) for lookup in layout.lookups]
         self._widths = [lookup.width for lookup in self._lookups]
-        self._n_rows_kept = layout.n_rows_kept
-        self._rows: dict[tuple[bytes, ...], KeptRow] = {}
+        self._own_keys: list[list[int] | None] = [None] * len(self._lookups)
+        self._kept = KeptEntities(layout)
         self._event_times = event_times
-        self._one_row = np.zeros((1, len(self._lookups)), np.intp)
         view_sizes = [len(view.features) for view in layout.views]
         self._times = EntityTable.by_lookup([len(lookup.views) for lookup in layout.lookups])
         self._view_of_cell = np.repeat(np.arange(len(view_sizes)), view_sizes)
@@ -115,27 +114,25 @@ class RedisLayout:
             For each lookup the keys of all rows.
         """
         n_rows = len(keys[0]) if keys else 0
-        if n_rows == 1 and not self._names_hashes:
-            row = tuple([row_keys[0] for row_keys in keys])
-            if None not in row:
-                return self._pack_row(row)  # type: ignore[arg-type]  # none of them is None
+        if n_rows == 1 and not self._names_hashes and None not in [key for (key,) in keys]:
+            return self._pack_row(keys)  # type: ignore[arg-type]  # no key is null
         question = RedisQuestion(n_rows, [], [], [], [], [])
         for lookup, row_keys in zip(self._lookups, keys, strict=True):
             distinct, positions = distinct_keys(row_keys)
             question.commands += lookup.pack(distinct)
             question.widths += [lookup.width] * len(distinct)
-            question.counts.append(len(distinct))
+            question.distinct.append(distinct)
             question.positions.append(positions)
             if self._names_hashes:
                 question.hash_keys += [key + self._project for key in distinct]
         return question
 
-    def _pack_row(self, row: tuple[bytes, ...]) -> RedisQuestion:
+    def _pack_row(self, keys: Sequence[Sequence[bytes]]) -> RedisQuestion:
         commands = [
             b"%b%d\r\n%b%b" % (lookup.head, len(key) + lookup.suffix_length, key, lookup.tail)
-            for lookup, key in zip(self._lookups, row, strict=True)
+            for lookup, (key,) in zip(self._lookups, keys, strict=True)
         ]
-        return RedisQuestion(1, commands, self._widths, [], [], [], row)
+        return RedisQuestion(1, commands, self._widths, [*keys], self._own_keys, [])
 
     def unpack(self, question: RedisQuestion, replies: list[HashReply]) -> StoredFeatures:
         """Return what the rows asked for.
@@ -154,15 +151,15 @@ class RedisLayout:
         """
         layout = self._layout()
         assert layout is not None
-        if question.row is not None:
-            return self._unpack_row(layout, question.row, replies)
+        if 0 < question.n_rows <= FEW_ROWS:
+            return StoredFeatures(layout, rows=self._collect_rows(question, replies))
         entities: list[list[HashReply]] = []
         start = 0
-        for lookup, count, positions in zip(
-            self._lookups, question.counts, question.positions, strict=True
+        for lookup, distinct, positions in zip(
+            self._lookups, question.distinct, question.positions, strict=True
         ):
-            found = replies[start : start + count]
-            start += count
+            found = replies[start : start + len(distinct)]
+            start += len(distinct)
             if positions is not None:
                 found.append([None] * lookup.width)
             entities.append(found)
@@ -185,28 +182,34 @@ class RedisLayout:
             times += of_lookup
         return np.array(times, np.int64)
 
-    def _unpack_row(
-        self, layout: ReadLayout, keys: tuple[bytes, ...], replies: list[HashReply]
-    ) -> StoredFeatures:
-        """Do the same for the replies of one row; equal ones are not looked at again."""
-        entities = [(reply,) for reply in replies]
-        row = self._rows.get(keys)
-        if row is None or row.entities != entities:
-            row = KeptRow(entities, self._decode_row_times(replies))
-            if len(self._rows) >= self._n_rows_kept:
-                self._rows.clear()
-            self._rows[keys] = row
-        return StoredFeatures(
-            layout, row.entities, self._one_row, view_times=row.view_times, kept=row
-        )
+    def _collect_rows(
+        self, question: RedisQuestion, replies: Sequence[HashReply]
+    ) -> list[tuple[StoredEntity, ...]]:
+        """Return the entities of each row; equal replies are the same entity as before."""
+        of_replies = iter(replies)
+        found: list[list[StoredEntity]] = []
+        for number, (distinct, positions) in enumerate(
+            zip(question.distinct, question.positions, strict=True)
+        ):
+            kept = self._kept.by_lookup[number]
+            entities: list[StoredEntity] = []
+            for key, reply in zip(distinct, of_replies, strict=False):
+                entity = kept.get(key)
+                if entity is None or entity.cells != reply:
+                    entity = StoredEntity(reply, self._decode_entity_times(number, reply))
+                    self._kept.put(number, key, entity)
+                entities.append(entity)
+            if positions is not None:
+                entities.append(kept[None])
+                entities = [entities[position] for position in positions]
+            found.append(entities)
+        return list(zip(*found, strict=True))
 
-    def _decode_row_times(self, replies: Sequence[HashReply]) -> list[int]:
-        raw_times: list[bytes | None] = []
-        for lookup, reply in zip(self._lookups, replies, strict=True):
-            raw_times += reply[lookup.n_features :]
+    def _decode_entity_times(self, number: int, reply: HashReply) -> list[int]:
+        lookup = self._lookups[number]
+        raw_times = reply[lookup.n_features :]
         if None in raw_times:
-            for lookup, reply in zip(self._lookups, replies, strict=True):
-                _refuse_values_without_time(lookup, [reply])
+            _refuse_values_without_time(lookup, [reply])
         return list(map(self._event_times.__getitem__, raw_times))
 
 

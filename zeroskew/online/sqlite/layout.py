@@ -5,8 +5,9 @@ seconds since the epoch. Feast cuts the fraction off when it writes, so an event
 known here only to the second below it.
 
 One statement a view joins the features side by side, so that an entity is one row of the
-answer: a Python object for each cell and its time, and nothing else. A single row is read by
-one statement for all views, and kept until somebody writes to the file.
+answer: a Python object for each cell and its time, and nothing else. Of few rows the entities are
+kept until somebody writes to the file; those of a single row are read by one statement for all
+views.
 """
 
 from __future__ import annotations
@@ -22,9 +23,19 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.online.reader import Cell, KeptRow, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.reader import (
+    FEW_ROWS,
+    Cell,
+    EntityKeys,
+    EntityLookup,
+    ReadLayout,
+    StoredEntity,
+    StoredFeatures,
+    StoredView,
+)
 from zeroskew.online.sqlite.names import quote
-from zeroskew.online.values.entity_table import EntityTable
+from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
+from zeroskew.online.values.kept_entities import KeptEntities
 
 __all__ = ["CACHED_STATEMENTS", "SqliteLayout", "probe_tables"]
 
@@ -56,56 +67,12 @@ class SqliteLayout:
     def __init__(self, layout: ReadLayout) -> None:
         self._lookups = [[_ViewTable(view) for view in lookup.views] for lookup in layout.lookups]
         self._times = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
-        self._row_statement = (
-            _write_row_statement(layout) if 0 < layout.n_features <= _FEATURES_A_STATEMENT else None
-        )
-        self._n_rows_kept = layout.n_rows_kept
-        self._rows: dict[tuple[bytes | None, ...], KeptRow] = {}
-        self._rows_of: tuple[sqlite3.Connection, int] | None = None
-        self._one_row = np.zeros((1, len(layout.lookups)), np.intp)
-
-    @property
-    def reads_rows(self) -> bool:
-        """Whether `read_row` can be asked: the views' features fit into one statement."""
-        return self._row_statement is not None
-
-    def read_row(
-        self,
-        connection: sqlite3.Connection,
-        layout: ReadLayout,
-        keys: tuple[bytes | None, ...],
-    ) -> StoredFeatures:
-        """Return what is stored for a single row, by its key of each lookup; see `read`.
-
-        What was read before is returned again while the file is the same: SQLite counts what
-        other connections commit.
-        """
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if self._rows_of != (connection, version):
-            self._rows.clear()
-            self._rows_of = (connection, version)
-        row = self._rows.get(keys)
-        if row is None:
-            found = self._read_row(connection, layout, keys)
-            row = _collect_row(found)
-            if row is None:
-                return self._collect_rows(layout, found, self._one_row)
-            if len(self._rows) >= self._n_rows_kept:
-                self._rows.clear()
-            self._rows[keys] = row
-        return self._give(layout, row)
-
-    def _give(self, layout: ReadLayout, row: KeptRow) -> StoredFeatures:
-        return StoredFeatures(
-            layout, row.entities, self._one_row, view_times=row.view_times, kept=row
-        )
+        self._kept = KeptEntities(layout)
+        self._kept_of: tuple[sqlite3.Connection, int] | None = None
+        self._row_statements: dict[tuple[int, ...], str] = {}
 
     def read(
-        self,
-        connection: sqlite3.Connection,
-        layout: ReadLayout,
-        entities: Sequence[Sequence[bytes]],
-        places: NDArray[np.intp],
+        self, connection: sqlite3.Connection, layout: ReadLayout, keys: Sequence[EntityKeys]
     ) -> StoredFeatures:
         """Return what is stored, as of one state of the file.
 
@@ -115,10 +82,8 @@ class SqliteLayout:
             An open connection in autocommit mode.
         layout
             The layout that this one was made for.
-        entities
-            The distinct keys of each lookup.
-        places
-            intp ``(n_rows, n_lookups)``: each row's key; behind the last stands the null key.
+        keys
+            For each of its lookups the keys of all rows.
 
         Raises
         ------
@@ -129,10 +94,94 @@ class SqliteLayout:
         OnlineValueError
             If a stored row is not in Feast's layout.
         """
-        found = self._read_rows(connection, entities)
-        if len(places) == 1 and (row := _collect_row(found)) is not None:
-            return self._give(layout, row)
-        return self._collect_rows(layout, found, places)
+        n_rows = len(keys[0]) if keys else 0
+        if 0 < n_rows <= FEW_ROWS:
+            self._forget_if_changed(connection)
+            try:
+                found = [
+                    [kept[key] for key in of_lookup]
+                    for kept, of_lookup in zip(self._kept.by_lookup, keys, strict=True)
+                ]
+            except KeyError:
+                found = self._read_few(connection, layout, keys)
+            if found:
+                return StoredFeatures(layout, rows=list(zip(*found, strict=True)))
+        distinct = [distinct_keys(row_keys) for row_keys in keys]
+        places = place_rows([places for _, places in distinct], n_rows)
+        connection.execute("BEGIN")
+        try:
+            rows = [self._read_lookup(connection, i, of) for i, (of, _) in enumerate(distinct)]
+        finally:
+            connection.execute("ROLLBACK")
+        return self._collect_rows(layout, rows, places)
+
+    def _forget_if_changed(self, connection: sqlite3.Connection) -> None:
+        """Let go of what is kept unless the file is the same: SQLite counts others' commits."""
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if self._kept_of != (connection, version):
+            self._kept.clear()
+            self._kept_of = (connection, version)
+
+    def _read_few(
+        self, connection: sqlite3.Connection, layout: ReadLayout, keys: Sequence[EntityKeys]
+    ) -> list[list[StoredEntity]]:
+        """Return for each lookup the entity of each row.
+
+        Returns none at all where the values of one of a view's rows have several event times.
+        """
+        connection.execute("BEGIN")
+        try:
+            self._forget_if_changed(connection)  # The file may be in another state by now.
+            found = [
+                {key: kept[key] for key in of_lookup if key in kept}
+                for kept, of_lookup in zip(self._kept.by_lookup, keys, strict=True)
+            ]
+            missing = [
+                [key for key in dict.fromkeys(of_lookup) if key is not None and key not in known]
+                for known, of_lookup in zip(found, keys, strict=True)
+            ]
+            rows = self._read_missing(connection, layout, missing)
+        finally:
+            connection.execute("ROLLBACK")
+        for number, (of_lookup, of_views) in enumerate(zip(missing, rows, strict=True)):
+            for key, *of_key in zip(of_lookup, *of_views, strict=False):
+                entity = _make_entity(of_key)
+                if entity is None:
+                    return []
+                found[number][key] = entity
+                self._kept.put(number, key, entity)
+        return [
+            [of_lookup[key] for key in row_keys]
+            for of_lookup, row_keys in zip(found, keys, strict=True)
+        ]
+
+    def _read_missing(
+        self,
+        connection: sqlite3.Connection,
+        layout: ReadLayout,
+        missing: Sequence[Sequence[bytes]],
+    ) -> list[list[list[_Found]]]:
+        """Return for each lookup and view the rows of its keys."""
+        chosen = tuple([number for number, keys in enumerate(missing) if keys])
+        lookups = [layout.lookups[number] for number in chosen]
+        n_features = sum([lookup.n_features for lookup in lookups])
+        if max(map(len, missing)) > 1 or n_features > _FEATURES_A_STATEMENT:
+            return [self._read_lookup(connection, i, keys) for i, keys in enumerate(missing)]
+        statement = self._row_statements.get(chosen)
+        if statement is None:
+            statement = self._row_statements[chosen] = _write_row_statement(lookups)
+        keys = [missing[number][0] for number in chosen]
+        rows: list[list[list[_Found]]] = [[] for _ in missing]
+        found = _read_row(connection, statement, lookups, keys)
+        for number, of_views in zip(chosen, found, strict=True):
+            rows[number] = of_views
+        return rows
+
+    def _read_lookup(
+        self, connection: sqlite3.Connection, number: int, keys: Sequence[bytes]
+    ) -> list[list[_Found]]:
+        """Return for each view of a lookup the rows of its keys, and one for the null key."""
+        return [table.read(connection, keys) for table in self._lookups[number]]
 
     def _collect_rows(
         self,
@@ -150,69 +199,52 @@ class SqliteLayout:
         index = self._times.index([len(of_lookup) for of_lookup in cells], places)
         return StoredFeatures(layout, cells, places, event_us.take(index))
 
-    def _read_rows(
-        self, connection: sqlite3.Connection, entities: Sequence[Sequence[bytes]]
-    ) -> list[list[list[_Found]]]:
-        """Return for each lookup and view the rows of its keys, and one for the null key."""
-        connection.execute("BEGIN")
-        try:
-            return [
-                [table.read(connection, keys) for table in tables]
-                for tables, keys in zip(self._lookups, entities, strict=True)
-            ]
-        finally:
-            connection.execute("ROLLBACK")
 
-    def _read_row(
-        self,
-        connection: sqlite3.Connection,
-        layout: ReadLayout,
-        keys: tuple[bytes | None, ...],
-    ) -> list[list[list[_Found]]]:
-        """Return what `_read_rows` does for a single row: its own key, or the null key."""
-        assert self._row_statement is not None
-        try:
-            (found,) = connection.execute(self._row_statement, keys).fetchall()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
-                probe_tables(connection, layout)  # It says which one is missing.
-            raise
-        start = 0
-        rows: list[list[list[_Found]]] = []
-        for lookup in layout.lookups:
-            of_views: list[list[_Found]] = []
-            for view in lookup.views:
-                stop = start + 2 * len(view.features)
-                of_views.append([(0, *found[start:stop])])
-                start = stop
-            rows.append(of_views)
-        if not _fits_layout(found[::2], found[1::2]):
-            for lookup, of_views in zip(layout.lookups, rows, strict=True):
-                for view, row in zip(lookup.views, of_views, strict=True):
-                    _check_types(view, row)
-        return rows
+def _read_row(
+    connection: sqlite3.Connection,
+    statement: str,
+    lookups: Sequence[EntityLookup],
+    keys: Sequence[bytes],
+) -> list[list[list[_Found]]]:
+    """Return for each of some lookups and each of its views the row of the lookup's key."""
+    try:
+        (found,) = connection.execute(statement, keys).fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+            for view in chain.from_iterable([lookup.views for lookup in lookups]):
+                _probe_table(connection, view)  # It says which one is missing.
+        raise
+    start = 0
+    rows: list[list[list[_Found]]] = []
+    for lookup in lookups:
+        of_views: list[list[_Found]] = []
+        for view in lookup.views:
+            stop = start + 2 * len(view.features)
+            of_views.append([(0, *found[start:stop])])
+            start = stop
+        rows.append(of_views)
+    if not _fits_layout(found[::2], found[1::2]):
+        for lookup, of_lookup in zip(lookups, rows, strict=True):
+            for view, row in zip(lookup.views, of_lookup, strict=True):
+                _check_types(view, row)
+    return rows
 
 
-def _collect_row(found: Sequence[Sequence[Sequence[_Found]]]) -> KeptRow | None:
-    """Return the features of a single row, unless a view's values have several event times."""
-    times: list[int | None] = []
-    cells: list[tuple[tuple[Cell, ...]]] = []
-    for of_views in found:
-        # The null key's entity is the last, and the only one where the row's key is null.
-        rows = [entities[0] for entities in of_views]
-        cells.append((tuple(chain.from_iterable([row[1::2] for row in rows])),))
-        for row in rows:
-            of_view = set(row[2::2])
-            if len(of_view) > 1:
-                return None
-            times += of_view
-    known = [time for time in times if time is not None and time != _NEVER_SEC]
-    if max(map(abs, known), default=0) > _MAX_SEC:
-        raise _beyond_range()
-    view_times = [
-        NEVER_US if time is None or time == _NEVER_SEC else time * 1_000_000 for time in times
-    ]
-    return KeptRow(cells, view_times)
+def _make_entity(of_views: Sequence[_Found]) -> StoredEntity | None:
+    """Return an entity by its row of each view, unless a view's values have several times."""
+    times: list[int] = []
+    for row in of_views:
+        of_view = set(row[2::2])
+        if len(of_view) > 1:
+            return None
+        for second in of_view:
+            if second is None or second == _NEVER_SEC:
+                times.append(NEVER_US)
+            elif abs(second) > _MAX_SEC:
+                raise _beyond_range()
+            else:
+                times.append(second * 1_000_000)
+    return StoredEntity(tuple(chain.from_iterable([row[1::2] for row in of_views])), times)
 
 
 class _ViewTable:
@@ -264,15 +296,15 @@ class _ViewTable:
         return f"WITH k(i, e) AS (VALUES {keys}) SELECT i, {columns} FROM k {joins}"  # noqa: S608 - the names are quoted
 
 
-def _write_row_statement(layout: ReadLayout) -> str:
+def _write_row_statement(lookups: Sequence[EntityLookup]) -> str:
     """Return the statement that gives all cells of one row and their times, side by side."""
     names = [
         (number, view.table, name)
-        for number, lookup in enumerate(layout.lookups)
+        for number, lookup in enumerate(lookups)
         for view in lookup.views
         for name in view.features
     ]
-    keys = ", ".join(f"? AS e{number}" for number in range(len(layout.lookups)))
+    keys = ", ".join(f"? AS e{number}" for number in range(len(lookups)))
     columns = ", ".join(f"f{i}.value, f{i}.event_ts" for i in range(len(names)))
     joins = " ".join(
         f"LEFT JOIN {quote(table)} f{i} ON f{i}.entity_key = k.e{number} "

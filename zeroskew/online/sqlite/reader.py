@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.online.reader import EntityKeys, ReadLayout, StoredFeatures
 from zeroskew.online.sqlite.layout import CACHED_STATEMENTS, SqliteLayout, probe_tables
-from zeroskew.online.values.entity_table import distinct_keys, place_rows
 
 __all__ = ["SqliteFeatureReader"]
 
@@ -28,7 +27,7 @@ _Answer = TypeVar("_Answer")
 class SqliteFeatureReader:
     """A reader on one persistent read-only connection, used in the event loop.
 
-    A read takes some 50 µs, less than handing it to a thread would; one of a row that was read
+    A read takes some 50 µs, less than handing it to a thread would; one of entities that were read
     before takes some 10 while nobody writes. A read that meets a commit of Feast's waits without
     blocking the loop; one that meets what a killed writer left half written lets SQLite take that
     back first.
@@ -69,17 +68,7 @@ class SqliteFeatureReader:
         prepared = self._layouts.get(layout)
         if prepared is None:
             prepared = self._layouts[layout] = SqliteLayout(layout)
-        if prepared.reads_rows and len(keys[0]) == 1:
-            row_keys = tuple([of_lookup[0] for of_lookup in keys])
-            return await self._wait_for(
-                lambda connection: prepared.read_row(connection, layout, row_keys)
-            )
-        distinct = [distinct_keys(row_keys) for row_keys in keys]
-        entities = [found for found, _ in distinct]
-        places = place_rows([places for _, places in distinct], len(keys[0]) if keys else 0)
-        return await self._wait_for(
-            lambda connection: prepared.read(connection, layout, entities, places)
-        )
+        return await self._wait_for(lambda connection: prepared.read(connection, layout, keys))
 
     async def check(self, layout: ReadLayout) -> None:
         """Check that the table of every view of a layout can be read.

@@ -1,8 +1,7 @@
-"""A single row comes out as it does among others, to the bit."""
+"""Few rows come out as they do among many, to the bit, whenever they are asked for."""
 
 from typing import Any
 
-import numpy as np
 import pytest
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 from hypothesis import given
@@ -11,10 +10,11 @@ from hypothesis import strategies as st
 from tests.support.manifests import FIELDS, HOUR_US, PLAN
 from tests.zeroskew.model.plan.test_read_plan import NOW_US, make_plan
 from zeroskew.contract.errors.service import OnlineValueError, StaleFeatureError
+from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.read_plan import ReadPlan
-from zeroskew.online.reader import StoredFeatures
+from zeroskew.online.reader import StoredEntity, StoredFeatures
 
 FLOATS = st.floats(width=32) | st.sampled_from([float("nan"), float("inf"), -0.0])
 CELLS = {
@@ -47,11 +47,11 @@ AN_ORDINARY_ROW = ("AA", "EWR", "IAH", 100, 1.5, True, 0.0)
 AGES = st.sampled_from([-1, 0, HOUR_US, HOUR_US + 1, None])
 
 
-def draw_stored(data: Any, plan: ReadPlan) -> StoredFeatures:
+def draw_entities(data: Any, plan: ReadPlan) -> list[StoredEntity]:
     """Draw an entity for each lookup, its views' event times, and sometimes a wrong cell."""
-    entities, times = [], []
+    entities = []
     for lookup in plan.layout.lookups:
-        cells = []
+        cells, times = [], []
         for view in lookup.views:
             age = data.draw(AGES)
             times.append(NEVER_US if age is None else NOW_US - age)
@@ -63,20 +63,22 @@ def draw_stored(data: Any, plan: ReadPlan) -> StoredFeatures:
                     kinds = CELLS["INT64"] | CELLS["FLOAT"]
                 cell = data.draw(st.none() | kinds)
                 cells.append(None if age is None or cell is None else cell.SerializeToString())
-        entities.append([cells])
-    places = np.zeros((1, len(entities)), np.intp)
-    return StoredFeatures(plan.layout, entities, places, view_times=times)
+        entities.append(StoredEntity(cells, times))
+    return entities
 
 
-def assemble(plan: ReadPlan, rows: list[Any], stored: StoredFeatures) -> Any:
+def without_rows(stored: StoredFeatures) -> StoredFeatures:
+    """Return the same as a reader gives it for many rows."""
+    return StoredFeatures(stored.layout, stored.entities, stored.places, stored.event_us)
+
+
+def assemble(plan: ReadPlan, rows: list[Any], stored: StoredFeatures, now_us: int = NOW_US) -> Any:
     try:
-        matrix = plan.assemble(rows, stored, NOW_US)
+        matrix = plan.assemble(rows, stored, now_us)
     except (OnlineValueError, StaleFeatureError) as error:
-        return type(error)
-    return [
-        part[0].tobytes()
-        for part in (matrix.values, matrix.request, matrix.status, matrix.event_us)
-    ]
+        return type(error), str(error)
+    parts = (matrix.values, matrix.request, matrix.status, matrix.event_us)
+    return [(part.shape, part.dtype, part.tobytes()) for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -86,37 +88,44 @@ def assemble(plan: ReadPlan, rows: list[Any], stored: StoredFeatures) -> Any:
         *(make_plan(when_stale=policy) for policy in ("null", "serve", "reject")),
     ],
 )
-@given(ROWS, st.data())
-def test_a_row_alone_equals_the_row_among_others(plan: ReadPlan, row: Any, data: Any) -> None:
-    alone = draw_stored(data, plan)
-    twice = StoredFeatures(
-        plan.layout, alone.entities, alone.places.repeat(2, 0), alone.event_us.repeat(2, 0)
-    )
-    assert assemble(plan, [row], alone) == assemble(plan, [row, row], twice)
+@given(st.lists(ROWS, min_size=1, max_size=4), st.data())
+def test_few_rows_equal_the_same_among_many(plan: ReadPlan, rows: list[Any], data: Any) -> None:
+    """The same entities are asked for at several times: what is remembered of them may not hold."""
+    known = [draw_entities(data, plan) for _ in range(2)]
+    for _ in range(3):
+        chosen = [[data.draw(st.sampled_from(of)) for of in zip(*known, strict=True)] for _ in rows]
+        stored = StoredFeatures(plan.layout, rows=chosen)
+        now_us = NOW_US + data.draw(st.sampled_from([0, 0, -2, -1, 1, HOUR_US, HOUR_US + 1]))
+        expected = assemble(plan, rows, without_rows(stored), now_us)
+        assert assemble(plan, rows, stored, now_us) == expected
 
 
-def one_row(plan: ReadPlan, **cells: bytes) -> StoredFeatures:
-    """Return a live row of the view with some cells."""
+def test_what_is_told_of_a_row_is_of_its_time() -> None:
+    plan = make_plan(when_stale="null")
+    row = [cells_of(plan, mean=Value(float_val=2.0).SerializeToString())]
+    stored = StoredFeatures(plan.layout, rows=[row])
+    live = plan.assemble([AN_ORDINARY_ROW], stored, NOW_US)
+    late = plan.assemble([AN_ORDINARY_ROW], stored, NOW_US + 10**15)
+    assert FeatureStatus.PRESENT in live.status
+    assert set(late.status.ravel().tolist()) <= {FeatureStatus.STALE, FeatureStatus.MISSING}
+
+
+def cells_of(plan: ReadPlan, **cells: bytes) -> StoredEntity:
+    """Return a live entity of the plan's only lookup with some cells."""
     row = [cells.get(feature.name) for feature in plan.features]
-    return StoredFeatures(plan.layout, [[row]], np.zeros((1, 1), np.intp), view_times=[NOW_US])
+    return StoredEntity(row, [NOW_US] * len(plan.layout.views))
 
 
 def test_a_whole_number_of_the_request_is_rounded_once() -> None:
     row = ("AA", "EWR", "IAH", ROUNDED_TWICE, 1.0, True, 0.0)
-    nothing = StoredFeatures(
-        WITH_SEATS.layout,
-        [[[None] * lookup.n_features] for lookup in WITH_SEATS.layout.lookups],
-        np.zeros((1, len(WITH_SEATS.layout.lookups)), np.intp),
-        view_times=[NEVER_US] * len(WITH_SEATS.layout.views),
-    )
-    assert int(WITH_SEATS.assemble([row], nothing, NOW_US).values[0, -1]) == 2**60 + 2**37
-    two = StoredFeatures(
-        WITH_SEATS.layout,
-        nothing.entities,
-        nothing.places.repeat(2, 0),
-        nothing.event_us.repeat(2, 0),
-    )
-    assert int(WITH_SEATS.assemble([row] * 2, two, NOW_US).values[1, -1]) == 2**60 + 2**37
+    absent = [
+        StoredEntity([None] * lookup.n_features, [NEVER_US] * len(lookup.views))
+        for lookup in WITH_SEATS.layout.lookups
+    ]
+    nothing = StoredFeatures(WITH_SEATS.layout, rows=[absent, absent])
+    for stored in (nothing, without_rows(nothing)):
+        values = WITH_SEATS.assemble([row] * 2, stored, NOW_US).values
+        assert int(values[1, -1]) == 2**60 + 2**37
 
 
 @pytest.mark.parametrize(
@@ -130,5 +139,7 @@ def test_a_whole_number_of_the_request_is_rounded_once() -> None:
 )
 def test_a_wrong_cell_of_a_single_row_is_refused_by_name(wrong: bytes) -> None:
     plan = make_plan()
-    with pytest.raises(OnlineValueError, match="Feature carrier_stats:mean: Got"):
-        plan.assemble([AN_ORDINARY_ROW], one_row(plan, mean=wrong), NOW_US)
+    stored = StoredFeatures(plan.layout, rows=[[cells_of(plan, mean=wrong)]])
+    for _ in range(2):
+        with pytest.raises(OnlineValueError, match="Feature carrier_stats:mean: Got"):
+            plan.assemble([AN_ORDINARY_ROW], stored, NOW_US)

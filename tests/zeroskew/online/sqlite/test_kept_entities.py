@@ -1,4 +1,4 @@
-"""A row that is kept is what the file has: always, whoever writes to it, and however."""
+"""An entity that is kept is what the file has: always, whoever writes to it, and however."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
-from zeroskew.online.reader import EntityLookup, KeptRow, ReadLayout, StoredFeatures, StoredView
+from zeroskew.online.reader import (
+    EntityKeys,
+    EntityLookup,
+    ReadLayout,
+    StoredEntity,
+    StoredFeatures,
+    StoredView,
+)
 from zeroskew.online.sqlite.layout import SqliteLayout
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
 
@@ -44,9 +51,10 @@ def put(path: Path, view: str, key: bytes, value: bytes, second: int) -> None:
 
 
 async def read(
-    reader: SqliteFeatureReader, layout: ReadLayout, keys: tuple[bytes | None, ...]
+    reader: SqliteFeatureReader, layout: ReadLayout, *keys: EntityKeys
 ) -> StoredFeatures:
-    return await reader.read(layout, [[key] for key in keys])
+    """Read by each lookup's keys."""
+    return await reader.read(layout, keys)
 
 
 def change(path: Path, rng: random.Random) -> None:
@@ -76,27 +84,28 @@ def change(path: Path, rng: random.Random) -> None:
         copy.replace(path)
 
 
-def test_a_reader_that_keeps_rows_reads_what_a_new_one_reads(tmp_path: Path) -> None:
+def test_a_reader_that_keeps_entities_reads_what_a_new_one_reads(tmp_path: Path) -> None:
     path, rng, layout = tmp_path / "online.db", random.Random(7), make_layout()  # noqa: S311 - a seed
     make_file(path)
 
     async def trial() -> int:
         keeping = SqliteFeatureReader(path, timeout_sec=5)
         n_kept = 0
-        last: dict[tuple[bytes | None, ...], KeptRow | None] = {}
+        last: set[StoredEntity] = set()
         for _ in range(N_STEPS):
             if rng.random() < 0.08:
                 change(path, rng)
-            keys = tuple(rng.choice([*KNOWN, None]) for _ in VIEWS)
+            n_rows = rng.choice([1, 1, 2, 5])
+            keys = [[rng.choice([*KNOWN, None]) for _ in range(n_rows)] for _ in VIEWS]
             fresh = SqliteFeatureReader(path, timeout_sec=5)
-            got, expected = (
-                await read(keeping, layout, keys),
-                await read(fresh, make_layout(), keys),
-            )
+            got = await read(keeping, layout, *keys)
+            expected = await read(fresh, make_layout(), *keys)
             assert got.cells == expected.cells
             assert got.event_us.tolist() == expected.event_us.tolist()
-            n_kept += got.kept is not None and got.kept is last.get(keys)
-            last[keys] = got.kept
+            assert got.rows is not None
+            entities = {one for row in got.rows for one in row if one.cells[0] is not None}
+            n_kept += bool(entities & last)
+            last |= entities
             await fresh.close()
         await keeping.close()
         return n_kept
@@ -104,25 +113,78 @@ def test_a_reader_that_keeps_rows_reads_what_a_new_one_reads(tmp_path: Path) -> 
     assert asyncio.run(trial()) > N_STEPS // 4
 
 
-def test_a_commit_between_the_count_and_the_read_is_not_missed(tmp_path: Path) -> None:
+def test_commits_right_before_and_after_a_read_are_not_missed(tmp_path: Path) -> None:
     path, layout = tmp_path / "online.db", make_layout()
     make_file(path)
     put(path, "gate", b"one", b"old", 1)
-    coming = [b"mid", b"new"]
+    coming = {"BEGIN": b"mid", "ROLLBACK": b"new"}
 
     class Beaten(sqlite3.Connection):
-        """Another connection commits between the count and the read, twice."""
+        """Another connection commits between the count and the read, and when it is done."""
 
         def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-            if sql.startswith("SELECT") and coming:
-                put(path, "gate", b"one", coming.pop(0), 2)
-            return super().execute(sql, *parameters)
+            if sql == "BEGIN" and sql in coming:
+                put(path, "gate", b"one", coming.pop(sql), 2)
+            done = super().execute(sql, *parameters)
+            if sql == "ROLLBACK" and sql in coming:
+                put(path, "gate", b"one", coming.pop(sql), 3)
+            return done
 
     prepared = SqliteLayout(layout)
     with closing(sqlite3.connect(path, isolation_level=None, factory=Beaten)) as connection:
-        read = [prepared.read_row(connection, layout, (b"one", b"one")) for _ in range(4)]
-    assert [row.cells[0][0] for row in read] == [b"mid", b"new", b"new", b"new"]
-    assert read[2].kept is read[3].kept
+        read = [prepared.read(connection, layout, [[b"one"], [b"one"]]) for _ in range(3)]
+    assert [row.cells[0][0] for row in read] == [b"mid", b"new", b"new"]
+    assert read[1].rows == read[2].rows
+
+
+def test_what_is_kept_and_what_is_read_are_of_one_state(tmp_path: Path) -> None:
+    """Both views are always written together: no answer may have one of them older."""
+    path, layout = tmp_path / "online.db", make_layout()
+    make_file(path)
+
+    def put_both(value: bytes) -> None:
+        with closing(sqlite3.connect(path)) as database, database:
+            for view in VIEWS:
+                database.executemany(
+                    f"INSERT OR REPLACE INTO trial_{view} VALUES (?, 'a', ?, 1)",
+                    [(key, value) for key in KNOWN],
+                )
+
+    put_both(b"old")
+    coming = [b"new"]
+
+    class Beaten(sqlite3.Connection):
+        """Another connection commits when it is known that something is to be read."""
+
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if sql == "BEGIN" and coming and armed:
+                put_both(coming.pop())
+            return super().execute(sql, *parameters)
+
+    prepared, armed = SqliteLayout(layout), False
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Beaten)) as connection:
+        prepared.read(connection, layout, [[b"one"], [b"one"]])
+        armed = True
+        mixed = prepared.read(connection, layout, [[b"one"], [b"two"]])
+    assert mixed.cells == [[b"new", None, b"new", None]]
+
+
+def test_values_of_several_times_are_read_each_time(tmp_path: Path) -> None:
+    path, layout = tmp_path / "online.db", make_layout()
+    make_file(path)
+    put(path, "gate", b"one", b"old", 1)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE trial_gate SET event_ts = 2 WHERE feature_name = 'b'")
+
+    async def trial() -> None:
+        reader = SqliteFeatureReader(path, timeout_sec=5)
+        for _ in range(2):
+            got = await read(reader, layout, [b"one", None], [None, b"one"])
+            assert got.rows is None
+            assert got.event_us[0, :2].tolist() == [1_000_000, 2_000_000]
+        await reader.close()
+
+    asyncio.run(trial())
 
 
 def test_a_layout_that_nobody_has_any_more_is_let_go(tmp_path: Path) -> None:
@@ -133,7 +195,7 @@ def test_a_layout_that_nobody_has_any_more_is_let_go(tmp_path: Path) -> None:
 
     async def trial(layout: ReadLayout) -> SqliteFeatureReader:
         reader = SqliteFeatureReader(path, timeout_sec=5)
-        assert (await read(reader, layout, (b"one", None))).kept is not None
+        assert (await read(reader, layout, [b"one"], [None])).rows is not None
         return reader
 
     reader = asyncio.run(trial(layout))
@@ -143,19 +205,22 @@ def test_a_layout_that_nobody_has_any_more_is_let_go(tmp_path: Path) -> None:
     asyncio.run(reader.close())
 
 
-def test_more_rows_than_are_kept_are_read(tmp_path: Path) -> None:
+def test_more_entities_than_are_kept_are_read(tmp_path: Path) -> None:
     path, layout = tmp_path / "online.db", make_layout()
     make_file(path)
     keys = [str(number).encode() for number in range(5000)]
+    long = b"x" * 2000
     with closing(sqlite3.connect(path)) as database, database:
         database.executemany(
-            "INSERT INTO trial_gate VALUES (?, 'a', ?, 1)", [(key, key) for key in keys]
+            "INSERT INTO trial_gate VALUES (?, 'a', ?, 1)", [(key, long + key) for key in keys]
         )
 
     async def trial() -> None:
         reader = SqliteFeatureReader(path, timeout_sec=5)
-        for key in (*keys, *keys[:5]):
-            assert (await read(reader, layout, (key, None))).cells == [[key, None, None, None]]
+        for number in (*range(0, 5000, 10), *range(5)):
+            some = keys[number : number + 10]
+            got = await read(reader, layout, some, [None] * len(some))
+            assert got.cells == [[long + key, None, None, None] for key in some]
         await reader.close()
 
     asyncio.run(trial())
