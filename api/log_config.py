@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -24,6 +24,9 @@ REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
 TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
 """The caller's trace, where the request names one; every log line of it carries that too."""
 
+_LEVEL_NAMES: Final = {"warn": "warning", "exception": "error"}
+_UNUSUAL: Final = frozenset({"stack", "exception", "exc_info", "logger", "logger_name"})
+_QUOTED: Final = frozenset(" \t=\r\n\"'")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -39,11 +42,7 @@ def configure_logging(
     level
         The lowest level that is written.
     """
-    shared: list[Processor] = [
-        _add_ids,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    shared: list[Processor] = [_add_level_and_ids]
     stream: Any = _LossyStream(sys.stderr)  # It has all of a text stream that is used.
     rendered: list[Processor] = (
         [
@@ -54,7 +53,7 @@ def configure_logging(
         else [
             # structlog's default prints every local variable of every frame: seconds of work
             # in the event loop, and the caller's data in the log.
-            structlog.dev.ConsoleRenderer(
+            (structlog.dev.ConsoleRenderer if stream.isatty() else _PlainRenderer)(
                 colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
             )
         ]
@@ -84,25 +83,49 @@ class _LossyStream:
 
     def write(self, text: str) -> None:
         if self._stream is not None:
-            with suppress(OSError, ValueError):  # It is the latter where Python has closed it.
+            try:
                 self._stream.write(text)
+            except (OSError, ValueError):  # It is the latter where Python has closed it.
+                return
 
     def flush(self) -> None:
         if self._stream is not None:
-            with suppress(OSError, ValueError):
+            try:
                 self._stream.flush()
+            except (OSError, ValueError):
+                return
 
     def isatty(self) -> bool:
         return self._stream is not None and self._stream.isatty()
 
 
-def _add_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
+class _PlainRenderer(structlog.dev.ConsoleRenderer):
+    """structlog's lines without colors, in a third of its time: each request writes one."""
+
+    def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str:
+        if not _UNUSUAL.isdisjoint(event_dict):
+            return super().__call__(logger, name, event_dict)
+        event = str(event_dict.pop("event", ""))
+        head = f"{event_dict.pop('timestamp')} [{event_dict.pop('level'):<9}] {event:<30}"
+        parts = [f"{key}={_show(event_dict[key])}" for key in sorted(event_dict)]
+        return " ".join([head, *parts]).rstrip(" ")
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str):
+        return value if _QUOTED.isdisjoint(value) else repr(value)
+    return repr(value)
+
+
+def _add_level_and_ids(_logger: Any, method: str, event: EventDict) -> EventDict:
     request_id = REQUEST_ID.get(None)
     if request_id is not None:
         event["request_id"] = request_id
     trace_id = TRACE_ID.get()
     if trace_id is not None:
         event["trace_id"] = trace_id
+    event["level"] = _LEVEL_NAMES.get(method, method)
+    event["timestamp"] = f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z"
     return event
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.canaries import ENVIRONMENT, find_canaries
-from tests.support.service_log import json_log
+from tests.support.service_log import service_log
 from tests.support.waiting import PATIENT_SERVICE
 
 IMAGES: Final = Path(__file__).parent / "image"
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _log() -> Iterator[None]:
-    with json_log("info"):
+    with service_log("info"):
         yield
 
 

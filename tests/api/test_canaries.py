@@ -18,7 +18,7 @@ from tests.support.feast_service import make_flights_store, publish_catalog
 from tests.support.manifests import EXAMPLE
 from tests.support.online_stores import make_store
 from tests.support.redis_servers import RedisServer
-from tests.support.service_log import json_log
+from tests.support.service_log import service_log
 from tests.support.settings import make_settings
 from tests.support.whole_service import VIEWS, fill_views, publish_every_kind
 from zeroskew.contract.scope import Scope
@@ -80,7 +80,7 @@ def test_no_secret_comes_out_anywhere(
     tmp_path: Path, collector: Collector, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with (
-        json_log("debug"),
+        service_log("debug"),
         open_database_url("postgres", tmp_path) as url,
         RedisServer(tmp_path / "redis", "--requirepass", REDIS_PASSWORD) as redis,
     ):

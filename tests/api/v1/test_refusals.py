@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.app_client import AppClient
 from tests.support.manifests import EXAMPLE
-from tests.support.service_log import json_log
+from tests.support.service_log import service_log
 
 PREDICT = "/v1/models/arrival_delay:predict"
 
@@ -352,7 +352,7 @@ def test_what_a_path_says_reaches_the_log_as_plain_text(
     client: AppClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     key = f"zsk_0123456789ab_{'k' * 43}"
-    with json_log("info"):
+    with service_log("info"):
         client.get("/%1b[31mred%00")
         told = client.get(f"/v1/models/{key}", headers={"X-Request-ID": key})
     assert told.headers["x-request-id"] != key
