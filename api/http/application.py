@@ -12,7 +12,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -199,20 +198,24 @@ class RequestContextMiddleware:
         begin = time.perf_counter()
         token = REQUEST_ID.set(context.id)
         metrics: ServiceMetrics = scope["app"].parts[ServiceMetrics]
+
+        async def answer(span: RequestSpan | None) -> None:
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                _log.exception("request_crashed")
+                if status:
+                    raise
+                crash = answer_crash(Request(scope))
+                await crash(scope, receive, send_with_id)
+            _finish(scope, context, status, time.perf_counter() - begin, metrics, span)
+
         try:
-            with ExitStack() as stack:
-                span = None
-                if metrics.tracer is not None:
-                    span = stack.enter_context(request_span(metrics.tracer, scope, context.id))
-                try:
-                    await self._app(scope, receive, send_with_id)
-                except Exception:
-                    _log.exception("request_crashed")
-                    if status:
-                        raise
-                    answer = answer_crash(Request(scope))
-                    await answer(scope, receive, send_with_id)
-                _finish(scope, context, status, time.perf_counter() - begin, metrics, span)
+            if metrics.tracer is None:
+                await answer(None)
+            else:
+                with request_span(metrics.tracer, scope, context.id) as span:
+                    await answer(span)
         finally:
             REQUEST_ID.reset(token)
             context.place.leave()

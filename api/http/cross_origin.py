@@ -9,6 +9,7 @@ request comes from, in ``Sec-Fetch-Site`` where the address is one that it trust
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -187,6 +188,7 @@ def _name_of(host: str) -> str:
     return name.lower().removesuffix(".")
 
 
+@lru_cache(maxsize=64)
 def _is_of_this_machine(name: str) -> bool:
     """Tell whether a name leads here wherever it is looked up.
 

@@ -121,7 +121,12 @@ class JsonBody:
     async def _read_chunks(self) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        async for chunk in self._request.stream():
+        has_more = True
+        while has_more:
+            message = await self._request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk, has_more = message.get("body", b""), message.get("more_body", False)
             size += len(chunk)
             if size > self._max_bytes:
                 raise self._too_large()

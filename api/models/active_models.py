@@ -27,7 +27,7 @@ __all__ = ["ActiveModels", "Answerers"]
 _log: Final = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Answerers:
     """Who answers a request: one version, or the arms of a rollout."""
 

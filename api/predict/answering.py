@@ -30,7 +30,7 @@ _SAMPLE_SEC: Final = 0.1
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AnswerPart:
     """What one version answered: the rows of those numbers; ``()`` where it is the only part."""
 
@@ -44,7 +44,7 @@ class AnswerPart:
         return len(self.prediction.instances.rows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Answer:
     """Predictions for the instances of a request, by one version or, in a rollout, by several."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -15,7 +15,7 @@ from zeroskew.online.reader import StoredFeatures
 __all__ = ["Prediction"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Prediction:
     """Scores, the time they were computed for, and the features they came from.
 
@@ -37,4 +37,12 @@ class Prediction:
     def take_rows(self, instances: Instances, first_row: int) -> Prediction:
         """Return the part of a prediction that is about `instances`."""
         scores = self.scores[first_row : first_row + len(instances.rows)]
-        return replace(self, instances=instances, scores=scores, first_row=first_row)
+        return Prediction(
+            self.as_of,
+            instances,
+            self.features,
+            self.stored,
+            self.is_degraded,
+            scores,
+            first_row,
+        )

@@ -14,7 +14,7 @@ from zeroskew.model.requests.instances import Instances
 __all__ = ["PredictionBatches"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     instances: Instances
     prediction: asyncio.Future[Prediction]

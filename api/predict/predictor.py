@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import structlog
@@ -70,7 +70,7 @@ class Predictor:
         wide: WideWork,
         metrics: ServiceMetrics,
     ) -> None:
-        self._timeout_sec = timeout_sec
+        self._deadlines = _Deadlines(timeout_sec)
         self._metrics = metrics
         self._reader = reader
         self._clock = clock
@@ -119,7 +119,7 @@ class Predictor:
             is_batched = self._n_under_way > 1 and n_rows < model.session.inline_rows
             predict = self._batches.predict if is_batched else self._predict
             with self._wide.let_pass():
-                return await _finish_in_time(predict(model, instances), self._timeout_sec)
+                return await self._deadlines.finish(predict(model, instances))
         finally:
             self._n_under_way -= 1
             if not self._n_under_way:
@@ -161,7 +161,7 @@ class Predictor:
         DeadlineError
             If it takes too long.
         """
-        return await _finish_in_time(self._score(model, features, request), self._timeout_sec)
+        return await self._deadlines.finish(self._score(model, features, request))
 
     async def _predict(
         self, model: ActiveModel, instances: Instances, run: RunAside | None = None
@@ -265,11 +265,65 @@ class Predictor:
         return await loop.run_in_executor(self._executor, model.session.run, features, request)
 
 
+class _Deadlines:
+    """Ends work that takes too long; one timer watches over all of it.
+
+    Parameters
+    ----------
+    timeout_sec
+        How long any may take. A task does one at a time.
+    """
+
+    def __init__(self, timeout_sec: float) -> None:
+        self._timeout_sec = timeout_sec
+        # In the order in which they end.
+        self._ends_at: dict[asyncio.Task[Any], float] = {}
+        self._overdue: set[asyncio.Task[Any]] = set()
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def finish(self, work: Awaitable[_Answer]) -> _Answer:
+        """Return what some work gives.
+
+        Raises
+        ------
+        DeadlineError
+            If it takes too long; it is cancelled then, as `asyncio.timeout` would.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        n_cancelled = task.cancelling()
+        self._ends_at[task] = loop.time() + self._timeout_sec
+        if self._watch is None:
+            self._watch = loop.call_later(self._timeout_sec, self._end_overdue, loop)
+        try:
+            return await work
+        except asyncio.CancelledError as error:
+            if task in self._overdue and task.uncancel() <= n_cancelled:
+                raise _too_late(self._timeout_sec) from error
+            raise
+        finally:
+            del self._ends_at[task]
+            self._overdue.discard(task)
+
+    def _end_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watch = None
+        now = loop.time()
+        for task, ends_at in self._ends_at.items():
+            if ends_at > now:
+                self._watch = loop.call_at(ends_at, self._end_overdue, loop)
+                return
+            if task not in self._overdue:
+                self._overdue.add(task)
+                task.cancel()
+
+
 async def _finish_in_time(work: Awaitable[_Answer], timeout_sec: float) -> _Answer:
     try:
         async with asyncio.timeout(timeout_sec):
             return await work
     except TimeoutError as error:
-        raise DeadlineError(
-            f"Got no answer within {timeout_sec:g} seconds, but expected one."
-        ) from error
+        raise _too_late(timeout_sec) from error
+
+
+def _too_late(timeout_sec: float) -> DeadlineError:
+    return DeadlineError(f"Got no answer within {timeout_sec:g} seconds, but expected one.")

@@ -35,9 +35,10 @@ class EntityKeySerializer:
             prefix = self._prefix
             values = [row[position] for row in rows]
             return [None if value is None else prefix + encoded[value] for value in values]
-        return [self._serialize_row(row) for row in rows]
+        return [self.serialize_row(row) for row in rows]
 
-    def _serialize_row(self, row: RequestRow) -> bytes | None:
+    def serialize_row(self, row: RequestRow) -> bytes | None:
+        """Return the key of one row; ``None`` where one of its values is null."""
         key = self._prefix
         for position, encoded in self._parts:
             value = row[position]

@@ -94,6 +94,9 @@ class ReadPlan:
         A row with a null among the join keys has the key ``None``: null matches nothing, as
         in training.
         """
+        if len(rows) == 1:
+            row = rows[0]
+            return [[serializer.serialize_row(row)] for serializer in self._key_serializers]
         return [serializer.serialize(rows) for serializer in self._key_serializers]
 
     def assemble(
