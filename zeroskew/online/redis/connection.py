@@ -46,9 +46,12 @@ class RedisRequest:
         Receives the replies, or the `ServiceError` that stands for them.
     deadline
         When it is given up, on the event loop's clock.
+    expected
+        The bytes of all replies as they probably are. Where they are, nobody parses them, and the
+        future receives no replies at all.
     """
 
-    __slots__ = ("command", "deadline", "future", "is_moved", "n_replies", "widths")
+    __slots__ = ("command", "deadline", "expected", "future", "is_moved", "n_replies", "widths")
 
     def __init__(
         self,
@@ -56,12 +59,14 @@ class RedisRequest:
         widths: list[int] | None,
         future: asyncio.Future[list[Any]],
         deadline: float,
+        expected: bytes | None = None,
     ) -> None:
         self.command = b"".join(commands)
         self.n_replies = len(commands)
         self.widths = widths
         self.future = future
         self.deadline = deadline
+        self.expected = expected
         self.is_moved = False
 
     def fail(self, error: Exception) -> None:
@@ -96,6 +101,7 @@ class RedisConnection(asyncio.Protocol):
         self._in_flight: deque[RedisRequest] = deque()
         self._in_flight_bytes = 0
         self._replies: list[Any] = []
+        self._is_parsing = False
         self._watch: asyncio.TimerHandle | None = None
         self._opened_at = loop.time()
         self.is_lost = False
@@ -146,6 +152,11 @@ class RedisConnection(asyncio.Protocol):
         """Match replies to requests, oldest first."""
         if self.is_lost:
             return
+        if not self._is_parsing:
+            data = self._match_expected(data)
+        if not data:
+            return
+        self._is_parsing = True
         try:
             self._reader.feed(data)
             self._match_replies()
@@ -161,6 +172,17 @@ class RedisConnection(asyncio.Protocol):
                 OnlineStoreUnavailableError("The connection to the online store broke."), exc
             )
 
+    def _match_expected(self, data: bytes) -> bytes:
+        """Settle the requests whose replies are as expected; return the bytes behind them."""
+        in_flight, position = self._in_flight, 0
+        while position < len(data) and in_flight:
+            expected = in_flight[0].expected
+            if expected is None or not data.startswith(expected, position):
+                break
+            position += len(expected)
+            self._settle_first([])
+        return data[position:] if position else data
+
     def _match_replies(self) -> None:
         next_reply, in_flight = self._reader.gets, self._in_flight
         while in_flight:
@@ -175,6 +197,8 @@ class RedisConnection(asyncio.Protocol):
                 return
         if next_reply() is not _INCOMPLETE:
             self._lose(_garbled(), None)
+        else:
+            self._is_parsing = self._reader.has_data()
 
     def _settle(self, request: RedisRequest, replies: list[Any]) -> bool:
         """Give a request its replies; return whether the connection can still be trusted."""
@@ -185,12 +209,15 @@ class RedisConnection(asyncio.Protocol):
                 self._lose(_garbled(), None)
                 return False
             request.fail(translate_error(error))
-        elif not request.future.done():
-            request.future.set_result(replies)
-        self.has_answered = True
-        self._in_flight.popleft()
-        self._in_flight_bytes -= len(request.command)
+        self._settle_first(replies)
         return True
+
+    def _settle_first(self, replies: list[Any]) -> None:
+        request = self._in_flight.popleft()
+        self._in_flight_bytes -= len(request.command)
+        self.has_answered = True
+        if not request.future.done():
+            request.future.set_result(replies)
 
     def _check_deadline(self) -> None:
         """Give up on the oldest request if it is overdue; else look again when it will be."""

@@ -105,6 +105,7 @@ class RedisLink:
             question.widths,
             loop.create_future(),
             loop.time() + self._timeout_sec,
+            question.expected,
         )
         if self._connection is not None:
             self._connection.send(request)
