@@ -144,6 +144,8 @@ def grown_sqlite(project: BenchProject) -> Path:
 
 def _copy_rows(store: sqlite3.Connection, table: str) -> None:
     columns = [row[1] for row in store.execute(f'PRAGMA table_info("{table}")')]
+    if "entity_key" not in columns:
+        return  # A note that a store of this project keeps beside the views.
     others = ", ".join(f'"{name}"' for name in columns if name != "entity_key")
     store.execute(
         f'INSERT INTO "{table}" (entity_key, {others}) '  # noqa: S608 - names of the store's own

@@ -56,7 +56,10 @@ N_MODELS: Final = (1, 10, 50)
 class Benchmark:
     """One run, into a dictionary that becomes the results file."""
 
-    def __init__(self, context: Context, chosen: set[str], durations: Durations) -> None:
+    def __init__(
+        self, context: Context, chosen: set[str], durations: Durations, path: Path
+    ) -> None:
+        self.path = path
         self.context = context
         self.chosen = chosen
         self.durations = durations
@@ -72,9 +75,16 @@ class Benchmark:
             self.results["in_process"] = {
                 store: self._run_module("in_process", store) for store in Ours.stores
             }
+            self._save()
         self._compare_servers()
+        self._save()
         if "growth" in self.chosen:
             self._grow()
+            self._save()
+
+    def _save(self) -> None:
+        """Write what is there: a run that fails later has not been for nothing."""
+        self.path.write_text(json.dumps(self.results, indent=1))
 
     def _compare_servers(self) -> None:
         chosen = [side for name, side in SIDES.items() if name in self.chosen]
@@ -143,8 +153,8 @@ def say(line: str) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
 
-def run(home: Path, chosen: set[str], durations: Durations) -> dict[str, Any]:
-    """Bring everything up, measure, and return the results."""
+def run(home: Path, chosen: set[str], durations: Durations, path: Path) -> None:
+    """Bring everything up, measure, and write the results."""
     say("bringing up the worked example")
     project = bring_up(home)
     server, port = start_redis(home)
@@ -152,9 +162,7 @@ def run(home: Path, chosen: set[str], durations: Durations) -> dict[str, Any]:
         say("materializing into Redis")
         with contextlib.redirect_stdout(io.StringIO()):
             materialize_into_redis(project, port)
-        benchmark = Benchmark(Context(project, port), chosen, durations)
-        benchmark.run()
-        return benchmark.results
+        Benchmark(Context(project, port), chosen, durations, path).run()
     finally:
         server.stop()
 
@@ -179,10 +187,9 @@ def main() -> None:
     if not options.report:
         begin = time.monotonic()
         try:
-            results = run(home, chosen, Durations(is_quick=options.quick))
+            run(home, chosen, Durations(is_quick=options.quick), path)
         except ServerError as error:
             sys.exit(str(error))
-        path.write_text(json.dumps(results, indent=1))
         say(f"done in {(time.monotonic() - begin) / 60:.1f} minutes")
     results = json.loads(path.read_text())
     is_for_docs = options.report or (options.write and not results["quick"])
