@@ -102,6 +102,7 @@ class RedisConnection(asyncio.Protocol):
         self._in_flight_bytes = 0
         self._replies: list[Any] = []
         self._is_parsing = False
+        self._begun = b""
         self._watch: asyncio.TimerHandle | None = None
         self._opened_at = loop.time()
         self.is_lost = False
@@ -153,7 +154,7 @@ class RedisConnection(asyncio.Protocol):
         if self.is_lost:
             return
         if not self._is_parsing:
-            data = self._match_expected(data)
+            data = self._match_expected(self._begun + data)
         if not data:
             return
         self._is_parsing = True
@@ -173,11 +174,20 @@ class RedisConnection(asyncio.Protocol):
             )
 
     def _match_expected(self, data: bytes) -> bytes:
-        """Settle the requests whose replies are as expected; return the bytes behind them."""
+        """Settle the requests whose replies are as expected; return the bytes behind them.
+
+        Bytes that may become such replies are kept until there are more of them.
+        """
         in_flight, position = self._in_flight, 0
+        self._begun = b""
         while position < len(data) and in_flight:
             expected = in_flight[0].expected
-            if expected is None or not data.startswith(expected, position):
+            if expected is None:
+                break
+            if not data.startswith(expected, position):
+                if expected.startswith(data[position:]):
+                    self._begun = data[position:]
+                    return b""
                 break
             position += len(expected)
             self._settle_first([])
