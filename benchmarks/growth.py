@@ -97,6 +97,8 @@ class ManyModels(Ours):
         return super().environment() | {
             "ZEROSKEW_DATABASE_URL": database_url,
             "ZEROSKEW_ARTIFACTS_DIR": str(artifacts_dir),
+            # The default holds 39 of them.
+            "ZEROSKEW_MAX_MODEL_MEMORY_BYTES": str(1024**3),
         }
 
     def request(self, batch: Batch) -> tuple[str, Any]:

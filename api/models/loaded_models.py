@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 import structlog
@@ -30,6 +30,8 @@ _REFUSED_FOR_SEC: Final = 10.0
 
 _MISSING_FOR_SEC: Final = 1.0
 """How long one whose files are not there is not tried again: they may be on their way."""
+
+_WARNED_EVERY_SEC: Final = 60.0
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -81,6 +83,7 @@ class LoadedModels:
         self._refused: dict[_Key, tuple[ModelRefusedError, float]] = {}
         self._missing: set[_Key] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._warned_at = -_WARNED_EVERY_SEC
         self.targets: frozenset[tuple[str, int]] = frozenset()
         """Versions that an alias or a rollout names: others make room first."""
         self.n_refused: Counter[str] = Counter()
@@ -192,6 +195,7 @@ class LoadedModels:
     def _make_room(self, newest: _Key) -> None:
         if self._count_bytes() <= self._max_bytes:
             return
+        self._warn_if_serving_exceed()
         # Sorting is stable, so among equals the least recently used one stays first.
         for key in sorted(self._models, key=self.targets.__contains__):
             if key != newest:
@@ -200,7 +204,21 @@ class LoadedModels:
                 if self._count_bytes() <= self._max_bytes:
                     return
 
-    def _count_bytes(self) -> int:
-        return sum(
-            estimate_bytes(model.manifest.model_file.size_bytes) for model in self._models.values()
-        )
+    def _warn_if_serving_exceed(self) -> None:
+        """Say where there is no room for all that serve: each may be loaded for each request."""
+        serving = [model for key, model in self._models.items() if key in self.targets]
+        if self._count_bytes(serving) <= self._max_bytes:
+            return
+        now = time.monotonic()
+        if now - self._warned_at >= _WARNED_EVERY_SEC:
+            self._warned_at = now
+            _log.warning(
+                "serving_models_exceed_memory",
+                n_in_memory=len(serving) - 1,
+                max_bytes=self._max_bytes,
+                variable="ZEROSKEW_MAX_MODEL_MEMORY_BYTES",
+            )
+
+    def _count_bytes(self, models: Iterable[ActiveModel] | None = None) -> int:
+        counted = self._models.values() if models is None else models
+        return sum(estimate_bytes(model.manifest.model_file.size_bytes) for model in counted)

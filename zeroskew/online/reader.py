@@ -18,9 +18,9 @@ __all__ = [
     "Cell",
     "EntityKeys",
     "EntityLookup",
+    "EntityRow",
     "OnlineFeatureReader",
     "ReadLayout",
-    "StoredEntity",
     "StoredFeatures",
     "StoredView",
 ]
@@ -83,7 +83,7 @@ class ReadLayout:
 
 
 @dataclass(slots=True, eq=False)
-class StoredEntity:
+class EntityRow:
     """What the store has for a key of a lookup. A reader may give the same one again and again.
 
     Parameters
@@ -115,7 +115,7 @@ class StoredFeatures:
     layout
         What was read.
     entities
-        For each of ``layout.lookups`` the cells of its distinct entities, as in `StoredEntity`.
+        For each of ``layout.lookups`` the cells of its distinct entities, as in `EntityRow`.
     places
         intp ``(n_rows, n_lookups)``: where each row's entity stands in ``entities``.
     event_us
@@ -129,7 +129,7 @@ class StoredFeatures:
     _entities: Sequence[Sequence[Sequence[Cell]]] | None = None
     _places: NDArray[np.intp] | None = None
     _event_us: NDArray[np.int64] | None = None
-    rows: Sequence[Sequence[StoredEntity]] | None = None
+    rows: Sequence[Sequence[EntityRow]] | None = None
 
     @classmethod
     def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:

@@ -254,7 +254,7 @@ def test_a_registry_that_hangs_on_postgres_changes_nothing_for_callers(
 
 
 def test_a_hundred_models_are_served_within_the_memory_bound(
-    tmp_path: Path, online_store: Path
+    tmp_path: Path, online_store: Path, events: list[Any]
 ) -> None:
     names = [f"model_{number}" for number in range(100)]
     for name in names:
@@ -269,9 +269,13 @@ def test_a_hundred_models_are_served_within_the_memory_bound(
             assert len(models.list_loaded()) <= n_loaded
         newest = {model.name for model in models.list_loaded()}
         assert newest >= {*names[:3], *names[-5:]}
+    told = [one for one in events if one["event"] == "serving_models_exceed_memory"]
+    assert [(one["n_in_memory"], one["max_bytes"]) for one in told] == [(n_loaded, bound)]
 
 
-def test_what_no_alias_names_makes_room_first(tmp_path: Path, online_store: Path) -> None:
+def test_what_no_alias_names_makes_room_first(
+    tmp_path: Path, online_store: Path, events: list[Any]
+) -> None:
     publish_version(tmp_path, 1)
     for number in range(2, 7):
         publish_version(tmp_path, number, alias=None)
@@ -283,6 +287,8 @@ def test_what_no_alias_names_makes_room_first(tmp_path: Path, online_store: Path
             assert loaded[0] == 1
             assert number in loaded
             assert len(loaded) <= 3
+    assert "model_dropped" in [one["event"] for one in events]
+    assert "serving_models_exceed_memory" not in [one["event"] for one in events]
 
 
 def test_models_come_from_an_object_store_and_its_cache(

@@ -25,7 +25,7 @@ from zeroskew.model.plan.cell_decoder import FIXED_LAYOUTS, CellColumn, encode_n
 from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins
 from zeroskew.model.plan.plan_compiler import RequestColumn
 from zeroskew.model.requests.instances import RequestRow
-from zeroskew.online.reader import Cell, StoredEntity
+from zeroskew.online.reader import Cell, EntityRow
 from zeroskew.online.values.decode import TAGS, ValueType
 
 __all__ = ["RowAssembler", "ViewRule"]
@@ -33,7 +33,7 @@ __all__ = ["RowAssembler", "ViewRule"]
 _NAN: Final = float("nan")
 _EARLIEST_US: Final = -(2**63)
 _LATEST_US: Final = 2**63
-_EntityRows: TypeAlias = Sequence[Sequence[StoredEntity]]
+_EntityRows: TypeAlias = Sequence[Sequence[EntityRow]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class _Decoded:
     somebody has asked.
     """
 
-    entity: StoredEntity
+    entity: EntityRow
     numbers: Sequence[float]
     since_us: int
     until_us: int
@@ -169,7 +169,7 @@ class _EntityDecoder:
         ends = accumulate([rule.n_features for rule in rules], initial=0)
         self._spans = [range(*span) for span in pairwise(ends)]
 
-    def decode(self, entity: StoredEntity, now_us: int) -> _Decoded | None:
+    def decode(self, entity: EntityRow, now_us: int) -> _Decoded | None:
         """Return what an entity's cells mean at a time, ``None`` where one is to be refused."""
         cells = entity.cells
         numbers: list[float] = []

@@ -22,8 +22,8 @@ from zeroskew.online.reader import (
     FEW_ROWS,
     EntityKeys,
     EntityLookup,
+    EntityRow,
     ReadLayout,
-    StoredEntity,
     StoredFeatures,
 )
 from zeroskew.online.redis.hash_fields import name_hash_fields
@@ -55,11 +55,11 @@ class RedisQuestion:
     positions: list[list[int] | None]
     hash_keys: list[bytes]
     expected: bytes | None = None
-    entities: Sequence[Sequence[StoredEntity]] = ()
+    entities: Sequence[Sequence[EntityRow]] = ()
 
 
 @dataclass(slots=True, eq=False)
-class _KeptHash(StoredEntity):
+class _KeptHash(EntityRow):
     """An entity and the bytes of the reply that it came in, once it has come twice."""
 
     reply: bytes | None = None
@@ -215,13 +215,13 @@ class RedisLayout:
 
     def _collect(
         self, question: RedisQuestion, replies: Sequence[HashReply]
-    ) -> list[list[StoredEntity]]:
+    ) -> list[list[EntityRow]]:
         """Return the entities of each lookup; equal replies are the same entity as before."""
         of_replies = iter(replies)
-        found: list[list[StoredEntity]] = []
+        found: list[list[EntityRow]] = []
         for number, distinct in enumerate(question.distinct):
             kept = self._kept.by_lookup[number]
-            entities: list[StoredEntity] = []
+            entities: list[EntityRow] = []
             for key, reply in zip(distinct, of_replies, strict=False):
                 entity = kept.get(key)
                 if entity is None or entity.cells != reply:
@@ -234,10 +234,10 @@ class RedisLayout:
         return found
 
     def _place_rows(
-        self, question: RedisQuestion, found: Sequence[Sequence[StoredEntity]]
-    ) -> list[tuple[StoredEntity, ...]]:
+        self, question: RedisQuestion, found: Sequence[Sequence[EntityRow]]
+    ) -> list[tuple[EntityRow, ...]]:
         """Return the entities of each row."""
-        placed: list[Sequence[StoredEntity]] = []
+        placed: list[Sequence[EntityRow]] = []
         for number, (entities, positions) in enumerate(zip(found, question.positions, strict=True)):
             if positions is None:
                 placed.append(entities)

@@ -28,8 +28,8 @@ from zeroskew.online.reader import (
     Cell,
     EntityKeys,
     EntityLookup,
+    EntityRow,
     ReadLayout,
-    StoredEntity,
     StoredFeatures,
     StoredView,
 )
@@ -124,7 +124,7 @@ class SqliteLayout:
 
     def _read_few(
         self, connection: sqlite3.Connection, layout: ReadLayout, keys: Sequence[EntityKeys]
-    ) -> list[list[StoredEntity]]:
+    ) -> list[list[EntityRow]]:
         """Return for each lookup the entity of each row.
 
         Returns none at all where the values of one of a view's rows have several event times.
@@ -230,7 +230,7 @@ def _read_row(
     return rows
 
 
-def _make_entity(of_views: Sequence[_Found]) -> StoredEntity | None:
+def _make_entity(of_views: Sequence[_Found]) -> EntityRow | None:
     """Return an entity by its row of each view, unless a view's values have several times."""
     times: list[int] = []
     for row in of_views:
@@ -244,7 +244,7 @@ def _make_entity(of_views: Sequence[_Found]) -> StoredEntity | None:
                 raise _beyond_range()
             else:
                 times.append(second * 1_000_000)
-    return StoredEntity(tuple(chain.from_iterable([row[1::2] for row in of_views])), times)
+    return EntityRow(tuple(chain.from_iterable([row[1::2] for row in of_views])), times)
 
 
 class _ViewTable:

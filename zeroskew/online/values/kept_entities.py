@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from zeroskew.contract.time.epoch import NEVER_US
-from zeroskew.online.reader import ReadLayout, StoredEntity
+from zeroskew.online.reader import EntityRow, ReadLayout
 
 __all__ = ["KeptEntities"]
 
@@ -27,11 +27,11 @@ class KeptEntities:
 
     def __init__(self, layout: ReadLayout) -> None:
         self._absent = [
-            StoredEntity([None] * lookup.n_features, [NEVER_US] * len(lookup.views))
+            EntityRow([None] * lookup.n_features, [NEVER_US] * len(lookup.views))
             for lookup in layout.lookups
         ]
         self._sizes = [0] * len(self._absent)
-        self.by_lookup: list[dict[bytes | None, StoredEntity]] = [{} for _ in self._absent]
+        self.by_lookup: list[dict[bytes | None, EntityRow]] = [{} for _ in self._absent]
         """For each lookup its entities by their key; the null key's is always there."""
         self.clear()
 
@@ -40,7 +40,7 @@ class KeptEntities:
         for lookup in range(len(self._absent)):
             self._clear_lookup(lookup)
 
-    def put(self, lookup: int, key: bytes, entity: StoredEntity) -> None:
+    def put(self, lookup: int, key: bytes, entity: EntityRow) -> None:
         """Keep an entity instead of the one that was kept by this key."""
         before = self.by_lookup[lookup].get(key)
         if before is not None:
@@ -56,6 +56,6 @@ class KeptEntities:
         self._sizes[lookup] = 0
 
 
-def _size(entity: StoredEntity) -> int:
+def _size(entity: EntityRow) -> int:
     cells = entity.cells
     return _BYTES_A_CELL * (1 + len(cells)) + sum([len(cell) for cell in cells if cell])

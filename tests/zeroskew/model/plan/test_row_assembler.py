@@ -14,7 +14,7 @@ from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import Column
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.read_plan import ReadPlan
-from zeroskew.online.reader import StoredEntity, StoredFeatures
+from zeroskew.online.reader import EntityRow, StoredFeatures
 
 FLOATS = st.floats(width=32) | st.sampled_from([float("nan"), float("inf"), -0.0])
 CELLS = {
@@ -47,7 +47,7 @@ AN_ORDINARY_ROW = ("AA", "EWR", "IAH", 100, 1.5, True, 0.0)
 AGES = st.sampled_from([-1, 0, HOUR_US, HOUR_US + 1, None])
 
 
-def draw_entities(data: Any, plan: ReadPlan) -> list[StoredEntity]:
+def draw_entities(data: Any, plan: ReadPlan) -> list[EntityRow]:
     """Draw an entity for each lookup, its views' event times, and sometimes a wrong cell."""
     entities = []
     for lookup in plan.layout.lookups:
@@ -63,7 +63,7 @@ def draw_entities(data: Any, plan: ReadPlan) -> list[StoredEntity]:
                     kinds = CELLS["INT64"] | CELLS["FLOAT"]
                 cell = data.draw(st.none() | kinds)
                 cells.append(None if age is None or cell is None else cell.SerializeToString())
-        entities.append(StoredEntity(cells, times))
+        entities.append(EntityRow(cells, times))
     return entities
 
 
@@ -110,16 +110,16 @@ def test_what_is_told_of_a_row_is_of_its_time() -> None:
     assert set(late.status.ravel().tolist()) <= {FeatureStatus.STALE, FeatureStatus.MISSING}
 
 
-def cells_of(plan: ReadPlan, **cells: bytes) -> StoredEntity:
+def cells_of(plan: ReadPlan, **cells: bytes) -> EntityRow:
     """Return a live entity of the plan's only lookup with some cells."""
     row = [cells.get(feature.name) for feature in plan.features]
-    return StoredEntity(row, [NOW_US] * len(plan.layout.views))
+    return EntityRow(row, [NOW_US] * len(plan.layout.views))
 
 
 def test_a_whole_number_of_the_request_is_rounded_once() -> None:
     row = ("AA", "EWR", "IAH", ROUNDED_TWICE, 1.0, True, 0.0)
     absent = [
-        StoredEntity([None] * lookup.n_features, [NEVER_US] * len(lookup.views))
+        EntityRow([None] * lookup.n_features, [NEVER_US] * len(lookup.views))
         for lookup in WITH_SEATS.layout.lookups
     ]
     nothing = StoredFeatures(WITH_SEATS.layout, rows=[absent, absent])

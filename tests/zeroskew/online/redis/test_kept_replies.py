@@ -13,8 +13,8 @@ from zeroskew.contract.errors.service import OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import (
     EntityLookup,
+    EntityRow,
     ReadLayout,
-    StoredEntity,
     StoredFeatures,
     StoredView,
 )
@@ -41,7 +41,7 @@ def read(
     return prepared.unpack(prepared.pack([[key] for key in keys]), list(replies))
 
 
-def entities_of(stored: StoredFeatures) -> Sequence[StoredEntity]:
+def entities_of(stored: StoredFeatures) -> Sequence[EntityRow]:
     assert stored.rows is not None
     return stored.rows[0]
 

@@ -14,8 +14,8 @@ from weakref import ref
 from zeroskew.online.reader import (
     EntityKeys,
     EntityLookup,
+    EntityRow,
     ReadLayout,
-    StoredEntity,
     StoredFeatures,
     StoredView,
 )
@@ -91,7 +91,7 @@ def test_a_reader_that_keeps_entities_reads_what_a_new_one_reads(tmp_path: Path)
     async def trial() -> int:
         keeping = SqliteFeatureReader(path, timeout_sec=5)
         n_kept = 0
-        last: set[StoredEntity] = set()
+        last: set[EntityRow] = set()
         for _ in range(N_STEPS):
             if rng.random() < 0.08:
                 change(path, rng)
