@@ -44,6 +44,9 @@ def configure_logging(
     """
     shared: list[Processor] = [_add_level_and_ids]
     stream: Any = _LossyStream(sys.stderr)  # It has all of a text stream that is used.
+    console = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     rendered: list[Processor] = (
         [
             structlog.processors.format_exc_info,
@@ -53,9 +56,7 @@ def configure_logging(
         else [
             # structlog's default prints every local variable of every frame: seconds of work
             # in the event loop, and the caller's data in the log.
-            (structlog.dev.ConsoleRenderer if stream.isatty() else _PlainRenderer)(
-                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            console if stream.isatty() else _PlainRenderer(console)
         ]
     )
     structlog.configure(
@@ -99,12 +100,21 @@ class _LossyStream:
         return self._stream is not None and self._stream.isatty()
 
 
-class _PlainRenderer(structlog.dev.ConsoleRenderer):
-    """structlog's lines without colors, in a third of its time: each request writes one."""
+class _PlainRenderer:
+    """structlog's lines without colors, in a third of its time: each request writes one.
+
+    Parameters
+    ----------
+    console
+        structlog's own, for lines with a traceback.
+    """
+
+    def __init__(self, console: structlog.dev.ConsoleRenderer) -> None:
+        self._console = console
 
     def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str:
         if not _UNUSUAL.isdisjoint(event_dict):
-            return super().__call__(logger, name, event_dict)
+            return self._console(logger, name, event_dict)
         event = str(event_dict.pop("event", ""))
         head = f"{event_dict.pop('timestamp')} [{event_dict.pop('level'):<9}] {event:<30}"
         parts = [f"{key}={_show(event_dict[key])}" for key in sorted(event_dict)]

@@ -38,11 +38,11 @@ class Prediction:
         """Return the part of a prediction that is about `instances`."""
         scores = self.scores[first_row : first_row + len(instances.rows)]
         return Prediction(
-            self.as_of,
-            instances,
-            self.features,
-            self.stored,
-            self.is_degraded,
-            scores,
-            first_row,
+            as_of=self.as_of,
+            instances=instances,
+            features=self.features,
+            stored=self.stored,
+            is_degraded=self.is_degraded,
+            scores=scores,
+            first_row=first_row,
         )

@@ -31,7 +31,7 @@ from zeroskew.model.plan.feature_matrix import FeatureMatrix
 from zeroskew.model.requests.instances import Instances
 from zeroskew.online.reader import OnlineFeatureReader, StoredFeatures
 
-__all__ = ["Predictor"]
+__all__ = ["Deadlines", "Predictor"]
 
 _Answer = TypeVar("_Answer")
 RunAside = Callable[..., Awaitable[NDArray[np.float64]]]
@@ -70,7 +70,7 @@ class Predictor:
         wide: WideWork,
         metrics: ServiceMetrics,
     ) -> None:
-        self._deadlines = _Deadlines(timeout_sec)
+        self._deadlines = Deadlines(timeout_sec)
         self._metrics = metrics
         self._reader = reader
         self._clock = clock
@@ -265,13 +265,13 @@ class Predictor:
         return await loop.run_in_executor(self._executor, model.session.run, features, request)
 
 
-class _Deadlines:
+class Deadlines:
     """Ends work that takes too long; one timer watches over all of it.
 
     Parameters
     ----------
     timeout_sec
-        How long any may take. A task does one at a time.
+        How long any may take. A task does one at a time, all of them in one event loop.
     """
 
     def __init__(self, timeout_sec: float) -> None:
@@ -298,12 +298,14 @@ class _Deadlines:
         try:
             return await work
         except asyncio.CancelledError as error:
-            if task in self._overdue and task.uncancel() <= n_cancelled:
+            if task in self._overdue and task.cancelling() - 1 <= n_cancelled:
                 raise _too_late(self._timeout_sec) from error
             raise
         finally:
             del self._ends_at[task]
-            self._overdue.discard(task)
+            if task in self._overdue:
+                self._overdue.remove(task)
+                task.uncancel()
 
     def _end_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = None

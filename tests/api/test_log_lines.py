@@ -2,11 +2,10 @@
 
 import io
 import json
-import sys
+from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +21,8 @@ KEYS = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
 def write(kind: Literal["console", "json"], call: Any) -> str:
     """Return what the log has after a call with its logger."""
     stream = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stderr", stream)
-        with service_log("info", kind):
-            call(structlog.get_logger("trial"))
+    with redirect_stderr(stream), service_log("info", kind):
+        call(structlog.get_logger("trial"))
     return stream.getvalue()
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "FEW_ROWS",
     "Cell",
     "EntityKeys",
     "EntityLookup",
@@ -24,9 +23,6 @@ __all__ = [
     "StoredFeatures",
     "StoredView",
 ]
-
-FEW_ROWS: Final = 16
-"""Up to so many rows, numbers are quicker by themselves than in arrays."""
 
 Cell: TypeAlias = bytes | None
 """A serialised value; empty or ``None`` for a null or an absent one."""
@@ -94,12 +90,15 @@ class EntityRow:
     view_times
         The event time of each of the lookup's views, which all its cells have: microseconds since
         the Unix epoch, `NEVER_US` where the key has no row in the view.
+    raw
+        The bytes that a reader got for it, where it wants to find them again.
     decoded
-        What whoever decodes the cells wants to find again with them.
+        What whoever decodes the cells wants to find again with them. No reader looks at it.
     """
 
     cells: Sequence[Cell]
     view_times: Sequence[int]
+    raw: bytes | None = None
     decoded: Any = None
 
 
@@ -114,15 +113,11 @@ class StoredFeatures:
     ----------
     layout
         What was read.
-    entities
-        For each of ``layout.lookups`` the cells of its distinct entities, as in `EntityRow`.
-    places
-        intp ``(n_rows, n_lookups)``: where each row's entity stands in ``entities``.
-    event_us
-        int64 ``(n_rows, n_features)``: each cell's event time in microseconds since the Unix
-        epoch, `NEVER_US` where the entity has no row in that view.
+    _entities, _places, _event_us
+        What the properties `entities`, `places` and `event_us` give.
     rows
-        For few rows instead of all these: each row's entity of each lookup.
+        For few rows instead of these three, which are made of it where somebody asks: each row's
+        entity of each lookup.
     """
 
     layout: ReadLayout
@@ -146,7 +141,7 @@ class StoredFeatures:
 
     @property
     def entities(self) -> Sequence[Sequence[Sequence[Cell]]]:
-        """For each lookup the cells of its entities."""
+        """For each of ``layout.lookups`` the cells of its entities, as in `EntityRow`."""
         if self._entities is None:
             assert self.rows is not None
             self._entities = [
@@ -156,7 +151,7 @@ class StoredFeatures:
 
     @property
     def places(self) -> NDArray[np.intp]:
-        """Where each row's entity stands, intp ``(n_rows, n_lookups)``."""
+        """Where each row's entity stands in `entities`, intp ``(n_rows, n_lookups)``."""
         if self._places is None:
             assert self.rows is not None
             numbers = np.arange(len(self.rows))[:, None]
@@ -165,7 +160,10 @@ class StoredFeatures:
 
     @property
     def event_us(self) -> NDArray[np.int64]:
-        """Each cell's event time, int64 ``(n_rows, n_features)``."""
+        """Each cell's event time, int64 ``(n_rows, n_features)``.
+
+        Microseconds since the Unix epoch, `NEVER_US` where the entity has no row in that view.
+        """
         if self._event_us is None:
             assert self.rows is not None
             times = [[time for one in row for time in one.view_times] for row in self.rows]

@@ -137,11 +137,12 @@ class RowAssembler:
 class _Decoded:
     """What an entity's cells mean at any time from ``since_us`` to ``until_us``.
 
-    ``statuses`` are those of its views, ``origins`` each cell's status and event time, once
-    somebody has asked.
+    ``statuses`` and ``view_times`` are those of its views, ``origins`` each cell's status and event
+    time, once somebody has asked.
     """
 
-    entity: EntityRow
+    cells: Sequence[Cell]
+    view_times: Sequence[int]
     numbers: Sequence[float]
     since_us: int
     until_us: int
@@ -182,7 +183,7 @@ class _EntityDecoder:
         since_us, until_us = _EARLIEST_US, _LATEST_US
         statuses: list[FeatureStatus] = []
         for event_us, rule, span in zip(entity.view_times, self._rules, self._spans, strict=True):
-            status, begin_us, end_us = _live(event_us, rule.ttl_us, now_us)
+            status, begin_us, end_us = _status_at(event_us, rule.ttl_us, now_us)
             since_us, until_us = max(since_us, begin_us), min(until_us, end_us)
             statuses.append(status)
             if status is FeatureStatus.PRESENT or rule.when_stale == "serve":
@@ -192,25 +193,30 @@ class _EntityDecoder:
             for place, column in enumerate(self._columns):
                 if column.position in span:
                     numbers[place] = _NAN
-        return _Decoded(entity, numbers, since_us, until_us, statuses)
+        return _Decoded(cells, entity.view_times, numbers, since_us, until_us, statuses)
 
     def describe(self, decoded: _Decoded) -> tuple[bytes, array[int]]:
         """Return the status and the event time of each cell."""
-        cells = decoded.entity.cells
+        cells = decoded.cells
         status = bytearray()
         for of_view, span in zip(decoded.statuses, self._spans, strict=True):
             status += bytes([of_view]) * len(span)
-        for column in self._columns:
+        for number, column in zip(decoded.numbers, self._columns, strict=True):
             place = column.position
-            if status[place] == FeatureStatus.PRESENT and column.value(cells[place]) is None:
+            # A null is not a number; not every value that is none is a null.
+            if (
+                number != number
+                and status[place] == FeatureStatus.PRESENT
+                and column.value(cells[place]) is None
+            ):
                 status[place] = FeatureStatus.NULL
         times = array("q")
-        for event_us, span in zip(decoded.entity.view_times, self._spans, strict=True):
+        for event_us, span in zip(decoded.view_times, self._spans, strict=True):
             times.extend([event_us] * len(span))
         return bytes(status), times
 
 
-def _live(event_us: int, ttl_us: int, now_us: int) -> tuple[FeatureStatus, int, int]:
+def _status_at(event_us: int, ttl_us: int, now_us: int) -> tuple[FeatureStatus, int, int]:
     """Return the status of values at a time, and from when to when they have it."""
     if event_us == NEVER_US:
         return FeatureStatus.MISSING, _EARLIEST_US, _LATEST_US

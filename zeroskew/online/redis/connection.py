@@ -51,7 +51,10 @@ class RedisRequest:
         future receives no replies at all.
     """
 
-    __slots__ = ("command", "deadline", "expected", "future", "is_moved", "n_replies", "widths")
+    __slots__ = (
+        *("command", "deadline", "expected", "future", "is_moved", "n_bytes", "n_replies"),
+        "widths",
+    )
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class RedisRequest:
         self.future = future
         self.deadline = deadline
         self.expected = expected
+        self.n_bytes = len(self.command) + len(expected or b"")
         self.is_moved = False
 
     def fail(self, error: Exception) -> None:
@@ -116,7 +120,7 @@ class RedisConnection(asyncio.Protocol):
 
     def send(self, request: RedisRequest) -> None:
         """Send a request; its deadline is not before those of the requests sent earlier."""
-        size = len(request.command)
+        size = request.n_bytes
         n_in_flight = len(self._in_flight)
         if n_in_flight and (
             n_in_flight >= _MAX_IN_FLIGHT or self._in_flight_bytes + size > _MAX_IN_FLIGHT_BYTES
@@ -224,7 +228,7 @@ class RedisConnection(asyncio.Protocol):
 
     def _settle_first(self, replies: list[Any]) -> None:
         request = self._in_flight.popleft()
-        self._in_flight_bytes -= len(request.command)
+        self._in_flight_bytes -= request.n_bytes
         self.has_answered = True
         if not request.future.done():
             request.future.set_result(replies)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeAlias
 from weakref import ref
 
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from zeroskew.contract.errors.service import OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import (
-    FEW_ROWS,
     EntityKeys,
     EntityLookup,
     EntityRow,
@@ -29,7 +28,7 @@ from zeroskew.online.reader import (
 from zeroskew.online.redis.hash_fields import name_hash_fields
 from zeroskew.online.redis.timestamps import EventTimes
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
-from zeroskew.online.values.kept_entities import KeptEntities
+from zeroskew.online.values.kept_entities import KeptBytes, KeptEntities
 
 __all__ = ["HashReply", "RedisLayout", "RedisQuestion"]
 
@@ -56,13 +55,6 @@ class RedisQuestion:
     hash_keys: list[bytes]
     expected: bytes | None = None
     entities: Sequence[Sequence[EntityRow]] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _KeptHash(EntityRow):
-    """An entity and the bytes of the reply that it came in, once it has come twice."""
-
-    reply: bytes | None = None
 
 
 class _PackedLookup:
@@ -96,20 +88,27 @@ class RedisLayout:
         What is read. Only a weak reference to it is kept: its owner decides how long it lives.
     event_times
         The decoder of event times.
+    kept_bytes
+        Counts what the reader keeps.
     names_hashes
         Whether a question says which hash each of its commands reads.
     """
 
     def __init__(
-        self, layout: ReadLayout, event_times: EventTimes, *, names_hashes: bool = False
+        self,
+        layout: ReadLayout,
+        event_times: EventTimes,
+        kept_bytes: KeptBytes,
+        *,
+        names_hashes: bool = False,
     ) -> None:
         self._layout = ref(layout)
         self._names_hashes = names_hashes
         self._project = layout.project.encode()
         self._lookups = [_PackedLookup(lookup, layout.project) for lookup in layout.lookups]
         self._widths = [lookup.width for lookup in self._lookups]
-        self._own_keys: list[list[int] | None] = [None] * len(self._lookups)
-        self._kept = KeptEntities(layout)
+        self._no_positions: list[list[int] | None] = [None] * len(self._lookups)
+        self._kept = KeptEntities(layout, kept_bytes)
         self._event_times = event_times
         view_sizes = [len(view.features) for view in layout.views]
         self._times = EntityTable.by_lookup([len(lookup.views) for lookup in layout.lookups])
@@ -135,7 +134,7 @@ class RedisLayout:
             question.positions.append(positions)
             if self._names_hashes:
                 question.hash_keys += [key + self._project for key in distinct]
-        if n_rows <= FEW_ROWS and not self._names_hashes:
+        if n_rows <= self._kept.most_rows and not self._names_hashes:
             self._expect_the_same(question)
         return question
 
@@ -144,7 +143,7 @@ class RedisLayout:
             b"%b%d\r\n%b%b" % (lookup.head, len(key) + lookup.suffix_length, key, lookup.tail)
             for lookup, (key,) in zip(self._lookups, keys, strict=True)
         ]
-        question = RedisQuestion(1, commands, self._widths, [*keys], self._own_keys, [])
+        question = RedisQuestion(1, commands, self._widths, [*keys], self._no_positions, [])
         self._expect_the_same(question)
         return question
 
@@ -157,7 +156,7 @@ class RedisLayout:
             ]
         except KeyError:
             return
-        replies: list[bytes | None] = [e.reply for of_lookup in entities for e in of_lookup]  # type: ignore[attr-defined]  # all but the null key's have one
+        replies = [entity.raw for of_lookup in entities for entity in of_lookup]
         if replies and None not in replies:
             question.expected = b"".join(replies)  # type: ignore[arg-type]  # none of them is None
             question.entities = entities
@@ -180,7 +179,7 @@ class RedisLayout:
         """
         layout = self._layout()
         assert layout is not None
-        if 0 < question.n_rows <= FEW_ROWS:
+        if 0 < question.n_rows <= self._kept.most_rows:
             is_same = question.expected is not None and not replies
             few = question.entities if is_same else self._collect(question, replies)
             return StoredFeatures(layout, rows=self._place_rows(question, few))
@@ -222,13 +221,13 @@ class RedisLayout:
         for number, distinct in enumerate(question.distinct):
             kept = self._kept.by_lookup[number]
             entities: list[EntityRow] = []
-            for key, reply in zip(distinct, of_replies, strict=False):
+            for key, reply in zip(distinct, islice(of_replies, len(distinct)), strict=True):
                 entity = kept.get(key)
                 if entity is None or entity.cells != reply:
-                    entity = _KeptHash(reply, self._decode_entity_times(number, reply))
+                    entity = EntityRow(reply, self._decode_entity_times(number, reply))
                     self._kept.put(number, key, entity)
-                elif entity.reply is None:  # type: ignore[attr-defined]  # `put` was given one
-                    entity.reply = _encode_reply(reply)  # type: ignore[attr-defined]
+                elif entity.raw is None and not self._names_hashes:
+                    entity.raw = _encode_reply(reply)  # It has come twice, and may come again.
                 entities.append(entity)
             found.append(entities)
         return found

@@ -12,6 +12,7 @@ from zeroskew.online.redis.address import RedisAddress
 from zeroskew.online.redis.connection import RedisConnection
 from zeroskew.online.redis.layout import HashReply, RedisLayout, RedisQuestion
 from zeroskew.online.redis.timestamps import EventTimes
+from zeroskew.online.values.kept_entities import KeptBytes
 
 __all__ = ["RedisFeatureReader", "ServerEndpoint", "StoreLink"]
 
@@ -76,6 +77,7 @@ class RedisFeatureReader:
         self._links: dict[asyncio.AbstractEventLoop, StoreLink] = {}
         self._layouts: WeakKeyDictionary[ReadLayout, RedisLayout] = WeakKeyDictionary()
         self._event_times = EventTimes()
+        self._kept_bytes = KeptBytes()
 
     async def read(self, layout: ReadLayout, keys: Sequence[EntityKeys]) -> StoredFeatures:
         """Return the stored features of some request rows.
@@ -121,7 +123,9 @@ class RedisFeatureReader:
         await link.close()
 
     def _prepare(self, layout: ReadLayout) -> RedisLayout:
-        prepared = RedisLayout(layout, self._event_times, names_hashes=self._names_hashes)
+        prepared = RedisLayout(
+            layout, self._event_times, self._kept_bytes, names_hashes=self._names_hashes
+        )
         self._layouts[layout] = prepared
         return prepared
 

@@ -6,8 +6,7 @@ known here only to the second below it.
 
 One statement a view joins the features side by side, so that an entity is one row of the
 answer: a Python object for each cell and its time, and nothing else. Of few rows the entities are
-kept until somebody writes to the file; those of a single row are read by one statement for all
-views.
+kept until somebody writes to the file; where none of a single row's is, one statement reads them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from numpy.typing import NDArray
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.online.reader import (
-    FEW_ROWS,
     Cell,
     EntityKeys,
     EntityLookup,
@@ -35,7 +33,7 @@ from zeroskew.online.reader import (
 )
 from zeroskew.online.sqlite.names import quote
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
-from zeroskew.online.values.kept_entities import KeptEntities
+from zeroskew.online.values.kept_entities import KeptBytes, KeptEntities
 
 __all__ = ["CACHED_STATEMENTS", "SqliteLayout", "probe_tables"]
 
@@ -62,12 +60,15 @@ class SqliteLayout:
     ----------
     layout
         What is read. It is not kept, so that its owner decides how long it lives.
+    kept_bytes
+        Counts what the reader keeps.
     """
 
-    def __init__(self, layout: ReadLayout) -> None:
+    def __init__(self, layout: ReadLayout, kept_bytes: KeptBytes) -> None:
         self._lookups = [[_ViewTable(view) for view in lookup.views] for lookup in layout.lookups]
         self._times = EntityTable.by_lookup([lookup.n_features for lookup in layout.lookups])
-        self._kept = KeptEntities(layout)
+        self._kept = KeptEntities(layout, kept_bytes)
+        self._of_several_times: set[tuple[int, bytes]] = set()
         self._kept_of: tuple[sqlite3.Connection, int] | None = None
         self._row_statements: dict[tuple[int, ...], str] = {}
 
@@ -95,7 +96,7 @@ class SqliteLayout:
             If a stored row is not in Feast's layout.
         """
         n_rows = len(keys[0]) if keys else 0
-        if 0 < n_rows <= FEW_ROWS:
+        if 0 < n_rows <= self._kept.most_rows:
             self._forget_if_changed(connection)
             try:
                 found = [
@@ -120,6 +121,7 @@ class SqliteLayout:
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if self._kept_of != (connection, version):
             self._kept.clear()
+            self._of_several_times.clear()
             self._kept_of = (connection, version)
 
     def _read_few(
@@ -140,13 +142,18 @@ class SqliteLayout:
                 [key for key in dict.fromkeys(of_lookup) if key is not None and key not in known]
                 for known, of_lookup in zip(found, keys, strict=True)
             ]
+            known_places = [(i, key) for i, of_lookup in enumerate(missing) for key in of_lookup]
+            if not self._of_several_times.isdisjoint(known_places):
+                return []
             rows = self._read_missing(connection, layout, missing)
         finally:
             connection.execute("ROLLBACK")
         for number, (of_lookup, of_views) in enumerate(zip(missing, rows, strict=True)):
+            # Behind the views' rows stands the null key's, where several keys were read.
             for key, *of_key in zip(of_lookup, *of_views, strict=False):
                 entity = _make_entity(of_key)
                 if entity is None:
+                    self._of_several_times.add((number, key))
                     return []
                 found[number][key] = entity
                 self._kept.put(number, key, entity)
@@ -162,20 +169,35 @@ class SqliteLayout:
         missing: Sequence[Sequence[bytes]],
     ) -> list[list[list[_Found]]]:
         """Return for each lookup and view the rows of its keys."""
-        chosen = tuple([number for number, keys in enumerate(missing) if keys])
-        lookups = [layout.lookups[number] for number in chosen]
-        n_features = sum([lookup.n_features for lookup in lookups])
-        if max(map(len, missing)) > 1 or n_features > _FEATURES_A_STATEMENT:
+        if max(map(len, missing)) > 1:
             return [self._read_lookup(connection, i, keys) for i, keys in enumerate(missing)]
-        statement = self._row_statements.get(chosen)
-        if statement is None:
-            statement = self._row_statements[chosen] = _write_row_statement(lookups)
-        keys = [missing[number][0] for number in chosen]
+        chosen = tuple([number for number, keys in enumerate(missing) if keys])
+        is_one = len(chosen) == len(missing) and layout.n_features <= _FEATURES_A_STATEMENT
         rows: list[list[list[_Found]]] = [[] for _ in missing]
-        found = _read_row(connection, statement, lookups, keys)
-        for number, of_views in zip(chosen, found, strict=True):
-            rows[number] = of_views
+        # A statement for each choice of lookups would be too many of them.
+        for numbers in [chosen] if is_one else [(number,) for number in chosen]:
+            keys = [missing[number][0] for number in numbers]
+            for number, of_views in zip(
+                numbers, self._read_row(connection, layout, numbers, keys), strict=True
+            ):
+                rows[number] = of_views
         return rows
+
+    def _read_row(
+        self,
+        connection: sqlite3.Connection,
+        layout: ReadLayout,
+        numbers: tuple[int, ...],
+        keys: Sequence[bytes],
+    ) -> list[list[list[_Found]]]:
+        """Return for each of some lookups and each of its views the row of the lookup's key."""
+        lookups = [layout.lookups[number] for number in numbers]
+        if sum([lookup.n_features for lookup in lookups]) > _FEATURES_A_STATEMENT:
+            return [self._read_lookup(connection, numbers[0], keys)]
+        statement = self._row_statements.get(numbers)
+        if statement is None:
+            statement = self._row_statements[numbers] = _write_row_statement(lookups)
+        return _read_row(connection, statement, lookups, keys)
 
     def _read_lookup(
         self, connection: sqlite3.Connection, number: int, keys: Sequence[bytes]

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.online.reader import EntityKeys, ReadLayout, StoredFeatures
 from zeroskew.online.sqlite.layout import CACHED_STATEMENTS, SqliteLayout, probe_tables
+from zeroskew.online.values.kept_entities import KeptBytes
 
 __all__ = ["SqliteFeatureReader"]
 
@@ -46,6 +47,7 @@ class SqliteFeatureReader:
         self._timeout_sec = timeout_sec
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
+        self._kept_bytes = KeptBytes()
         self._layouts: WeakKeyDictionary[ReadLayout, SqliteLayout] = WeakKeyDictionary()
 
     async def read(self, layout: ReadLayout, keys: Sequence[EntityKeys]) -> StoredFeatures:
@@ -67,7 +69,7 @@ class SqliteFeatureReader:
         """
         prepared = self._layouts.get(layout)
         if prepared is None:
-            prepared = self._layouts[layout] = SqliteLayout(layout)
+            prepared = self._layouts[layout] = SqliteLayout(layout, self._kept_bytes)
         return await self._wait_for(lambda connection: prepared.read(connection, layout, keys))
 
     async def check(self, layout: ReadLayout) -> None:

@@ -20,6 +20,7 @@ from zeroskew.online.reader import (
 )
 from zeroskew.online.redis.layout import HashReply, RedisLayout
 from zeroskew.online.redis.timestamps import EventTimes
+from zeroskew.online.values.kept_entities import KeptBytes
 
 KEYS = (b"one", b"two")
 
@@ -48,7 +49,7 @@ def entities_of(stored: StoredFeatures) -> Sequence[EntityRow]:
 
 def test_equal_replies_are_one_entity_and_others_are_not() -> None:
     layout = make_layout()
-    prepared = RedisLayout(layout, EventTimes())
+    prepared = RedisLayout(layout, EventTimes(), KeptBytes())
     first = read(prepared, reply(b"x", 5), reply(None, None))
     assert first.cells == [[b"x", b"x", None, None]]
     again = read(prepared, reply(b"x", 5), reply(None, None))
@@ -66,7 +67,7 @@ def test_equal_replies_are_one_entity_and_others_are_not() -> None:
 
 def test_damaged_replies_are_refused_each_time() -> None:
     layout = make_layout()
-    prepared = RedisLayout(layout, EventTimes())
+    prepared = RedisLayout(layout, EventTimes(), KeptBytes())
     for _ in range(2):
         with pytest.raises(OnlineValueError):
             read(prepared, reply(b"x", None), reply(None, None))
@@ -74,7 +75,7 @@ def test_damaged_replies_are_refused_each_time() -> None:
 
 def test_more_entities_than_are_kept_are_read() -> None:
     layout = make_layout()
-    prepared = RedisLayout(layout, EventTimes())
+    prepared = RedisLayout(layout, EventTimes(), KeptBytes())
     for number in [*range(5000), *range(5)]:
         key = str(number).encode()
         row = read(prepared, reply(key, number), reply(None, None), keys=(key, b"two"))
@@ -83,7 +84,7 @@ def test_more_entities_than_are_kept_are_read() -> None:
 
 def test_a_layout_that_nobody_has_any_more_is_let_go() -> None:
     layout = make_layout()
-    prepared, seen = RedisLayout(layout, EventTimes()), ref(layout)
+    prepared, seen = RedisLayout(layout, EventTimes(), KeptBytes()), ref(layout)
     assert read(prepared, reply(b"x", 5), reply(None, None)).rows is not None
     del layout
     gc.collect()
@@ -92,7 +93,7 @@ def test_a_layout_that_nobody_has_any_more_is_let_go() -> None:
 
 def test_rows_share_what_they_ask_for_and_null_keys_have_nothing() -> None:
     layout = make_layout()
-    prepared = RedisLayout(layout, EventTimes())
+    prepared = RedisLayout(layout, EventTimes(), KeptBytes())
     keys: list[list[bytes | None]] = [[b"one", b"one", None], [b"two", b"three", b"two"]]
     question = prepared.pack(keys)
     assert len(question.commands) == 3

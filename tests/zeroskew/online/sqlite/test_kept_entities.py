@@ -21,6 +21,7 @@ from zeroskew.online.reader import (
 )
 from zeroskew.online.sqlite.layout import SqliteLayout
 from zeroskew.online.sqlite.reader import SqliteFeatureReader
+from zeroskew.online.values.kept_entities import KeptBytes
 
 VIEWS = ("gate", "wait")
 FEATURES = ("a", "b")
@@ -130,7 +131,7 @@ def test_commits_right_before_and_after_a_read_are_not_missed(tmp_path: Path) ->
                 put(path, "gate", b"one", coming.pop(sql), 3)
             return done
 
-    prepared = SqliteLayout(layout)
+    prepared = SqliteLayout(layout, KeptBytes())
     with closing(sqlite3.connect(path, isolation_level=None, factory=Beaten)) as connection:
         read = [prepared.read(connection, layout, [[b"one"], [b"one"]]) for _ in range(3)]
     assert [row.cells[0][0] for row in read] == [b"mid", b"new", b"new"]
@@ -161,7 +162,7 @@ def test_what_is_kept_and_what_is_read_are_of_one_state(tmp_path: Path) -> None:
                 put_both(coming.pop())
             return super().execute(sql, *parameters)
 
-    prepared, armed = SqliteLayout(layout), False
+    prepared, armed = SqliteLayout(layout, KeptBytes()), False
     with closing(sqlite3.connect(path, isolation_level=None, factory=Beaten)) as connection:
         prepared.read(connection, layout, [[b"one"], [b"one"]])
         armed = True
@@ -182,6 +183,10 @@ def test_values_of_several_times_are_read_each_time(tmp_path: Path) -> None:
             got = await read(reader, layout, [b"one", None], [None, b"one"])
             assert got.rows is None
             assert got.event_us[0, :2].tolist() == [1_000_000, 2_000_000]
+        put(path, "gate", b"one", b"new", 3)
+        got = await read(reader, layout, [b"one", None], [None, b"one"])
+        assert got.rows is not None
+        assert got.cells[0][:2] == [b"new", b"new"]
         await reader.close()
 
     asyncio.run(trial())
