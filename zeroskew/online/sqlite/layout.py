@@ -15,13 +15,12 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroskew.contract.errors.service import OnlineStoreUnavailableError, OnlineValueError
-from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError
 from zeroskew.online.reader import (
     Cell,
     EntityKeys,
@@ -30,6 +29,13 @@ from zeroskew.online.reader import (
     ReadLayout,
     StoredFeatures,
     StoredView,
+)
+from zeroskew.online.sqlite.found_rows import (
+    FoundRow,
+    check_types,
+    fits_layout,
+    make_entity,
+    to_microseconds,
 )
 from zeroskew.online.sqlite.names import quote
 from zeroskew.online.values.entity_table import EntityTable, distinct_keys, place_rows
@@ -45,12 +51,6 @@ _KEYS_A_STATEMENT: Final = 512
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 # SQLite joins at most 64 tables.
 _FEATURES_A_STATEMENT: Final = 48
-_CELL_TYPES: Final = frozenset({bytes, type(None)})
-_TIME_TYPES: Final = frozenset({int, type(None)})
-_NEVER_SEC: Final = NEVER_US // 1_000_000
-_MAX_SEC: Final = 2**62 // 1_000_000
-_Found: TypeAlias = tuple[Any, ...]
-"""An entity's number, then a value and its event time for each feature."""
 
 
 class SqliteLayout:
@@ -151,7 +151,7 @@ class SqliteLayout:
         for number, (of_lookup, of_views) in enumerate(zip(missing, rows, strict=True)):
             # Behind the views' rows stands the null key's, where several keys were read.
             for key, *of_key in zip(of_lookup, *of_views, strict=False):
-                entity = _make_entity(of_key)
+                entity = make_entity(of_key)
                 if entity is None:
                     self._of_several_times.add((number, key))
                     return []
@@ -167,13 +167,13 @@ class SqliteLayout:
         connection: sqlite3.Connection,
         layout: ReadLayout,
         missing: Sequence[Sequence[bytes]],
-    ) -> list[list[list[_Found]]]:
+    ) -> list[list[list[FoundRow]]]:
         """Return for each lookup and view the rows of its keys."""
         if max(map(len, missing)) > 1:
             return [self._read_lookup(connection, i, keys) for i, keys in enumerate(missing)]
         chosen = tuple([number for number, keys in enumerate(missing) if keys])
         is_one = len(chosen) == len(missing) and layout.n_features <= _FEATURES_A_STATEMENT
-        rows: list[list[list[_Found]]] = [[] for _ in missing]
+        rows: list[list[list[FoundRow]]] = [[] for _ in missing]
         # A statement for each choice of lookups would be too many of them.
         for numbers in [chosen] if is_one else [(number,) for number in chosen]:
             keys = [missing[number][0] for number in numbers]
@@ -189,7 +189,7 @@ class SqliteLayout:
         layout: ReadLayout,
         numbers: tuple[int, ...],
         keys: Sequence[bytes],
-    ) -> list[list[list[_Found]]]:
+    ) -> list[list[list[FoundRow]]]:
         """Return for each of some lookups and each of its views the row of the lookup's key."""
         lookups = [layout.lookups[number] for number in numbers]
         if sum([lookup.n_features for lookup in lookups]) > _FEATURES_A_STATEMENT:
@@ -201,14 +201,14 @@ class SqliteLayout:
 
     def _read_lookup(
         self, connection: sqlite3.Connection, number: int, keys: Sequence[bytes]
-    ) -> list[list[_Found]]:
+    ) -> list[list[FoundRow]]:
         """Return for each view of a lookup the rows of its keys, and one for the null key."""
         return [table.read(connection, keys) for table in self._lookups[number]]
 
     def _collect_rows(
         self,
         layout: ReadLayout,
-        found: Sequence[Sequence[Sequence[_Found]]],
+        found: Sequence[Sequence[Sequence[FoundRow]]],
         places: NDArray[np.intp],
     ) -> StoredFeatures:
         cells: list[list[tuple[Cell, ...]]] = []
@@ -217,7 +217,7 @@ class SqliteLayout:
             rows = list(zip(*of_views, strict=True))
             cells.append([tuple(chain.from_iterable(row[1::2] for row in rs)) for rs in rows])
             seconds += chain.from_iterable(row[2::2] for rs in rows for row in rs)
-        event_us = _to_microseconds(seconds)
+        event_us = to_microseconds(seconds)
         index = self._times.index([len(of_lookup) for of_lookup in cells], places)
         return StoredFeatures(layout, cells, places, event_us.take(index))
 
@@ -227,7 +227,7 @@ def _read_row(
     statement: str,
     lookups: Sequence[EntityLookup],
     keys: Sequence[bytes],
-) -> list[list[list[_Found]]]:
+) -> list[list[list[FoundRow]]]:
     """Return for each of some lookups and each of its views the row of the lookup's key."""
     try:
         (found,) = connection.execute(statement, keys).fetchall()
@@ -237,36 +237,19 @@ def _read_row(
                 _probe_table(connection, view)  # It says which one is missing.
         raise
     start = 0
-    rows: list[list[list[_Found]]] = []
+    rows: list[list[list[FoundRow]]] = []
     for lookup in lookups:
-        of_views: list[list[_Found]] = []
+        of_views: list[list[FoundRow]] = []
         for view in lookup.views:
             stop = start + 2 * len(view.features)
             of_views.append([(0, *found[start:stop])])
             start = stop
         rows.append(of_views)
-    if not _fits_layout(found[::2], found[1::2]):
+    if not fits_layout(found[::2], found[1::2]):
         for lookup, of_lookup in zip(lookups, rows, strict=True):
             for view, row in zip(lookup.views, of_lookup, strict=True):
-                _check_types(view, row)
+                check_types(view, row)
     return rows
-
-
-def _make_entity(of_views: Sequence[_Found]) -> EntityRow | None:
-    """Return an entity by its row of each view, unless a view's values have several times."""
-    times: list[int] = []
-    for row in of_views:
-        of_view = set(row[2::2])
-        if len(of_view) > 1:
-            return None
-        for second in of_view:
-            if second is None or second == _NEVER_SEC:
-                times.append(NEVER_US)
-            elif abs(second) > _MAX_SEC:
-                raise _beyond_range()
-            else:
-                times.append(second * 1_000_000)
-    return EntityRow(tuple(chain.from_iterable([row[1::2] for row in of_views])), times)
 
 
 class _ViewTable:
@@ -277,18 +260,18 @@ class _ViewTable:
         step = _FEATURES_A_STATEMENT
         self._parts = [view.features[i : i + step] for i in range(0, len(view.features), step)]
         self._statements: dict[int, list[str]] = {}
-        self._absent: _Found = (0, *(None, None) * len(view.features))
+        self._absent: FoundRow = (0, *(None, None) * len(view.features))
 
-    def read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[_Found]:
+    def read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[FoundRow]:
         """Return a row for each key, and one for the null key behind them."""
-        found: list[_Found] = []
+        found: list[FoundRow] = []
         for start in range(0, len(keys), _KEYS_A_STATEMENT):
             found += self._read_some(connection, keys[start : start + _KEYS_A_STATEMENT])
-        _check_types(self._view, found)
+        check_types(self._view, found)
         found.append(self._absent)
         return found
 
-    def _read_some(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[_Found]:
+    def _read_some(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[FoundRow]:
         size = next(size for size in _SIZES if size >= len(keys))
         statements = self._statements.get(size)
         if statements is None:
@@ -360,53 +343,6 @@ def _probe_table(connection: sqlite3.Connection, view: StoredView) -> None:
 def _no_table(view: StoredView) -> OnlineStoreUnavailableError:
     return OnlineStoreUnavailableError(
         f"The online store has no table for feature view {view.name!r}; apply and materialize it."
-    )
-
-
-def _check_types(view: StoredView, rows: Sequence[_Found]) -> None:
-    """Check what SQLite, whose columns take any type, has in the columns of Feast's table."""
-    cells = [cell for row in rows for cell in row[1::2]]
-    if not _fits_layout(cells, [second for row in rows for second in row[2::2]]):
-        raise OnlineValueError(
-            f"Got a stored row of view {view.name!r} that is not in the layout of "
-            "Feast's SQLite online store, but expected a serialised value and an "
-            "event time in whole seconds."
-        )
-
-
-def _fits_layout(cells: Sequence[Any], seconds: Sequence[Any]) -> bool:
-    times = set(map(type, seconds))
-    return (
-        _CELL_TYPES.issuperset(map(type, cells))
-        and times <= _TIME_TYPES
-        and (
-            type(None) not in times
-            or not any(
-                cell is not None and second is None
-                for cell, second in zip(cells, seconds, strict=True)
-            )
-        )
-    )
-
-
-def _to_microseconds(seconds: Sequence[int | None]) -> NDArray[np.int64]:
-    """Return int64 microseconds; `NEVER_US` where a cell has no event time."""
-    known = [_NEVER_SEC if second is None else second for second in seconds]
-    try:
-        whole = np.array(known, np.int64)
-    except OverflowError as error:
-        raise _beyond_range() from error
-    never = whole == _NEVER_SEC
-    if ((np.abs(whole) > _MAX_SEC) & ~never).any():
-        raise _beyond_range()
-    microseconds = whole * 1_000_000
-    microseconds[never] = NEVER_US
-    return microseconds
-
-
-def _beyond_range() -> OnlineValueError:
-    return OnlineValueError(
-        f"Got an event time beyond {_MAX_SEC} seconds from 1970, but expected one within."
     )
 
 
