@@ -29,7 +29,7 @@ def test_a_restored_machine_answers_as_the_one_before(
     with ExitStack() as stack:
         urls = [stack.enter_context(open_database_url("postgres", tmp_path)) for _ in range(2)]
         before, after = (
-            Machine(tmp_path / name, url, flights, BACKUP=str(backup))
+            Machine(tmp_path / name, url, flights.folder / "feature_repo", BACKUP=str(backup))
             for name, url in zip(("before", "after"), urls, strict=True)
         )
         shutil.copytree(flights.workspace.home, before.folder / "var")

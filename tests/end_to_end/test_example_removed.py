@@ -37,8 +37,8 @@ class Clone:
     def __init__(self, folder: Path, flights: FlightsProject) -> None:
         self.folder = folder
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "feature_repo", folder / "feature_repo", ignore=ignored)
-        shutil.copytree(flights.models, folder / "training" / "models", ignore=ignored)
+        for name in ("feature_repo", "training/models"):
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         for name in ("example.toml", "zeroskew.toml"):
             shutil.copy(ROOT / name, folder)
         shutil.copytree(flights.workspace.home, folder / "var")

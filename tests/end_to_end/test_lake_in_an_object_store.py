@@ -28,7 +28,8 @@ def machine(
     address = bucket.upload(flights.workspace.lake_folder, "lake")
     folder = tmp_path_factory.mktemp("machine")
     url = f"sqlite:///{folder}/var/zeroskew.db"
-    made = Machine(folder, url, flights, ZEROSKEW_LAKE=address, **bucket.environment)
+    repo = flights.folder / "feature_repo"
+    made = Machine(folder, url, repo, ZEROSKEW_LAKE=address, **bucket.environment)
     made.run("zeroskew apply")
     return made
 

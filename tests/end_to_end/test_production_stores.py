@@ -9,6 +9,7 @@ from tests.support.redis_servers import RedisServer
 
 
 def test_redis_and_postgresql_give_the_same_scores(flights: FlightsProject, tmp_path: Path) -> None:
+    repo = flights.folder / "feature_repo"
     home = {"ZEROSKEW_HOME": str(flights.workspace.home)}
     with (
         open_database_url("postgres", tmp_path) as url,
@@ -18,7 +19,7 @@ def test_redis_and_postgresql_give_the_same_scores(flights: FlightsProject, tmp_
         servers = Machine(
             tmp_path / "servers",
             url,
-            flights,
+            repo,
             **home,
             ZEROSKEW_FEATURE_STORE_FILE="feature_store.production.yaml",
             ZEROSKEW_FEAST_REGISTRY=feast_url.replace("postgresql:", "postgresql+psycopg:"),
@@ -33,7 +34,7 @@ def test_redis_and_postgresql_give_the_same_scores(flights: FlightsProject, tmp_
         key = servers.run("zeroskew keys create all --scope predict").strip()
         with servers.serve(key) as client:
             on_servers = predict_flight(client)
-    files = Machine(tmp_path / "files", flights.workspace.database_url, flights, **home)
+    files = Machine(tmp_path / "files", flights.workspace.database_url, repo, **home)
     (tmp_path / "files" / "var").symlink_to(flights.workspace.home)
     files.environment = dict(files.environment) | {"ZEROSKEW_REQUIRE_KEYS": "false"}
     with files.serve("none") as client:

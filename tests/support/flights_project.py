@@ -24,9 +24,6 @@ ROOT: Final = Path(__file__).parents[2]
 CLOCK: Final = datetime.fromisoformat("2013-10-01T12:17:00Z")
 MODELS: Final = ("arrival_delay_15", "arrival_delay_minutes")
 LOG: Final = "up.log"
-_CACHES: Final = shutil.ignore_patterns("__pycache__")
-_N_ROUNDS: Final = 120
-"""Trees of a test's models: enough to pass their gates, and a third of the example's."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +31,13 @@ class FlightsProject:
     """A copy of the feature repo in ``folder``, with all that `zeroskew up` made beside it."""
 
     folder: Path
-    models: Path = ROOT / "training" / "models"
 
     @property
     def workspace(self) -> Workspace:
         """Its folders."""
         return Workspace(
             feature_repo=self.folder / "feature_repo",
-            models=self.models,
+            models=ROOT / "training" / "models",
             home=self.folder / "var",
         )
 
@@ -71,7 +67,6 @@ class FlightsProject:
         """Return what that has of its own."""
         return {
             "ZEROSKEW_FEATURE_REPO": str(self.folder / "feature_repo"),
-            "ZEROSKEW_MODELS": str(self.models),
             "ZEROSKEW_HOME": str(self.folder / "var"),
             "ZEROSKEW_CLOCK": CLOCK.isoformat(),
         }
@@ -93,26 +88,15 @@ class FlightsProject:
         return Manifest.model_validate_json(content)
 
 
-def _copy_models(folder: Path) -> None:
-    """Copy the example's declarations, with fewer rounds."""
-    shutil.copytree(ROOT / "training" / "models", folder, ignore=_CACHES)
-    for model in MODELS:
-        file = folder / f"{model}.py"
-        declared = file.read_text()
-        shorter = declared.replace("n_rounds=600", f"n_rounds={_N_ROUNDS}")
-        assert shorter != declared
-        file.write_text(shorter)
-
-
 def bring_up(folder: Path) -> FlightsProject:
     """Bring the example up in ``folder``, or wait for and reuse what another process made."""
     folder.mkdir(exist_ok=True)
-    project = FlightsProject(folder, models=folder / "models")
+    project = FlightsProject(folder)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / LOG).exists():
-            shutil.copytree(ROOT / "feature_repo", folder / "feature_repo", ignore=_CACHES)
-            _copy_models(project.models)
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / "feature_repo", folder / "feature_repo", ignore=ignored)
             done = subprocess.run(
                 [Path(sys.executable).with_name("zeroskew"), "up", "--no-serve"],
                 cwd=ROOT,

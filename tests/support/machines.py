@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 
 from tests.support.feast_service import watch
-from tests.support.flights_project import CLOCK, FlightsProject
+from tests.support.flights_project import CLOCK
 from tests.support.waiting import PATIENCE_SEC
 
 __all__ = ["FLIGHT", "Machine", "predict_flight"]
@@ -30,17 +30,16 @@ FLIGHT: Final = {
 
 
 class Machine:
-    """A folder with the project's feature repo, its models, a database, and an environment."""
+    """A folder with the release's feature repo, a database, and an environment."""
 
-    def __init__(self, folder: Path, url: str, flights: FlightsProject, **variables: str) -> None:
-        shutil.copytree(flights.folder / "feature_repo", folder / "feature_repo")
+    def __init__(self, folder: Path, url: str, repo: Path, **variables: str) -> None:
+        shutil.copytree(repo, folder / "feature_repo")
         self.folder = folder
         self.environment: Mapping[str, str] = (
             os.environ
             | {
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "ZEROSKEW_FEATURE_REPO": str(folder / "feature_repo"),
-                "ZEROSKEW_MODELS": str(flights.models),
                 "ZEROSKEW_HOME": str(folder / "var"),
                 "ZEROSKEW_LOG_SPOOL_DIR": str(folder / "spool"),
                 "ZEROSKEW_ARTIFACTS_CACHE_DIR": str(folder / "cache"),
