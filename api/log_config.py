@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -24,7 +23,6 @@ REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
 TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
 """The caller's trace, where the request names one; every log line of it carries that too."""
 
-_LEVEL_NAMES: Final = {"warn": "warning", "exception": "error"}
 _UNUSUAL: Final = frozenset({"stack", "exception", "exc_info", "logger", "logger_name"})
 _QUOTED: Final = frozenset(" \t=\r\n\"'")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -42,7 +40,11 @@ def configure_logging(
     level
         The lowest level that is written.
     """
-    shared: list[Processor] = [_add_level_and_ids]
+    shared: list[Processor] = [
+        _add_ids,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     stream: Any = _LossyStream(sys.stderr)  # It has all of a text stream that is used.
     console = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -101,7 +103,7 @@ class _LossyStream:
 
 
 class _PlainRenderer:
-    """structlog's lines without colors, in a third of its time: each request writes one.
+    """structlog's lines without colors, in less than half its time: each request writes one.
 
     Parameters
     ----------
@@ -127,15 +129,13 @@ def _show(value: Any) -> str:
     return repr(value)
 
 
-def _add_level_and_ids(_logger: Any, method: str, event: EventDict) -> EventDict:
+def _add_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
     request_id = REQUEST_ID.get(None)
     if request_id is not None:
         event["request_id"] = request_id
     trace_id = TRACE_ID.get()
     if trace_id is not None:
         event["trace_id"] = trace_id
-    event["level"] = _LEVEL_NAMES.get(method, method)
-    event["timestamp"] = f"{datetime.now(UTC).replace(tzinfo=None).isoformat()}Z"
     return event
 
 

@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -198,24 +199,18 @@ class RequestContextMiddleware:
         begin = time.perf_counter()
         token = REQUEST_ID.set(context.id)
         metrics: ServiceMetrics = scope["app"].parts[ServiceMetrics]
-
-        async def answer(span: RequestSpan | None) -> None:
-            try:
-                await self._app(scope, receive, send_with_id)
-            except Exception:
-                _log.exception("request_crashed")
-                if status:
-                    raise
-                crash = answer_crash(Request(scope))
-                await crash(scope, receive, send_with_id)
-            _finish(scope, context, status, time.perf_counter() - begin, metrics, span)
-
+        tracer = metrics.tracer
         try:
-            if metrics.tracer is None:
-                await answer(None)
-            else:
-                with request_span(metrics.tracer, scope, context.id) as span:
-                    await answer(span)
+            with request_span(tracer, scope, context.id) if tracer else nullcontext() as span:
+                try:
+                    await self._app(scope, receive, send_with_id)
+                except Exception:
+                    _log.exception("request_crashed")
+                    if status:
+                        raise
+                    answer = answer_crash(Request(scope))
+                    await answer(scope, receive, send_with_id)
+                _finish(scope, context, status, time.perf_counter() - begin, metrics, span)
         finally:
             REQUEST_ID.reset(token)
             context.place.leave()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ FIXED_LAYOUTS: Final = {
 
 _Entities: TypeAlias = Sequence[Sequence[Sequence[Cell]]]
 Places: TypeAlias = slice | NDArray[np.intp]
+_Item = TypeVar("_Item")
 _Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -291,8 +292,10 @@ class _NumberTable(dict[Cell, float]):
         return number
 
 
-def gather_of(positions: Sequence[int]) -> Callable[[Sequence[Cell]], Sequence[Cell]]:
-    """Return a function from an entity's cells to those at `positions`."""
+def gather_of(positions: Sequence[int]) -> Callable[[Sequence[_Item]], Sequence[_Item]]:
+    """Return a function from a sequence to its items at `positions`."""
+    if not positions:
+        return lambda _: ()
     if len(positions) == 1:
         only = positions[0]
         return itemgetter(slice(only, only + 1))

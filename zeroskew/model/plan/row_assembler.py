@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
-from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -262,18 +261,14 @@ class _PackedRows:
     """One input of the graph: which numbers it takes, and how they are written."""
 
     def __init__(self, places: Sequence[int], number: str) -> None:
-        self._places = tuple(places)
-        self._choose = itemgetter(*places) if len(places) > 1 else None
+        self._width = len(places)
+        self._gather: Callable[[Sequence[float]], Sequence[float]] = gather_of(places)
         self._pack = struct.Struct(f"<{len(places)}{number}").pack
         self._dtype = np.dtype("<f4" if number == "f" else "<f8")
 
     def pack(self, rows: Sequence[Sequence[float]]) -> NDArray[Any]:
-        pack, choose = self._pack, self._choose
-        if choose is not None:
-            packed = [pack(*choose(numbers)) for numbers in rows]
-        else:
-            packed = [pack(*[numbers[place] for place in self._places]) for numbers in rows]
-        return np.frombuffer(b"".join(packed), self._dtype).reshape(len(rows), len(self._places))
+        packed = [self._pack(*self._gather(numbers)) for numbers in rows]
+        return np.frombuffer(b"".join(packed), self._dtype).reshape(len(rows), self._width)
 
 
 def _request_number(row: RequestRow, column: RequestColumn, narrow: bool) -> float:

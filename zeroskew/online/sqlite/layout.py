@@ -51,6 +51,8 @@ _KEYS_A_STATEMENT: Final = 512
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 # SQLite joins at most 64 tables.
 _FEATURES_A_STATEMENT: Final = 48
+_MOST_REMEMBERED: Final = 4096
+"""How many keys whose values have several event times are remembered before they are forgotten."""
 
 
 class SqliteLayout:
@@ -70,7 +72,11 @@ class SqliteLayout:
         self._kept = KeptEntities(layout, kept_bytes)
         self._of_several_times: set[tuple[int, bytes]] = set()
         self._kept_of: tuple[sqlite3.Connection, int] | None = None
-        self._row_statements: dict[tuple[int, ...], str] = {}
+        self._row_statement = (
+            _write_row_statement(layout.lookups)
+            if 0 < layout.n_features <= _FEATURES_A_STATEMENT
+            else None
+        )
 
     def read(
         self, connection: sqlite3.Connection, layout: ReadLayout, keys: Sequence[EntityKeys]
@@ -142,8 +148,8 @@ class SqliteLayout:
                 [key for key in dict.fromkeys(of_lookup) if key is not None and key not in known]
                 for known, of_lookup in zip(found, keys, strict=True)
             ]
-            known_places = [(i, key) for i, of_lookup in enumerate(missing) for key in of_lookup]
-            if not self._of_several_times.isdisjoint(known_places):
+            places = [(i, key) for i, of_lookup in enumerate(missing) for key in of_lookup]
+            if not self._of_several_times.isdisjoint(places):
                 return []
             rows = self._read_missing(connection, layout, missing)
         finally:
@@ -153,6 +159,8 @@ class SqliteLayout:
             for key, *of_key in zip(of_lookup, *of_views, strict=False):
                 entity = make_entity(of_key)
                 if entity is None:
+                    if len(self._of_several_times) >= _MOST_REMEMBERED:
+                        self._of_several_times.clear()
                     self._of_several_times.add((number, key))
                     return []
                 found[number][key] = entity
@@ -169,35 +177,10 @@ class SqliteLayout:
         missing: Sequence[Sequence[bytes]],
     ) -> list[list[list[FoundRow]]]:
         """Return for each lookup and view the rows of its keys."""
-        if max(map(len, missing)) > 1:
-            return [self._read_lookup(connection, i, keys) for i, keys in enumerate(missing)]
-        chosen = tuple([number for number, keys in enumerate(missing) if keys])
-        is_one = len(chosen) == len(missing) and layout.n_features <= _FEATURES_A_STATEMENT
-        rows: list[list[list[FoundRow]]] = [[] for _ in missing]
-        # A statement for each choice of lookups would be too many of them.
-        for numbers in [chosen] if is_one else [(number,) for number in chosen]:
-            keys = [missing[number][0] for number in numbers]
-            for number, of_views in zip(
-                numbers, self._read_row(connection, layout, numbers, keys), strict=True
-            ):
-                rows[number] = of_views
-        return rows
-
-    def _read_row(
-        self,
-        connection: sqlite3.Connection,
-        layout: ReadLayout,
-        numbers: tuple[int, ...],
-        keys: Sequence[bytes],
-    ) -> list[list[list[FoundRow]]]:
-        """Return for each of some lookups and each of its views the row of the lookup's key."""
-        lookups = [layout.lookups[number] for number in numbers]
-        if sum([lookup.n_features for lookup in lookups]) > _FEATURES_A_STATEMENT:
-            return [self._read_lookup(connection, numbers[0], keys)]
-        statement = self._row_statements.get(numbers)
-        if statement is None:
-            statement = self._row_statements[numbers] = _write_row_statement(lookups)
-        return _read_row(connection, statement, lookups, keys)
+        if self._row_statement is not None and all(len(keys) == 1 for keys in missing):
+            keys = [key for (key,) in missing]
+            return _read_row(connection, self._row_statement, layout.lookups, keys)
+        return [self._read_lookup(connection, i, keys) for i, keys in enumerate(missing)]
 
     def _read_lookup(
         self, connection: sqlite3.Connection, number: int, keys: Sequence[bytes]
