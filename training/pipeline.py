@@ -29,7 +29,7 @@ from training.export.export_onnx import export_onnx, serialize_model
 from training.families.progress import Progress
 from training.fit.fit_model import fit_model
 from training.project.declared_parts import read_parts
-from training.project.online_store import open_online_store
+from training.project.online_store import open_online_store, open_store_of
 from training.project.online_values import check_online_values, say_write_errors
 from training.project.registry_folder import RegistryFolder
 from training.project.step_files import (
@@ -53,12 +53,14 @@ from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from training.publish.absent_online import refuse_absent_online
 from training.publish.publish_model import Published, build_manifest, publish_model
+from training.windows.write_states import write_states
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.label_columns import LABEL, SPAN
 from zeroskew.contract.manifest import FeaturePlan, Manifest
 from zeroskew.contract.rollout import CHAMPION
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
+from zeroskew.features.windows.declare import window_plan_of
 from zeroskew.records.registry.model_registry import ModelRegistry
 
 __all__ = [
@@ -313,6 +315,9 @@ def materialize_views(store: Any, until: datetime, progress: Progress) -> list[s
         progress(done, len(views))
         start = until - view.ttl if view.ttl else _EARLIEST
         with say_write_errors(view.name):
+            if window_plan_of(view) is not None:
+                write_states(store, view, until, open_store_of(store))
+                continue
             check_online_values(store, view, start, until)
             store.materialize(start - timedelta(seconds=1), until, feature_views=[view.name])
     progress(len(views), len(views))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from zeroskew.features.offline_store.parquet.part_files import publish_files, stage_file
     from zeroskew.features.request_time import request_time_view
+    from zeroskew.features.windows.declare import Window, windowed_view
 
 __all__ = [
     "FieldType",
@@ -37,6 +38,7 @@ __all__ = [
     "PrepareError",
     "RequestField",
     "TimeSplit",
+    "Window",
     "arcsin",
     "arctan2",
     "cos",
@@ -49,6 +51,7 @@ __all__ = [
     "sin_cos_degrees",
     "sin_degrees",
     "stage_file",
+    "windowed_view",
 ]
 
 _HOMES: Final = {
@@ -69,6 +72,7 @@ _HOMES: Final = {
     ),
     "zeroskew.features.offline_store.parquet.part_files": ("publish_files", "stage_file"),
     "zeroskew.features.request_time": ("request_time_view",),
+    "zeroskew.features.windows.declare": ("Window", "windowed_view"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -97,11 +97,12 @@ class FeatureLookups:
         keys = read.serialize_keys(entities)
         event_us: NDArray[np.int64] = np.empty((n_rows, 0), np.int64)
         cells: list[list[Cell]] = [[]] * n_rows
-        if keys:
-            stored = await self._reader.read(read.layout, keys)
+        stored = await self._reader.read(read.layout, keys) if keys else None
+        now_us = self._clock.now_us()
+        if stored is not None:
+            stored = read.at(stored, now_us)
             event_us, cells = stored.event_us, stored.cells
         echoed = {name: v for name, v in columns.items() if name in read.key_fields}
-        now_us = self._clock.now_us()
         return {
             "metadata": _describe_columns(read, request, list(echoed)),
             "results": [

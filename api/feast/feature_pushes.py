@@ -15,6 +15,7 @@ from api.feast.entity_columns import EntityColumns
 from api.feast.feature_catalogs import FeatureCatalogs
 from api.feast.lake_rows import LakeTarget, choose_tables, make_rows
 from api.feast.online_read import store_view, value_kind
+from api.feast.pushed_events import add_events, group_events
 from api.feast.request_bodies import (
     Columns,
     FeastLimits,
@@ -27,9 +28,10 @@ from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColumns
+from zeroskew.contract.manifest import OnlineFeature
 from zeroskew.contract.time.clock import Clock
 from zeroskew.online.lazy_writer import LazyWriter
-from zeroskew.online.values.decode import Value
+from zeroskew.online.values.decode import Value, ValueType
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 from zeroskew.records.pushes.push_row import PushRow
 from zeroskew.records.pushes.push_writer import PushWriter
@@ -150,8 +152,25 @@ class FeaturePushes:
         await self._keep(catalog, read, lake, received_us)
         written: list[int] = []
         if is_online:
-            written = await self._write_online(catalog, [one.rows for one in read])
+            written = await self._write_all(catalog, read, received_us)
         return _describe(n_rows, views if is_online else [], written, lake)
+
+    async def _write_all(
+        self, catalog: CatalogIndex, read: Sequence[_ReadView], received_us: int
+    ) -> list[int]:
+        """Write the rows of all views, and return for each how many changed something."""
+        plain = [one.rows for one in read if one.view.windows is None]
+        counts = iter(await self._write_online(catalog, plain) if plain else [])
+        written = []
+        for one in read:
+            if one.view.windows is None:
+                written.append(next(counts))
+                continue
+            events = group_events(one.view, one.rows.rows, received_us)
+            written.append(
+                await add_events(self._writer, catalog, one.view, events, self._clock.now_us())
+            )
+        return written
 
     async def _write_online(self, catalog: CatalogIndex, views: Sequence[ViewRows]) -> list[int]:
         """Write rows some at a time, so that nobody waits for the store during all of them."""
@@ -261,7 +280,15 @@ class _ViewFrame:
     @property
     def _own_names(self) -> set[str | None]:
         keys = {key.name for key in self.view.join_keys}
-        return {*keys, *(feature.name for feature in self.view.features)}
+        return {*keys, *(feature.name for feature in self._given)}
+
+    @property
+    def _given(self) -> Sequence[OnlineFeature]:
+        """What a row says: the features, or of an event what they are computed of."""
+        windows = self.view.windows
+        if windows is None:
+            return self.view.features
+        return [OnlineFeature(name=name, type=kind) for name, kind in windows.columns.items()]
 
     def _rename_columns(self) -> dict[str, list[Any]]:
         """Return the columns under the names that the view has for them."""
@@ -281,7 +308,8 @@ class _ViewFrame:
         entities = EntityColumns(
             columns, keys, "/df", max_text_length, self.findings, nullable=False
         )
-        values = [self._read_feature(columns, place) for place in range(len(self.view.features))]
+        given = self._given
+        values = [self._read_feature(columns, feature) for feature in given]
         event_us = self._read_times(columns, self.source.timestamp, _CLIENT_TIMESTAMP)
         created_us = self._read_times(columns, self.source.created, _CLIENT_CREATED)
         if self.findings.are_any:
@@ -289,8 +317,8 @@ class _ViewFrame:
         entity_keys = entities.serialize_keys(keys)
         rows = list(zip(*values, strict=True)) or [()] * self.n_rows
         online = ViewRows(
-            view=store_view(self.view, self.view.features),
-            kinds=tuple(value_kind(self.view, one, "/df") for one in self.view.features),
+            view=store_view(self.view, given),
+            kinds=tuple(value_kind(self.view, one, "/df") for one in given),
             rows=[
                 OnlineRow(key, row, us, created)  # type: ignore[arg-type]  # neither is nullable
                 for key, row, us, created in zip(
@@ -300,13 +328,17 @@ class _ViewFrame:
         )
         return _ReadView(self.view, online, columns, event_us, created_us)  # type: ignore[arg-type]  # as above
 
-    def _read_feature(self, columns: dict[str, list[Any]], place: int) -> list[Value | None]:
-        feature = self.view.features[place]
+    def _read_feature(
+        self, columns: dict[str, list[Any]], feature: OnlineFeature
+    ) -> list[Value | None]:
         pointer = json_pointer("/df", feature.name)
         kind = value_kind(self.view, feature, pointer)
         if feature.name not in columns:
             self.findings.add(pointer, "nothing", f"a list of values of type {kind.name}")
             return []
+        if self.view.windows is not None and kind is ValueType.UNIX_TIMESTAMP:
+            # Exact, where a feature keeps whole seconds.
+            return parse_instants(columns[feature.name], pointer, self.findings, nullable=True)  # type: ignore[return-value]  # int is a value
         return parse_column(columns[feature.name], kind, pointer, self.findings)
 
     def _read_times(

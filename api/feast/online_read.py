@@ -15,9 +15,10 @@ from api.feast.on_demand import OnDemandGraph
 from zeroskew.contract.errors.service import FieldError, InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, OnDemandFeature
 from zeroskew.contract.manifest import JoinKey, OnlineFeature
-from zeroskew.online.reader import EntityLookup, ReadLayout, StoredView
+from zeroskew.online.reader import EntityLookup, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.values.decode import ValueType
 from zeroskew.online.values.nested_values import FeatureType, find_type
+from zeroskew.online.windows.windowed_layout import WindowedLayout
 
 __all__ = [
     "AnsweredFeature",
@@ -101,10 +102,8 @@ class OnlineRead:
             one.view.name: one.view.version for one in asked if isinstance(one, AskedFeature)
         }
         """Feast's number of each view, by the name that the view has here."""
-        stored = [one for one in asked if isinstance(one, AskedFeature)]
-        views = _group_by_view(
-            list({_reference(one): one for one in (*stored_inputs, *stored)}.values())
-        )
+        stored = [*stored_inputs, *(one for one in asked if isinstance(one, AskedFeature))]
+        views = _group_by_view(list({_reference(one): one for one in stored}.values()))
         by_keys: dict[tuple[JoinKey, ...], list[str]] = {}
         for name, features in views.items():
             by_keys.setdefault(features[0].view.join_keys, []).append(name)
@@ -112,13 +111,15 @@ class OnlineRead:
         """The join keys of each of the layout's lookups."""
         self.key_fields = frozenset(key.field for keys in by_keys for key in keys)
         """What the entities of a request must have."""
-        self.layout = ReadLayout(
+        layout = ReadLayout(
             project,
             tuple(
                 EntityLookup(tuple(store_view(*_projection(views[name])) for name in names))
                 for names in by_keys.values()
             ),
         )
+        self._windowed = WindowedLayout.of(layout)
+        self.layout = layout if self._windowed is None else self._windowed.stored
         in_order = [one for names in by_keys.values() for name in names for one in views[name]]
         self.ttl_us: NDArray[np.int64] = np.array(
             [min(one.view.ttl_us or FOREVER_US, FOREVER_US) for one in in_order], np.int64
@@ -149,6 +150,10 @@ class OnlineRead:
         """Return for each lookup the serialised entity key of each row."""
         return [entities.serialize_keys(keys) for keys in self.lookup_keys]
 
+    def at(self, stored: StoredFeatures, now_us: int) -> StoredFeatures:
+        """Return what was read for `layout` as it is at a moment: a cell for each feature."""
+        return stored if self._windowed is None else self._windowed.at(stored, now_us)
+
 
 def store_view(view: CatalogView, features: Sequence[OnlineFeature]) -> StoredView:
     """Return some features of a view as the stores know them."""
@@ -156,6 +161,7 @@ def store_view(view: CatalogView, features: Sequence[OnlineFeature]) -> StoredVi
         name=view.name,
         table=view.table,
         features=tuple(feature.name for feature in features),
+        windows=view.windows,
     )
 
 

@@ -81,4 +81,5 @@ class Readiness:
         stored = await self._reader.read(plan.layout, plan.serialize_keys(rows))
         # How old it is, is a matter of each answer.
         with suppress(StaleFeatureError):
-            plan.assemble(rows, stored, self._clock.now_us())
+            now_us = self._clock.now_us()
+            plan.assemble(rows, plan.at(stored, now_us), now_us)

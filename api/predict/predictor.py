@@ -187,6 +187,7 @@ class Predictor:
         rows, overrides = instances.rows, instances.overrides
         if stored is None:
             return model.plan.assemble_defaults(rows, now_us, overrides), None, is_degraded
+        stored = model.plan.at(stored, now_us)
         features = model.plan.assemble(rows, stored, now_us, overrides=overrides)
         return features, stored, is_degraded
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 from zeroskew.contract.errors.service import NotSupportedError, OnlineStoreUnavailableError
 from zeroskew.online.reader import EntityKeys, ReadLayout, StoredFeatures, StoredView
 from zeroskew.online.store import EmptyCopy, OnlineStore, StoredEntity, TableSize
+from zeroskew.online.values.decode import ValueType, decode_value
 from zeroskew.online.values.encode_nested import encode_feature
 from zeroskew.online.values.entity_table import distinct_keys
 from zeroskew.online.values.view_rows import ViewRow, place_view_rows
-from zeroskew.online.writer import OnlineWrite
+from zeroskew.online.writer import OnlineWrite, StateChange
 
 __all__ = ["find_address", "open_store"]
 
@@ -95,6 +96,20 @@ class MemoryStore:
         for view in layout.views:
             if view.table not in self.tables:
                 raise OnlineStoreUnavailableError(f"There is nothing of view {view.name!r}.")
+
+    async def change_states(self, change: StateChange) -> int:
+        table = self.tables.setdefault(change.view.table, {})
+        feature, n_changed = change.view.features[0], 0
+        for key in dict.fromkeys(change.keys):
+            cell = table[key].values[feature] if key in table else b""
+            standing = decode_value(cell, ValueType.BYTES) if cell else None
+            assert standing is None or isinstance(standing, bytes)
+            row = change.change(key, standing)
+            if row is not None:
+                encoded = encode_feature(row.values[0], ValueType.BYTES)
+                table[key] = MemoryRow({feature: encoded}, row.event_us)
+                n_changed += 1
+        return n_changed
 
     async def write(self, write: OnlineWrite) -> list[int]:
         n_written = []

@@ -14,6 +14,7 @@ from training.checks.finding import Finding
 from training.checks.project import ProjectView
 from zeroskew.contract.errors.project import PlanError, TrainingError
 from zeroskew.contract.errors.sentences import first_line, join_names
+from zeroskew.contract.window_plan import WindowPlan
 from zeroskew.features.offline_store.column_types import (
     as_polars,
     declared_type,
@@ -21,6 +22,7 @@ from zeroskew.features.offline_store.column_types import (
 )
 from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable
 from zeroskew.features.stored_views import KEY_TYPES, check_ttl
+from zeroskew.features.windows.declare import feast_type, window_plan_of
 
 __all__ = [
     "check_configuration",
@@ -79,7 +81,7 @@ def _refused_kind(view: Any) -> Iterator[str]:
     if type(view) is not FeatureView:
         yield f"Got a {type(view).__name__}, but expected a FeatureView over a table in the lake"
     if getattr(view, "aggregations", None):
-        yield "Got aggregations, but expected features that stand in its table"
+        yield "Got aggregations, but expected them in `zeroskew.windowed_view`"
     repeated = [name for name, n in Counter(one.name for one in view.features).items() if n > 1]
     if repeated:
         yield f"Got features {join_names(repeated)} more than once, but expected each once"
@@ -206,11 +208,19 @@ def _refused_columns(view: Any, table: ParquetTable) -> Iterator[str]:
         if said is not None:
             yield said
     keys = [column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
-    roles = [*(("join key", key) for key in keys), *(("feature", one) for one in view.features)]
+    windows = window_plan_of(view)
+    features = view.features if windows is None else _event_columns(windows)
+    roles = [*(("join key", key) for key in keys), *(("feature", one) for one in features)]
     for role, declared in roles:
         column = mapping.get(declared.name, declared.name)
         if said := _refuse_type(table, column, role, declared.dtype):
             yield said
+
+
+def _event_columns(windows: WindowPlan) -> list[Any]:
+    from feast import Field
+
+    return [Field(name=name, dtype=feast_type(kind)) for name, kind in windows.columns.items()]
 
 
 def _refuse_type(table: ParquetTable, column: str, role: str, declared: Any) -> str | None:

@@ -12,7 +12,7 @@ from zeroskew.contract.errors.project import DatasetError
 from zeroskew.contract.manifest import Column, FeaturePlan, RequestInput
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.offline_store.asof_join import EVENT
-from zeroskew.features.offline_store.historical_view import HistoricalView
+from zeroskew.features.offline_store.historical_view import JoinedView
 from zeroskew.features.stored_features import join_view_as_of
 
 __all__ = ["list_inputs", "refuse_empty_inputs"]
@@ -44,7 +44,7 @@ def refuse_empty_inputs(
     store: Any,
     spec: ModelSpec,
     plan: FeaturePlan,
-    views: Mapping[str, HistoricalView],
+    views: Mapping[str, JoinedView],
     rows: pl.DataFrame,
     inputs: Mapping[str, pl.Series],
 ) -> None:
@@ -80,7 +80,7 @@ def refuse_empty_inputs(
 def _explain(
     store: Any,
     plan: FeaturePlan,
-    views: Mapping[str, HistoricalView],
+    views: Mapping[str, JoinedView],
     rows: pl.DataFrame,
     reference: str,
 ) -> str:

@@ -16,7 +16,7 @@ from zeroskew.contract.manifest import Column, Manifest, RequestInput
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.features.offline_store.asof_join import CREATED, EVENT
 from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
-from zeroskew.features.offline_store.historical_view import HistoricalView
+from zeroskew.features.offline_store.historical_view import JoinedView
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.stored_features import slice_limits
 
@@ -47,7 +47,7 @@ class OfflineInput:
 def look_up(
     store: Any,
     manifest: Manifest,
-    views: dict[str, HistoricalView],
+    views: dict[str, JoinedView],
     requests: pl.DataFrame,
     times: pl.Series,
 ) -> Iterator[OfflineInput]:
@@ -87,7 +87,7 @@ def look_up(
 
 
 def _join(
-    store: Any, labels: EntityRows, order: TimeOrder, view: HistoricalView, *, cutoff: bool
+    store: Any, labels: EntityRows, order: TimeOrder, view: JoinedView, *, cutoff: bool
 ) -> pl.DataFrame:
     return join_view(labels, order, view, slice_limits(store), cutoff=cutoff, with_times=True)
 

@@ -15,6 +15,7 @@ from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.errors.service import NotSupportedError
 from zeroskew.contract.manifest import FeaturePlan, ViewPlan
+from zeroskew.contract.window_plan import STATE
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import make_golden_keys
 from zeroskew.online.reader import EntityLookup, ReadLayout, StoredView
@@ -139,7 +140,8 @@ def _list_wanted(
 
 def _look(store: OnlineStore, project: str, view: _AskedView) -> dict[str, Seen]:
     """Return what is online of each feature, by ``view:feature``."""
-    names = view.names
+    # Whoever has a state has all that is computed of it.
+    names = view.names if view.plan.windows is None else (STATE,)
     seen = [Seen() for _ in names]
     stored = StoredView(view.plan.name, view.plan.table, names)
     layout = ReadLayout(project, (EntityLookup((stored,)),))
@@ -151,7 +153,9 @@ def _look(store: OnlineStore, project: str, view: _AskedView) -> dict[str, Seen]
             known = set(view.keys)
             others = (key for key in keys if key not in known)
             asyncio.run(_read(store, layout, others, seen))
-    return dict(zip((f"{view.plan.name}:{name}" for name in names), seen, strict=True))
+    if view.plan.windows is not None:
+        seen *= len(view.names)
+    return dict(zip((f"{view.plan.name}:{name}" for name in view.names), seen, strict=True))
 
 
 async def _read(

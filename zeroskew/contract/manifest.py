@@ -27,6 +27,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from zeroskew.contract.errors.service import ArtifactError
 from zeroskew.contract.frozen_model import FrozenModel
+from zeroskew.contract.window_plan import WindowPlan
 
 __all__ = [
     "AS_OF",
@@ -171,7 +172,8 @@ class ViewPlan(FrozenModel):
     microseconds, or ``None`` where values never expire: a value with event time ``e`` is
     live at ``t`` when ``t - ttl_us <= e``, both bounds included. ``when_stale`` says what
     becomes of a value that is not live: ``null``, as in training; ``reject``, which fails the
-    instance; or ``serve``, which gives it to the model all the same.
+    instance; or ``serve``, which gives it to the model all the same. ``windows`` is there where
+    the features are computed at the moment of the request, of events that the store holds.
     """
 
     name: str
@@ -181,6 +183,7 @@ class ViewPlan(FrozenModel):
     ttl_us: int | None = Field(default=None, gt=0)
     when_stale: Literal["null", "reject", "serve"] = "null"
     features: tuple[OnlineFeature, ...]
+    windows: WindowPlan | None = None
 
 
 class Column(FrozenModel):

@@ -13,14 +13,14 @@ from zeroskew.contract.errors.sentences import first_line
 from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import FeaturePlan
 from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
-from zeroskew.features.offline_store.historical_view import HistoricalView, plan_view
+from zeroskew.features.offline_store.historical_view import JoinedView, plan_view
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.time_slices import SliceLimits
 
 __all__ = ["find_views", "join_stored_features", "join_view_as_of", "slice_limits"]
 
 
-def find_views(store: Any, plan: FeaturePlan) -> dict[str, HistoricalView]:
+def find_views(store: Any, plan: FeaturePlan) -> dict[str, JoinedView]:
     """Return the views of a plan as Feast's registry defines them now, with their tables open.
 
     Raises
@@ -70,7 +70,7 @@ def _find_stored_views(store: Any, service: str) -> dict[str, Any]:
 
 
 def join_stored_features(
-    store: Any, plan: FeaturePlan, views: Mapping[str, HistoricalView], rows: pl.DataFrame
+    store: Any, plan: FeaturePlan, views: Mapping[str, JoinedView], rows: pl.DataFrame
 ) -> pl.DataFrame:
     """Join the features of all views to rows as of each row's time.
 
@@ -108,7 +108,7 @@ def join_stored_features(
 def join_view_as_of(
     store: Any,
     plan: FeaturePlan,
-    view: HistoricalView,
+    view: JoinedView,
     rows: pl.DataFrame,
     *,
     cutoff: bool,

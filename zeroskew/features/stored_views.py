@@ -9,6 +9,8 @@ from typing import Any, Final
 from zeroskew.contract.errors.project import PlanError
 from zeroskew.contract.manifest import JoinKey, OnlineFeature, ViewPlan
 from zeroskew.contract.time.epoch import EPOCH
+from zeroskew.contract.window_plan import STATE
+from zeroskew.features.windows.declare import window_plan_of
 
 __all__ = ["KEY_TYPES", "check_ttl", "plan_stored_view"]
 
@@ -38,6 +40,7 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
     from feast.infra.online_stores.helpers import compute_table_id
 
     check_ttl(view)
+    windows = window_plan_of(view)
     name = projection.name_to_use()
     join_keys = sorted(
         (_plan_join_key(name, column, projection) for column in view.entity_columns),
@@ -60,7 +63,9 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
         features=tuple(
             OnlineFeature(name=feature.name, type=feature.dtype.to_value_type().name)
             for feature in projection.features
+            if windows is None or feature.name != STATE
         ),
+        windows=windows,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from zeroskew.online.writer import OnlineFeatureWriter, OnlineWrite
+from zeroskew.online.writer import OnlineFeatureWriter, OnlineWrite, StateChange
 
 __all__ = ["LazyWriter"]
 
@@ -41,6 +41,10 @@ class LazyWriter:
     async def write(self, write: OnlineWrite) -> list[int]:
         """Write, see `OnlineFeatureWriter`."""
         return await (await self.open()).write(write)
+
+    async def change_states(self, change: StateChange) -> int:
+        """Change states, see `OnlineFeatureWriter`."""
+        return await (await self.open()).change_states(change)
 
     async def close(self) -> None:
         """Close the writer if it was opened."""

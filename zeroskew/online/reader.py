@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from zeroskew.contract.window_plan import WindowPlan
+
 __all__ = [
     "Cell",
     "EntityKeys",
@@ -37,11 +39,13 @@ class StoredView:
 
     ``table`` is Feast's name of what is stored of it: the project, ``_``, and the view, or one
     version of it. Each store finds its own places by that and by the names of ``features``.
+    ``windows`` are those of a view whose features are computed of one that is stored.
     """
 
     name: str
     table: str
     features: tuple[str, ...]
+    windows: WindowPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from zeroskew.online.reader import StoredView
 from zeroskew.online.values.nested_values import FeatureType
 from zeroskew.online.write_order import keep_newest
 
-__all__ = ["OnlineFeatureWriter", "OnlineRow", "OnlineWrite", "ViewRows"]
+__all__ = [
+    "ChangeState",
+    "OnlineFeatureWriter",
+    "OnlineRow",
+    "OnlineWrite",
+    "StateChange",
+    "ViewRows",
+]
+
+ChangeState: TypeAlias = Callable[[bytes, bytes | None], "OnlineRow | None"]
+"""Given an entity key and the state that stands, what is to stand: one value; ``None`` for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +62,35 @@ class OnlineWrite:
     key_ttl_seconds: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What is done to the states of some entities of a windowed view.
+
+    ``view`` has one feature. ``change`` may be called several times for a key: with what stands
+    when it is written. It must not depend on how often.
+    """
+
+    project: str
+    view: StoredView
+    keys: Sequence[bytes]
+    change: ChangeState
+    key_ttl_seconds: int | None = None
+
+
 class OnlineFeatureWriter(Protocol):
     """Writes what is not older than what stands; to write the same again changes nothing."""
+
+    async def change_states(self, change: StateChange) -> int:
+        """Change states, each in one step: no other writer comes between, and none is lost.
+
+        Returns how many were changed.
+
+        Raises
+        ------
+        OnlineStoreUnavailableError, OnlineValueError, NotSupportedError
+            As in `write`. What ``change`` raises comes through; some may have been changed by then.
+        """
+        ...
 
     async def write(self, write: OnlineWrite) -> list[int]:
         """Write the rows of all views and return for each view how many were written.

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["EPOCH", "NEVER_US", "from_epoch_us", "to_epoch_us"]
+__all__ = ["ALWAYS_US", "EPOCH", "NEVER_US", "from_epoch_us", "to_epoch_us"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 NEVER_US: Final = -(1 << 63)
 """The event time of what never was: the least int64."""
+
+ALWAYS_US: Final = (1 << 63) - 1
+"""Until when that stands which nothing replaces: the greatest int64."""
 
 
 def to_epoch_us(instant: datetime) -> int:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
-import pyarrow as pa
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.utils import _parse_feature_ref
 
+from zeroskew.contract.window_plan import STATE, WindowPlan
 from zeroskew.features.offline_store.asof_join import CREATED, EVENT
 from zeroskew.features.offline_store.column_types import (
     as_polars,
@@ -30,27 +30,13 @@ from zeroskew.features.offline_store.parquet.parquet_source import (
     open_parquet_table,
 )
 from zeroskew.features.offline_store.source_rows import drop_ties, has_ties, sort_by_time
+from zeroskew.features.offline_store.view_columns import KeyColumn, RequestedFeature
+from zeroskew.features.windows.declare import window_plan_of
+from zeroskew.features.windows.windowed_table import WindowedTable
 
-__all__ = ["HistoricalView", "KeyColumn", "RequestedFeature", "plan_view", "requested_features"]
+__all__ = ["HistoricalView", "JoinedView", "plan_view", "requested_features"]
 
 _LONGEST_TTL_US: Final = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class KeyColumn:
-    """A join key: the label's column and the source's column."""
-
-    label: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedFeature:
-    """A feature: its source column, the column it becomes, and its declared Arrow type."""
-
-    source: str
-    output: str
-    arrow_type: pa.DataType | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +142,10 @@ class HistoricalView:
         return rows.select(kept).with_columns(features)
 
 
+JoinedView: TypeAlias = HistoricalView | WindowedTable
+"""A view over a table: of rows that have its features, or of events behind them."""
+
+
 def requested_features(
     view: FeatureView, feature_refs: Sequence[str], *, full_feature_names: bool
 ) -> dict[str, str]:
@@ -177,7 +167,7 @@ def plan_view(
     *,
     full_feature_names: bool,
     repo_path: Path | None,
-) -> HistoricalView:
+) -> JoinedView:
     """Open a view's table and check that it is what the view declares.
 
     Parameters
@@ -193,7 +183,8 @@ def plan_view(
 
     Returns
     -------
-    HistoricalView
+    HistoricalView or WindowedTable
+        The latter where the view's features are windows over the events of its table.
 
     Raises
     ------
@@ -212,6 +203,8 @@ def plan_view(
     created = mapping.get(
         view.batch_source.created_timestamp_column, view.batch_source.created_timestamp_column
     )
+    if (windows := window_plan_of(view)) is not None:
+        return _plan_windows(view, windows, table, requested, mapping, event, created)
     tie_breakers = {mapping.get(name, name) for name in declared}
     plan = HistoricalView(
         name=view.projection.name_to_use(),
@@ -230,6 +223,38 @@ def plan_view(
     return plan
 
 
+def _plan_windows(
+    view: FeatureView,
+    windows: WindowPlan,
+    table: ParquetTable,
+    requested: Mapping[str, str],
+    mapping: Mapping[str, str],
+    event: str,
+    created: str | None,
+) -> WindowedTable:
+    types = {field.name: declared_type(field.dtype) for field in view.features}
+    plan = WindowedTable(
+        name=view.projection.name_to_use(),
+        table=table,
+        keys=_key_columns(view, mapping),
+        features=tuple(
+            RequestedFeature(name, output, types[name])
+            for name, output in requested.items()
+            if name != STATE
+        ),
+        event_column=event,
+        created_column=created if created and created != event else None,
+        ttl_us=_microseconds(view.ttl),
+        windows=windows,
+    )
+    _check_instants_and_keys(plan)
+    for column in windows.columns:
+        table.require(column, role=f"column of the windows of view {plan.name!r}")
+    if windows.event_id is not None:
+        table.require(windows.event_id, role=f"event id of view {plan.name!r}")
+    return plan
+
+
 def _refuse_unsupported(view: FeatureView) -> None:
     if view.ttl is not None and view.ttl < timedelta(0):
         raise UnsupportedRequestError(
@@ -238,8 +263,8 @@ def _refuse_unsupported(view: FeatureView) -> None:
         )
     if getattr(view, "aggregations", None):
         raise UnsupportedRequestError(
-            f"Got view {view.name!r} with aggregations, but expected features that stand in "
-            "its table."
+            f"Got view {view.name!r} with aggregations, but expected them in "
+            "`zeroskew.windowed_view`."
         )
 
 
@@ -260,13 +285,17 @@ def _microseconds(ttl: timedelta | None) -> int | None:
 
 
 def _check_columns(plan: HistoricalView) -> None:
+    _check_instants_and_keys(plan)
+    for feature in plan.features:
+        plan.table.require(feature.source, role=f"feature of view {plan.name!r}")
+
+
+def _check_instants_and_keys(plan: JoinedView) -> None:
     plan.table.require_instants(plan.event_column, role="event timestamp")
     if plan.created_column is not None:
         plan.table.require_instants(plan.created_column, role="created timestamp")
     for key in plan.keys:
         plan.table.require(key.source, role="join key")
-    for feature in plan.features:
-        plan.table.require(feature.source, role=f"feature of view {plan.name!r}")
 
 
 def _to_declared(values: pl.Series, feature: RequestedFeature) -> pl.Series:

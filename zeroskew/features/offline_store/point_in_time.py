@@ -21,8 +21,9 @@ from zeroskew.features.offline_store.asof_join import (
 from zeroskew.features.offline_store.column_types import align_keys
 from zeroskew.features.offline_store.entity_rows import EntityRows
 from zeroskew.features.offline_store.errors import EntityRowError
-from zeroskew.features.offline_store.historical_view import HistoricalView
+from zeroskew.features.offline_store.historical_view import HistoricalView, JoinedView
 from zeroskew.features.offline_store.time_slices import SliceLimits
+from zeroskew.features.windows.windowed_table import WindowedTable
 
 __all__ = ["TimeOrder", "join_view"]
 
@@ -65,7 +66,7 @@ class TimeOrder:
 def join_view(
     labels: EntityRows,
     order: TimeOrder,
-    view: HistoricalView,
+    view: JoinedView,
     limits: SliceLimits,
     *,
     cutoff: bool,
@@ -79,7 +80,7 @@ def join_view(
         The entity frame.
     order : TimeOrder
         Of ``labels.instants``.
-    view : HistoricalView
+    view : HistoricalView or WindowedTable
         What to join.
     limits : SliceLimits
         The bound on rows read at once. In memory are one slice's rows, the last row of each
@@ -93,7 +94,7 @@ def join_view(
     -------
     pl.DataFrame
         Columns ``feature:<output>``, shape ``(n_labels, n_features)``, in the labels' order, and
-        with times ``event`` and, where the table has it, ``created`` (Int64 microseconds).
+        with times ``event`` and, of rows whose table has it, ``created`` (Int64 microseconds).
 
     Raises
     ------
@@ -103,6 +104,21 @@ def join_view(
         If a key's types cannot be compared, or a value does not fit its declared type.
     """
     keyed, key_types = _keyed_labels(labels, order, view)
+    if isinstance(view, WindowedTable):
+        return order.restore(view.join(keyed, key_types, cutoff=cutoff, with_times=with_times))
+    return _join_rows(keyed, key_types, order, view, limits, cutoff=cutoff, with_times=with_times)
+
+
+def _join_rows(
+    keyed: pl.DataFrame,
+    key_types: list[pl.DataType],
+    order: TimeOrder,
+    view: HistoricalView,
+    limits: SliceLimits,
+    *,
+    cutoff: bool,
+    with_times: bool,
+) -> pl.DataFrame:
     latest = int(order.instants[-1]) if cutoff and len(order.instants) else None
     columns = _list_columns(view, with_times=with_times)
     slices = list(_slices(view, order.instants, limits))
@@ -139,7 +155,7 @@ def _put_earlier(
 
 
 def _keyed_labels(
-    labels: EntityRows, order: TimeOrder, view: HistoricalView
+    labels: EntityRows, order: TimeOrder, view: JoinedView
 ) -> tuple[pl.DataFrame, list[pl.DataType]]:
     columns, types = [order.instants.alias(TIME)], []
     for name, key in zip(view.key_names, view.keys, strict=True):

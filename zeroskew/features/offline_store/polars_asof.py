@@ -20,7 +20,7 @@ from pydantic import Field, StrictBool
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
 from zeroskew.features.offline_store.errors import EntityRowError, UnsupportedRequestError
-from zeroskew.features.offline_store.historical_view import HistoricalView, plan_view
+from zeroskew.features.offline_store.historical_view import JoinedView, plan_view
 from zeroskew.features.offline_store.parquet.parquet_source import open_parquet_table
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.retrieval_job import PolarsRetrievalJob
@@ -218,7 +218,7 @@ def _refuse_dates(start_date: datetime | None, end_date: datetime | None) -> Non
         )
 
 
-def _check_output_names(labels: EntityRows, views: list[HistoricalView]) -> None:
+def _check_output_names(labels: EntityRows, views: list[JoinedView]) -> None:
     names = [*labels.table.column_names]
     names += [feature.output for view in views for feature in view.features]
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -230,7 +230,7 @@ def _check_output_names(labels: EntityRows, views: list[HistoricalView]) -> None
 
 
 def _join(
-    labels: EntityRows, views: list[HistoricalView], limits: SliceLimits, *, cutoff: bool
+    labels: EntityRows, views: list[JoinedView], limits: SliceLimits, *, cutoff: bool
 ) -> pa.Table:
     order = TimeOrder.of(labels.instants)
     table = labels.table

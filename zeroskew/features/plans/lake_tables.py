@@ -8,6 +8,7 @@ from typing import Any, Final
 from zeroskew.contract.feature_catalog import LakeColumn, LakeTable
 from zeroskew.features.offline_store.errors import OfflineStoreError
 from zeroskew.features.offline_store.parquet.parquet_source import find_place
+from zeroskew.features.windows.declare import window_plan_of
 
 __all__ = ["LakeTables", "find_lake_tables"]
 
@@ -59,15 +60,16 @@ def find_lake_tables(store: Any) -> LakeTables:
 def _add_columns(view: Any, known: dict[str, str]) -> None:
     from feast.feature_view import DUMMY_ENTITY_ID
 
-    for column in (*view.entity_columns, *view.features):
-        if column.name == DUMMY_ENTITY_ID:
-            continue
-        kind = column.dtype.to_value_type().name
-        before = known.setdefault(column.name, kind)
+    windows = window_plan_of(view)
+    columns = view.entity_columns if windows else [*view.entity_columns, *view.features]
+    kinds = {column.name: column.dtype.to_value_type().name for column in columns}
+    kinds.pop(DUMMY_ENTITY_ID, None)
+    if windows is not None:
+        kinds |= windows.columns
+    for name, kind in kinds.items():
+        before = known.setdefault(name, kind)
         if before == kind or _WIDER.get(kind) == before:
             continue
         if _WIDER.get(before) != kind:
-            raise OfflineStoreError(
-                f"views declare its column {column.name!r} as {before} and as {kind}"
-            )
-        known[column.name] = kind
+            raise OfflineStoreError(f"views declare its column {name!r} as {before} and as {kind}")
+        known[name] = kind

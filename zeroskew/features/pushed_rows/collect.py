@@ -26,8 +26,9 @@ from zeroskew.features.offline_store.parquet.table_files import (
     partition_columns,
 )
 from zeroskew.features.pushed_rows.new_rows import TimeColumns, keep_new
-from zeroskew.features.pushed_rows.typed_rows import frame_of
+from zeroskew.features.pushed_rows.typed_rows import CALLER_CREATED, frame_of
 from zeroskew.features.pushed_rows.waiting import Group, alone, read_group, release, take_groups
+from zeroskew.features.windows.declare import window_plan_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -81,11 +82,15 @@ def collect_pushes(engine: Engine, store: Any) -> Collected:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table that views read: its source, the source's join keys, where it is."""
+    """A table that views read: its source, the source's join keys, where it is.
+
+    Of a table of events each row stands, whatever others say of that moment.
+    """
 
     source: DataSource
     keys: tuple[str, ...]
     repo_path: Path | None
+    has_events: bool
 
     @property
     def name(self) -> str:
@@ -98,7 +103,8 @@ def _find_tables(store: Any) -> Iterator[_Table]:
             continue
         original = {new: old for old, new in source.field_mapping.items()}
         keys = tuple(original.get(key, key) for key in view.join_keys)
-        yield _Table(source, keys, store.config.repo_path)
+        has_events = window_plan_of(view) is not None
+        yield _Table(source, keys, store.config.repo_path, has_events)
 
 
 def _collect(group: Group, table: _Table | None, collected: Collected) -> list[int]:
@@ -136,7 +142,9 @@ def _add(group: Group, table: _Table, refused: dict[int, Exception]) -> tuple[in
     if not frames:
         return 0, 0
     pushed = pl.concat(frames)
-    new = keep_new(pushed, table.keys, _times_of(table.source), known)
+    new = pushed.drop(CALLER_CREATED)
+    if not table.has_events:
+        new = keep_new(pushed, table.keys, _times_of(table.source), known)
     _write(new, place, partitions, table.source, group.part)
     return pushed.height, new.height
 

@@ -181,6 +181,7 @@ class PlanCompiler:
             )
         names = [feature.name for feature in view.features]
         _require_unique(f"feature of view {view.name!r}", names)
+        _check_windows(view)
         for kind, used in (("column", self._columns), ("request input", self._inputs)):
             unknown = sorted({name for owner, name in used if owner == view.name} - set(names))
             if unknown:
@@ -260,7 +261,20 @@ def _stored_view(view: CompiledView) -> StoredView:
         name=view.plan.name,
         table=view.plan.table,
         features=tuple(feature.name for feature in view.features),
+        windows=view.plan.windows,
     )
+
+
+def _check_windows(view: ViewPlan) -> None:
+    if view.windows is None:
+        return
+    known = {feature.name: feature.type for feature in view.windows.features}
+    for feature in view.features:
+        if known.get(feature.name) != feature.type:
+            raise ModelRefusedError(
+                f"Got feature {view.name}:{feature.name} of type {feature.type}, but expected what "
+                f"the view's windows give: {known.get(feature.name, 'nothing')}."
+            )
 
 
 def _check_prefix(view: ViewPlan) -> bytes:

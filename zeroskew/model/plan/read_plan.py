@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroskew.contract.errors.service import ModelRefusedError, StaleFeatureError
+from zeroskew.contract.errors.service import StaleFeatureError
 from zeroskew.contract.feature_status import FeatureStatus
 from zeroskew.contract.manifest import FeaturePlan, GoldenKey, RequestField, Scalar
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.model.plan.cell_decoder import CellColumn, CellDecoder, as_places
 from zeroskew.model.plan.entity_keys import EntityKeySerializer
 from zeroskew.model.plan.feature_matrix import FeatureMatrix, FeatureOrigins
+from zeroskew.model.plan.golden_keys import check_golden_keys
 from zeroskew.model.plan.plan_compiler import (
     CompiledFeature,
     CompiledLookup,
@@ -29,7 +30,8 @@ from zeroskew.model.plan.plan_compiler import (
 from zeroskew.model.plan.row_assembler import RowAssembler, ViewRule
 from zeroskew.model.requests.instances import Overrides, RequestRow
 from zeroskew.online.reader import ReadLayout, StoredFeatures
-from zeroskew.online.values.decode import Value, ValueType, encode_key_value
+from zeroskew.online.values.decode import Value, ValueType
+from zeroskew.online.windows.windowed_layout import WindowedLayout
 
 __all__ = ["ReadPlan"]
 
@@ -60,7 +62,10 @@ class ReadPlan:
         self._lookups = compiler.lookups()
         self._key_serializers = [EntityKeySerializer(lookup) for lookup in self._lookups]
         self.layout: ReadLayout = compiler.layout(self._lookups)
-        """What is read for each row; its cells are in the order of `features`."""
+        """What is read for each row."""
+        self._windowed = WindowedLayout.of(self.layout)
+        if self._windowed is not None:
+            self.layout = self._windowed.stored
         self.features: tuple[CompiledFeature, ...] = tuple(
             feature
             for lookup in self._lookups
@@ -99,6 +104,18 @@ class ReadPlan:
             return [[serializer.serialize_row(row)] for serializer in self._key_serializers]
         return [serializer.serialize(rows) for serializer in self._key_serializers]
 
+    def at(self, stored: StoredFeatures, now_us: int) -> StoredFeatures:
+        """Return what a reader gave for `layout` as it is at a moment: a cell for each feature.
+
+        Its cells are in the order of `features`.
+
+        Raises
+        ------
+        OnlineValueError
+            If the state of a windowed view is damaged, or of other windows.
+        """
+        return stored if self._windowed is None else self._windowed.at(stored, now_us)
+
     def assemble(
         self,
         rows: Sequence[RequestRow],
@@ -118,7 +135,7 @@ class ReadPlan:
         rows
             ``n_rows`` request rows.
         stored
-            The reader's answer to `layout` and `serialize_keys`.
+            The reader's answer to `layout` and `serialize_keys`, as `at` gives it.
         now_us
             The time of the prediction in microseconds since the Unix epoch.
         overrides
@@ -195,21 +212,7 @@ class ReadPlan:
         ModelRefusedError
             If one differs, or a view with join keys has none.
         """
-        lookups = {view.plan.name: lookup for lookup in self._lookups for view in lookup.views}
-        for key in golden:
-            lookup = lookups.get(key.view)
-            if lookup is None or len(key.values) != len(lookup.keys):
-                raise ModelRefusedError(f"Got a golden key that does not fit view {key.view!r}.")
-            serialized = _serialize_golden(lookup, key).hex()
-            if serialized != key.serialized:
-                raise ModelRefusedError(
-                    f"Got {serialized} for a golden key of view {key.view!r}, "
-                    f"but expected {key.serialized}."
-                )
-        unproven = {name for name, lookup in lookups.items() if lookup.keys}
-        unproven -= {key.view for key in golden}
-        if unproven:
-            raise ModelRefusedError(f"Got no golden key for the views {sorted(unproven)}.")
+        check_golden_keys(self._lookups, golden)
 
     def _index_places(self) -> None:
         places = list(enumerate(self._places))
@@ -359,18 +362,6 @@ def _number(place: _Place, value: Scalar | None) -> float:
     number = place.cell.number_of(value)
     is_float32 = place.cell.kind is ValueType.FLOAT
     return float(np.float32(number)) if is_float32 else number
-
-
-def _serialize_golden(lookup: CompiledLookup, key: GoldenKey) -> bytes:
-    try:
-        values = zip(key.values, lookup.keys, strict=True)
-        return lookup.prefix + b"".join(
-            encode_key_value(value, part.type) for value, part in values
-        )
-    except (ValueError, OverflowError) as error:
-        raise ModelRefusedError(
-            f"Got a golden key of view {key.view!r} with a value of another type."
-        ) from error
 
 
 def _request_values(

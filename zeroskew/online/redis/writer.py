@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import (
@@ -25,10 +26,11 @@ from zeroskew.online.redis.client import FAILURES, open_client
 from zeroskew.online.redis.hash_fields import HashFields, name_hash_fields
 from zeroskew.online.redis.timestamps import decode_timestamp
 from zeroskew.online.redis.write_script import WRITE_IF_STANDING
+from zeroskew.online.values.decode import ValueType, decode_value
 from zeroskew.online.values.encode import encode_timestamp
 from zeroskew.online.values.encode_nested import encode_feature
 from zeroskew.online.values.nested_values import FeatureType
-from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
+from zeroskew.online.writer import OnlineRow, OnlineWrite, StateChange, ViewRows
 
 __all__ = ["RedisFeatureWriter"]
 
@@ -50,13 +52,61 @@ class RedisFeatureWriter:
 
     async def write(self, write: OnlineWrite) -> list[int]:
         """Write the rows of one view after another; see `OnlineFeatureWriter`."""
-        try:
+        with _say_failures():
             async with asyncio.timeout(self._timeout_sec):
                 return [await self._write_view(write, one) for one in write.views]
-        except TimeoutError as error:
-            raise OnlineStoreUnavailableError("The online store did not answer in time.") from error
-        except FAILURES as error:
-            raise _translate(error) from error
+
+    async def change_states(self, change: StateChange) -> int:
+        """Write each state if the one that it was made of still stands, and else try again."""
+        suffix = change.project.encode()
+        fields = name_hash_fields(change.project, change.view)
+        n_changed, waiting = 0, list(dict.fromkeys(change.keys))
+        with _say_failures():
+            async with asyncio.timeout(self._timeout_sec):
+                while waiting:
+                    standing = await self._read_states(fields, [key + suffix for key in waiting])
+                    changed = [
+                        (key, state, row)
+                        for key, state in zip(waiting, standing, strict=True)
+                        if (row := change.change(key, _read_bytes(state))) is not None
+                    ]
+                    waiting = await self._swap_states(change, fields, changed)
+                    n_changed += len(changed) - len(waiting)
+        return n_changed
+
+    async def _read_states(
+        self, fields: HashFields, keys: Sequence[bytes]
+    ) -> Sequence[bytes | None]:
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hget(key, fields.features[0])
+        found: Sequence[bytes | None] = await pipeline.execute()
+        return found
+
+    async def _swap_states(
+        self,
+        change: StateChange,
+        fields: HashFields,
+        changed: Sequence[tuple[bytes, bytes | None, OnlineRow]],
+    ) -> list[bytes]:
+        """Write states; return the keys whose state is another by now."""
+        if not changed:
+            return []
+        pipeline = self._client.pipeline(transaction=False)
+        for key, state, row in changed:
+            pipeline.eval(
+                WRITE_IF_STANDING,
+                1,
+                key + change.project.encode(),
+                fields.features[0],
+                state or b"",
+                change.key_ttl_seconds or 0,
+                fields.event_time,
+                encode_timestamp(row.event_us),
+                *_pair_fields(fields, (ValueType.BYTES,), row),
+            )
+        written = await pipeline.execute()
+        return [key for (key, _, _), done in zip(changed, written, strict=True) if not done]
 
     async def close(self) -> None:
         """Close all connections."""
@@ -117,6 +167,22 @@ class RedisFeatureWriter:
         return {
             key: row for (key, row), done in zip(rows.items(), written, strict=True) if not done
         }
+
+
+@contextmanager
+def _say_failures() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise OnlineStoreUnavailableError("The online store did not answer in time.") from error
+    except FAILURES as error:
+        raise _translate(error) from error
+
+
+def _read_bytes(cell: bytes | None) -> bytes | None:
+    value = decode_value(cell, ValueType.BYTES) if cell else None
+    assert value is None or isinstance(value, bytes)
+    return value
 
 
 def _pair_fields(fields: HashFields, kinds: Sequence[FeatureType], row: OnlineRow) -> list[bytes]:

@@ -13,14 +13,11 @@ from hypothesis import strategies as st
 from tests.support.feast_repos import at, write_table
 from tests.zeroskew.features.offline_store.brute_force import Row, chosen_row
 from zeroskew.features.offline_store.entity_rows import read_entity_rows
-from zeroskew.features.offline_store.historical_view import (
-    HistoricalView,
-    KeyColumn,
-    RequestedFeature,
-)
+from zeroskew.features.offline_store.historical_view import HistoricalView
 from zeroskew.features.offline_store.parquet.parquet_source import open_parquet_table
 from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
 from zeroskew.features.offline_store.time_slices import SliceLimits
+from zeroskew.features.offline_store.view_columns import KeyColumn, RequestedFeature
 
 _MONTH = 31 * 24 * 60
 

@@ -1,0 +1,1 @@
+"""States of windowed views, on their way to the online store."""

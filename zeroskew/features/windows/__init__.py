@@ -1,0 +1,1 @@
+"""Windowed views: how they are declared with Feast, and how tables of events are read for them."""

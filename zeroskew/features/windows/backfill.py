@@ -1,0 +1,96 @@
+"""The states of all entities of a windowed view, from its table of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+
+from zeroskew.contract.errors.project import StepError
+from zeroskew.contract.window_plan import WindowPlan
+from zeroskew.features.windows.event_rows import (
+    CREATED,
+    EVENT,
+    EVENT_ID,
+    input_columns,
+    last_versions,
+)
+from zeroskew.features.windows.windowed_table import WindowedTable
+from zeroskew.windows.state import EntityState, Event, StateFullError
+
+__all__ = ["BuiltState", "build_states"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltState:
+    """An entity's state, and the values of its join keys in the view's order."""
+
+    keys: tuple[Any, ...]
+    state: EntityState
+
+
+def build_states(
+    view: WindowedTable, key_types: Sequence[pl.DataType], now_us: int
+) -> Iterator[BuiltState]:
+    """Yield the state of each entity, from all that was known at a moment.
+
+    Parameters
+    ----------
+    view
+        The view with its table open.
+    key_types
+        What its join keys are.
+    now_us
+        The moment in microseconds since the Unix epoch: later events are left out, and no
+        prediction is made before it.
+
+    Raises
+    ------
+    SourceError
+        If a value does not fit its declared type.
+    StepError
+        If an entity has more events than its state may hold.
+    """
+    plan = view.windows
+    rows = view.read_events(now_us, key_types, cutoff=True).drop_nulls(view.key_names)
+    if CREATED not in rows.columns:
+        rows = rows.with_columns(pl.col(EVENT).alias(CREATED))
+    rows = rows.with_columns(input_columns(plan))
+    if plan.event_id is not None:
+        rows = last_versions(rows, plan)
+    inputs = [f"input:{place}" for place in range(len(plan.inputs))]
+    ids = [EVENT_ID] if plan.event_id is not None else []
+    rows = rows.sort([*view.key_names, EVENT, CREATED]).select(
+        *view.key_names, EVENT, CREATED, *ids, *inputs
+    )
+    n_keys = len(view.keys)
+    for keys, found in groupby(rows.iter_rows(), key=lambda row: row[:n_keys]):
+        events = [_event(row[n_keys:], has_id=bool(ids)) for row in found]
+        yield BuiltState(keys, _state_of(view, plan, keys, events, now_us))
+
+
+def _state_of(
+    view: WindowedTable,
+    plan: WindowPlan,
+    keys: tuple[Any, ...],
+    events: Sequence[Event],
+    now_us: int,
+) -> EntityState:
+    state = EntityState.empty(plan)
+    try:
+        state.add(events, plan, now_us)
+    except StateFullError as error:
+        raise StepError(
+            f"View {view.name!r}, entity {', '.join(map(str, keys))}: {error}; declare a hop, or a "
+            "greater max_events"
+        ) from error
+    return state
+
+
+def _event(row: tuple[Any, ...], *, has_id: bool) -> Event:
+    event_us, created_us, *rest = row
+    event_id = (rest.pop(0) or "").encode() if has_id else b""
+    return Event(event_us, created_us, event_id, tuple(rest))

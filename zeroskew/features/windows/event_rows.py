@@ -1,0 +1,230 @@
+"""Events as the kernel takes them, from a frame of raw rows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
+from zeroskew.contract.window_plan import EventCondition, EventInput, WindowPlan
+from zeroskew.features.offline_store.column_types import conform, epoch_microseconds
+from zeroskew.windows.events import Events, InputValues, ordered_bits
+
+__all__ = [
+    "CREATED",
+    "ENTITY",
+    "EVENT",
+    "EVENT_ID",
+    "column_name",
+    "input_columns",
+    "last_versions",
+    "make_events",
+    "typed_columns",
+]
+
+ENTITY: Final = "entity"
+EVENT: Final = "event"
+CREATED: Final = "created"
+EVENT_ID: Final = "id"
+_KNOWN: Final = "known"
+_UNTIL: Final = "until"
+
+_POLARS: Final[dict[str, pl.DataType]] = {
+    "INT64": pl.Int64(),
+    "DOUBLE": pl.Float64(),
+    "BOOL": pl.Boolean(),
+    "STRING": pl.String(),
+}
+
+
+def column_name(column: str) -> str:
+    """Return how a column of the table is called beside the kernel's own."""
+    return f"value:{column}"
+
+
+def typed_columns(rows: pl.DataFrame, plan: WindowPlan) -> pl.DataFrame:
+    """Bring the events' columns to their declared types, and ids to text; NaN becomes null.
+
+    Raises
+    ------
+    SourceError
+        If a value has no equal in its declared type.
+    """
+    typed = [
+        _typed(rows[column_name(column)], kind, column).alias(column_name(column))
+        for column, kind in plan.columns.items()
+    ]
+    if plan.event_id is not None:
+        typed.append(rows[EVENT_ID].cast(pl.String))
+    return rows.with_columns(typed)
+
+
+def _typed(values: pl.Series, kind: str, column: str) -> pl.Series:
+    if kind == "UNIX_TIMESTAMP":
+        return epoch_microseconds(values)
+    typed = conform(values, _POLARS[kind], column=column)
+    return typed.fill_nan(None) if kind == "DOUBLE" else typed
+
+
+def make_events(rows: pl.DataFrame, plan: WindowPlan, *, created_cutoff: bool) -> Events:
+    """Order events and say from when to when each is known.
+
+    Parameters
+    ----------
+    rows
+        ``entity`` (Int64, a number for each entity; null where nobody asks for it), ``event`` and
+        perhaps ``created`` (Int64 microseconds), perhaps ``id``, and what `typed_columns` returned.
+        Without ``created`` an event is created when it happens.
+    plan
+        The view's windows.
+    created_cutoff
+        Whether an event is unknown before its created time. One whose created time is null is
+        then never known. Without it each is known from its event time on, and of several versions
+        of an event the last created one stands.
+
+    Returns
+    -------
+    Events
+    """
+    if CREATED not in rows.columns:
+        rows = rows.with_columns(pl.col(EVENT).alias(CREATED))
+    elif created_cutoff:
+        rows = rows.filter(pl.col(CREATED).is_not_null())
+    known = pl.max_horizontal(EVENT, CREATED) if created_cutoff else pl.col(EVENT)
+    rows = rows.with_columns(known.alias(_KNOWN), *input_columns(plan))
+    if plan.event_id is not None:
+        rows = _end_versions(rows, plan, created_cutoff=created_cutoff)
+    rows = rows.filter(pl.col(ENTITY).is_not_null())
+    order = [ENTITY, EVENT, CREATED, *([EVENT_ID] if plan.event_id else [])]
+    rows = rows.sort(order, nulls_last=False)
+    tied = _tied_groups(rows.select(order))
+    return Events(
+        entity=rows[ENTITY].to_numpy(),
+        event_us=rows[EVENT].to_numpy(),
+        known_us=rows[_KNOWN].to_numpy(),
+        until_us=rows[_UNTIL].to_numpy() if _UNTIL in rows.columns else None,
+        inputs=tuple(
+            _make_input(rows[_input_name(place)], one, tied)
+            for place, one in enumerate(plan.inputs)
+        ),
+    )
+
+
+def _input_name(place: int) -> str:
+    return f"input:{place}"
+
+
+def input_columns(plan: WindowPlan) -> list[pl.Expr]:
+    """Return what events give to each input as ``input:i``, null where nothing.
+
+    Booleans are whole numbers then.
+    """
+    expressions = []
+    for place, one in enumerate(plan.inputs):
+        meets = pl.lit(True)
+        for condition in one.where:
+            meets = meets & _condition(condition)
+        value = pl.lit(True) if one.column is None else pl.col(column_name(one.column))
+        if one.type == "BOOL":
+            value = value.cast(pl.Int64)
+        expressions.append(pl.when(meets).then(value).alias(_input_name(place)))
+    return expressions
+
+
+def _condition(one: EventCondition) -> pl.Expr:
+    column: Any = pl.col(column_name(one.column))
+    if one.op == "in":
+        assert isinstance(one.value, tuple)
+        return column.is_in(list(one.value))
+    found: pl.Expr = {
+        "is_null": column.is_null,
+        "is_not_null": column.is_not_null,
+        "==": lambda: column == one.value,
+        "!=": lambda: column != one.value,
+        "<": lambda: column < one.value,
+        "<=": lambda: column <= one.value,
+        ">": lambda: column > one.value,
+        ">=": lambda: column >= one.value,
+    }[one.op]()
+    return found
+
+
+def _end_versions(rows: pl.DataFrame, plan: WindowPlan, *, created_cutoff: bool) -> pl.DataFrame:
+    """Let each version of an event stand until the next one is created.
+
+    Without the cutoff only the last one stands. A row without an id is an event of its own.
+    """
+    if not _has_versions(rows):
+        return rows
+    rows = _sort_versions(rows, plan)
+    end = pl.col(CREATED).shift(-1).over(EVENT_ID) if created_cutoff else pl.lit(NEVER_US)
+    until = pl.when(_HAS_NEXT).then(end.fill_null(NEVER_US)).otherwise(ALWAYS_US)
+    rows = rows.with_columns(until.alias(_UNTIL))
+    return rows.filter(pl.col(_UNTIL) > pl.col(_KNOWN))
+
+
+def last_versions(rows: pl.DataFrame, plan: WindowPlan) -> pl.DataFrame:
+    """Leave of several versions of an event the last created one.
+
+    Parameters
+    ----------
+    rows
+        As for `make_events`, with `input_columns`.
+    plan
+        The view's windows.
+    """
+    return _sort_versions(rows, plan).filter(~_HAS_NEXT) if _has_versions(rows) else rows
+
+
+_HAS_NEXT: Final = pl.col(EVENT_ID).is_not_null() & ~pl.col(EVENT_ID).is_last_distinct()
+"""Of rows in the order of their versions, those that a later one replaces."""
+
+
+def _has_versions(rows: pl.DataFrame) -> bool:
+    return bool(rows[EVENT_ID].drop_nulls().is_duplicated().any())
+
+
+def _sort_versions(rows: pl.DataFrame, plan: WindowPlan) -> pl.DataFrame:
+    values = {
+        f"order:{place}": _ordered(rows[_input_name(place)]) for place in range(len(plan.inputs))
+    }
+    rows = rows.with_columns(series.alias(name) for name, series in values.items())
+    return rows.sort([CREATED, EVENT, *values], nulls_last=False)
+
+
+def _ordered(values: pl.Series) -> pl.Series:
+    if values.dtype != pl.Float64:
+        return values
+    ordered = pl.Series(ordered_bits(values.fill_null(0.0).to_numpy()))
+    return pl.select(pl.when(values.is_not_null()).then(ordered)).to_series()
+
+
+def _tied_groups(order: pl.DataFrame) -> NDArray[np.int64] | None:
+    """Return numbers of groups that nothing puts in order; ``None`` where there are none."""
+    if order.height < 2:
+        return None
+    same = order.select(pl.all_horizontal(pl.all().eq_missing(pl.all().shift()))).to_series()
+    same[0] = False
+    return (~same).cum_sum().cast(pl.Int64).to_numpy() if same.any() else None
+
+
+def _make_input(given: pl.Series, one: EventInput, tied: NDArray[np.int64] | None) -> InputValues:
+    valid = given.is_not_null().to_numpy()
+    text = None
+    if one.type == "STRING":
+        distinct = given.drop_nulls().unique().sort()
+        codes = given.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64)
+        values, text = codes.fill_null(0).to_numpy(), distinct.to_numpy()
+    elif one.type == "DOUBLE":
+        values = given.fill_null(0.0).to_numpy()
+    else:
+        values = given.cast(pl.Int64).fill_null(0).to_numpy()
+    if tied is not None:
+        # Of events at one moment the one with the greatest value comes last.
+        ordered = ordered_bits(values) if values.dtype == np.float64 else values
+        order = np.lexsort((ordered, valid, tied))
+        values, valid = values[order], valid[order]
+    return InputValues(values, valid, text)

@@ -1,0 +1,1 @@
+"""Windowed views online: what a state means at the moment of a request."""

@@ -1,0 +1,214 @@
+"""Which events each window holds: runs of neighbours, and single ones that came out of order.
+
+Events of an entity that became known in the order in which they happened are neighbours in a
+window, wherever it begins and ends. So events are split into layers of such; few layers hold all
+but what came in no order at all. What is left, and what a correction has replaced, is paired with
+its windows one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
+from zeroskew.windows.events import Events
+
+__all__ = ["EntityTimes", "Layer", "LayerSpan", "Pairs", "Queries", "WindowSpans", "window_start"]
+
+_MOST_LAYERS: Final = 6
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Entities and times that are asked for, in the order of entity and time.
+
+    Parameters
+    ----------
+    entity
+        int64, shape ``(n_queries,)``, ascending: the numbers of `Events`, or others.
+    time_us
+        int64, ascending within an entity: microseconds since the Unix epoch.
+    """
+
+    entity: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many queries there are."""
+        return len(self.entity)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Events that became known in the order in which they happened: their places, ascending."""
+
+    places: Indices
+
+
+@dataclass(frozen=True)
+class LayerSpan:
+    """For each query its events of a layer: those from ``low`` on and before ``high``."""
+
+    layer: Layer
+    low: Indices
+    high: Indices
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Queries and the places of events that their windows hold, beside those of spans."""
+
+    query: Indices
+    place: Indices
+
+
+@dataclass(frozen=True)
+class WindowSpans:
+    """The events in one window of each query."""
+
+    spans: tuple[LayerSpan, ...]
+    pairs: Pairs
+
+
+def window_start(
+    time_us: NDArray[np.int64], window_us: int | None, hop_us: int | None
+) -> NDArray[np.int64]:
+    """Return where the windows that end at some times start; the start is not within.
+
+    ``NEVER_US`` stands for the beginning of time.
+    """
+    if window_us is None:
+        return np.full(len(time_us), NEVER_US)
+    start = time_us - window_us
+    return start if hop_us is None else start // hop_us * hop_us
+
+
+class EntityTimes:
+    """Finds the events of each query's windows.
+
+    Parameters
+    ----------
+    events
+        All events.
+    queries
+        All queries.
+    """
+
+    def __init__(self, events: Events, queries: Queries) -> None:
+        self._events, self._queries = events, queries
+        times = np.unique(np.concatenate([events.event_us, events.known_us]))
+        self._times = times
+        self._radix = len(times) + 1
+        base = events.entity * self._radix
+        self._event_key = base + np.searchsorted(times, events.event_us)
+        self._known_key = base + np.searchsorted(times, events.known_us)
+        self._query_base = queries.entity * self._radix
+        self.layers, self._scattered = self._split()
+        self._high = [
+            np.searchsorted(self._known_key[layer.places], self._key_after(queries.time_us))
+            for layer in self.layers
+        ]
+
+    def window(self, window_us: int | None, hop_us: int | None) -> WindowSpans:
+        """Return the events in a window that ends at each query's time."""
+        start = window_start(self._queries.time_us, window_us, hop_us)
+        first = self._key_after(start)
+        spans = []
+        for layer, high in zip(self.layers, self._high, strict=True):
+            low = np.searchsorted(self._event_key[layer.places], first)
+            spans.append(LayerSpan(layer, low, np.maximum(low, high)))
+        return WindowSpans(tuple(spans), self._pair(window_us, hop_us))
+
+    def _key_after(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what the keys of a query's events up to a time are less than."""
+        return self._query_base + np.searchsorted(self._times, time_us, side="right")
+
+    def _split(self) -> tuple[tuple[Layer, ...], Indices]:
+        events = self._events
+        left = np.arange(len(events))
+        scattered = left[:0]
+        if events.until_us is not None:
+            stands = events.until_us == ALWAYS_US
+            left, scattered = left[stands], left[~stands]
+        layers: list[Layer] = []
+        while len(left) and len(layers) < _MOST_LAYERS:
+            known = self._known_key[left]
+            # An event is in order if none that happened later became known before it.
+            least = np.minimum.accumulate(known[::-1])[::-1]
+            ordered = np.append(known[:-1] <= least[1:], True)
+            layers.append(Layer(left[ordered]))
+            left = left[~ordered]
+        return tuple(layers), np.concatenate([left, scattered])
+
+    def _pair(self, window_us: int | None, hop_us: int | None) -> Pairs:
+        """Return each scattered event with every query whose window holds it."""
+        places, events = self._scattered, self._events
+        if not len(places):
+            return Pairs(places, places)
+        event_us = events.event_us[places]
+        end = np.full(len(places), ALWAYS_US)
+        if events.until_us is not None:
+            end = events.until_us[places]
+        if window_us is not None:
+            last = event_us if hop_us is None else -(-event_us // hop_us) * hop_us
+            end = np.minimum(end, last + window_us)
+        times = np.unique(self._queries.time_us)
+        radix = len(times) + 1
+        keys = self._queries.entity * radix + np.searchsorted(times, self._queries.time_us)
+        base = events.entity[places] * radix
+        low = np.searchsorted(keys, base + np.searchsorted(times, events.known_us[places]))
+        high = np.searchsorted(keys, base + np.searchsorted(times, end))
+        rows, query = expand(low, np.maximum(low, high))
+        return Pairs(query, places[rows])
+
+
+def expand(low: Indices, high: Indices) -> tuple[Indices, Indices]:
+    """Return the numbers of each range from ``low`` to before ``high``, and whose they are.
+
+    >>> expand(np.array([5, 0]), np.array([7, 1]))
+    (array([0, 0, 1]), array([5, 6, 0]))
+    """
+    sizes = high - low
+    owner = np.repeat(np.arange(len(low)), sizes)
+    starts = np.cumsum(sizes) - sizes
+    return owner, np.arange(len(owner)) - starts[owner] + low[owner]
+
+
+def expand_in_parts(
+    window: WindowSpans, n_queries: int, at_once: int
+) -> Iterator[tuple[int, int, Indices, Indices]]:
+    """Yield all events of some queries at a time.
+
+    Yields
+    ------
+    tuple
+        The first query and the one after the last, then for each event that one of them holds the
+        query, counted from the first, and the event's place.
+    """
+    sizes = np.zeros(n_queries, np.int64)
+    for span in window.spans:
+        sizes += span.high - span.low
+    np.add.at(sizes, window.pairs.query, 1)
+    ends = np.cumsum(sizes)
+    order = np.argsort(window.pairs.query, kind="stable")
+    paired = window.pairs.query[order]
+    begin = 0
+    while begin < n_queries:
+        before = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + at_once, side="right")))
+        queries, places = [], []
+        for span in window.spans:
+            owner, index = expand(span.low[begin:end], span.high[begin:end])
+            queries.append(owner)
+            places.append(span.layer.places[index])
+        chosen = order[np.searchsorted(paired, begin) : np.searchsorted(paired, end)]
+        queries.append(window.pairs.query[chosen] - begin)
+        places.append(window.pairs.place[chosen])
+        yield begin, end, np.concatenate(queries), np.concatenate(places)
+        begin = end

@@ -1,0 +1,187 @@
+"""What the online store holds of an entity: its recent events, and what the older ones come to.
+
+An event is kept as it came for as long as a window may begin behind it. Older ones are gone, but
+for windows without a beginning: those know them as a `Partial`. So every later moment finds in the
+state what it needs, and nothing has to be written when time passes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.contract.window_plan import WindowFunction, WindowPlan
+from zeroskew.windows.partial import InputValue, Partial, order_of
+
+__all__ = ["COUNTED", "EntityState", "Event", "StateFullError"]
+
+COUNTED: Final = (WindowFunction.COUNT_DISTINCT, WindowFunction.MOST_FREQUENT)
+"""The functions that ask how often each value was there."""
+
+
+class StateFullError(ValueError):
+    """An entity has more events within its windows than its state may hold."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """An event of an entity; in order of their event time, created time and id.
+
+    Parameters
+    ----------
+    event_us, created_us
+        When it happened, and from when on it counts: microseconds since the Unix epoch.
+    event_id
+        Its id, empty where it has none.
+    values
+        What it gives to each input of the plan, ``None`` where nothing.
+    """
+
+    event_us: int
+    created_us: int
+    event_id: bytes = b""
+    values: tuple[InputValue | None, ...] = field(default=(), compare=False)
+
+    @property
+    def known_us(self) -> int:
+        """From when on it counts."""
+        return max(self.event_us, self.created_us)
+
+    @property
+    def version(self) -> tuple[object, ...]:
+        """Of several events with one id, the one whose version is the greatest stands."""
+        values = ((one is not None, None if one is None else order_of(one)) for one in self.values)
+        return (self.created_us, self.event_us, *values)
+
+
+@dataclass(slots=True)
+class EntityState:
+    """The events of an entity.
+
+    Parameters
+    ----------
+    since_us
+        The earliest moment that the state answers for.
+    cut_us
+        Events up to then are kept no more.
+    newest_cut_us
+        The latest event time of those, ``NEVER_US`` where there is none.
+    events
+        The others, in their order.
+    folded
+        What the former give to each input that a window without a beginning reads.
+    folded_ids
+        The ids of those, as far as they are remembered.
+    """
+
+    since_us: int = NEVER_US
+    cut_us: int = NEVER_US
+    newest_cut_us: int = NEVER_US
+    events: list[Event] = field(default_factory=list)
+    folded: list[Partial | None] = field(default_factory=list)
+    folded_ids: dict[bytes, None] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, plan: WindowPlan) -> EntityState:
+        """Return the state of an entity without events."""
+        endless = {one.input for one in plan.features if one.window_us is None}
+        counted = {
+            one.input for one in plan.features if one.window_us is None and one.function in COUNTED
+        }
+        return cls(
+            folded=[
+                Partial(times=Counter() if place in counted else None) if place in endless else None
+                for place in range(len(plan.inputs))
+            ]
+        )
+
+    @property
+    def newest_us(self) -> int:
+        """The latest event time, ``NEVER_US`` before the first event."""
+        return max(self.newest_cut_us, self.events[-1].event_us if self.events else NEVER_US)
+
+    def add(self, events: Iterable[Event], plan: WindowPlan, now_us: int) -> int:
+        """Add events, and fold what no later window begins behind.
+
+        To add an event again changes nothing where events have ids.
+
+        Parameters
+        ----------
+        events
+            The new ones, in any order.
+        plan
+            The view's windows.
+        now_us
+            No later prediction is made before this moment.
+
+        Returns
+        -------
+        int
+            How many of the events were repeats, or older versions than what stands.
+
+        Raises
+        ------
+        StateFullError
+            If too many are left to be kept; the state is then not to be used.
+        """
+        n_repeated = 0
+        by_id = {one.event_id: one for one in self.events if one.event_id}
+        for event in events:
+            standing = by_id.get(event.event_id)
+            if event.event_id in self.folded_ids or (
+                standing is not None and event.version <= standing.version
+            ):
+                n_repeated += 1
+                continue
+            if standing is not None:
+                self.events.remove(standing)
+            if event.event_id:
+                by_id[event.event_id] = event
+            self._keep(event, now_us)
+        self._fold(plan, now_us)
+        if len(self.events) > plan.max_events:
+            raise StateFullError(
+                f"Got {len(self.events):,} events of an entity within its windows, but expected "
+                f"at most {plan.max_events:,}"
+            )
+        return n_repeated
+
+    def _keep(self, event: Event, now_us: int) -> None:
+        """Keep an event; one that says nothing, and has happened, leaves its time alone."""
+        is_told = bool(event.event_id) or any(value is not None for value in event.values)
+        if not is_told and event.known_us <= now_us:
+            self.newest_cut_us = max(self.newest_cut_us, event.event_us)
+            self.since_us = max(self.since_us, event.known_us)
+            return
+        insort(self.events, event)
+
+    def _fold(self, plan: WindowPlan, now_us: int) -> None:
+        """Let go of the events that every window of a limited length has behind it."""
+        cut = now_us
+        if plan.longest_us is not None:
+            cut -= plan.longest_us
+            if plan.hop_us is not None:
+                cut = cut // plan.hop_us * plan.hop_us
+        self.cut_us = max(self.cut_us, cut)
+        n_old = bisect_right(self.events, self.cut_us, key=lambda event: event.event_us)
+        old = [event for event in self.events[:n_old] if event.created_us <= now_us]
+        if not old:
+            return
+        self.events[:n_old] = [one for one in self.events[:n_old] if one.created_us > now_us]
+        self.since_us = max(self.since_us, now_us)
+        self.newest_cut_us = max(self.newest_cut_us, old[-1].event_us)
+        if all(partial is None for partial in self.folded):
+            return
+        for event in old:
+            order = (event.event_us, event.created_us, event.event_id)
+            for partial, value in zip(self.folded, event.values, strict=True):
+                if partial is not None and value is not None:
+                    partial.add(order, value)
+            if event.event_id:
+                self.folded_ids[event.event_id] = None
+        while len(self.folded_ids) > plan.max_events:
+            del self.folded_ids[next(iter(self.folded_ids))]
