@@ -133,10 +133,9 @@ def windowed_view(
         created last stands from then on. Without it each row is an event.
     hop
         Moves the start of each window back to a multiple of it.
-    max_events
-        How many events of an entity the online store holds at most.
-    ttl
-        How old the newest event may be; older than that all features are null.
+    max_events, ttl
+        How many events of an entity the online store holds at most; how old the newest may be,
+        for features not to be null.
     others
         Whatever a Feast ``FeatureView`` takes: ``description``, ``tags``, ``online``, ``owner``.
 
