@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import uuid4
 
 from pydantic import Field
 
@@ -31,7 +32,7 @@ from zeroskew.contract.feature_catalog import CatalogView, LakeTable, SourceColu
 from zeroskew.contract.manifest import OnlineFeature
 from zeroskew.contract.time.clock import Clock
 from zeroskew.online.lazy_writer import LazyWriter
-from zeroskew.online.values.decode import Value, ValueType
+from zeroskew.online.values.decode import Value
 from zeroskew.online.writer import OnlineRow, OnlineWrite, ViewRows
 from zeroskew.records.pushes.push_row import PushRow
 from zeroskew.records.pushes.push_writer import PushWriter
@@ -134,6 +135,9 @@ class FeaturePushes:
         frame: Columns,
         target: PushTarget | None,
     ) -> PushResult:
+        if any(view.windows for view in views):
+            # What counts online and not in training, or the other way round, is skew.
+            target = PushTarget.BOTH
         received_us = self._clock.now_us()
         n_rows = count_rows(frame, "/df", len(frame), self._limits)
         lake = choose_tables(catalog, views, target)
@@ -143,9 +147,11 @@ class FeaturePushes:
             return _describe(0, views if is_online else [], [0] * len(views), lake)
         # Many rows take a while, in which others are to be answered.
         if n_rows * len(frame) <= _INLINE_CELLS:
-            read = _read_rows(views, frame, n_rows, self._limits)
+            read = _read_rows(views, frame, n_rows, self._limits, received_us)
         else:
-            read = await asyncio.to_thread(_read_rows, views, frame, n_rows, self._limits)
+            read = await asyncio.to_thread(
+                _read_rows, views, frame, n_rows, self._limits, received_us
+            )
         if is_online:
             await self._writer.open()
         # On disk first: what is online and nowhere else is what training never sees.
@@ -195,9 +201,10 @@ class FeaturePushes:
             parts = [one for one in read if lake.tables.get(one.view.name) == table]
             columns = {name: values for one in parts for name, values in one.columns.items()}
             rows = make_rows(table, columns, parts[0].event_us, parts[0].created_us, received_us)
-            return PushRow(
-                catalog.project, table.name, rows.to_json(), rows.sha256, self._clock.now()
-            )
+            # Without ids the same events once more are more events, online as well.
+            has_events = any(one.view.windows for one in parts)
+            identity = uuid4().hex if has_events else rows.sha256
+            return PushRow(catalog.project, table.name, rows.to_json(), identity, self._clock.now())
 
         tables = list({table.name: table for table in lake.tables.values()}.values())
         if tables:
@@ -231,7 +238,11 @@ class _ReadView:
 
 
 def _read_rows(
-    views: Sequence[CatalogView], frame: Columns, n_rows: int, limits: FeastLimits
+    views: Sequence[CatalogView],
+    frame: Columns,
+    n_rows: int,
+    limits: FeastLimits,
+    now_us: int,
 ) -> list[_ReadView]:
     """Return the rows of all views.
 
@@ -241,7 +252,7 @@ def _read_rows(
         With the places of the frame that fit none of the views, or not all of them.
     """
     findings = RefusedFields()
-    frames = [_ViewFrame(view, _source_of(view), frame, n_rows, findings) for view in views]
+    frames = [_ViewFrame(view, _source_of(view), frame, n_rows, findings, now_us) for view in views]
     known = set().union(*(one.known_columns for one in frames))
     for column in frame:
         if column not in known and not findings.are_enough:
@@ -269,6 +280,7 @@ class _ViewFrame:
     frame: Columns
     n_rows: int
     findings: RefusedFields
+    now_us: int
 
     @property
     def known_columns(self) -> set[str]:
@@ -305,13 +317,18 @@ class _ViewFrame:
         """Return the view's rows, or ``None`` and findings."""
         columns = self._rename_columns()
         keys = [key.model_copy(update={"field": key.name}) for key in self.view.join_keys]
+        # An event of a nobody is one of other views' entities.
+        nullable = self.view.windows is not None
         entities = EntityColumns(
-            columns, keys, "/df", max_text_length, self.findings, nullable=False
+            columns, keys, "/df", max_text_length, self.findings, nullable=nullable
         )
         given = self._given
         values = [self._read_feature(columns, feature) for feature in given]
         event_us = self._read_times(columns, self.source.timestamp, _CLIENT_TIMESTAMP)
         created_us = self._read_times(columns, self.source.created, _CLIENT_CREATED)
+        if self.view.windows is not None:
+            # Whoever has an event knows of it, whatever a clock elsewhere says.
+            created_us = [None if us is None else min(us, self.now_us) for us in created_us]
         if self.findings.are_any:
             return None
         entity_keys = entities.serialize_keys(keys)
@@ -324,6 +341,7 @@ class _ViewFrame:
                 for key, row, us, created in zip(
                     entity_keys, rows, event_us, created_us, strict=True
                 )
+                if key is not None
             ],
         )
         return _ReadView(self.view, online, columns, event_us, created_us)  # type: ignore[arg-type]  # as above
@@ -336,9 +354,6 @@ class _ViewFrame:
         if feature.name not in columns:
             self.findings.add(pointer, "nothing", f"a list of values of type {kind.name}")
             return []
-        if self.view.windows is not None and kind is ValueType.UNIX_TIMESTAMP:
-            # Exact, where a feature keeps whole seconds.
-            return parse_instants(columns[feature.name], pointer, self.findings, nullable=True)  # type: ignore[return-value]  # int is a value
         return parse_column(columns[feature.name], kind, pointer, self.findings)
 
     def _read_times(

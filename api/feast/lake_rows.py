@@ -76,7 +76,8 @@ def _find_table(
 
 
 def _own_names(view: CatalogView) -> set[str]:
-    return {key.name for key in view.join_keys} | {one.name for one in view.features}
+    said = view.windows.columns if view.windows else {one.name for one in view.features}
+    return {key.name for key in view.join_keys} | set(said)
 
 
 def make_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from api.feast.catalog_index import CatalogIndex
 from zeroskew.contract.errors.service import InvalidRequestError, OnlineValueError
@@ -16,6 +17,8 @@ from zeroskew.windows.state import Event, StateFullError
 from zeroskew.windows.state_codec import StateBytesError, StateCodec
 
 __all__ = ["add_events", "group_events"]
+
+_SECOND_US: Final = 1_000_000
 
 
 def group_events(
@@ -35,8 +38,13 @@ def group_events(
     """
     plan = view.windows
     assert plan is not None
+    if not rows:
+        return {}
     values = zip(*(row.values for row in rows), strict=True)
-    given = dict(zip(plan.columns, map(list, values), strict=True)) if rows else {}
+    given = {
+        name: _in_microseconds(of_column) if kind == "UNIX_TIMESTAMP" else of_column
+        for (name, kind), of_column in zip(plan.columns.items(), values, strict=True)
+    }
     ids = given.get(plan.event_id or "", [None] * len(rows))
     events: dict[bytes, list[Event]] = {}
     has_created = view.source is not None and view.source.created is not None
@@ -45,13 +53,16 @@ def group_events(
     ):
         created_us = row.event_us
         if has_created:
-            # Whoever has it knows it, whatever a clock elsewhere says.
-            created_us = now_us if row.created_us is None else min(row.created_us, now_us)
+            created_us = now_us if row.created_us is None else row.created_us
         encoded = b"" if event_id is None else str(event_id).encode()
         events.setdefault(row.entity_key, []).append(
             Event(row.event_us, created_us, encoded, of_inputs)
         )
     return events
+
+
+def _in_microseconds(instants: Sequence[int | None]) -> list[int | None]:
+    return [None if seconds is None else seconds * _SECOND_US for seconds in instants]
 
 
 async def add_events(

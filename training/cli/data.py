@@ -56,9 +56,13 @@ def prepare() -> None:
             workspace.lake_folder,
             progress=lambda line: _console.print(f"  {line}", highlight=False),
         )
+    rows = getattr(report, "rows", None)
+    if not rows:
+        _console.print(f"[green]✓[/] tables in {workspace.lake}", soft_wrap=True)
+        return
     table = Table("table", "rows", title=f"Tables in {workspace.lake}")
-    for name, rows in report.rows.items():
-        table.add_row(name, f"{rows:,}")
+    for name, n_rows in rows.items():
+        table.add_row(name, f"{n_rows:,}")
     print_table(table)
 
 

@@ -1,0 +1,214 @@
+"""Events that are pushed: what is online at once is what training finds afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from feast import Entity, FeatureStore, FileSource, PushSource, ValueType
+from feast.types import Float64, Int64, String, UnixTimestamp
+
+from tests.api.feast.conftest import FeastService, open_service
+from tests.support.feast_repos import ASOF_STORE
+from tests.support.feast_service import open_trial_store
+from tests.support.online_stores import EVENT_TIME, open_online
+from zeroskew import Window, windowed_view
+from zeroskew.features.pushed_rows.collect import collect_pushes
+from zeroskew.features.windows.declare import window_plan_of
+from zeroskew.online.reader import StoredView
+from zeroskew.online.schemes import open_store
+from zeroskew.online.writer import OnlineRow, StateChange
+from zeroskew.records.database.open_database import open_database
+from zeroskew.windows.moment import MomentReader
+from zeroskew.windows.state import Event
+from zeroskew.windows.state_codec import StateCodec
+
+COLUMNS = {"ticket": Int64, "euros": Float64, "kind": String, "paid_at": UnixTimestamp}
+FEATURES = ("n_1h", "spent", "spread", "kinds", "last_paid_at", "idle_seconds")
+SECOND = timedelta(seconds=1)
+
+
+def make_events_store(folder: Path, online_store: dict[str, Any]) -> FeatureStore:
+    """Apply two views over one table of events, one of a guest and one of a desk."""
+    store = open_trial_store(folder, online_store, {"type": ASOF_STORE})
+    guest = Entity(name="guest", join_keys=["guest"], value_type=ValueType.STRING)
+    desk = Entity(name="desk", join_keys=["desk"], value_type=ValueType.INT64)
+    table = FileSource(
+        name="sales",
+        path="lake/sales",
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+    )
+    source = PushSource(name="sales_push", batch_source=table)
+    guests = windowed_view(
+        name="guests",
+        source=source,
+        entities=[guest],
+        columns=COLUMNS,
+        event_id="ticket",
+        windows=[
+            Window("n_1h", "count", over="1h"),
+            Window("spent", "sum", "euros", over="30d"),
+            Window("spread", "std", "euros", over="30d"),
+            Window("kinds", "count_distinct", "kind", over="30d"),
+            Window("last_paid_at", "last", "paid_at", over="30d"),
+            Window("idle_seconds", "seconds_since_last", over="30d"),
+        ],
+    )
+    desks = windowed_view(
+        name="desks",
+        source=source,
+        entities=[desk],
+        columns=COLUMNS,
+        windows=[Window("n", "count"), Window("least", "min", "euros", over="1h")],
+        max_events=3,
+    )
+    instants = dict.fromkeys(("paid_at", "event_timestamp", "created"), pl.Datetime("us", "UTC"))
+    schema = {"guest": pl.String, "desk": pl.Int64, "ticket": pl.Int64, "euros": pl.Float64}
+    empty = pl.DataFrame(schema={**schema, "kind": pl.String, **instants})
+    (folder / "lake" / "sales").mkdir(parents=True)
+    empty.write_parquet(folder / "lake" / "sales" / "part-0.parquet")
+    store.apply([guest, desk, guests, desks])
+    return store
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FeastService]:
+    folder = tmp_path_factory.mktemp("sales")
+    with open_service(request.param, folder, make_events_store) as opened:
+        yield opened
+
+
+def push(service: FeastService, *rows: dict[str, Any]) -> dict[str, Any]:
+    filled = [{"desk": None, "euros": 1.0, "kind": "tea", "paid_at": None, **row} for row in rows]
+    return service.push("sales_push", **{name: [r[name] for r in filled] for name in filled[0]})
+
+
+def ago(seconds: float) -> str:
+    return (EVENT_TIME - timedelta(seconds=seconds)).isoformat()
+
+
+def read(service: FeastService, guest: str) -> tuple[Any, ...]:
+    found = service.read([f"guests:{name}" for name in FEATURES], guest=[guest])
+    return tuple(found[name][0] for name in FEATURES)
+
+
+def test_events_are_online_as_soon_as_they_are_acknowledged(service: FeastService) -> None:
+    paid_at = "2013-10-01T11:00:00.9Z"
+    done = push(
+        service,
+        {"guest": "ann", "ticket": 1, "euros": 0.1, "event_timestamp": ago(10), "paid_at": paid_at},
+        {"guest": "ann", "ticket": 2, "euros": 0.2, "kind": "cup", "event_timestamp": ago(3600)},
+        {"guest": "ann", "ticket": 3, "euros": 0.7, "event_timestamp": ago(3599)},
+    )
+    assert done["guests"] == {"written": 3, "older": 0}
+    spread = 0.3214550253664318
+    assert read(service, "ann") == (2, 1.0, spread, 2, 1380625200, 10.0)
+
+
+def test_an_event_is_counted_once_and_its_correction_stands(service: FeastService) -> None:
+    row = {"guest": "bob", "ticket": 7, "euros": 5.0, "event_timestamp": ago(60)}
+    created = ago(50)
+    assert push(service, {**row, "created": created})["guests"]["written"] == 1
+    assert push(service, {**row, "created": created})["guests"] == {"written": 0, "older": 1}
+    assert read(service, "bob")[:2] == (1, 5.0)
+    push(service, {**row, "euros": 6.0, "created": ago(40)})
+    push(service, {**row, "euros": 9.0, "created": ago(45)})
+    assert read(service, "bob")[:2] == (1, 6.0)
+
+
+def test_an_event_of_nobody_counts_for_others(service: FeastService) -> None:
+    done = push(service, {"guest": None, "desk": 4, "ticket": 11, "event_timestamp": ago(5)})
+    assert done == {"guests": {"written": 0, "older": 1}, "desks": {"written": 1, "older": 0}}
+    assert service.read(["desks:n"], desk=[4])["n"] == [1]
+
+
+def test_more_events_than_a_state_holds_are_refused(service: FeastService) -> None:
+    rows = [
+        {"guest": None, "desk": 5, "ticket": n, "event_timestamp": ago(n)} for n in range(20, 24)
+    ]
+    filled = [{"euros": 1.0, "kind": None, "paid_at": None, **row} for row in rows]
+    body = {name: [row[name] for row in filled] for name in filled[0]}
+    answer = service.post("push", {"push_source_name": "sales_push", "df": body})
+    assert answer.status_code == 422
+    assert "Got 4 events of an entity within its windows, but expected at most 3" in answer.text
+
+
+def test_a_column_that_is_missing_is_named(service: FeastService) -> None:
+    body = {"guest": ["x"], "desk": [1], "ticket": [1], "event_timestamp": [ago(1)]}
+    answer = service.post("push", {"push_source_name": "sales_push", "df": body})
+    assert answer.status_code == 422
+    assert {one["pointer"] for one in answer.json()["errors"]} >= {"/df/euros", "/df/kind"}
+
+
+def test_training_finds_what_was_online(service: FeastService) -> None:
+    drawn = random.Random(1)  # noqa: S311 - the same again
+    for number in range(100, 130):
+        push(
+            service,
+            {
+                "guest": f"g{number % 3}",
+                "ticket": number,
+                "euros": drawn.choice([1e17, 0.1, -1e17, 3.3]),
+                "kind": drawn.choice(["a", "b", None]),
+                "event_timestamp": ago(drawn.randrange(0, 7200)),
+            },
+        )
+    engine = open_database(f"sqlite:///{service.store.config.repo_path}/zeroskew.db")
+    collected = collect_pushes(engine, service.store)
+    assert not collected.refused, collected.refused
+    names = [f"guests:{name}" for name in FEATURES]
+    guests = ["g0", "g1", "g2", "ann", "bob", "nobody"]
+    labels = pl.DataFrame({"guest": guests, "event_timestamp": [EVENT_TIME] * len(guests)})
+    joined = service.store.get_historical_features(labels.to_pandas(), names).to_arrow()
+    trained = pl.DataFrame(joined).select(FEATURES)
+    trained = trained.with_columns(pl.col("last_paid_at").dt.epoch("s"))
+    assert trained.rows() == [read(service, guest) for guest in guests]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_writers_of_one_entity_lose_nothing(kind: str, tmp_path: Path) -> None:
+    with open_online(kind, tmp_path / "online") as online:
+        store = make_events_store(tmp_path, online.config)
+        plan = window_plan_of(store.get_feature_view("guests"))
+        assert plan is not None
+        codec = StateCodec(plan)
+        view = StoredView("guests", f"{store.project}_guests", ("window_state",))
+
+        async def write_all() -> bytes | None:
+            one, other = (open_store(online.url).open_writer(timeout_sec=30) for _ in range(2))
+            seen: list[bytes | None] = []
+
+            async def add(number: int) -> None:
+                event = Event(number, number, str(number).encode(), (0.5, None, None, True))
+
+                def change(key: bytes, standing: bytes | None) -> OnlineRow:
+                    state = codec.open(standing)
+                    state.add([event], plan, 1000)
+                    return OnlineRow(key, (codec.encode(state),), state.newest_us)
+
+                writer = one if number % 2 else other
+                await writer.change_states(StateChange(store.project, view, [b"key"], change))
+
+            await asyncio.gather(*map(add, range(64)))
+
+            def look(key: bytes, standing: bytes | None) -> None:
+                seen.append(standing)
+
+            await one.change_states(StateChange(store.project, view, [b"key"], look))
+            await one.close()
+            await other.close()
+            return seen[0]
+
+        data = asyncio.run(write_all())
+    assert data is not None
+    reader = MomentReader(plan)
+    assert len(reader.open(data).stored) == 64
