@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from zeroskew.windows.events import InputValues, unordered_bits
 from zeroskew.windows.exact import WORD_BITS, Numbers
-from zeroskew.windows.spans import LayerSpan, WindowSpans, expand_in_parts
+from zeroskew.windows.spans import Layer, LayerSpan, WindowSpans, expand_in_parts
 
-__all__ = ["InputWindows", "total"]
+__all__ = ["InputSums", "InputWindows"]
 
 _LIMB_BITS: Final = 32
 _AT_ONCE: Final = 4_000_000
@@ -23,44 +23,136 @@ _GREATEST: Final = np.int64(2**63 - 1)
 Indices = NDArray[np.intp]
 
 
-class InputWindows:
-    """The values of an input in one window of each query.
+class InputSums:
+    """Running sums over the values of an input, worked out once for all windows.
 
     Parameters
     ----------
     values
         The input's values of all events.
+    layers
+        In which order they are summed.
+    """
+
+    def __init__(self, values: InputValues, layers: Sequence[Layer]) -> None:
+        self.values = values
+        self._layers = layers
+        self._running: dict[str, list[list[Numbers]]] = {}
+        self._numbers: dict[str, Numbers] = {}
+
+    def total(self, what: str, window: WindowSpans, n_queries: int) -> Numbers:
+        """Return the exact sum over all events in each query's window.
+
+        What lies between two points of a running sum is their difference: of whole numbers
+        without error, so that it equals the sum of what lies there.
+
+        Parameters
+        ----------
+        what
+            ``count``, ``sum``, ``squares``, ``above`` or ``below``.
+        window
+            Which events are summed.
+        n_queries
+            How many queries there are.
+
+        Returns
+        -------
+        ndarray
+            int64 where that surely holds the sums, else Python's numbers.
+        """
+        limbs = self._limbs(what)
+        totals = [_between(limb, window, n_queries) for limb in limbs]
+        numbers = self._numbers[what]
+        total = totals[0]
+        if len(totals) > 1:
+            total = (totals[1].astype(object) << _LIMB_BITS) + totals[0].astype(object)
+        pairs = window.pairs
+        if len(pairs.query):
+            np.add.at(total, pairs.query, numbers[pairs.place])
+        return total
+
+    def _limbs(self, what: str) -> list[list[Numbers]]:
+        """Return running sums for each limb of the numbers and each layer."""
+        if what not in self._running:
+            numbers = self._numbers[what] = self._number(what)
+            limbs = [numbers]
+            if numbers.dtype != object and _bits(numbers) + len(numbers).bit_length() > WORD_BITS:
+                limbs = [numbers & ((1 << _LIMB_BITS) - 1), numbers >> _LIMB_BITS]
+            self._running[what] = [
+                [_running(one, layer) for layer in self._layers] for one in limbs
+            ]
+        return self._running[what]
+
+    def _number(self, what: str) -> Numbers:
+        values = self.values
+        match what:
+            case "count":
+                return values.valid.view(np.int8)
+            case "sum":
+                return values.scaled.numbers
+            case "squares":
+                numbers = values.scaled.numbers
+                if numbers.dtype != object and 2 * _bits(numbers) > WORD_BITS:
+                    numbers = numbers.astype(object)
+                squares: Numbers = numbers * numbers
+                return squares
+        assert values.infinite is not None
+        signs: Numbers = (values.infinite == (1 if what == "above" else -1)).view(np.int8)
+        return signs
+
+
+def _running(numbers: Numbers, layer: Layer) -> Numbers:
+    of_layer = numbers if len(layer.places) == len(numbers) else numbers[layer.places]
+    dtype = object if numbers.dtype == object else np.int64
+    sums = np.zeros(len(of_layer) + 1, dtype)
+    np.cumsum(of_layer, out=sums[1:])
+    return sums
+
+
+def _between(running: Sequence[Numbers], window: WindowSpans, n_queries: int) -> Numbers:
+    total: Numbers | None = None
+    for sums, span in zip(running, window.spans, strict=True):
+        between: Numbers = sums[span.high] - sums[span.low]
+        if total is not None:
+            between += total
+        total = between
+    return total if total is not None else np.zeros(n_queries, np.int64)
+
+
+class InputWindows:
+    """The values of an input in one window of each query.
+
+    Parameters
+    ----------
+    sums
+        The input's values.
     window
         Which events the windows hold.
     n_queries
         How many queries there are.
     """
 
-    def __init__(self, values: InputValues, window: WindowSpans, n_queries: int) -> None:
-        self._values, self._window, self._n_queries = values, window, n_queries
+    def __init__(self, sums: InputSums, window: WindowSpans, n_queries: int) -> None:
+        self._sums, self._window, self._n_queries = sums, window, n_queries
+        self._values = sums.values
 
     def count(self) -> NDArray[np.int64]:
         """Return how many values there are."""
-        return self._total(self._values.valid.astype(np.int64))
+        return self._total("count")
 
     def sums(self) -> Numbers:
         """Return the exact sums of the finite values, in units of ``2**-scaled.shift``."""
-        return self._total(self._values.scaled.numbers)
+        return self._total("sum")
 
     def sums_of_squares(self) -> Numbers:
         """Return the exact sums of their squares, in units of ``2**-(2 * scaled.shift)``."""
-        numbers = self._values.scaled.numbers
-        if numbers.dtype != object and 2 * _bits(numbers) > WORD_BITS:
-            numbers = numbers.astype(object)
-        return self._total(numbers * numbers)
+        return self._total("squares")
 
     def infinities(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Return how many values are infinite, above and below; ``None`` where none is."""
-        signs = self._values.infinite
-        if signs is None:
+        if self._values.infinite is None:
             return None
-        above, below = (self._total((signs == sign).astype(np.int64)) for sign in (1, -1))
-        return above, below
+        return self._total("above"), self._total("below")
 
     def least(self) -> NDArray[np.int64]:
         """Return the least of the values as `InputValues.ordered` has them."""
@@ -128,8 +220,8 @@ class InputWindows:
             times = np.diff(np.append(starts, len(query)))
             yield begin, query[starts], ordered[starts], times
 
-    def _total(self, numbers: Numbers) -> Numbers:
-        return total(numbers, self._window, self._n_queries)
+    def _total(self, what: str) -> Numbers:
+        return self._sums.total(what, self._window, self._n_queries)
 
     def _extreme(
         self, ordered: NDArray[np.int64], better: np.ufunc, worst: np.int64
@@ -145,44 +237,6 @@ class InputWindows:
     def original(self, ordered: NDArray[np.int64]) -> NDArray[Any]:
         """Return values by what `InputValues.ordered` made of them."""
         return unordered_bits(ordered) if self._values.values.dtype == np.float64 else ordered
-
-
-def total(numbers: Numbers, window: WindowSpans, n_queries: int) -> Numbers:
-    """Return the exact sum of some numbers of all events in each query's window.
-
-    What lies between two points of a running sum is their difference: of whole numbers without
-    error, so that it equals the sum of what lies there.
-
-    Parameters
-    ----------
-    numbers
-        One of each event, int64 or Python's.
-    window
-        Which events are summed.
-    n_queries
-        How many queries there are.
-
-    Returns
-    -------
-    ndarray
-        int64 where that surely holds the sums, else Python's numbers.
-    """
-    if numbers.dtype == object:
-        return _total_of(numbers, window, np.zeros(n_queries, object))
-    if _bits(numbers) + len(numbers).bit_length() <= WORD_BITS:
-        return _total_of(numbers, window, np.zeros(n_queries, np.int64))
-    low, high = numbers & ((1 << _LIMB_BITS) - 1), numbers >> _LIMB_BITS
-    sums = [_total_of(limb, window, np.zeros(n_queries, np.int64)) for limb in (low, high)]
-    joined: Numbers = (sums[1].astype(object) << _LIMB_BITS) + sums[0].astype(object)
-    return joined
-
-
-def _total_of(numbers: Numbers, window: WindowSpans, result: Numbers) -> Numbers:
-    for span in window.spans:
-        sums = np.cumsum(np.append(np.zeros(1, numbers.dtype), numbers[span.layer.places]))
-        result += sums[span.high] - sums[span.low]
-    np.add.at(result, window.pairs.query, numbers[window.pairs.place])
-    return result
 
 
 def _bits(numbers: Numbers) -> int:

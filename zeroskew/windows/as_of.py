@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.contract.window_plan import WindowFeature, WindowFunction, WindowPlan
-from zeroskew.windows.aggregate import InputWindows
+from zeroskew.windows.aggregate import InputSums, InputWindows
 from zeroskew.windows.events import Events, InputValues
 from zeroskew.windows.exact import WORD_BITS, Numbers, divide_all, sqrt_ratio
 from zeroskew.windows.spans import EntityTimes, Queries, WindowSpans
@@ -84,20 +84,18 @@ def windows_as_of(plan: WindowPlan, events: Events, queries: Queries) -> WindowV
     """
     times = EntityTimes(events, queries)
     n_queries = len(queries)
-    everything = times.window(None, None)
-    any_event = InputValues(np.zeros(len(events), np.int64), np.ones(len(events), np.bool_))
-    newest = InputWindows(any_event, everything, n_queries).last()
-    newest_us = _pick(events.event_us, newest, NEVER_US)
-    windows: dict[int | None, WindowSpans] = {None: everything}
+    newest = times.newest()
+    windows: dict[int | None, WindowSpans] = {}
+    sums = [InputSums(values, times.layers) for values in events.inputs]
     found = []
     for feature in plan.features:
         if feature.window_us not in windows:
             windows[feature.window_us] = times.window(feature.window_us, plan.hop_us)
+        of_input = InputWindows(sums[feature.input], windows[feature.window_us], n_queries)
         values = events.inputs[feature.input]
-        of_input = InputWindows(values, windows[feature.window_us], n_queries)
         one = _Feature(feature, values, of_input, events, queries).compute()
         found.append(FeatureValues(one.values, one.valid & (newest >= 0)))
-    return WindowValues(tuple(found), newest_us)
+    return WindowValues(tuple(found), _pick(events.event_us, newest, NEVER_US))
 
 
 def _pick(values: NDArray[np.int64], places: NDArray[np.intp], absent: int) -> NDArray[np.int64]:

@@ -126,6 +126,12 @@ def sqrt_ratio(numerator: int, denominator: int, shift: int = 0) -> float:
     return divide(root, 1, half)
 
 
+def _are_doubles(numbers: NDArray[np.int64]) -> bool:
+    """Tell whether a double holds each of some whole numbers."""
+    limit = 1 << MANTISSA_BITS
+    return bool(-limit <= numbers.min(initial=0) and numbers.max(initial=0) <= limit)
+
+
 def divide_all(
     numerators: Numbers, denominators: NDArray[np.int64] | Numbers, shift: int
 ) -> NDArray[np.float64]:
@@ -142,10 +148,14 @@ def divide_all(
     slow = denominators > 0
     if abs(shift) < _SAFE_SHIFT and numerators.dtype != object and denominators.dtype != object:
         # Both are doubles, so their quotient is rounded once, and a power of two moves no bit.
-        limit = 1 << MANTISSA_BITS
-        quick = slow & (abs(numerators) <= limit) & (denominators <= limit)
-        result[quick] = np.ldexp(numerators[quick] / denominators[quick], -shift)
-        slow &= ~quick
+        quick = slow
+        if not (_are_doubles(numerators) and _are_doubles(denominators)):
+            limit = 1 << MANTISSA_BITS
+            quick = slow & (abs(numerators) <= limit) & (denominators <= limit)
+        np.divide(numerators, denominators, out=result, where=quick)
+        if shift:
+            np.ldexp(result, -shift, out=result, where=quick)
+        slow = slow & ~quick
     places = np.flatnonzero(slow)
     if len(places):
         pairs = zip(numerators[places].tolist(), denominators[places].tolist(), strict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,17 @@ from numpy.typing import NDArray
 from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
 from zeroskew.windows.events import Events
 
-__all__ = ["EntityTimes", "Layer", "LayerSpan", "Pairs", "Queries", "WindowSpans", "window_start"]
+__all__ = [
+    "EntityTimes",
+    "Layer",
+    "LayerSpan",
+    "Pairs",
+    "Queries",
+    "TimeKeys",
+    "WindowSpans",
+    "expand_in_parts",
+    "window_start",
+]
 
 _MOST_LAYERS: Final = 6
 Indices = NDArray[np.intp]
@@ -102,32 +113,35 @@ class EntityTimes:
 
     def __init__(self, events: Events, queries: Queries) -> None:
         self._events, self._queries = events, queries
-        times = np.unique(np.concatenate([events.event_us, events.known_us]))
-        self._times = times
-        self._radix = len(times) + 1
-        base = events.entity * self._radix
-        self._event_key = base + np.searchsorted(times, events.event_us)
-        self._known_key = base + np.searchsorted(times, events.known_us)
-        self._query_base = queries.entity * self._radix
+        self._keys = TimeKeys(events, queries)
+        self._event_keys = self._keys.of_events(events.event_us)
+        self._known_keys = self._event_keys
+        if events.known_us is not events.event_us:
+            self._known_keys = self._keys.of_events(events.known_us)
         self.layers, self._scattered = self._split()
-        self._high = [
-            np.searchsorted(self._known_key[layer.places], self._key_after(queries.time_us))
-            for layer in self.layers
-        ]
+        until = self._keys.after(0, None)
+        self._high = [_find(_take(self._known_keys, one.places), until) for one in self.layers]
 
     def window(self, window_us: int | None, hop_us: int | None) -> WindowSpans:
         """Return the events in a window that ends at each query's time."""
-        start = window_start(self._queries.time_us, window_us, hop_us)
-        first = self._key_after(start)
+        first = self._keys.after(window_us, hop_us)
         spans = []
         for layer, high in zip(self.layers, self._high, strict=True):
-            low = np.searchsorted(self._event_key[layer.places], first)
+            low = _find(_take(self._event_keys, layer.places), first)
             spans.append(LayerSpan(layer, low, np.maximum(low, high)))
         return WindowSpans(tuple(spans), self._pair(window_us, hop_us))
 
-    def _key_after(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return what the keys of a query's events up to a time are less than."""
-        return self._query_base + np.searchsorted(self._times, time_us, side="right")
+    def newest(self) -> Indices:
+        """Return the place of the last event that each query knows, -1 where there is none."""
+        newest = np.full(len(self._queries), -1)
+        entity = self._queries.entity
+        for layer, high in zip(self.layers, self._high, strict=True):
+            place = layer.places[np.maximum(high - 1, 0)]
+            is_own = (high > 0) & (self._events.entity[place] == entity)
+            np.maximum(newest, np.where(is_own, place, -1), out=newest)
+        pairs = self._pair(None, None)
+        np.maximum.at(newest, pairs.query, pairs.place)
+        return newest
 
     def _split(self) -> tuple[tuple[Layer, ...], Indices]:
         events = self._events
@@ -138,10 +152,14 @@ class EntityTimes:
             left, scattered = left[stands], left[~stands]
         layers: list[Layer] = []
         while len(left) and len(layers) < _MOST_LAYERS:
-            known = self._known_key[left]
+            known = _take(self._known_keys, left)
             # An event is in order if none that happened later became known before it.
             least = np.minimum.accumulate(known[::-1])[::-1]
             ordered = np.append(known[:-1] <= least[1:], True)
+            if ordered.all():
+                layers.append(Layer(left))
+                left = left[:0]
+                break
             layers.append(Layer(left[ordered]))
             left = left[~ordered]
         return tuple(layers), np.concatenate([left, scattered])
@@ -166,6 +184,89 @@ class EntityTimes:
         high = np.searchsorted(keys, base + np.searchsorted(times, end))
         rows, query = expand(low, np.maximum(low, high))
         return Pairs(query, places[rows])
+
+
+class TimeKeys:
+    """Entity and time as one number that sorts like both.
+
+    Times are counted in the coarsest unit that loses nothing. Where 62 bits do not hold all of
+    them for each entity, their ranks stand for them.
+
+    Parameters
+    ----------
+    events, queries
+        All of them.
+    """
+
+    def __init__(self, events: Events, queries: Queries) -> None:
+        self._entity, self._queries = events.entity, queries
+        columns = [events.event_us]
+        if events.known_us is not events.event_us:
+            columns.append(events.known_us)
+        n_entities = 1 + max(
+            (int(one.entity[-1]) for one in (events, queries) if len(one)), default=0
+        )
+        self._first = min((int(one.min()) for one in columns if len(one)), default=0)
+        last = max((int(one.max()) for one in columns if len(one)), default=0)
+        self._unit = next(unit for unit in _UNITS_US if _has_unit(columns, self._first, unit))
+        self._radix = (last - self._first) // self._unit + 2
+        self._times: NDArray[np.int64] | None = None
+        self._since: NDArray[np.int64] | None = None
+        if n_entities * self._radix >= _MOST_KEYS:
+            times = np.sort(np.concatenate(columns))
+            self._times = times[np.append(True, times[1:] != times[:-1])]
+            self._radix = len(self._times) + 1
+        self._base = queries.entity * self._radix
+
+    def of_events(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the keys of events at the times of a column of theirs."""
+        return self._entity * self._radix + self._place(time_us) - 1
+
+    def after(self, window_us: int | None, hop_us: int | None) -> NDArray[np.int64]:
+        """Return of each query what the keys of events are less than that its window is behind.
+
+        A window of 0 microseconds is behind all up to the query's time.
+        """
+        time_us = self._queries.time_us
+        if self._times is None and hop_us is None and window_us is not None:
+            if self._since is None:
+                self._since = (time_us - self._first) // self._unit + 1
+            if window_us % self._unit == 0:
+                places = np.clip(self._since - window_us // self._unit, 0, self._radix - 1)
+                return self._base + places
+        return self._base + self._place(window_start(time_us, window_us, hop_us))
+
+    def _place(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many of the times there may be are not later."""
+        if self._times is not None:
+            return np.searchsorted(self._times, time_us, side="right")
+        # Far beyond on either side is as good as just beyond, and does not overflow.
+        since = np.maximum(time_us, self._first - self._unit) - self._first
+        places: NDArray[np.int64] = np.minimum(since // self._unit + 1, self._radix - 1)
+        return places
+
+
+_UNITS_US: Final = (60_000_000, 1_000_000, 1_000, 1)
+_MOST_KEYS: Final = 1 << 62
+_BLOCK: Final = 4096
+
+
+def _has_unit(columns: list[NDArray[np.int64]], first: int, unit: int) -> bool:
+    return unit == 1 or not any(((one - first) % unit).any() for one in columns)
+
+
+def _find(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> Indices:
+    """Return `numpy.searchsorted` of ascending keys, block by block, which stay in the cache."""
+    found = np.empty(len(wanted), np.intp)
+    edges = np.append(np.searchsorted(keys, wanted[::_BLOCK]), len(keys)).tolist()
+    for begin, (low, high) in zip(range(0, len(wanted), _BLOCK), pairwise(edges), strict=True):
+        block = slice(begin, begin + _BLOCK)
+        np.add(np.searchsorted(keys[low:high], wanted[block]), low, out=found[block])
+    return found
+
+
+def _take(values: NDArray[np.int64], places: Indices) -> NDArray[np.int64]:
+    return values if len(places) == len(values) else values[places]
 
 
 def expand(low: Indices, high: Indices) -> tuple[Indices, Indices]:

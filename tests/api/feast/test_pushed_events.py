@@ -18,6 +18,8 @@ from tests.api.feast.conftest import FeastService, open_service
 from tests.support.feast_repos import ASOF_STORE
 from tests.support.feast_service import open_trial_store
 from tests.support.online_stores import EVENT_TIME, open_online
+from training.project.online_store import open_store_of
+from training.windows.write_states import write_states
 from zeroskew import Window, windowed_view
 from zeroskew.features.pushed_rows.collect import collect_pushes
 from zeroskew.features.windows.declare import window_plan_of
@@ -171,6 +173,10 @@ def test_training_finds_what_was_online(service: FeastService) -> None:
     joined = service.store.get_historical_features(labels.to_pandas(), names).to_arrow()
     trained = pl.DataFrame(joined).select(FEATURES)
     trained = trained.with_columns(pl.col("last_paid_at").dt.epoch("s"))
+    assert trained.rows() == [read(service, guest) for guest in guests]
+    # What is written from the lake is the same once more.
+    view = service.store.get_feature_view("guests")
+    assert write_states(service.store, view, EVENT_TIME, open_store_of(service.store)) == 5
     assert trained.rows() == [read(service, guest) for guest in guests]
 
 

@@ -105,7 +105,10 @@ def join_view(
     """
     keyed, key_types = _keyed_labels(labels, order, view)
     if isinstance(view, WindowedTable):
-        return order.restore(view.join(keyed, key_types, cutoff=cutoff, with_times=with_times))
+        found = view.join(
+            keyed, key_types, cutoff=cutoff, with_times=with_times, max_rows=limits.max_rows
+        )
+        return order.restore(found)
     return _join_rows(keyed, key_types, order, view, limits, cutoff=cutoff, with_times=with_times)
 
 

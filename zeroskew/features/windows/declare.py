@@ -124,20 +124,18 @@ def windowed_view(
     source
         A ``FileSource`` of events, perhaps behind a ``PushSource``: the join keys, the event's
         timestamp, and when it was known as ``created_timestamp_column``.
-    windows
-        The features: `Window`, or Feast's own ``Aggregation``.
-    columns
-        The types of the events' columns that windows and conditions name.
+    windows, columns
+        The features, each a `Window` or Feast's own ``Aggregation``; and the types of the events'
+        columns that they name.
     event_id
         The one of `columns` that tells events apart. Of several rows with the same id, the one
         created last stands from then on. Without it each row is an event.
     hop
         Moves the start of each window back to a multiple of it.
     max_events, ttl
-        How many events of an entity the online store holds at most; how old the newest may be,
-        for features not to be null.
+        How many events of an entity are held online at most; how old the newest may be.
     others
-        Whatever a Feast ``FeatureView`` takes: ``description``, ``tags``, ``online``, ``owner``.
+        Whatever a Feast ``FeatureView`` takes.
 
     Raises
     ------

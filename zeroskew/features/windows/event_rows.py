@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
-from zeroskew.contract.window_plan import EventCondition, EventInput, WindowPlan
+from zeroskew.contract.window_plan import EventCondition, EventInput, WindowFunction, WindowPlan
 from zeroskew.features.offline_store.column_types import conform, epoch_microseconds
+from zeroskew.features.offline_store.source_rows import sort_by_time
 from zeroskew.windows.events import Events, InputValues, ordered_bits
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "input_columns",
     "last_versions",
     "make_events",
+    "sort_by_entity",
     "typed_columns",
 ]
 
@@ -31,6 +33,9 @@ CREATED: Final = "created"
 EVENT_ID: Final = "id"
 _KNOWN: Final = "known"
 _UNTIL: Final = "until"
+
+_ENDS: Final = (WindowFunction.FIRST, WindowFunction.LAST)
+"""The functions to which it matters which of several values of one moment is the last."""
 
 _POLARS: Final[dict[str, pl.DataType]] = {
     "INT64": pl.Int64(),
@@ -91,26 +96,50 @@ def make_events(rows: pl.DataFrame, plan: WindowPlan, *, created_cutoff: bool) -
     """
     if CREATED not in rows.columns:
         rows = rows.with_columns(pl.col(EVENT).alias(CREATED))
-    elif created_cutoff:
+    elif created_cutoff and rows[CREATED].has_nulls():
         rows = rows.filter(pl.col(CREATED).is_not_null())
     known = pl.max_horizontal(EVENT, CREATED) if created_cutoff else pl.col(EVENT)
     rows = rows.with_columns(known.alias(_KNOWN), *input_columns(plan))
     if plan.event_id is not None:
         rows = _end_versions(rows, plan, created_cutoff=created_cutoff)
-    rows = rows.filter(pl.col(ENTITY).is_not_null())
-    order = [ENTITY, EVENT, CREATED, *([EVENT_ID] if plan.event_id else [])]
-    rows = rows.sort(order, nulls_last=False)
-    tied = _tied_groups(rows.select(order))
+    if rows[ENTITY].has_nulls():
+        rows = rows.filter(pl.col(ENTITY).is_not_null())
+    if plan.event_id is not None:
+        rows = rows.sort(EVENT, CREATED, EVENT_ID, nulls_last=False)
+    else:
+        rows = sort_by_time(rows, [EVENT, CREATED])
+    return _by_entity(rows, plan)
+
+
+def _by_entity(rows: pl.DataFrame, plan: WindowPlan) -> Events:
+    """Bring rows that are in order of time into that of entity and time."""
+    entity = rows[ENTITY].to_numpy()
+    order = _order_of(entity)
+    event_us = rows[EVENT].to_numpy()[order]
+    is_known_at_once = rows.select((pl.col(_KNOWN) == pl.col(EVENT)).all()).item()
+    tied = _find_ties(rows.select(ENTITY, EVENT, CREATED, pl.col(f"^{EVENT_ID}$")), order)
+    ended = {one.input for one in plan.features if one.function in _ENDS}
     return Events(
-        entity=rows[ENTITY].to_numpy(),
-        event_us=rows[EVENT].to_numpy(),
-        known_us=rows[_KNOWN].to_numpy(),
-        until_us=rows[_UNTIL].to_numpy() if _UNTIL in rows.columns else None,
+        entity=entity[order],
+        event_us=event_us,
+        known_us=event_us if is_known_at_once else rows[_KNOWN].to_numpy()[order],
+        until_us=rows[_UNTIL].to_numpy()[order] if _UNTIL in rows.columns else None,
         inputs=tuple(
-            _make_input(rows[_input_name(place)], one, tied)
+            _make_input(rows[_input_name(place)], one, order, tied if place in ended else None)
             for place, one in enumerate(plan.inputs)
         ),
     )
+
+
+def sort_by_entity(rows: pl.DataFrame) -> pl.DataFrame:
+    """Bring rows that are in order of time into that of ``entity`` and time."""
+    return rows[_order_of(rows[ENTITY].to_numpy())]
+
+
+def _order_of(entity: NDArray[np.int64]) -> NDArray[np.intp]:
+    # Small numbers are sorted by their digits, which takes a tenth of the time.
+    narrow = len(entity) > 0 and int(entity.max()) < 1 << 16
+    return np.argsort(entity.astype(np.uint16) if narrow else entity, kind="stable")
 
 
 def _input_name(place: int) -> str:
@@ -202,17 +231,28 @@ def _ordered(values: pl.Series) -> pl.Series:
     return pl.select(pl.when(values.is_not_null()).then(ordered)).to_series()
 
 
-def _tied_groups(order: pl.DataFrame) -> NDArray[np.int64] | None:
-    """Return numbers of groups that nothing puts in order; ``None`` where there are none."""
-    if order.height < 2:
-        return None
-    same = order.select(pl.all_horizontal(pl.all().eq_missing(pl.all().shift()))).to_series()
-    same[0] = False
-    return (~same).cum_sum().cast(pl.Int64).to_numpy() if same.any() else None
+def _find_ties(times: pl.DataFrame, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], ...]:
+    """Return the places of events that nothing puts in order, and numbers of their groups."""
+    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    for name in times.columns:
+        column = times[name]
+        values = column.to_numpy()[order]
+        if column.dtype == pl.String:
+            values = column.rank("dense").fill_null(0).to_numpy()[order]
+        same &= values[1:] == values[:-1]
+    is_later = np.append(False, same)[: len(order)]
+    is_tied = is_later | np.append(is_later[1:], False)[: len(order)]
+    places = np.flatnonzero(is_tied)
+    return places, np.cumsum(~is_later)[places]
 
 
-def _make_input(given: pl.Series, one: EventInput, tied: NDArray[np.int64] | None) -> InputValues:
-    valid = given.is_not_null().to_numpy()
+def _make_input(
+    given: pl.Series,
+    one: EventInput,
+    order: NDArray[np.intp],
+    tied: tuple[NDArray[np.intp], ...] | None,
+) -> InputValues:
+    valid = given.is_not_null().to_numpy()[order]
     text = None
     if one.type == "STRING":
         distinct = given.drop_nulls().unique().sort()
@@ -222,9 +262,11 @@ def _make_input(given: pl.Series, one: EventInput, tied: NDArray[np.int64] | Non
         values = given.fill_null(0.0).to_numpy()
     else:
         values = given.cast(pl.Int64).fill_null(0).to_numpy()
-    if tied is not None:
+    values = values[order]
+    if tied is not None and len(tied[0]):
         # Of events at one moment the one with the greatest value comes last.
-        ordered = ordered_bits(values) if values.dtype == np.float64 else values
-        order = np.lexsort((ordered, valid, tied))
-        values, valid = values[order], valid[order]
+        places, group = tied
+        ordered = ordered_bits(values[places]) if values.dtype == np.float64 else values[places]
+        sorted_places = places[np.lexsort((ordered, valid[places], group))]
+        values[places], valid[places] = values[sorted_places], valid[sorted_places]
     return InputValues(values, valid, text)

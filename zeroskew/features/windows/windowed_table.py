@@ -16,6 +16,7 @@ from zeroskew.features.offline_store.column_types import conform_key, epoch_micr
 from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable, between
 from zeroskew.features.offline_store.view_columns import KeyColumn, RequestedFeature
+from zeroskew.features.windows.entity_numbers import number_entities
 from zeroskew.features.windows.event_rows import (
     CREATED,
     ENTITY,
@@ -23,6 +24,7 @@ from zeroskew.features.windows.event_rows import (
     EVENT_ID,
     column_name,
     make_events,
+    sort_by_entity,
     typed_columns,
 )
 from zeroskew.windows.as_of import FeatureValues, WindowSumError, windows_as_of
@@ -63,6 +65,7 @@ class WindowedTable:
         *,
         cutoff: bool,
         with_times: bool,
+        max_rows: int,
     ) -> pl.DataFrame:
         """Compute the requested features as of labels.
 
@@ -76,6 +79,9 @@ class WindowedTable:
             Whether an event is unknown before its created time.
         with_times
             Whether the result tells the newest event's time, too.
+        max_rows
+            Of a table with more events only those of some entities are in memory at a time, unless
+            events have ids: versions of one may be of different entities.
 
         Returns
         -------
@@ -88,17 +94,24 @@ class WindowedTable:
         SourceError
             If a value does not fit its declared type, or a sum is beyond it.
         """
-        rows = labels.with_row_index(_ROW)
-        entities = _number_entities(rows, self.key_names)
-        known = self.read_events(labels[_TIME].max(), key_types, cutoff=cutoff)
-        events = make_events(
-            _with_entities(known, entities, self.key_names), self.windows, created_cutoff=cutoff
-        )
-        asked = _with_entities(rows, entities, self.key_names)
-        asked = asked.drop_nulls(ENTITY).sort(ENTITY, _TIME)
-        columns = self._compute(events, asked, with_times=with_times)
-        computed = pl.DataFrame([asked[_ROW], *columns])
-        return rows.select(_ROW).join(computed, _ROW, "left", maintain_order="left").drop(_ROW)
+        n_parts = 1
+        if self.windows.event_id is None and self.keys:
+            n_parts = max(1, -(-self.table.count_rows() // max_rows))
+        rows = labels.with_row_index(_ROW).drop_nulls(self.key_names)
+        until = labels[_TIME].max()
+        found = []
+        for part in range(n_parts):
+            of_part = _is_of_part(self.key_names, key_types, part, n_parts)
+            some = rows if n_parts == 1 else rows.filter(of_part)
+            known = self.read_events(until, key_types, cutoff=cutoff, part=(part, n_parts))
+            some, known = number_entities(some, known, self.key_names)
+            events = make_events(known, self.windows, created_cutoff=cutoff)
+            del known
+            asked = sort_by_entity(some)
+            computed = self._compute(events, asked, with_times=with_times)
+            found.append(pl.DataFrame([asked[_ROW], *computed]))
+        joined = pl.concat(found)
+        return joined.drop(_ROW)[_places_of(joined[_ROW], labels.height)]
 
     def _compute(self, events: Events, asked: pl.DataFrame, *, with_times: bool) -> list[pl.Series]:
         queries = Queries(asked[ENTITY].to_numpy(), asked[_TIME].to_numpy())
@@ -119,7 +132,12 @@ class WindowedTable:
         return [*columns, _masked(found.newest_us, alive).alias(EVENT)] if with_times else columns
 
     def read_events(
-        self, until: Any, key_types: Sequence[pl.DataType], *, cutoff: bool
+        self,
+        until: Any,
+        key_types: Sequence[pl.DataType],
+        *,
+        cutoff: bool,
+        part: tuple[int, int] = (0, 1),
     ) -> pl.DataFrame:
         """Read the events up to a time, and of such that have versions all of those.
 
@@ -131,6 +149,8 @@ class WindowedTable:
             The types to bring the join keys to.
         cutoff
             Whether to leave out what was created later.
+        part
+            Which part of the entities, of how many.
 
         Returns
         -------
@@ -152,6 +172,20 @@ class WindowedTable:
         if until is not None and cutoff and self.created_column is not None:
             dtype = schema[self.created_column]
             selected = selected.filter(between(self.created_column, dtype, None, until))
+        if part[1] > 1:
+            sources = [key.source for key in self.keys]
+            selected = selected.filter(_is_of_part(sources, key_types, *part))
+        rows = self.table.collect(selected.select(self._columns()))
+        rows = rows.with_columns(
+            epoch_microseconds(rows[name]) for name in (EVENT, CREATED) if name in rows.columns
+        )
+        keys = [
+            conform_key(rows[name], dtype, column=key.source)
+            for name, key, dtype in zip(self.key_names, self.keys, key_types, strict=True)
+        ]
+        return typed_columns(rows.with_columns(keys), self.windows)
+
+    def _columns(self) -> list[pl.Expr]:
         columns = [
             pl.col(key.source).alias(name)
             for name, key in zip(self.key_names, self.keys, strict=True)
@@ -162,30 +196,25 @@ class WindowedTable:
         if self.windows.event_id is not None:
             columns.append(pl.col(self.windows.event_id).alias(EVENT_ID))
         columns += [pl.col(name).alias(column_name(name)) for name in self.windows.columns]
-        rows = self.table.collect(selected.select(columns))
-        rows = rows.with_columns(
-            epoch_microseconds(rows[name]) for name in (EVENT, CREATED) if name in rows.columns
-        )
-        keys = [
-            conform_key(rows[name], dtype, column=key.source)
-            for name, key, dtype in zip(self.key_names, self.keys, key_types, strict=True)
-        ]
-        return typed_columns(rows.with_columns(keys), self.windows)
+        return columns
 
 
-def _number_entities(labels: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Return a number for each entity that labels ask for; a null key is of no entity."""
-    return (
-        labels.select(keys)
-        .drop_nulls()
-        .unique(maintain_order=True)
-        .with_row_index(ENTITY)
-        .with_columns(pl.col(ENTITY).cast(pl.Int64))
-    )
+def _is_of_part(
+    columns: Sequence[str], types: Sequence[pl.DataType], part: int, n_parts: int
+) -> pl.Expr:
+    """Tell of each row whether its entity is in a part; any value is in the one of its equals."""
+    number = pl.lit(0, pl.UInt64)
+    for place, (column, dtype) in enumerate(zip(columns, types, strict=True)):
+        number = number ^ pl.col(column).cast(dtype, strict=False).hash(seed=place)
+    return number % n_parts == part
 
 
-def _with_entities(rows: pl.DataFrame, entities: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    return rows.join(entities, on=list(keys), how="left", maintain_order="left")
+def _places_of(rows: pl.Series, n_rows: int) -> pl.Series:
+    """Return where each row stands among some of them, null where it does not."""
+    places = np.full(n_rows, -1)
+    places[rows.to_numpy()] = np.arange(len(rows))
+    found = pl.Series(places)
+    return pl.select(pl.when(found >= 0).then(found)).to_series().cast(pl.UInt32)
 
 
 def _series(

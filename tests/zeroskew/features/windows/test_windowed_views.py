@@ -141,6 +141,28 @@ def test_feasts_own_aggregations_are_taken(tmp_path: Path) -> None:
     assert found == [(5.3, 2)]
 
 
+def test_a_large_table_is_joined_in_parts(tmp_path: Path) -> None:
+    source = orders(tmp_path)
+    view = windowed_view(
+        name="visits",
+        source=source,
+        entities=[CUSTOMER, SHOP],
+        windows=[Window("n", "count"), Window("spent", "sum", "amount")],
+        columns=COLUMNS,
+    )
+    rows = labels(*((customer, 100) for customer in (2, None, 1, 1, 7))).with_columns(
+        shop=pl.Series(["a", "a", "b", "a", "a"])
+    )
+    found = []
+    for limit in (1, 1000):
+        options = {"max_slice_rows": limit}
+        folder = tmp_path / str(limit)
+        folder.mkdir()
+        store = feature_store(folder, [source, CUSTOMER, SHOP, view], offline_store=options)
+        found.append(ask(store, "visits", "n", "spent", rows=rows))
+    assert found == [[(1, 7.0), (None, None), (1, 0.2), (3, 105.1), (None, None)]] * 2
+
+
 @pytest.mark.parametrize(
     ("window", "said"),
     [
