@@ -13,7 +13,7 @@ from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.reader import StoredView
 from zeroskew.online.writer import OnlineRow, StateChange
 from zeroskew.windows.inputs import input_values
-from zeroskew.windows.state import Event, StateFullError
+from zeroskew.windows.state import GRACE_US, Event, StateFullError
 from zeroskew.windows.state_codec import StateBytesError, StateCodec
 
 __all__ = ["add_events", "group_events"]
@@ -88,7 +88,7 @@ async def add_events(
 
     def change(key: bytes, standing: bytes | None) -> OnlineRow:
         state = codec.open(standing)
-        repeated[key] = state.add(events[key], plan, now_us)
+        repeated[key] = state.add(events[key], plan, now_us - GRACE_US)
         return OnlineRow(key, (codec.encode(state),), state.newest_us)
 
     try:

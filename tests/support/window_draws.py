@@ -59,11 +59,12 @@ def draw_windows(seed: int) -> Draw:
         if kind != "text" or function not in _NUMERIC
         for window in (*windows, *([None] if is_endless else []))
     ]
+    hop_us = None if has_ids else drawn.choice([None, 1, 7, span // 10 + 1, span // 3 + 1])
     plan = WindowPlan(
         columns={"value": _TYPES[kind], "id": "STRING"},
         inputs=(EventInput(column="value", type=_TYPES[kind]),),
         features=tuple(features),
-        hop_us=drawn.choice([None, None, 1, 7, span // 10 + 1]),
+        hop_us=hop_us,
         event_id="id" if has_ids else None,
     )
     events = _draw_events(drawn, kind, span, has_ids=has_ids)

@@ -5,28 +5,27 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import accumulate, compress
+from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
 from zeroskew.contract.window_plan import WindowFeature, WindowFunction, WindowPlan
+from zeroskew.windows.open_state import INFINITE, OpenState
 from zeroskew.windows.packed_columns import InputColumn
 from zeroskew.windows.partial import (
     EventOrder,
     InputValue,
     Partial,
-    dyadic,
     mean_of,
     order_of,
     sum_of,
     variance_of,
 )
-from zeroskew.windows.state_codec import StateCodec, StoredEvents
+from zeroskew.windows.state_codec import StateCodec
 
-__all__ = ["Moment", "MomentReader", "OpenState", "StateAheadError"]
+__all__ = ["Moment", "MomentReader", "StateAheadError"]
 
-_INFINITE: Final = (float("inf"), float("-inf"))
 _WORD: Final = 1 << 63
 
 
@@ -50,66 +49,6 @@ class Moment(NamedTuple):
     values: list[InputValue | None]
     newest_us: int
     until_us: int
-
-
-class OpenState:
-    """A decoded state, and what its windows have worked out of it so far."""
-
-    __slots__ = ("_counts", "_exact", "_squares", "_sums", "folded", "stored")
-
-    def __init__(self, stored: StoredEvents, folded: list[Partial | None]) -> None:
-        self.stored, self.folded = stored, folded
-        n_inputs = len(stored.columns)
-        self._counts: list[list[int] | None] = [None] * n_inputs
-        self._sums: list[list[int] | None] = [None] * n_inputs
-        self._squares: list[list[int] | None] = [None] * n_inputs
-        self._exact: list[tuple[list[int], int] | None] = [None] * n_inputs
-
-    def counts(self, place: int) -> list[int] | None:
-        """Return how many values the first events give; ``None`` where each gives one."""
-        nulls = self.stored.columns[place].nulls
-        if nulls is None:
-            return None
-        found = self._counts[place]
-        if found is None:
-            found = self._counts[place] = list(accumulate(nulls, _count_valid, initial=0))
-        return found
-
-    def sums(self, place: int) -> tuple[list[int], int]:
-        """Return the running sums of an input's finite values, and their shift."""
-        numbers, shift = self._numbers(place)
-        found = self._sums[place]
-        if found is None:
-            found = self._sums[place] = list(accumulate(numbers, initial=0))
-        return found, shift
-
-    def squares(self, place: int) -> list[int]:
-        """Return the running sums of their squares."""
-        found = self._squares[place]
-        if found is None:
-            numbers, _ = self._numbers(place)
-            found = self._squares[place] = list(accumulate((n * n for n in numbers), initial=0))
-        return found
-
-    def _numbers(self, place: int) -> tuple[Any, int]:
-        column = self.stored.columns[place]
-        if not column.is_double:
-            return column.numbers, column.shift
-        found = self._exact[place]
-        if found is None:
-            found = self._exact[place] = _as_exact(column)
-        return found
-
-
-def _count_valid(count: int, is_null: int) -> int:
-    return count + 1 - is_null
-
-
-def _as_exact(column: InputColumn) -> tuple[list[int], int]:
-    """Return doubles as whole numbers of one unit, 0 for what is infinite."""
-    parts = [(0, 0) if value in _INFINITE else dyadic(value) for value in column.numbers]
-    shift = max((bits for _, bits in parts), default=0)
-    return [number << (shift - bits) for number, bits in parts], shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +84,7 @@ class _Slice:
         above, below = 0, 0
         if self.column.is_double:
             kept = self.column.numbers[self.low : self.high]
-            above, below = kept.count(_INFINITE[0]), kept.count(_INFINITE[1])
+            above, below = kept.count(INFINITE[0]), kept.count(INFINITE[1])
         if self.folded is not None:
             above, below = above + self.folded.above, below + self.folded.below
         return above, below
@@ -302,7 +241,7 @@ class MomentReader:
             If the bytes are damaged, or of other windows.
         """
         stored = self._codec.decode(data)
-        return OpenState(stored, self._codec.read_folded(stored)[0])
+        return OpenState(stored, self._codec.read_folded(stored))
 
     def read(self, state: OpenState, time_us: int) -> Moment:
         """Compute the features at a moment.
@@ -321,7 +260,7 @@ class MomentReader:
             )
         until_us = ALWAYS_US
         if stored.last_created_us > time_us:
-            state, until_us = _known_at(state, time_us)
+            state, until_us = state.known_at(time_us)
             stored = state.stored
         event_us = stored.event_us
         high = bisect_right(event_us, time_us)
@@ -330,62 +269,44 @@ class MomentReader:
             until_us = min(until_us, event_us[high] - 1)
         if newest_us == NEVER_US:
             return Moment([None] * self._n_features, NEVER_US, until_us)
-        lows: dict[int | None, int] = {}
-        for window in self._windows:
-            low = self._low(event_us, window, time_us)
-            lows[window] = low
-            if window is not None and low < high:
-                until_us = min(until_us, self._leaves_us(event_us[low], window) - 1)
+        starts = {window: self._start(window, time_us) for window in self._windows}
+        lows = {
+            window: 0 if start is None else bisect_right(event_us, start)
+            for window, start in starts.items()
+        }
         values = []
         for feature, compute in self._features:
             window, place = feature.window_us, feature.input
-            folded = state.folded[place] if window is None else None
+            folded = state.behind(place, starts[window])
             one = _Slice(state, place, lows[window], high, folded, time_us)
             values.append(compute(one, feature))
         newest_us = max(newest_us, stored.newest_cut_us)
-        return Moment(values, newest_us, time_us if self._is_elapsing else until_us)
+        if self._is_elapsing:
+            return Moment(values, newest_us, time_us)
+        for window, start in starts.items():
+            if window is not None and start is not None:
+                next_us = self._next_change(state, window, start, lows[window])
+                until_us = min(until_us, next_us - 1)
+        return Moment(values, newest_us, until_us)
 
-    def _low(self, event_us: Any, window: int | None, time_us: int) -> int:
-        if window is None:
-            return 0
-        start = time_us - window
-        if self._hop_us is not None:
-            start = start // self._hop_us * self._hop_us
-        return bisect_right(event_us, start)
+    def _start(self, window_us: int | None, time_us: int) -> int | None:
+        if window_us is None:
+            return None
+        start = time_us - window_us
+        return start if self._hop_us is None else start // self._hop_us * self._hop_us
+
+    def _next_change(self, state: OpenState, window_us: int, start_us: int, low: int) -> int:
+        """Return when a window begins behind the first that it holds."""
+        event_us, tile_ends = state.stored.event_us, state.tile_ends
+        leaves = [ALWAYS_US]
+        if low < len(event_us):
+            leaves.append(self._leaves_us(event_us[low], window_us))
+        if (first := bisect_right(tile_ends, start_us)) < len(tile_ends):
+            leaves.append(tile_ends[first] + window_us)
+        return min(leaves)
 
     def _leaves_us(self, event_us: int, window_us: int) -> int:
         """Return the first moment at which a window no longer holds an event."""
         if self._hop_us is not None:
             event_us = -(-event_us // self._hop_us) * self._hop_us
         return event_us + window_us
-
-
-def _known_at(state: OpenState, time_us: int) -> tuple[OpenState, int]:
-    """Return a state without the events that are created later, and until when that holds."""
-    stored = state.stored
-    created = stored.created_us()
-    known = [us <= time_us for us in created]
-    columns = [
-        InputColumn(
-            _keep(column.numbers, known),
-            column.shift,
-            None if column.nulls is None else bytes(compress(column.nulls, known)),
-            column.is_scaled,
-            column.is_double,
-        )
-        for column in stored.columns
-    ]
-    kept = replace(
-        stored,
-        last_created_us=time_us,
-        event_us=_keep(stored.event_us, known),
-        lags_us=_keep(stored.lags_us, known),
-        ids=list(compress(stored.ids, known)),
-        columns=columns,
-    )
-    return OpenState(kept, state.folded), min(us for us in created if us > time_us) - 1
-
-
-def _keep(numbers: Any, known: list[bool]) -> Any:
-    kept = compress(numbers, known)
-    return list(kept) if isinstance(numbers, list) else type(numbers)(numbers.typecode, kept)

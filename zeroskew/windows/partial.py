@@ -12,10 +12,12 @@ from zeroskew.windows.exact import divide, sqrt_ratio
 __all__ = [
     "EventOrder",
     "InputValue",
+    "OrderedValue",
     "Partial",
     "dyadic",
     "mean_of",
     "order_of",
+    "place_of",
     "sum_of",
     "variance_of",
 ]
@@ -45,6 +47,14 @@ def order_of(value: InputValue) -> tuple[InputValue, float]:
     return (value, copysign(1.0, value) if isinstance(value, float) else 0.0)
 
 
+OrderedValue: TypeAlias = tuple[EventOrder, InputValue]
+
+
+def place_of(one: OrderedValue) -> tuple[EventOrder, tuple[InputValue, float]]:
+    """Return what values of several events are ordered by, first to last."""
+    return one[0], order_of(one[1])
+
+
 @dataclass(slots=True)
 class Partial:
     """Counts, exact sums, extremes and ends of the values of some events.
@@ -62,8 +72,8 @@ class Partial:
     below: int = 0
     least: InputValue | None = None
     greatest: InputValue | None = None
-    first: tuple[EventOrder, InputValue] | None = None
-    last: tuple[EventOrder, InputValue] | None = None
+    first: OrderedValue | None = None
+    last: OrderedValue | None = None
     times: Counter[tuple[InputValue, float]] | None = None
 
     def add(self, order: EventOrder, value: InputValue) -> None:
@@ -71,17 +81,44 @@ class Partial:
         self.count += 1
         if not isinstance(value, str):
             self._add_number(value)
-        if self.least is None or order_of(value) < order_of(self.least):
-            self.least = value
-        if self.greatest is None or order_of(value) > order_of(self.greatest):
-            self.greatest = value
-        placed = (order, order_of(value))
-        if self.first is None or placed < (self.first[0], order_of(self.first[1])):
-            self.first = (order, value)
-        if self.last is None or placed > (self.last[0], order_of(self.last[1])):
-            self.last = (order, value)
+        self._see(value, value, (order, value), (order, value))
         if self.times is not None:
             self.times[order_of(value)] += 1
+
+    def merge(self, other: Partial) -> None:
+        """Add all that another one has seen."""
+        self.count += other.count
+        self.above += other.above
+        self.below += other.below
+        self._scale_to(other.shift)
+        shift = self.shift - other.shift
+        self.sum += other.sum << shift
+        self.squares += other.squares << (2 * shift)
+        if other.least is not None:
+            assert other.greatest is not None
+            assert other.first is not None
+            assert other.last is not None
+            self._see(other.least, other.greatest, other.first, other.last)
+        if self.times is not None and other.times is not None:
+            self.times.update(other.times)
+
+    def _see(
+        self, least: InputValue, greatest: InputValue, first: OrderedValue, last: OrderedValue
+    ) -> None:
+        if self.least is None or order_of(least) < order_of(self.least):
+            self.least = least
+        if self.greatest is None or order_of(greatest) > order_of(self.greatest):
+            self.greatest = greatest
+        if self.first is None or place_of(first) < place_of(self.first):
+            self.first = first
+        if self.last is None or place_of(last) > place_of(self.last):
+            self.last = last
+
+    def _scale_to(self, shift: int) -> None:
+        if shift > self.shift:
+            self.sum <<= shift - self.shift
+            self.squares <<= 2 * (shift - self.shift)
+            self.shift = shift
 
     def _add_number(self, value: float) -> None:
         if value in (float("inf"), float("-inf")):
@@ -89,10 +126,7 @@ class Partial:
             self.below += value < 0
             return
         number, shift = (value, 0) if isinstance(value, int) else dyadic(value)
-        if shift > self.shift:
-            self.sum <<= shift - self.shift
-            self.squares <<= 2 * (shift - self.shift)
-            self.shift = shift
+        self._scale_to(shift)
         number <<= self.shift - shift
         self.sum += number
         self.squares += number * number

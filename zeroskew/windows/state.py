@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,10 @@ from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.contract.window_plan import WindowFunction, WindowPlan
 from zeroskew.windows.partial import InputValue, Partial, order_of
 
-__all__ = ["COUNTED", "EntityState", "Event", "StateFullError"]
+__all__ = ["COUNTED", "GRACE_US", "EntityState", "Event", "StateFullError", "empty_tile"]
+
+GRACE_US: Final = 60_000_000
+"""How long before a write a prediction may have been begun, or another machine's clock be late."""
 
 COUNTED: Final = (WindowFunction.COUNT_DISTINCT, WindowFunction.MOST_FREQUENT)
 """The functions that ask how often each value was there."""
@@ -74,8 +77,11 @@ class EntityState:
         The others, in their order.
     folded
         What the former give to each input that a window without a beginning reads.
+    tiles
+        Where there is a hop, what events give to each input in each span of a hop, by its end,
+        which belongs to it. `events` are then those after the earliest moment of a prediction.
     folded_ids
-        The ids of those, as far as they are remembered.
+        The ids of events that are in `folded` or `tiles`, as far as they are remembered.
     """
 
     since_us: int = NEVER_US
@@ -83,6 +89,7 @@ class EntityState:
     newest_cut_us: int = NEVER_US
     events: list[Event] = field(default_factory=list)
     folded: list[Partial | None] = field(default_factory=list)
+    tiles: dict[int, list[Partial]] = field(default_factory=dict)
     folded_ids: dict[bytes, None] = field(default_factory=dict)
 
     @classmethod
@@ -104,7 +111,7 @@ class EntityState:
         """The latest event time, ``NEVER_US`` before the first event."""
         return max(self.newest_cut_us, self.events[-1].event_us if self.events else NEVER_US)
 
-    def add(self, events: Iterable[Event], plan: WindowPlan, now_us: int) -> int:
+    def add(self, events: Iterable[Event], plan: WindowPlan, earliest_us: int) -> int:
         """Add events, and fold what no later window begins behind.
 
         To add an event again changes nothing where events have ids.
@@ -115,7 +122,7 @@ class EntityState:
             The new ones, in any order.
         plan
             The view's windows.
-        now_us
+        earliest_us
             No later prediction is made before this moment.
 
         Returns
@@ -141,47 +148,78 @@ class EntityState:
                 self.events.remove(standing)
             if event.event_id:
                 by_id[event.event_id] = event
-            self._keep(event, now_us)
-        self._fold(plan, now_us)
-        if len(self.events) > plan.max_events:
+            self._keep(event, earliest_us)
+        self._fold(plan, earliest_us)
+        n_kept = len(self.events) + sum(map(_size_of, self.tiles.values()))
+        if n_kept > plan.max_events:
             raise StateFullError(
-                f"Got {len(self.events):,} events of an entity within its windows, but expected "
-                f"at most {plan.max_events:,}"
+                f"Got {n_kept:,} events of an entity within its windows, but expected at most "
+                f"{plan.max_events:,}"
             )
         return n_repeated
 
-    def _keep(self, event: Event, now_us: int) -> None:
+    def _keep(self, event: Event, earliest_us: int) -> None:
         """Keep an event; one that says nothing, and has happened, leaves its time alone."""
         is_told = bool(event.event_id) or any(value is not None for value in event.values)
-        if not is_told and event.known_us <= now_us:
+        if not is_told and event.known_us <= earliest_us:
             self.newest_cut_us = max(self.newest_cut_us, event.event_us)
             self.since_us = max(self.since_us, event.known_us)
             return
         insort(self.events, event)
 
-    def _fold(self, plan: WindowPlan, now_us: int) -> None:
-        """Let go of the events that every window of a limited length has behind it."""
-        cut = now_us
+    def _fold(self, plan: WindowPlan, earliest_us: int) -> None:
+        """Let go of events that no window begins behind, and of those that tiles can stand for."""
+        hop_us = plan.hop_us
+        cut = earliest_us
         if plan.longest_us is not None:
             cut -= plan.longest_us
-            if plan.hop_us is not None:
-                cut = cut // plan.hop_us * plan.hop_us
+            if hop_us is not None:
+                cut = cut // hop_us * hop_us
         self.cut_us = max(self.cut_us, cut)
-        n_old = bisect_right(self.events, self.cut_us, key=lambda event: event.event_us)
-        old = [event for event in self.events[:n_old] if event.created_us <= now_us]
-        if not old:
-            return
-        self.events[:n_old] = [one for one in self.events[:n_old] if one.created_us > now_us]
-        self.since_us = max(self.since_us, now_us)
-        self.newest_cut_us = max(self.newest_cut_us, old[-1].event_us)
-        if all(partial is None for partial in self.folded):
-            return
-        for event in old:
-            order = (event.event_us, event.created_us, event.event_id)
-            for partial, value in zip(self.folded, event.values, strict=True):
-                if partial is not None and value is not None:
-                    partial.add(order, value)
-            if event.event_id:
-                self.folded_ids[event.event_id] = None
-        while len(self.folded_ids) > plan.max_events:
-            del self.folded_ids[next(iter(self.folded_ids))]
+        # Each later window holds all or nothing of what a tile has up to then.
+        closed_us = self.cut_us if hop_us is None else max(self.cut_us, earliest_us)
+        n_old = bisect_right(self.events, closed_us, key=lambda event: event.event_us)
+        old = [event for event in self.events[:n_old] if event.created_us <= earliest_us]
+        if old:
+            self.events[:n_old] = [
+                one for one in self.events[:n_old] if one.created_us > earliest_us
+            ]
+            self.since_us = max(self.since_us, earliest_us)
+            self.newest_cut_us = max(self.newest_cut_us, old[-1].event_us)
+            for event in old:
+                self._fold_one(event, plan)
+            while len(self.folded_ids) > plan.max_events:
+                del self.folded_ids[next(iter(self.folded_ids))]
+        for end_us in [end for end in self.tiles if end <= self.cut_us]:
+            for partial, of_tile in zip(self.folded, self.tiles.pop(end_us), strict=True):
+                if partial is not None:
+                    partial.merge(of_tile)
+            self.since_us = max(self.since_us, earliest_us)
+
+    def _fold_one(self, event: Event, plan: WindowPlan) -> None:
+        partials: Sequence[Partial | None] = self.folded
+        if event.event_us > self.cut_us:
+            assert plan.hop_us is not None
+            end_us = -(-event.event_us // plan.hop_us) * plan.hop_us
+            if end_us not in self.tiles:
+                self.tiles[end_us] = empty_tile(plan)
+            partials = self.tiles[end_us]
+        order = (event.event_us, event.created_us, event.event_id)
+        for partial, value in zip(partials, event.values, strict=True):
+            if partial is not None and value is not None:
+                partial.add(order, value)
+        if event.event_id and any(partial is not None for partial in partials):
+            self.folded_ids[event.event_id] = None
+
+
+def _size_of(tile: Sequence[Partial]) -> int:
+    """Return how much a tile counts for: one, and each distinct value that is counted."""
+    return 1 + sum(len(partial.times) for partial in tile if partial.times is not None)
+
+
+def empty_tile(plan: WindowPlan) -> list[Partial]:
+    """Return what no event gives to each input."""
+    counted = {one.input for one in plan.features if one.function in COUNTED}
+    return [
+        Partial(times=Counter() if place in counted else None) for place in range(len(plan.inputs))
+    ]

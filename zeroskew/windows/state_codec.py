@@ -9,7 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from zeroskew.contract.window_plan import WindowPlan
 from zeroskew.windows.packed_columns import (
@@ -24,7 +24,7 @@ from zeroskew.windows.packed_columns import (
 from zeroskew.windows.partial import EventOrder, InputValue, Partial, order_of
 from zeroskew.windows.state import COUNTED, EntityState, Event
 
-__all__ = ["StateBytesError", "StateCodec", "StoredEvents"]
+__all__ = ["Folded", "StateBytesError", "StateCodec", "StoredEvents"]
 
 _HEADER: Final = struct.Struct("<c8sqqqqIB")
 _RELEASE: Final = b"\x01"
@@ -64,6 +64,14 @@ class StoredEvents:
         return [us + lag for us, lag in zip(self.event_us, self.lags_us, strict=True)]
 
 
+class Folded(NamedTuple):
+    """What of a state is no list of events: as `EntityState` has it."""
+
+    partials: list[Partial | None]
+    tiles: dict[int, list[Partial]]
+    ids: dict[bytes, None]
+
+
 class StateCodec:
     """Writes and reads the states of a view.
 
@@ -76,7 +84,8 @@ class StateCodec:
     def __init__(self, plan: WindowPlan) -> None:
         self.plan = plan
         endless = [one for one in plan.features if one.window_us is None]
-        counted = {one.input for one in endless if one.function in COUNTED}
+        folded = endless if plan.hop_us is None else plan.features
+        counted = {one.input for one in folded if one.function in COUNTED}
         told = [
             [one.model_dump(mode="json") for one in plan.inputs],
             [plan.event_id, plan.hop_us, plan.longest_us],
@@ -153,15 +162,21 @@ class StateCodec:
         if not data:
             return EntityState.empty(self.plan)
         stored = self.decode(data)
-        folded, folded_ids = self.read_folded(stored)
+        folded, tiles, folded_ids = self.read_folded(stored)
         values = zip(*(map(c.value, range(len(stored))) for c in stored.columns), strict=True)
         ids = stored.ids or [b""] * len(stored)
         events = map(Event, stored.event_us, stored.created_us(), ids, values)
         return EntityState(
-            stored.since_us, stored.cut_us, stored.newest_cut_us, list(events), folded, folded_ids
+            stored.since_us,
+            stored.cut_us,
+            stored.newest_cut_us,
+            list(events),
+            folded,
+            tiles,
+            folded_ids,
         )
 
-    def read_folded(self, stored: StoredEvents) -> tuple[list[Partial | None], dict[bytes, None]]:
+    def read_folded(self, stored: StoredEvents) -> Folded:
         """Return what older events come to, and the ids of those.
 
         Raises
@@ -170,19 +185,24 @@ class StateCodec:
             If they are damaged.
         """
         if not stored.folded:
-            return EntityState.empty(self.plan).folded, {}
+            return Folded(EntityState.empty(self.plan).folded, {}, {})
         try:
             told = json.loads(stored.folded)
-            partials = [None if one is None else _read_partial(one) for one in told["inputs"]]
-            return partials, dict.fromkeys(map(bytes.fromhex, told["ids"]))
+            return Folded(
+                [None if one is None else _read_partial(one) for one in told["inputs"]],
+                {end: [_read_partial(one) for one in tile] for end, tile in told["tiles"]},
+                dict.fromkeys(map(bytes.fromhex, told["ids"])),
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise StateBytesError("Got bytes cut short, but expected a whole state") from error
 
     def _encode_folded(self, state: EntityState) -> bytes:
-        if not state.folded_ids and not any(one and one.count for one in state.folded):
+        is_empty = not any(one and one.count for one in state.folded)
+        if is_empty and not state.folded_ids and not state.tiles:
             return b""
         told = {
             "inputs": [None if one is None else _tell_partial(one) for one in state.folded],
+            "tiles": [[end, list(map(_tell_partial, tile))] for end, tile in state.tiles.items()],
             "ids": [one.hex() for one in state.folded_ids],
         }
         return json.dumps(told, separators=(",", ":")).encode()

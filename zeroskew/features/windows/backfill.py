@@ -19,7 +19,7 @@ from zeroskew.features.windows.event_rows import (
     last_versions,
 )
 from zeroskew.features.windows.windowed_table import WindowedTable
-from zeroskew.windows.state import EntityState, Event, StateFullError
+from zeroskew.windows.state import GRACE_US, EntityState, Event, StateFullError
 
 __all__ = ["BuiltState", "build_states"]
 
@@ -44,8 +44,7 @@ def build_states(
     key_types
         What its join keys are.
     now_us
-        The moment in microseconds since the Unix epoch: later events are left out, and no
-        prediction is made before it.
+        The moment in microseconds since the Unix epoch; later events are left out.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def _state_of(
 ) -> EntityState:
     state = EntityState.empty(plan)
     try:
-        state.add(events, plan, now_us)
+        state.add(events, plan, now_us - GRACE_US)
     except StateFullError as error:
         raise StepError(
             f"View {view.name!r}, entity {', '.join(map(str, keys))}: {error}; declare a hop, or a "

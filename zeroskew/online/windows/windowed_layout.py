@@ -27,7 +27,8 @@ from zeroskew.online.reader import (
 )
 from zeroskew.online.values.decode import ValueType, decode_value
 from zeroskew.online.values.encode import encode_value
-from zeroskew.windows.moment import MomentReader, OpenState, StateAheadError
+from zeroskew.windows.moment import MomentReader, StateAheadError
+from zeroskew.windows.open_state import OpenState
 from zeroskew.windows.partial import InputValue
 from zeroskew.windows.state_codec import StateBytesError
 
