@@ -60,6 +60,7 @@ _LOADING_PATIENCE_SEC: Final = 300.0
 """How long a look at the registry may take, which may load several large models."""
 
 _PREPARE_SEC: Final = 0.5
+_REPAIR_SEC: Final = 1.0
 
 
 @asynccontextmanager
@@ -197,6 +198,8 @@ class _Wiring:
             settings, self._online, catalogs=catalogs, reader=reader, clock=self._clock
         )
         self._stack.push_async_callback(feast.close)
+        repairing = BackgroundTask("events", feast.repair.turn, every_sec=_REPAIR_SEC)
+        self._watch("events", repairing, is_vital=False)
         self._add(self._wide, feast)
 
     def open_predicting(self) -> None:

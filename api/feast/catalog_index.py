@@ -54,6 +54,11 @@ class CatalogIndex:
         self._push_sources = {source.name: source.views for source in catalog.push_sources}
         self.tables = {table.name: table for table in catalog.tables}
         """The tables of the lake that rows can be added to, by name."""
+        self.event_views: dict[str, list[CatalogView]] = {}
+        """The windowed views over each table of the lake."""
+        for view in catalog.views:
+            if view.windows is not None and view.source is not None and view.source.table:
+                self.event_views.setdefault(view.source.table, []).append(view)
         self._unserved = {view.name: view.reason for view in catalog.unserved}
         self._graphs = {view.name: OnDemandGraph(view) for view in catalog.on_demand}
         self.join_keys = {entity.name: entity.join_key for entity in catalog.entities}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from api.feast.feature_catalogs import FeatureCatalogs
 from api.feast.feature_lookups import FeatureLookups
-from api.feast.feature_pushes import FeaturePushes
+from api.feast.pushes.event_repair import EventRepair
+from api.feast.pushes.feature_pushes import FeaturePushes
 from api.feast.request_bodies import FeastLimits
 from zeroskew.contract.settings import Settings
 from zeroskew.contract.time.clock import Clock
@@ -28,11 +30,13 @@ class FeastInterface:
     pushes: FeaturePushes
     writer: LazyWriter
     lake: PushWriter
+    repair: EventRepair
 
     async def close(self) -> None:
         """End what is under way and close the writers."""
         await self.catalogs.close()
         await self.lake.close()
+        await self.repair.close()
         await self.writer.close()
 
 
@@ -69,15 +73,23 @@ def open_feast_interface(
     )
     timeout_sec = settings.online_write_timeout_sec
     writer = LazyWriter(lambda: online.open_writer(timeout_sec=timeout_sec))
-    lake = PushWriter(
-        open_push_store(settings.database_url, timeout_sec=settings.feedback_timeout_sec)
+    open_pushes = partial(
+        open_push_store, settings.database_url, timeout_sec=settings.feedback_timeout_sec
     )
+    lake = PushWriter(open_pushes())
+    repair = EventRepair(catalogs=catalogs, pushes=open_pushes(), writer=writer, clock=clock)
     return FeastInterface(
         catalogs=catalogs,
         lookups=FeatureLookups(catalogs=catalogs, reader=reader, clock=clock, limits=limits),
         pushes=FeaturePushes(
-            catalogs=catalogs, lake=lake, writer=writer, clock=clock, limits=write_limits
+            catalogs=catalogs,
+            lake=lake,
+            writer=writer,
+            repair=repair,
+            clock=clock,
+            limits=write_limits,
         ),
         writer=writer,
         lake=lake,
+        repair=repair,
     )

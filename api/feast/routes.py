@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.access.route_access import anyone, needs
 from api.feast.feast_interface import FeastInterface
-from api.feast.feature_pushes import PushResult
+from api.feast.pushes.feature_pushes import PushResult
 from api.feast.request_bodies import OnlineFeaturesRequest, PushRequest, WriteRequest
 from api.http.application import part_of
 from api.http.guarded_route import DirectRoute

@@ -148,7 +148,7 @@ class EntityState:
                 self.events.remove(standing)
             if event.event_id:
                 by_id[event.event_id] = event
-            self._keep(event, earliest_us)
+            self._keep(event, plan, earliest_us)
         self._fold(plan, earliest_us)
         n_kept = len(self.events) + sum(map(_size_of, self.tiles.values()))
         if n_kept > plan.max_events:
@@ -158,10 +158,10 @@ class EntityState:
             )
         return n_repeated
 
-    def _keep(self, event: Event, earliest_us: int) -> None:
+    def _keep(self, event: Event, plan: WindowPlan, earliest_us: int) -> None:
         """Keep an event; one that says nothing, and has happened, leaves its time alone."""
-        is_told = bool(event.event_id) or any(value is not None for value in event.values)
-        if not is_told and event.known_us <= earliest_us:
+        is_told = any(value is not None for value in event.values)
+        if not is_told and plan.event_id is None and event.known_us <= earliest_us:
             self.newest_cut_us = max(self.newest_cut_us, event.event_us)
             self.since_us = max(self.since_us, event.known_us)
             return

@@ -29,6 +29,7 @@ __all__ = ["Folded", "StateBytesError", "StateCodec", "StoredEvents"]
 _HEADER: Final = struct.Struct("<c8sqqqqIB")
 _RELEASE: Final = b"\x01"
 _HAS_FOLDED: Final = 1
+_HAS_IDS: Final = 2
 _PLAIN: Final = ("count", "shift", "sum", "squares", "above", "below", "least", "greatest")
 """What of a `Partial` is told as it is."""
 
@@ -97,6 +98,7 @@ class StateCodec:
         """Return a state as bytes."""
         events = state.events
         folded = self._encode_folded(state)
+        has_ids = any(one.event_id for one in events)
         head = _HEADER.pack(
             _RELEASE,
             self._fingerprint,
@@ -105,14 +107,14 @@ class StateCodec:
             state.newest_cut_us,
             max((one.created_us for one in events), default=state.since_us),
             len(events),
-            _HAS_FOLDED if folded else 0,
+            (_HAS_FOLDED if folded else 0) | (_HAS_IDS if has_ids else 0),
         )
         parts = [
             head,
             pack_integers([one.event_us for one in events]),
             pack_integers([one.created_us - one.event_us for one in events]),
         ]
-        if self.plan.event_id is not None:
+        if has_ids:
             parts.append(pack_texts([one.event_id for one in events]))
         columns = [list(given) for given in zip(*(one.values for one in events), strict=True)]
         parts += [pack_column(values) for values in columns or [[] for _ in self.plan.inputs]]
@@ -143,7 +145,7 @@ class StateCodec:
         event_us, at = unpack_integers(data, _HEADER.size, n_events)
         lags, at = unpack_integers(data, at, n_events)
         ids: Sequence[bytes] = ()
-        if self.plan.event_id is not None:
+        if flags & _HAS_IDS:
             ids, at = unpack_texts(data, at, n_events)
         columns = []
         for _ in self.plan.inputs:
@@ -152,7 +154,7 @@ class StateCodec:
         if at > len(data):
             raise StateBytesError("Got bytes cut short, but expected a whole state")
         since, cut, newest_cut, last_created = times
-        rest = data[at:] if flags else b""
+        rest = data[at:] if flags & _HAS_FOLDED else b""
         return StoredEvents(
             since, cut, newest_cut, last_created, event_us, lags, ids, columns, rest
         )

@@ -27,6 +27,7 @@ class FeastService:
 
     client: AppClient
     store: FeatureStore
+    online_url: str
 
     def post(self, path: str, body: Any) -> httpx.Response:
         """Post a JSON body to an address under ``/feast``."""
@@ -60,7 +61,7 @@ def open_service(
         store = make_store(folder, online.config)
         publish_catalog(folder, store)
         with AppClient(create_app(settings_of(folder, online.url, **changes))) as client:
-            yield FeastService(client, store)
+            yield FeastService(client, store, online.url)
 
 
 @pytest.fixture(scope="package", params=["sqlite", "redis"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ import pytest
 from feast import Entity, FeatureStore, FileSource, PushSource, ValueType
 from feast.types import Float64, Int64, String, UnixTimestamp
 
+from api.main import create_app
 from tests.api.feast.conftest import FeastService, open_service
+from tests.support.app_client import AppClient
 from tests.support.feast_repos import ASOF_STORE
-from tests.support.feast_service import open_trial_store
+from tests.support.feast_service import open_trial_store, settings_of
 from tests.support.online_stores import EVENT_TIME, open_online
+from tests.support.waiting import wait_until
 from training.project.online_store import open_store_of
 from training.windows.write_states import write_states
 from zeroskew import Window, windowed_view
@@ -129,7 +134,10 @@ def test_an_event_is_counted_once_and_its_correction_stands(service: FeastServic
 
 def test_an_event_of_nobody_counts_for_others(service: FeastService) -> None:
     done = push(service, {"guest": None, "desk": 4, "ticket": 11, "event_timestamp": ago(5)})
-    assert done == {"guests": {"written": 0, "older": 1}, "desks": {"written": 1, "older": 0}}
+    assert done == {
+        "guests": {"written": 0, "older": 1},
+        "desks": {"written": 1, "older": 0},
+    }
     assert service.read(["desks:n"], desk=[4])["n"] == [1]
 
 
@@ -178,6 +186,43 @@ def test_training_finds_what_was_online(service: FeastService) -> None:
     view = service.store.get_feature_view("guests")
     assert write_states(service.store, view, EVENT_TIME, open_store_of(service.store)) == 5
     assert trained.rows() == [read(service, guest) for guest in guests]
+
+
+def wait_for(service: FeastService, guest: str, spent: float) -> None:
+    wait_until(lambda: read(service, guest)[1] == spent)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_what_was_on_disk_at_a_crash_is_online_after_a_start(kind: str, tmp_path: Path) -> None:
+    row = {"desk": 1, "euros": 2.5, "kind": None, "paid_at": None, "event_timestamp": ago(9)}
+    with open_service(kind, tmp_path, make_events_store) as service:
+        push(service, {"guest": "eve", "ticket": 1, **row})
+        # A crash between the two: what the answer would have said is on disk and nowhere else.
+        push(service, {"guest": "joe", "ticket": 2, **row})
+        settings = {"database_url": f"sqlite:///{tmp_path}/zeroskew.db"}
+        store = open_store(service.online_url)
+        tables = [f"{service.store.project}_guests"]
+        store.open_entities(service.store.project, tables).erase(lambda key: key.endswith(b"joe"))
+        assert read(service, "joe")[1] is None
+        with AppClient(create_app(settings_of(tmp_path, service.online_url, **settings))) as client:
+            again = FeastService(client, service.store, service.online_url)
+            wait_for(again, "joe", 2.5)
+            assert read(again, "eve")[:2] == (1, 2.5)
+
+
+def test_events_wait_while_the_store_cannot_be_written(tmp_path: Path) -> None:
+    with open_service(
+        "sqlite", tmp_path, make_events_store, online_write_timeout_sec=0.2
+    ) as service:
+        locker = sqlite3.connect(tmp_path / "online" / "online.db", isolation_level=None)
+        with closing(locker):
+            locker.execute("BEGIN IMMEDIATE")
+            row = {"guest": "kim", "ticket": 1, "event_timestamp": ago(9)}
+            done = push(service, row)
+            assert done["guests"] == {"written": 0, "older": 0, "waiting": 1}
+            locker.execute("ROLLBACK")
+        wait_for(service, "kim", 1.0)
+        assert read(service, "kim")[:2] == (1, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])

@@ -8,7 +8,7 @@ from typing import Final
 from psycopg import sql
 
 from zeroskew.records.database.postgres_connection import PostgresStore
-from zeroskew.records.pushes.push_row import COLUMNS, PushRow
+from zeroskew.records.pushes.push_row import COLUMNS, PushRow, WaitingPush
 
 __all__ = ["PostgresPushes"]
 
@@ -24,10 +24,20 @@ WHERE (
 
 
 class PostgresPushes(PostgresStore):
-    """Writes what waits in one transaction."""
+    """Writes what comes in one transaction."""
 
     def write(self, pushes: Sequence[PushRow]) -> None:
         """Write all in one transaction; see `PushStore`."""
         with self._lend() as connection, connection.transaction():
             for push in pushes:
                 connection.execute(_INSERT, push._asdict())
+
+    def read(self, *, after: int, limit: int) -> list[WaitingPush]:
+        """Return pushes that wait for the lake; see `PushStore`."""
+        with self._lend() as connection:
+            found = connection.execute(
+                "SELECT number, project, source, rows, sha256 FROM pushed_rows"
+                " WHERE number > %s ORDER BY number LIMIT %s",
+                (after, limit),
+            )
+            return [WaitingPush(*row) for row in found]

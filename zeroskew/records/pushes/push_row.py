@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-__all__ = ["COLUMNS", "PushRow"]
+__all__ = ["COLUMNS", "PushRow", "WaitingPush"]
 
 
 class PushRow(NamedTuple):
@@ -16,6 +16,16 @@ class PushRow(NamedTuple):
     rows: str
     sha256: str
     received_at: datetime
+
+
+class WaitingPush(NamedTuple):
+    """A push that is in the database and not in the lake yet."""
+
+    number: int
+    project: str
+    source: str
+    rows: str
+    sha256: str
 
 
 COLUMNS = PushRow._fields

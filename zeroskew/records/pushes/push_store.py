@@ -1,4 +1,4 @@
-"""The seam to the database of pushed rows, for those that write them."""
+"""The seam to the database of pushed rows, for those that write them and look at them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from zeroskew.contract.database_url import locate_database
-from zeroskew.records.pushes.push_row import PushRow
+from zeroskew.records.pushes.push_row import PushRow, WaitingPush
 
 __all__ = ["PushStore", "open_push_store"]
 
 
 class PushStore(Protocol):
-    """Writes pushed rows. Its calls block; one thread at a time makes them."""
+    """Writes and reads pushed rows. Its calls block; one thread at a time makes them."""
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
@@ -25,6 +25,18 @@ class PushStore(Protocol):
 
         What says the same as the newest that waits for its table is that request once more, and
         is not written again.
+        """
+        ...
+
+    def read(self, *, after: int, limit: int) -> list[WaitingPush]:
+        """Return pushes that wait for the lake, of all projects in the order of their numbers.
+
+        Parameters
+        ----------
+        after
+            The number that theirs are beyond.
+        limit
+            How many at most.
         """
         ...
 

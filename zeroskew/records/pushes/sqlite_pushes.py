@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from zeroskew.records.database.sqlite_connection import SqliteStore, to_sqlite_time
-from zeroskew.records.pushes.push_row import COLUMNS, PushRow
+from zeroskew.records.pushes.push_row import COLUMNS, PushRow, WaitingPush
 
 __all__ = ["SqlitePushes"]
 
@@ -22,7 +22,7 @@ WHERE (
 
 
 class SqlitePushes(SqliteStore):
-    """Writes what waits in one transaction."""
+    """Writes what comes in one transaction."""
 
     def write(self, pushes: Sequence[PushRow]) -> None:
         """Write all in one transaction; see `PushStore`."""
@@ -30,3 +30,12 @@ class SqlitePushes(SqliteStore):
             for push in pushes:
                 row = push._asdict() | {"received_at": to_sqlite_time(push.received_at)}
                 connection.execute(_INSERT, row)
+
+    def read(self, *, after: int, limit: int) -> list[WaitingPush]:
+        """Return pushes that wait for the lake; see `PushStore`."""
+        found = self._connect().execute(
+            "SELECT number, project, source, rows, sha256 FROM pushed_rows"
+            " WHERE number > ? ORDER BY number LIMIT ?",
+            (after, limit),
+        )
+        return [WaitingPush(*row) for row in found]

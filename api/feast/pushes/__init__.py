@@ -1,0 +1,1 @@
+"""Rows that come in by pushes: to the lake and online."""
