@@ -53,11 +53,13 @@ from training.project.user_name import user_name
 from training.project.workspace import Workspace
 from training.publish.absent_online import refuse_absent_online
 from training.publish.publish_model import Published, build_manifest, publish_model
+from training.windows.apply_waiting import apply_waiting
 from training.windows.write_states import write_states
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.label_columns import LABEL, SPAN
 from zeroskew.contract.manifest import FeaturePlan, Manifest
 from zeroskew.contract.rollout import CHAMPION
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.declarations.model_spec import ModelSpec
 from zeroskew.features.plans.compile_plan import PlanDraft, compile_plan
 from zeroskew.features.windows.declare import window_plan_of
@@ -284,7 +286,10 @@ def materialize(workspace: Workspace, until: datetime, progress: Progress) -> di
         raise StepError(f"Got {until:%Y-%m-%d}, but expected a moment after {_EARLIEST:%Y-%m-%d}")
     store = workspace.open_feature_store()
     views = materialize_views(store, until, progress)
-    sizes = open_online_store(workspace).measure()
+    online = open_online_store(workspace)
+    if workspace.database_file is None or workspace.database_file.exists():
+        apply_waiting(store, workspace.database_url, online, to_epoch_us(until))
+    sizes = online.measure()
     if sizes is None:
         return dict.fromkeys(views)
     found = {view: sizes.get(f"{store.project}_{view}") for view in views}

@@ -24,8 +24,10 @@ from tests.support.feast_service import open_trial_store, settings_of
 from tests.support.online_stores import EVENT_TIME, open_online
 from tests.support.waiting import wait_until
 from training.project.online_store import open_store_of
+from training.windows.apply_waiting import apply_waiting
 from training.windows.write_states import write_states
 from zeroskew import Window, windowed_view
+from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.pushed_rows.collect import collect_pushes
 from zeroskew.features.windows.declare import window_plan_of
 from zeroskew.online.reader import StoredView
@@ -184,8 +186,24 @@ def test_training_finds_what_was_online(service: FeastService) -> None:
     assert trained.rows() == [read(service, guest) for guest in guests]
     # What is written from the lake is the same once more.
     view = service.store.get_feature_view("guests")
-    assert write_states(service.store, view, EVENT_TIME, open_store_of(service.store)) == 5
+    online = open_store_of(service.store)
+    assert write_states(service.store, view, EVENT_TIME, online) == 5
     assert trained.rows() == [read(service, guest) for guest in guests]
+
+
+def test_what_comes_while_states_are_written_anew_is_not_lost(service: FeastService) -> None:
+    database = f"sqlite:///{service.store.config.repo_path}/zeroskew.db"
+    collect_pushes(open_database(database), service.store)
+    push(service, {"guest": "zoe", "ticket": 900, "euros": 4.0, "event_timestamp": ago(3)})
+    online, view = open_store_of(service.store), service.store.get_feature_view("guests")
+    tables = [f"{service.store.project}_guests"]
+    online.open_entities(service.store.project, tables).erase(lambda key: key.endswith(b"zoe"))
+    write_states(service.store, view, EVENT_TIME, online)
+    assert read(service, "zoe")[1] is None
+    now_us = to_epoch_us(EVENT_TIME)
+    assert apply_waiting(service.store, database, online, now_us) == 1
+    assert read(service, "zoe")[:2] == (1, 4.0)
+    assert apply_waiting(service.store, database, online, now_us) == 0
 
 
 def wait_for(service: FeastService, guest: str, spent: float) -> None:
