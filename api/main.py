@@ -17,7 +17,7 @@ from api.metrics import routes as metrics
 from api.pages.routes import ASSETS, install_documentation
 from api.predictions import routes as predictions
 from api.registry import routes as registry_routes
-from api.v1 import models, predict
+from api.v1 import events, models, predict
 from api.v2 import model_routes as v2_models
 from api.v2 import routes as v2
 from api.wiring import run_service
@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None) -> Application:
         v2_models.router,
         v2.router,
         feast_routes.router,
+        events.router,
     ):
         app.include_router(router)
     install_documentation(app)

@@ -181,7 +181,7 @@ def test_what_the_page_pushes_counts_at_once_and_in_training(project: Path) -> N
     body, *_ = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     with serve(project, CLOCK) as client:
         (before,) = ask(client, [4])
-        answer = client.post("/feast/push", json=json.loads(body))
+        answer = client.post("/v1/events/purchases_push", json=json.loads(body))
         assert answer.json()["views"] == {"habits": {"written": 2, "older": 0}}, answer.text
         (after,) = ask(client, [4])
         assert after[0] == before[0] + 2

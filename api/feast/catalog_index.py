@@ -126,6 +126,22 @@ class CatalogIndex:
             )
         return [self._views[name] for name in names]
 
+    def fed_event_views(self, source: str) -> list[CatalogView]:
+        """Return the windowed views over a push source, or over a table of that name.
+
+        Raises
+        ------
+        UnknownPushSourceError
+            If there is none.
+        """
+        fed = [self._views[name] for name in self._push_sources.get(source, ())]
+        views = [view for view in fed if view.windows] or self.event_views.get(source)
+        if not views:
+            expected = f"a source of windowed views in project {self.project!r}"
+            field = FieldError("the source in the address", describe(source), expected)
+            raise UnknownPushSourceError(field)
+        return views
+
     def read_of_service(self, name: str) -> OnlineRead:
         """Return what a feature service reads.
 

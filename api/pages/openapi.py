@@ -44,6 +44,7 @@ _TAGS: Final = {
     "changed it.",
     "open inference": "The Open Inference Protocol, which KServe's, Triton's and MLServer's "
     "clients speak.",
+    "events": "Raw events, for windows over them.",
     "feast": "Feast's own interface, for its remote client: features out, pushes in.",
     "health": "For whoever starts, stops and routes to the service.",
     "pages": "Where a person begins.",

@@ -20,6 +20,7 @@ from api.pages.openapi_predictions import (
     describe_any_request,
 )
 from api.registry.documents import DOCUMENTS
+from api.v1.events import EVENT_DOCUMENTS
 from api.v1.outputs import OneOutputResponse
 from api.v2.documents import InferenceError, InferenceRequest
 from api.v2.model_routes import INDEX_DOCUMENTS
@@ -41,6 +42,7 @@ def add_types(schemas: dict[str, Any], models: Sequence[ActiveModel]) -> None:
         *FEEDBACK_DOCUMENTS,
         *INDEX_DOCUMENTS,
         *FEAST_DOCUMENTS,
+        *EVENT_DOCUMENTS,
     ]
     for model in models:
         types += [model.schema.request_type, model.schema.response_type]

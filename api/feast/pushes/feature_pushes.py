@@ -131,6 +131,12 @@ class FeaturePushes:
         view = catalog.view(request.feature_view_name, "/feature_view_name")
         return await self._write(catalog, [view], request.df, target)
 
+    async def add_events(self, source: str, columns: Columns) -> PushResult:
+        """Add events to all windowed views over a source, and to its table; see `push`."""
+        catalog = await self._catalogs.current()
+        views = catalog.fed_event_views(source)
+        return await self._write(catalog, views, columns, PushTarget.BOTH)
+
     async def _write(
         self,
         catalog: CatalogIndex,

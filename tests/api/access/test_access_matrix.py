@@ -22,6 +22,7 @@ MODEL = "arrival_delay"
 TENANTS = (None, "ours", "theirs")
 NOT_FOR_TENANTS = (
     *("/feast/get-online-features", "/feast/push", "/feast/write-to-online-store", "/metrics"),
+    "/v1/events/x",
 )
 REFUSED = ("unauthenticated", "forbidden", "unknown_model")
 

@@ -161,6 +161,39 @@ def test_a_column_that_is_missing_is_named(service: FeastService) -> None:
     assert {one["pointer"] for one in answer.json()["errors"]} >= {"/df/euros", "/df/kind"}
 
 
+def test_events_come_one_by_one(service: FeastService) -> None:
+    rows: list[dict[str, Any]] = [
+        {"guest": "liv", "desk": None, "ticket": 50, "euros": 1, "event_timestamp": ago(30)},
+        {"guest": "liv", "ticket": 51, "event_timestamp": ago(20), "kind": "cup"},
+    ]
+    rows = [{"kind": None, "paid_at": None, **row} for row in rows]
+    for source in ("sales_push", "sales"):
+        answer = service.client.post(f"/v1/events/{source}", json={"events": rows})
+        assert answer.status_code == 200, answer.text
+    assert answer.json()["views"]["guests"] == {"written": 0, "older": 2}
+    assert answer.json()["lake"] == {"sales": 2}
+    assert read(service, "liv")[:2] == (2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "events", "status", "said"),
+    [
+        ("nothing", [{"guest": "x"}], 404, "a source of windowed views"),
+        ("sales", [], 422, "/events"),
+        ("sales", [{"guest": "x", "desk": 1, "event_timestamp": ago(1)}], 422, "/events/0/ticket"),
+        ("sales", [{"guest": "x", "color": "red"}], 422, "/events/0/color"),
+        ("sales", [{"guest": "x"}, {"guest": 5}], 422, "/events/1/guest"),
+        ("sales", ["x"], 422, "/events/0"),
+    ],
+)
+def test_events_that_do_not_fit_are_refused_by_place(
+    service: FeastService, source: str, events: list[Any], status: int, said: str
+) -> None:
+    answer = service.client.post(f"/v1/events/{source}", json={"events": events})
+    assert answer.status_code == status, answer.text
+    assert said in answer.text
+
+
 def test_training_finds_what_was_online(service: FeastService) -> None:
     drawn = random.Random(1)  # noqa: S311 - the same again
     for number in range(100, 130):
@@ -187,7 +220,7 @@ def test_training_finds_what_was_online(service: FeastService) -> None:
     # What is written from the lake is the same once more.
     view = service.store.get_feature_view("guests")
     online = open_store_of(service.store)
-    assert write_states(service.store, view, EVENT_TIME, online) == 5
+    assert write_states(service.store, view, EVENT_TIME, online) == 6
     assert trained.rows() == [read(service, guest) for guest in guests]
 
 
