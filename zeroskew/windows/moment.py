@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -51,7 +51,7 @@ class Moment(NamedTuple):
     until_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Slice:
     """The values of an input in one window: of kept events and, without a beginning, of older."""
 
@@ -73,12 +73,15 @@ class _Slice:
 
     def present(self) -> list[InputValue]:
         """Return the values of kept events."""
+        return [self.column.original(number) for number in self._numbers()]
+
+    def _numbers(self) -> Sequence[Any]:
         column = self.column
-        numbers = column.numbers[self.low : self.high]
+        numbers: Sequence[Any] = column.numbers[self.low : self.high]
         if column.nulls is not None:
             valid = [not null for null in column.nulls[self.low : self.high]]
             numbers = list(compress(numbers, valid))
-        return [column.original(number) for number in numbers]
+        return numbers
 
     def infinities(self) -> tuple[int, int]:
         above, below = 0, 0
@@ -111,11 +114,20 @@ class _Slice:
         return kept + (self.folded.squares << (2 * (common - self.folded.shift)))
 
     def extreme(self, choose: Callable[..., Any]) -> InputValue | None:
-        found = self.present()
+        column = self.column
+        found: list[InputValue]
+        if column.is_double:
+            found = self.present()
+        else:
+            # Neither text nor whole numbers have two zeros: they are compared as they are.
+            numbers = self._numbers()
+            found = [column.original(choose(numbers))] if numbers else []
         if self.folded is not None and self.folded.least is not None:
             assert self.folded.greatest is not None
             found += [self.folded.least, self.folded.greatest]
-        return choose(found, key=order_of) if found else None
+        if len(found) > 1:
+            return choose(found, key=order_of)  # type: ignore[no-any-return]  # one of them
+        return found[0] if found else None
 
     def end(self, *, is_last: bool) -> tuple[EventOrder, InputValue] | None:
         """Return the order and the value of the first or last event that gives one."""

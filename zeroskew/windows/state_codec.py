@@ -92,6 +92,7 @@ class StateCodec:
             [plan.event_id, plan.hop_us, plan.longest_us],
             [sorted({one.input for one in endless}), sorted(counted)],
         ]
+        self._nothing = Folded(EntityState.empty(plan).folded, {}, {})
         self._fingerprint = hashlib.blake2b(json.dumps(told).encode(), digest_size=8).digest()
 
     def encode(self, state: EntityState) -> bytes:
@@ -164,7 +165,10 @@ class StateCodec:
         if not data:
             return EntityState.empty(self.plan)
         stored = self.decode(data)
-        folded, tiles, folded_ids = self.read_folded(stored)
+        if stored.folded:
+            folded, tiles, folded_ids = self.read_folded(stored)
+        else:
+            folded, tiles, folded_ids = EntityState.empty(self.plan).folded, {}, {}
         values = zip(*(map(c.value, range(len(stored))) for c in stored.columns), strict=True)
         ids = stored.ids or [b""] * len(stored)
         events = map(Event, stored.event_us, stored.created_us(), ids, values)
@@ -179,7 +183,7 @@ class StateCodec:
         )
 
     def read_folded(self, stored: StoredEvents) -> Folded:
-        """Return what older events come to, and the ids of those.
+        """Return what older events come to, and the ids of those; not to be changed.
 
         Raises
         ------
@@ -187,7 +191,7 @@ class StateCodec:
             If they are damaged.
         """
         if not stored.folded:
-            return Folded(EntityState.empty(self.plan).folded, {}, {})
+            return self._nothing
         try:
             told = json.loads(stored.folded)
             return Folded(
