@@ -14,7 +14,7 @@ from zeroskew.contract.label_columns import EVENT_TIMESTAMP
 from zeroskew.contract.manifest import FeaturePlan
 from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_rows
 from zeroskew.features.offline_store.historical_view import JoinedView, plan_view
-from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
+from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view, join_views
 from zeroskew.features.offline_store.time_slices import SliceLimits
 
 __all__ = ["find_views", "join_stored_features", "join_view_as_of", "slice_limits"]
@@ -95,13 +95,8 @@ def join_stored_features(
         If keys cannot be compared, or a value does not fit its declared type.
     """
     labels = _keyed_rows(plan, rows)
-    order, limits = TimeOrder.of(labels.instants), slice_limits(store)
-    joined = [
-        join_view(labels, order, view, limits, cutoff=True).rename(
-            lambda name: name.removeprefix("feature:")
-        )
-        for view in views.values()
-    ]
+    found = join_views(labels, list(views.values()), slice_limits(store), cutoff=True)
+    joined = [one.rename(lambda name: name.removeprefix("feature:")) for one in found]
     return pl.concat(joined, how="horizontal") if joined else pl.DataFrame()
 
 

@@ -22,7 +22,7 @@ from zeroskew.features.offline_store.entity_rows import EntityRows, read_entity_
 from zeroskew.features.offline_store.errors import EntityRowError, UnsupportedRequestError
 from zeroskew.features.offline_store.historical_view import JoinedView, plan_view
 from zeroskew.features.offline_store.parquet.parquet_source import open_parquet_table
-from zeroskew.features.offline_store.point_in_time import TimeOrder, join_view
+from zeroskew.features.offline_store.point_in_time import join_views
 from zeroskew.features.offline_store.retrieval_job import PolarsRetrievalJob
 from zeroskew.features.offline_store.source_pull import SourcePull
 from zeroskew.features.offline_store.source_write import append_to_source, derived_partitions
@@ -232,10 +232,9 @@ def _check_output_names(labels: EntityRows, views: list[JoinedView]) -> None:
 def _join(
     labels: EntityRows, views: list[JoinedView], limits: SliceLimits, *, cutoff: bool
 ) -> pa.Table:
-    order = TimeOrder.of(labels.instants)
     table = labels.table
-    for view in views:
-        features = join_view(labels, order, view, limits, cutoff=cutoff)
+    joined = join_views(labels, views, limits, cutoff=cutoff)
+    for view, features in zip(views, joined, strict=True):
         for feature in view.features:
             values = features[f"feature:{feature.output}"].to_arrow()
             if feature.arrow_type is not None:
