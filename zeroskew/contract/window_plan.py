@@ -132,6 +132,13 @@ class WindowPlan(FrozenModel):
     max_events: int = Field(default=4096, gt=0)
 
     @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [STATE, *(feature.name for feature in self.features)]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"Got two features {repeated[0]!r}, but expected a name for each")
+        return self
+
+    @model_validator(mode="after")
     def _check_inputs(self) -> Self:
         for feature in self.features:
             if feature.input >= len(self.inputs):

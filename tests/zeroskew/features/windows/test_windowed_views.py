@@ -183,3 +183,11 @@ def test_what_cannot_be_computed_is_refused(tmp_path: Path, window: Window, said
         of_customers(orders(tmp_path), window)
     assert said in str(refused.value)
     assert "'purchases'" in str(refused.value)
+
+
+def test_two_windows_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Feast names aggregations by whole seconds."""
+    spans = [timedelta(milliseconds=1000), timedelta(milliseconds=1500)]
+    windows = [Aggregation(column="amount", function="sum", time_window=span) for span in spans]
+    with pytest.raises(PlanError, match="Got two features 'sum_amount_1s', but expected"):
+        of_customers(orders(tmp_path), *windows)
