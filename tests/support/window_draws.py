@@ -49,7 +49,7 @@ def draw_windows(seed: int) -> Draw:
     is_endless = drawn.random() < 0.6 and not has_ids
     features = [
         WindowFeature(
-            name=f"{function}_{window}",
+            name=f"{function}_{place}",
             function=function,
             input=0,
             window_us=window,
@@ -57,7 +57,7 @@ def draw_windows(seed: int) -> Draw:
         )
         for function in WindowFunction
         if kind != "text" or function not in _NUMERIC
-        for window in (*windows, *([None] if is_endless else []))
+        for place, window in enumerate((*windows, *([None] if is_endless else [])))
     ]
     hop_us = None if has_ids else drawn.choice([None, 1, 7, span // 10 + 1, span // 3 + 1])
     plan = WindowPlan(
