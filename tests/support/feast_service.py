@@ -50,6 +50,7 @@ __all__ = [
     "remote_store",
     "run_service",
     "settings_of",
+    "start_service",
     "watch",
 ]
 
@@ -125,9 +126,15 @@ def settings_of(folder: Path, online_store: str, **changes: object) -> Settings:
 @contextmanager
 def run_service(folder: Path, online_store: str, **settings: str) -> Iterator[str]:
     """Run a service on the registry in `folder` and yield its address."""
+    with watch(start_service(folder, online_store, **settings)) as address:
+        yield address
+
+
+def start_service(folder: Path, online_store: str, **settings: str) -> subprocess.Popen[str]:
+    """Start a service on the registry in `folder`, for `watch`."""
     known = settings_of(folder, online_store).model_dump(mode="json", exclude_unset=True)
     environment = {f"ZEROSKEW_{name.upper()}": str(value) for name, value in known.items()}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "api"],
         cwd=ROOT,
         env=os.environ | environment | settings,
@@ -135,8 +142,6 @@ def run_service(folder: Path, online_store: str, **settings: str) -> Iterator[st
         stdout=subprocess.DEVNULL,
         text=True,
     )
-    with watch(process) as address:
-        yield address
 
 
 @contextmanager

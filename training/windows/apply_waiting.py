@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from zeroskew.contract.pushed_rows import PushedRows
@@ -11,6 +12,7 @@ from zeroskew.features.windows.declare import window_plan_of
 from zeroskew.online.store import OnlineStore
 from zeroskew.online.windows.add_events import add_events, waiting_events
 from zeroskew.records.pushes.push_store import open_push_store
+from zeroskew.windows.state import StateFullError
 
 __all__ = ["apply_waiting"]
 
@@ -65,9 +67,10 @@ async def _apply(
                     has_created = bool(source.created_timestamp_column)
                     rows = PushedRows.from_json(push.rows)
                     events = waiting_events(view, rows, push.sha256, has_created=has_created)
-                    n_added += await add_events(
-                        writer, store.project, view, events, now_us=now_us, key_ttl_seconds=ttl
-                    )
+                    with suppress(StateFullError):  # It was refused when it came.
+                        n_added += await add_events(
+                            writer, store.project, view, events, now_us=now_us, key_ttl_seconds=ttl
+                        )
     finally:
         await writer.close()
         pushes.close()

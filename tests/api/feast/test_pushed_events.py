@@ -13,20 +13,17 @@ from typing import Any
 
 import polars as pl
 import pytest
-from feast import Entity, FeatureStore, FileSource, PushSource, ValueType
-from feast.types import Float64, Int64, String, UnixTimestamp
 
 from api.main import create_app
 from tests.api.feast.conftest import FeastService, open_service
 from tests.support.app_client import AppClient
-from tests.support.feast_repos import ASOF_STORE
-from tests.support.feast_service import open_trial_store, settings_of
+from tests.support.event_project import make_events_store
+from tests.support.feast_service import settings_of
 from tests.support.online_stores import EVENT_TIME, open_online
 from tests.support.waiting import wait_until
 from training.project.online_store import open_store_of
 from training.windows.apply_waiting import apply_waiting
 from training.windows.write_states import write_states
-from zeroskew import Window, windowed_view
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.pushed_rows.collect import collect_pushes
 from zeroskew.features.windows.declare import window_plan_of
@@ -38,53 +35,8 @@ from zeroskew.windows.moment import MomentReader
 from zeroskew.windows.state import Event
 from zeroskew.windows.state_codec import StateCodec
 
-COLUMNS = {"ticket": Int64, "euros": Float64, "kind": String, "paid_at": UnixTimestamp}
 FEATURES = ("n_1h", "spent", "spread", "kinds", "last_paid_at", "idle_seconds")
 SECOND = timedelta(seconds=1)
-
-
-def make_events_store(folder: Path, online_store: dict[str, Any]) -> FeatureStore:
-    """Apply two views over one table of events, one of a guest and one of a desk."""
-    store = open_trial_store(folder, online_store, {"type": ASOF_STORE})
-    guest = Entity(name="guest", join_keys=["guest"], value_type=ValueType.STRING)
-    desk = Entity(name="desk", join_keys=["desk"], value_type=ValueType.INT64)
-    table = FileSource(
-        name="sales",
-        path="lake/sales",
-        timestamp_field="event_timestamp",
-        created_timestamp_column="created",
-    )
-    source = PushSource(name="sales_push", batch_source=table)
-    guests = windowed_view(
-        name="guests",
-        source=source,
-        entities=[guest],
-        columns=COLUMNS,
-        event_id="ticket",
-        windows=[
-            Window("n_1h", "count", over="1h"),
-            Window("spent", "sum", "euros", over="30d"),
-            Window("spread", "std", "euros", over="30d"),
-            Window("kinds", "count_distinct", "kind", over="30d"),
-            Window("last_paid_at", "last", "paid_at", over="30d"),
-            Window("idle_seconds", "seconds_since_last", over="30d"),
-        ],
-    )
-    desks = windowed_view(
-        name="desks",
-        source=source,
-        entities=[desk],
-        columns=COLUMNS,
-        windows=[Window("n", "count"), Window("least", "min", "euros", over="1h")],
-        max_events=3,
-    )
-    instants = dict.fromkeys(("paid_at", "event_timestamp", "created"), pl.Datetime("us", "UTC"))
-    schema = {"guest": pl.String, "desk": pl.Int64, "ticket": pl.Int64, "euros": pl.Float64}
-    empty = pl.DataFrame(schema={**schema, "kind": pl.String, **instants})
-    (folder / "lake" / "sales").mkdir(parents=True)
-    empty.write_parquet(folder / "lake" / "sales" / "part-0.parquet")
-    store.apply([guest, desk, guests, desks])
-    return store
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from feast.data_source import DataSource
 
+from zeroskew.contract.errors.service import ServiceError
 from zeroskew.features.offline_store.errors import OfflineStoreError, SourceError
 from zeroskew.features.offline_store.parquet.parquet_source import (
     ParquetTable,
@@ -26,6 +27,7 @@ from zeroskew.features.offline_store.parquet.table_files import (
     partition_columns,
 )
 from zeroskew.features.pushed_rows.new_rows import TimeColumns, keep_new
+from zeroskew.features.pushed_rows.online_events import add_online
 from zeroskew.features.pushed_rows.typed_rows import CALLER_CREATED, frame_of
 from zeroskew.features.pushed_rows.waiting import Group, alone, read_group, release, take_groups
 from zeroskew.features.windows.declare import window_plan_of
@@ -54,7 +56,8 @@ class Collected:
 def collect_pushes(engine: Engine, store: Any) -> Collected:
     """Write the pushed rows that wait for a project's tables into new part files.
 
-    What is in the lake is deleted from the database afterwards. If this is interrupted between,
+    What is in the lake is deleted from the database afterwards; events only when they are online,
+    where a service may have died before it added them. If this is interrupted between,
     the next one writes the same rows into the same files. What does not fit into its table stays
     in the database.
 
@@ -75,7 +78,18 @@ def collect_pushes(engine: Engine, store: Any) -> Collected:
             group = read_group(engine, source, part)
             if not group.pushes:
                 continue  # Another one was faster.
-            refused = _collect(group, tables.get(source), collected)
+            table = tables.get(source)
+            refused = _collect(group, table, collected)
+            if table is not None and table.has_events:
+                try:
+                    add_online(store, group)
+                except (ServiceError, ValueError) as error:
+                    # It stays in the database: what is in the lake must be online, too.
+                    collected.refused[source] = f"they cannot be added online: {error}"
+                    collected.n_refused[source] += sum(
+                        len(p.event_us) for p in group.pushes.values()
+                    )
+                    continue
             release(engine, group, refused)
     return collected
 

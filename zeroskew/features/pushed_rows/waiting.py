@@ -32,11 +32,15 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Group:
-    """Pushes for one table that go into part files of one name, in the order in which they came."""
+    """Pushes for one table that go into part files of one name, in the order in which they came.
+
+    ``identities`` are what they are told apart by, by their numbers.
+    """
 
     source: str
     part: str
     pushes: Mapping[int, PushedRows]
+    identities: Mapping[int, str]
 
 
 @contextmanager
@@ -92,11 +96,12 @@ def take_groups(engine: Engine, project: str) -> list[tuple[str, str]]:
 
 def read_group(engine: Engine, source: str, part: str) -> Group:
     """Read the rows of a group."""
-    query = select(_PUSHES.c.number, _PUSHES.c.rows).where(*_of(source, part))
+    columns = (_PUSHES.c.number, _PUSHES.c.rows, _PUSHES.c.sha256)
+    query = select(*columns).where(*_of(source, part)).order_by(_PUSHES.c.number)
     with engine.connect() as connection:
-        found = connection.execute(query.order_by(_PUSHES.c.number))
-        pushes = {row.number: PushedRows.from_json(row.rows) for row in found}
-    return Group(source, part, pushes)
+        found = connection.execute(query).all()
+    pushes = {row.number: PushedRows.from_json(row.rows) for row in found}
+    return Group(source, part, pushes, {row.number: row.sha256 for row in found})
 
 
 def release(engine: Engine, group: Group, refused: Sequence[int]) -> None:
