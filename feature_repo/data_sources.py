@@ -19,26 +19,14 @@ def lake_table(name: str, description: str) -> FileSource:
     )
 
 
-carrier_performance_table = lake_table(
-    "carrier_performance", "A row whenever a flight of the carrier departs or its outcome is known."
+flight_events_table = lake_table(
+    "flight_events",
+    "A row whenever a flight becomes overdue, departs, or its outcome is known.",
 )
-origin_performance_table = lake_table(
-    "origin_performance",
-    "A row whenever a flight from the airport becomes overdue, departs, or its outcome is known.",
-)
-station_performance_table = lake_table(
-    "station_performance",
-    "A row whenever a flight of the carrier from the airport becomes overdue, departs, or its "
-    "outcome is known.",
-)
-destination_performance_table = lake_table(
-    "destination_performance", "A row whenever the outcome of a flight to the airport is known."
-)
-route_performance_table = lake_table(
-    "route_performance", "A row whenever the outcome of a flight on the route is known."
-)
-plane_performance_table = lake_table(
-    "plane_performance", "A row whenever the plane departs or the outcome of its flight is known."
+flight_events_push = PushSource(
+    name="flight_events_push",
+    batch_source=flight_events_table,
+    description="What becomes known of a flight, as soon as it is, pushed to the service.",
 )
 origin_weather_table = lake_table("origin_weather", "A row for each hour, known when it is over.")
 origin_weather_push = PushSource(

@@ -1,8 +1,9 @@
 """The stored features.
 
-A window of ``3h`` is the three hours that end at the row's event time, the end included and
-the start not. Statistics are null where nothing was known in the window. Late means 15
-minutes or more after schedule; cancelled flights have no delay and are not late.
+A window of ``3h`` is the three hours that end at the moment of the label or the prediction, the
+end included and the start not. Means, shares and latest values are null where nothing was known in
+the window. Late means 15 minutes or more after schedule; cancelled flights have no delay and are
+not late.
 """
 
 from __future__ import annotations
@@ -11,38 +12,18 @@ from datetime import timedelta
 
 import data_sources
 from entities import carrier, destination, origin, plane
-from feast import FeatureView, Field
-from feast.types import Float32, Float64, Int64, PrimitiveFeastType, String, UnixTimestamp
+from feast import Entity, FeatureView, Field
+from feast.types import Bool, Float32, Float64, Int64, PrimitiveFeastType, String, UnixTimestamp
+
+from zeroskew import Window, windowed_view
 
 
 def feature(
-    name: str,
-    dtype: PrimitiveFeastType,
-    description: str,
-    *,
-    unit: str | None = None,
-    window: str | None = None,
+    name: str, dtype: PrimitiveFeastType, description: str, *, unit: str | None = None
 ) -> Field:
-    """Declare a feature; its unit and window are tags."""
-    tags = {"unit": unit, "window": window}
-    return Field(
-        name=name,
-        dtype=dtype,
-        description=description,
-        tags={tag: value for tag, value in tags.items() if value is not None},
-    )
-
-
-def _delay(name: str, description: str, window: str | None = None) -> Field:
-    return feature(name, Float32, description, unit="minutes", window=window)
-
-
-def _share(name: str, description: str, window: str) -> Field:
-    return feature(name, Float32, description, unit="share", window=window)
-
-
-def _count(name: str, description: str, window: str | None = None) -> Field:
-    return feature(name, Int64, description, unit="flights", window=window)
+    """Declare a feature that stands in its table; its unit is a tag."""
+    tags = {} if unit is None else {"unit": unit}
+    return Field(name=name, dtype=dtype, description=description, tags=tags)
 
 
 def _position(airport: str) -> list[Field]:
@@ -60,103 +41,119 @@ def _key(name: str) -> Field:
     return Field(name=name, dtype=String)
 
 
-carrier_performance = FeatureView(
-    name="carrier_performance",
-    description="How punctual the carrier's flights out of New York are.",
-    entities=[carrier],
-    ttl=timedelta(days=2),
-    source=data_sources.carrier_performance_table,
-    schema=[
-        _key("carrier"),
-        _delay("carrier_departure_delay_mean_3h", "Mean departure delay.", "3h"),
-        _delay("carrier_arrival_delay_mean_3h", "Mean arrival delay.", "3h"),
-        _delay("carrier_arrival_delay_mean_24h", "Mean arrival delay.", "24h"),
-        _share("carrier_late_share_7d", "Share of arrivals that were late.", "7d"),
-        _share("carrier_cancelled_share_24h", "Share of outcomes that were cancelled.", "24h"),
-    ],
+FLIGHT_EVENTS = {
+    "departure_delay": Int64,
+    "arrival_delay": Int64,
+    "late": Bool,
+    "cancelled": Bool,
+    "distance": Int64,
+    "arrived_at": UnixTimestamp,
+    "overdue": Int64,
+}
+
+
+MEANINGS = {
+    ("mean", "departure_delay"): ("Mean departure delay.", "minutes"),
+    ("mean", "arrival_delay"): ("Mean arrival delay.", "minutes"),
+    ("share", "late"): ("Share of arrivals that were late.", "share"),
+    ("share", "cancelled"): ("Share of outcomes that were cancelled.", "share"),
+    ("count", "departure_delay"): ("Departures.", "flights"),
+    ("count", "arrival_delay"): ("Arrivals.", "flights"),
+    ("sum", "overdue"): (
+        "Flights that should have left 15 minutes ago or earlier and have not.",
+        "flights",
+    ),
+    ("last", "departure_delay"): ("Latest departure delay.", "minutes"),
+    ("last", "arrival_delay"): ("Latest arrival delay.", "minutes"),
+    ("last", "arrived_at"): ("Latest arrival.", "instant"),
+    ("last", "distance"): ("Distance as last reported.", "miles"),
+}
+
+
+def _window(name: str, function: str, column: str, over: str | None = None) -> Window:
+    description, unit = MEANINGS[function, column]
+    return Window(name, function, column, over=over, description=description, unit=unit)
+
+
+def _of_flights(
+    name: str, description: str, entities: list[Entity], ttl: timedelta, *windows: Window
+) -> FeatureView:
+    return windowed_view(
+        name=name,
+        description=description,
+        entities=entities,
+        ttl=ttl,
+        source=data_sources.flight_events_push,
+        columns=FLIGHT_EVENTS,
+        windows=windows,
+    )
+
+
+carrier_performance = _of_flights(
+    "carrier_performance",
+    "How punctual the carrier's flights out of New York are.",
+    [carrier],
+    timedelta(days=2),
+    _window("carrier_departure_delay_mean_3h", "mean", "departure_delay", "3h"),
+    _window("carrier_arrival_delay_mean_3h", "mean", "arrival_delay", "3h"),
+    _window("carrier_arrival_delay_mean_24h", "mean", "arrival_delay", "24h"),
+    _window("carrier_late_share_7d", "share", "late", "7d"),
+    _window("carrier_cancelled_share_24h", "share", "cancelled", "24h"),
 )
 
-origin_performance = FeatureView(
-    name="origin_performance",
-    description="How punctual flights from the airport are, and how many wait to leave.",
-    entities=[origin],
-    ttl=timedelta(days=1),
-    source=data_sources.origin_performance_table,
-    schema=[
-        _key("origin"),
-        _delay("origin_departure_delay_mean_1h", "Mean departure delay.", "1h"),
-        _count("origin_departures_1h", "Departures.", "1h"),
-        _count(
-            "origin_overdue_departures",
-            "Flights that should have left 15 minutes ago or earlier and have not.",
-        ),
-        _delay("origin_arrival_delay_mean_3h", "Mean arrival delay, wherever they went.", "3h"),
-        _share("origin_late_share_24h", "Share of arrivals that were late.", "24h"),
-        _share("origin_cancelled_share_24h", "Share of outcomes that were cancelled.", "24h"),
-    ],
+origin_performance = _of_flights(
+    "origin_performance",
+    "How punctual flights from the airport are, and how many wait to leave.",
+    [origin],
+    timedelta(days=1),
+    _window("origin_departure_delay_mean_1h", "mean", "departure_delay", "1h"),
+    _window("origin_departures_1h", "count", "departure_delay", "1h"),
+    _window("origin_overdue_departures", "sum", "overdue"),
+    _window("origin_arrival_delay_mean_3h", "mean", "arrival_delay", "3h"),
+    _window("origin_late_share_24h", "share", "late", "24h"),
+    _window("origin_cancelled_share_24h", "share", "cancelled", "24h"),
 )
 
-station_performance = FeatureView(
-    name="station_performance",
-    description="How punctual the carrier is at this airport, and how many of its flights wait.",
-    entities=[carrier, origin],
-    ttl=timedelta(days=2),
-    source=data_sources.station_performance_table,
-    schema=[
-        _key("carrier"),
-        _key("origin"),
-        _delay("station_departure_delay_mean_3h", "Mean departure delay.", "3h"),
-        _share("station_late_share_24h", "Share of arrivals that were late.", "24h"),
-        _count(
-            "station_overdue_departures",
-            "Flights that should have left 15 minutes ago or earlier and have not.",
-        ),
-    ],
+station_performance = _of_flights(
+    "station_performance",
+    "How punctual the carrier is at this airport, and how many of its flights wait.",
+    [carrier, origin],
+    timedelta(days=2),
+    _window("station_departure_delay_mean_3h", "mean", "departure_delay", "3h"),
+    _window("station_late_share_24h", "share", "late", "24h"),
+    _window("station_overdue_departures", "sum", "overdue"),
 )
 
-destination_performance = FeatureView(
-    name="destination_performance",
-    description="How punctual flights from New York arrive at the airport.",
-    entities=[destination],
-    ttl=timedelta(days=2),
-    source=data_sources.destination_performance_table,
-    schema=[
-        _key("dest"),
-        _delay("dest_arrival_delay_mean_3h", "Mean arrival delay.", "3h"),
-        _delay("dest_arrival_delay_mean_24h", "Mean arrival delay.", "24h"),
-        _share("dest_late_share_7d", "Share of arrivals that were late.", "7d"),
-    ],
+destination_performance = _of_flights(
+    "destination_performance",
+    "How punctual flights from New York arrive at the airport.",
+    [destination],
+    timedelta(days=2),
+    _window("dest_arrival_delay_mean_3h", "mean", "arrival_delay", "3h"),
+    _window("dest_arrival_delay_mean_24h", "mean", "arrival_delay", "24h"),
+    _window("dest_late_share_7d", "share", "late", "7d"),
 )
 
-route_performance = FeatureView(
-    name="route_performance",
-    description="How punctual flights from this origin to this destination are.",
-    entities=[origin, destination],
-    ttl=timedelta(days=28),
-    source=data_sources.route_performance_table,
-    schema=[
-        _key("origin"),
-        _key("dest"),
-        _delay("route_arrival_delay_mean_7d", "Mean arrival delay.", "7d"),
-        _share("route_late_share_28d", "Share of arrivals that were late.", "28d"),
-        _count("route_arrivals_28d", "Arrivals.", "28d"),
-        feature("route_distance_miles", Int64, "Distance as last reported.", unit="miles"),
-    ],
+route_performance = _of_flights(
+    "route_performance",
+    "How punctual flights from this origin to this destination are.",
+    [origin, destination],
+    timedelta(days=28),
+    _window("route_arrival_delay_mean_7d", "mean", "arrival_delay", "7d"),
+    _window("route_late_share_28d", "share", "late", "28d"),
+    _window("route_arrivals_28d", "count", "arrival_delay", "28d"),
+    _window("route_distance_miles", "last", "distance"),
 )
 
-plane_performance = FeatureView(
-    name="plane_performance",
-    description="How punctual the plane has been on its flights out of New York.",
-    entities=[plane],
-    ttl=timedelta(days=28),
-    source=data_sources.plane_performance_table,
-    schema=[
-        _key("tailnum"),
-        feature("plane_last_departure_delay", Int64, "Latest departure delay.", unit="minutes"),
-        feature("plane_last_arrival_delay", Int64, "Latest arrival delay.", unit="minutes"),
-        _delay("plane_arrival_delay_mean_7d", "Mean arrival delay.", "7d"),
-        feature("plane_last_arrived_at", UnixTimestamp, "Latest arrival.", unit="instant"),
-    ],
+plane_performance = _of_flights(
+    "plane_performance",
+    "How punctual the plane has been on its flights out of New York.",
+    [plane],
+    timedelta(days=28),
+    _window("plane_last_departure_delay", "last", "departure_delay"),
+    _window("plane_last_arrival_delay", "last", "arrival_delay"),
+    _window("plane_arrival_delay_mean_7d", "mean", "arrival_delay", "7d"),
+    _window("plane_last_arrived_at", "last", "arrived_at"),
 )
 
 origin_weather = FeatureView(

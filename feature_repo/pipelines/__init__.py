@@ -1,1 +1,1 @@
-"""How the tables behind the feature views are made: read, validate, clean, aggregate, write."""
+"""How the tables behind the feature views are made: read, validate, clean, write."""

@@ -1,4 +1,4 @@
-"""The tables behind the feature views, and the labels."""
+"""The tables behind the feature views, one of events among them, and the labels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.lake import CREATED
-from pipelines.rolling_statistics import (
-    EVENT_TIMESTAMP,
-    count_over,
-    latest,
-    mean_over,
-    rolling_statistics,
-    total,
-)
+from pipelines.lake import CREATED, EVENT_TIMESTAMP
 
 __all__ = [
     "FLIGHT_LAG",
@@ -28,9 +20,7 @@ __all__ = [
     "WEATHER_PERIOD",
     "build_arrival_labels",
     "build_feature_tables",
-    "departure_events",
-    "outcome_events",
-    "overdue_events",
+    "build_flight_events",
 ]
 
 LATE_MINUTES: Final = 15
@@ -65,12 +55,11 @@ _MAKERS: Final = (
     "EMBRAER",
     "MCDONNELL DOUGLAS",
 )
-_ROUTE = ["origin", "dest"]
-_STATION = ["carrier", "origin"]
+_FLIGHT_KEYS = ["carrier", "origin", "dest", "tailnum"]
 
 
-def outcome_events(flights: pl.DataFrame) -> pl.DataFrame:
-    """Return one event for each flight's outcome, at the moment it became known.
+def build_flight_events(flights: pl.DataFrame) -> pl.DataFrame:
+    """Return what became known of flights, one row for each departure, outcome and overdue flight.
 
     Parameters
     ----------
@@ -80,39 +69,50 @@ def outcome_events(flights: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        Keys, ``event_timestamp``, ``distance``, ``arrived_at``, ``arrival_delay`` in minutes
-        and ``late`` (null for a cancelled or diverted flight), and ``cancelled``.
+        ``carrier``, ``origin``, ``dest``, ``tailnum``; ``departure_delay`` of a departure;
+        ``arrival_delay``, ``late``, ``cancelled``, ``distance`` and ``arrived_at`` of an outcome;
+        ``overdue`` of a flight that waits to leave, or no longer does. What a row says nothing
+        about is null. ``event_timestamp`` is the moment at which it became known, ``created``
+        when it is in the table. Sorted by time.
     """
-    return flights.select(
-        "carrier",
-        "origin",
-        "dest",
-        "tailnum",
-        "distance",
-        "cancelled",
-        "arrived_at",
-        pl.col("outcome_known_at").alias(EVENT_TIMESTAMP),
-        pl.col("arr_delay").alias("arrival_delay"),
-        late=pl.col("arr_delay") >= LATE_MINUTES,
+    kinds = (_departure_events(flights), _outcome_events(flights), _overdue_events(flights))
+    return (
+        pl.concat(kinds, how="diagonal")
+        .with_columns((pl.col(EVENT_TIMESTAMP) + FLIGHT_LAG).alias(CREATED))
+        .sort(EVENT_TIMESTAMP, *_FLIGHT_KEYS, nulls_last=True, maintain_order=True)
     )
 
 
-def departure_events(flights: pl.DataFrame) -> pl.DataFrame:
+def _departure_events(flights: pl.DataFrame) -> pl.DataFrame:
     """Return one event for each actual departure, with ``departure_delay`` in minutes."""
     return flights.filter(pl.col("departed_at").is_not_null()).select(
-        "carrier",
-        "origin",
-        "dest",
-        "tailnum",
+        *_FLIGHT_KEYS,
         pl.col("departed_at").alias(EVENT_TIMESTAMP),
         pl.col("dep_delay").alias("departure_delay"),
     )
 
 
-def overdue_events(flights: pl.DataFrame) -> pl.DataFrame:
+def _outcome_events(flights: pl.DataFrame) -> pl.DataFrame:
+    """Return one event for each flight's outcome, at the moment it became known.
+
+    ``arrival_delay`` is in minutes; it and ``late`` are null for a cancelled or diverted flight.
+    """
+    return flights.select(
+        *_FLIGHT_KEYS,
+        pl.col("outcome_known_at").alias(EVENT_TIMESTAMP),
+        pl.col("arr_delay").alias("arrival_delay"),
+        (pl.col("arr_delay") >= LATE_MINUTES).alias("late"),
+        "cancelled",
+        "distance",
+        "arrived_at",
+    )
+
+
+def _overdue_events(flights: pl.DataFrame) -> pl.DataFrame:
     """Return ``overdue`` +1 when a flight has not left 15 minutes late, -1 when it does.
 
-    A flight that is cancelled stays overdue until its outcome is known.
+    A flight that is cancelled stays overdue until its outcome is known. Of destination and plane
+    it says nothing: to wait is no news of them, and keeps none of their statistics alive.
     """
     overdue_at = pl.col("scheduled_departure") + pl.duration(minutes=LATE_MINUTES)
     resolved_at = pl.coalesce("departed_at", "outcome_known_at")
@@ -128,7 +128,7 @@ def overdue_events(flights: pl.DataFrame) -> pl.DataFrame:
 def build_feature_tables(
     flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame, airports: pl.DataFrame
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield each feature table by the name of its view.
+    """Yield each feature table by its name.
 
     Parameters
     ----------
@@ -140,68 +140,14 @@ def build_feature_tables(
     Yields
     ------
     tuple of str and polars.DataFrame
-        Keys, features, ``event_timestamp`` and ``created``, sorted by time and keys.
+        Keys, values, ``event_timestamp`` and ``created``, sorted by time and keys.
     """
-    outcomes, departures = outcome_events(flights), departure_events(flights)
-    both = pl.concat([departures, outcomes], how="diagonal")
-    ground = pl.concat([both, overdue_events(flights)], how="diagonal")
-    yield "carrier_performance", _flight_statistics(both, ["carrier"], _CARRIER)
-    yield "origin_performance", _flight_statistics(ground, ["origin"], _ORIGIN)
-    yield "station_performance", _flight_statistics(ground, _STATION, _STATION_STATISTICS)
-    yield "destination_performance", _flight_statistics(outcomes, ["dest"], _DESTINATION)
-    yield "route_performance", _flight_statistics(outcomes, _ROUTE, _ROUTE_STATISTICS)
-    yield "plane_performance", _flight_statistics(both, ["tailnum"], _PLANE)
+    yield "flight_events", build_flight_events(flights)
     yield "origin_weather", _build_weather(weather)
     yield "plane_register", _build_plane_register(planes)
     positions = _airport_positions(airports)
     for key, name in (("origin", "origin_airport"), ("dest", "destination_airport")):
         yield name, _build_airport(positions, flights[key], key)
-
-
-_CARRIER = {
-    "carrier_departure_delay_mean_3h": mean_over("departure_delay", "3h"),
-    "carrier_arrival_delay_mean_3h": mean_over("arrival_delay", "3h"),
-    "carrier_arrival_delay_mean_24h": mean_over("arrival_delay", "24h"),
-    "carrier_late_share_7d": mean_over("late", "7d"),
-    "carrier_cancelled_share_24h": mean_over("cancelled", "24h"),
-}
-_ORIGIN = {
-    "origin_departure_delay_mean_1h": mean_over("departure_delay", "1h"),
-    "origin_departures_1h": count_over("departure_delay", "1h"),
-    "origin_overdue_departures": total("overdue"),
-    "origin_arrival_delay_mean_3h": mean_over("arrival_delay", "3h"),
-    "origin_late_share_24h": mean_over("late", "24h"),
-    "origin_cancelled_share_24h": mean_over("cancelled", "24h"),
-}
-_STATION_STATISTICS = {
-    "station_departure_delay_mean_3h": mean_over("departure_delay", "3h"),
-    "station_late_share_24h": mean_over("late", "24h"),
-    "station_overdue_departures": total("overdue"),
-}
-_DESTINATION = {
-    "dest_arrival_delay_mean_3h": mean_over("arrival_delay", "3h"),
-    "dest_arrival_delay_mean_24h": mean_over("arrival_delay", "24h"),
-    "dest_late_share_7d": mean_over("late", "7d"),
-}
-_ROUTE_STATISTICS = {
-    "route_arrival_delay_mean_7d": mean_over("arrival_delay", "7d"),
-    "route_late_share_28d": mean_over("late", "28d"),
-    "route_arrivals_28d": count_over("arrival_delay", "28d"),
-    "route_distance_miles": latest("distance"),
-}
-_PLANE = {
-    "plane_last_departure_delay": latest("departure_delay"),
-    "plane_last_arrival_delay": latest("arrival_delay"),
-    "plane_last_arrived_at": latest("arrived_at"),
-    "plane_arrival_delay_mean_7d": mean_over("arrival_delay", "7d"),
-}
-
-
-def _flight_statistics(
-    events: pl.DataFrame, keys: list[str], statistics: dict[str, pl.Expr]
-) -> pl.DataFrame:
-    rows = rolling_statistics(events, keys=keys, statistics=statistics)
-    return rows.with_columns((pl.col(EVENT_TIMESTAMP) + FLIGHT_LAG).alias(CREATED))
 
 
 def _build_weather(weather: pl.DataFrame) -> pl.DataFrame:

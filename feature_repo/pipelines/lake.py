@@ -27,11 +27,11 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.rolling_statistics import EVENT_TIMESTAMP
 from zeroskew import PrepareError, publish_files, stage_file
 
-__all__ = ["CREATED", "QUARANTINE", "append_batch", "append_quarantine"]
+__all__ = ["CREATED", "EVENT_TIMESTAMP", "QUARANTINE", "append_batch", "append_quarantine"]
 
+EVENT_TIMESTAMP: Final = "event_timestamp"
 CREATED: Final = "created"
 QUARANTINE: Final = "_quarantine"
 _STAGING: Final = "_staging"

