@@ -4,20 +4,35 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import feature_views
 import polars as pl
 import pytest
+from feast import FeatureView
 from pipelines.prepare import PrepareReport, prepare
 
+from tests.support.flight_windows import ask_windows
 from tests.support.flights import Row, flight, plane, source_tables, weather_hour
 
 
-def run(lake: Path, *flights: Row, **tables: Any) -> PrepareReport:
-    return prepare(lake, source=lambda: source_tables(flights or (flight(),), **tables))
+def run(home: Path, *flights: Row, **tables: Any) -> PrepareReport:
+    return prepare(
+        home / "var" / "lake", source=lambda: source_tables(flights or (flight(),), **tables)
+    )
 
 
-def read(lake: Path, table: str) -> list[dict[str, Any]]:
-    frame = pl.read_parquet(lake / table, hive_partitioning=False)
-    return frame.sort("event_timestamp").to_dicts()
+def read(home: Path, table: str) -> list[dict[str, Any]]:
+    frame = pl.read_parquet(home / "var" / "lake" / table, hive_partitioning=False)
+    return frame.sort("event_timestamp", maintain_order=True).to_dicts()
+
+
+def ask(
+    home: Path, view: FeatureView, *moments: datetime, cutoff: bool = False, **keys: str
+) -> list[dict[str, Any]]:
+    """Return the features of an entity at some moments."""
+    rows = pl.DataFrame({"event_timestamp": moments}).with_columns(
+        pl.lit(value).alias(name) for name, value in keys.items()
+    )
+    return ask_windows(home / "var" / "lake", view, rows, cutoff=cutoff).to_dicts()
 
 
 def utc(text: str) -> datetime:
@@ -36,22 +51,26 @@ THREE_FLIGHTS = (
 
 def test_carrier_statistics(tmp_path: Path) -> None:
     run(tmp_path, *THREE_FLIGHTS)
-    rows = read(tmp_path, "carrier_performance")
+    moments = ["14:05", "14:35", "16:50", "16:55", "17:30", "17:35"]
+    times = [utc(f"2013-06-14 {moment}") for moment in moments]
+    rows = ask(tmp_path, feature_views.carrier_performance, *times, carrier="UA")
     assert [
         (
-            row["event_timestamp"].strftime("%H:%M"),
+            moment,
             row["carrier_departure_delay_mean_3h"],
             row["carrier_arrival_delay_mean_3h"],
             row["carrier_late_share_7d"],
             row["carrier_cancelled_share_24h"],
         )
-        for row in rows
+        for moment, row in zip(moments, rows, strict=True)
     ] == [
         ("14:05", 5.0, None, None, None),
         ("14:35", 5.0, None, None, None),
         ("16:50", 5.0, 20.0, 1.0, 0.0),
         ("16:55", 5.0, 7.5, 0.5, 0.0),
+        # The first departure is three hours ago at 17:05, the second at 17:35: nothing is left.
         ("17:30", 5.0, 7.5, 0.5, pytest.approx(1 / 3)),
+        ("17:35", None, 7.5, 0.5, pytest.approx(1 / 3)),
     ]
 
 
@@ -65,32 +84,70 @@ def test_overdue_departures(tmp_path: Path) -> None:
         # Overdue from 14:45, cancelled, known at 16:30 UTC.
         flight(flight=3, departs=1030, dep_delay=None),
     )
-    counts = [
-        (row["event_timestamp"].strftime("%H:%M"), row["origin_overdue_departures"])
-        for row in read(tmp_path, "origin_performance")
-        if row["event_timestamp"] < utc("2013-06-14 17:00")
+    moments = ["14:15", "14:25", "14:45", "15:00", "16:30"]
+    times = [utc(f"2013-06-14 {moment}") for moment in moments]
+    rows = ask(tmp_path, feature_views.origin_performance, *times, origin="EWR")
+    assert [row["origin_overdue_departures"] for row in rows] == [0, 1, 2, 1, 0]
+    changes = [
+        (row["event_timestamp"].strftime("%H:%M"), row["overdue"])
+        for row in read(tmp_path, "flight_events")
+        if row["overdue"] is not None
     ]
-    assert counts == [("14:15", 0), ("14:25", 1), ("14:45", 2), ("15:00", 1), ("16:30", 0)]
+    assert changes == [("14:25", 1), ("14:45", 1), ("15:00", -1), ("16:30", -1)]
 
 
 def test_a_delay_is_known_when_the_flight_has_landed(tmp_path: Path) -> None:
     run(tmp_path, flight(departs=2145, arrives=15, dep_delay=0, arr_delay=30))
-    departure, arrival = read(tmp_path, "plane_performance")
-    assert departure["event_timestamp"] == utc("2013-06-15 01:45")
-    assert (departure["plane_last_departure_delay"], departure["plane_last_arrival_delay"]) == (
-        0,
-        None,
-    )
-    assert arrival["event_timestamp"] == utc("2013-06-15 04:45")
-    assert arrival["plane_last_arrival_delay"] == 30
-    assert arrival["created"] == utc("2013-06-15 04:50")
+    departure, arrival = read(tmp_path, "flight_events")
+    assert departure == {
+        "carrier": "UA",
+        "origin": "EWR",
+        "dest": "ATL",
+        "tailnum": "N14228",
+        "event_timestamp": utc("2013-06-15 01:45"),
+        "created": utc("2013-06-15 01:50"),
+        "departure_delay": 0,
+        "arrival_delay": None,
+        "late": None,
+        "cancelled": None,
+        "distance": None,
+        "arrived_at": None,
+        "overdue": None,
+    }
+    assert arrival == departure | {
+        "event_timestamp": utc("2013-06-15 04:45"),
+        "created": utc("2013-06-15 04:50"),
+        "departure_delay": None,
+        "arrival_delay": 30,
+        "late": True,
+        "cancelled": False,
+        "distance": 746,
+        "arrived_at": utc("2013-06-15 04:45"),
+    }
+    moments = [utc("2013-06-15 01:45"), utc("2013-06-15 04:45")]
+    for lag in (timedelta(0), timedelta(minutes=5)):
+        times = [moment + lag for moment in moments]
+        plane = feature_views.plane_performance
+        rows = ask(tmp_path, plane, *times, cutoff=bool(lag), tailnum="N14228")
+        assert [(r["plane_last_departure_delay"], r["plane_last_arrival_delay"]) for r in rows] == [
+            (0, None),
+            (0, 30),
+        ]
 
 
-def test_a_flight_without_tail_number_is_in_every_table_but_the_planes(tmp_path: Path) -> None:
+def test_a_flight_without_tail_number_counts_for_all_but_the_planes(tmp_path: Path) -> None:
     report = run(tmp_path, flight(tailnum=None))
-    assert report.rows["plane_performance"] == 0
-    assert report.rows["route_performance"] == 1
+    assert report.rows["flight_events"] == 2
     assert report.rows["arrival_labels"] == 1
+    assert {row["tailnum"] for row in read(tmp_path, "flight_events")} == {None}
+    (row,) = ask(
+        tmp_path,
+        feature_views.route_performance,
+        utc("2013-06-15 00:00"),
+        origin="EWR",
+        dest="ATL",
+    )
+    assert row["route_arrivals_28d"] == 1
 
 
 def test_weather_is_known_when_its_hour_is_over(tmp_path: Path) -> None:
@@ -147,7 +204,7 @@ def test_labels_stand_two_hours_before_departure(tmp_path: Path) -> None:
 def test_broken_rows_are_quarantined_counted_and_told(tmp_path: Path) -> None:
     said: list[str] = []
     report = prepare(
-        tmp_path,
+        tmp_path / "var" / "lake",
         source=lambda: source_tables(
             [flight(flight=1), flight(flight=2, month=13), flight(flight=3, dest="ZZZ")],
             weather=[weather_hour(), weather_hour()],
@@ -159,7 +216,7 @@ def test_broken_rows_are_quarantined_counted_and_told(tmp_path: Path) -> None:
         "month fails in_range(1, 12)": 1,
         "no time zone for dest": 1,
     }
-    quarantine = pl.read_parquet(tmp_path / "_quarantine" / "flights")
+    quarantine = pl.read_parquet(tmp_path / "var" / "lake" / "_quarantine" / "flights")
     assert quarantine.select("flight", "reasons").rows() == [
         ("2", ["month fails in_range(1, 12)"]),
         ("3", ["no time zone for dest"]),

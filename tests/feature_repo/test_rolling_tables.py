@@ -1,11 +1,18 @@
-"""Windows by hand, and against a reference in plain Python."""
+"""The oracle of the windows of flights, by hand, and against a reference in plain Python."""
 
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.rolling_statistics import count_over, latest, mean_over, rolling_statistics, total
+
+from tests.support.rolling_tables import (
+    count_over,
+    latest,
+    mean_over,
+    rolling_statistics,
+    total,
+)
 
 NOON = datetime(2013, 6, 14, 12, tzinfo=UTC)
 Event = tuple[str | None, int, int | None]
