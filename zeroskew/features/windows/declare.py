@@ -142,29 +142,41 @@ def windowed_view(
     PlanError
         If a window cannot be computed; the message names view and window.
     """
-    from feast import FeatureView, Field
-    from feast.types import from_value_type
+    from feast import FeatureView
 
     types = _column_types(name, columns or {}, event_id)
     declared = [one if isinstance(one, Window) else _of_aggregation(one) for one in windows]
     options = {"event_id": event_id, "hop_us": _span_us(name, hop), "max_events": max_events}
     plan = _make_plan(name, declared, types, options)
-    keys = [Field(name=one.join_key, dtype=from_value_type(one.value_type)) for one in entities]
-    return FeatureView(
+    view = FeatureView(
         name=name,
         source=source,
         entities=list(entities),
-        schema=[*keys, *_make_fields(declared, plan)],
+        schema=_make_fields(entities, declared, plan),
         ttl=ttl,
         tags={**others.pop("tags", {}), WINDOWS_TAG: plan.model_dump_json(exclude_defaults=True)},
         **others,
     )
+    _hide_state(view)
+    return view
 
 
-def _make_fields(windows: Sequence[Window], plan: WindowPlan) -> list[Field]:
+def _hide_state(view: FeatureView) -> None:
+    """Take the state out of what a feature service copies: nobody asks for it by name.
+
+    Feast's client refuses a service with a feature of one name in two views.
+    """
+    projection = view.projection
+    projection.features = [one for one in projection.features if one.name != STATE]
+
+
+def _make_fields(
+    entities: Sequence[Entity], windows: Sequence[Window], plan: WindowPlan
+) -> list[Field]:
     from feast import Field
-    from feast.types import Bytes
+    from feast.types import Bytes, from_value_type
 
+    keys = [Field(name=one.join_key, dtype=from_value_type(one.value_type)) for one in entities]
     fields = [
         Field(
             name=window.name,
@@ -175,7 +187,7 @@ def _make_fields(windows: Sequence[Window], plan: WindowPlan) -> list[Field]:
         for window, feature in zip(windows, plan.features, strict=True)
     ]
     state = Field(name=STATE, dtype=Bytes, description="The events behind the other features.")
-    return [*fields, state]
+    return [*keys, *fields, state]
 
 
 def window_plan_of(view: Any) -> WindowPlan | None:

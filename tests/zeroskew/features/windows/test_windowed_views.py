@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from feast import FeatureStore, FeatureView, FileSource, ValueType
+from feast import FeatureService, FeatureStore, FeatureView, FileSource, ValueType
 from feast.aggregation import Aggregation
 from feast.types import Bool, Float64, Int64, String
 
@@ -191,3 +191,16 @@ def test_two_windows_of_one_name_are_refused(tmp_path: Path) -> None:
     windows = [Aggregation(column="amount", function="sum", time_window=span) for span in spans]
     with pytest.raises(PlanError, match="Got two features 'sum_amount_1s', but expected"):
         of_customers(orders(tmp_path), *windows)
+
+
+def test_a_service_has_the_features_of_several_views_and_not_their_states(tmp_path: Path) -> None:
+    source = orders(tmp_path)
+    spent = of_customers(source, Window("spent", "sum", "amount"))
+    bought = of_customers(source, Window("n", "count"), name="bought")
+    service = FeatureService(name="both_v1", features=[spent, bought])
+    store = feature_store(tmp_path, [source, CUSTOMER, spent, bought, service])
+    stored = store.get_feature_service("both_v1")
+    chosen = [one.name for view in stored.feature_view_projections for one in view.features]
+    assert chosen == ["spent", "n"]
+    table = store.get_historical_features(labels((1, 11)).to_pandas(), stored).to_arrow()
+    assert (table["spent"].to_pylist(), table["n"].to_pylist()) == ([5.1], [2])
