@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,22 @@ import pytest
 from feast import FeatureStore, FeatureView
 from feast.repo_operations import get_repo_files
 from feature_services import arrival_delay_v1
+from feature_views import FLIGHT_EVENTS
 from pipelines.prepare import prepare
 from request_features import departure_time, flight_path, plane_rest
 
+from api.main import create_app
+from tests.support.app_client import AppClient
+from tests.support.feast_service import publish_catalog, settings_of
 from tests.support.flights import flight, plane, source_tables, weather_hour
+from training.pipeline import materialize_views
+from zeroskew.features.windows.declare import window_plan_of
 
 REPO = Path(feature_views.__file__).parent
 VIEWS: list[FeatureView] = [
     value for value in vars(feature_views).values() if isinstance(value, FeatureView)
 ]
+WINDOWED = [view for view in VIEWS if window_plan_of(view) is not None]
 COMPUTED = [departure_time, flight_path, plane_rest]
 ENTITIES = [entities.carrier, entities.origin, entities.destination, entities.plane]
 
@@ -91,7 +98,7 @@ def store(repo: Path) -> Iterator[FeatureStore]:
 
 
 def test_there_are_enough_views_and_features() -> None:
-    names = [field.name for view in VIEWS for field in view.features]
+    names = [field.name for view in VIEWS for field in view.projection.features]
     assert len(VIEWS) >= 6
     assert len(names) >= 25
     assert len(set(names)) == len(names)
@@ -123,9 +130,16 @@ def test_the_service_takes_of_the_departure_time_what_extrapolates() -> None:
 def test_a_table_has_the_columns_and_types_of_its_view(view: FeatureView, repo: Path) -> None:
     table = pl.read_parquet(repo / view.batch_source.path, hive_partitioning=False)
     declared = {column.name: str(column.dtype) for column in [*view.entity_columns, *view.features]}
-    instant = {"Datetime(time_unit='us', time_zone='UTC')": "UnixTimestamp"}
+    if window_plan_of(view) is not None:
+        # Its table has the keys of all views of flights, and what windows are computed of.
+        keys = {key for one in WINDOWED for key in one.join_keys}
+        assert set(view.join_keys) <= keys
+        declared = dict.fromkeys(keys, "String") | {
+            name: str(dtype) for name, dtype in FLIGHT_EVENTS.items()
+        }
+    known = {"Datetime(time_unit='us', time_zone='UTC')": "UnixTimestamp", "Boolean": "Bool"}
     assert declared == {
-        name: instant.get(str(dtype), str(dtype))
+        name: known.get(str(dtype), str(dtype))
         for name, dtype in table.schema.items()
         if name not in ("event_timestamp", "created")
     }
@@ -162,7 +176,23 @@ def test_a_landing_counts_from_when_its_row_was_created(
     assert pl.from_pandas(joined)["plane_last_arrival_delay"].item() == delay
 
 
-def test_online_equals_history(store: FeatureStore) -> None:
-    store.materialize(ASKED_AT - timedelta(days=365), ASKED_AT)
-    online: dict[str, Any] = store.get_online_features(arrival_delay_v1, [REQUEST]).to_dict()
-    assert {name: online[name][0] for name in EXPECTED} == EXPECTED
+def test_online_equals_history(store: FeatureStore, repo: Path, tmp_path: Path) -> None:
+    """What the service reads and computes: of windows Feast's own client has only the state."""
+    materialize_views(store, ASKED_AT, lambda _done, _total: None)
+    publish_catalog(tmp_path, store)
+    online = f"sqlite:///{repo.parent / 'var' / 'feast' / 'online.db'}"
+    body = {
+        "feature_service": "arrival_delay_v1",
+        "entities": {
+            name: [value.isoformat() if isinstance(value, datetime) else value]
+            for name, value in REQUEST.items()
+        },
+    }
+    with AppClient(create_app(settings_of(tmp_path, online, clock=ASKED_AT))) as client:
+        answer = client.post("/feast/get-online-features", json=body)
+    assert answer.status_code == 200, answer.text
+    names, results = answer.json()["metadata"]["feature_names"], answer.json()["results"]
+    read: dict[str, Any] = {
+        name: one["values"][0] for name, one in zip(names, results, strict=True)
+    }
+    assert {name: read[name] for name in EXPECTED} == EXPECTED

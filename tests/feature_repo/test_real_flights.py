@@ -221,9 +221,14 @@ def test_windows_equal_brute_force(
     rows = events.drop_nulls(keys).select(*keys, "event_timestamp").unique().sort(pl.all())
     rows = rows.sample(SAMPLE_ROWS, seed=13)
     half = SAMPLE_ROWS // 2
-    minutes = pl.Series(np.random.default_rng(13).integers(1, 3000, SAMPLE_ROWS))
-    later = rows.with_columns(pl.col("event_timestamp") + pl.duration(minutes=minutes))
-    rows = pl.concat([rows.head(half), later.tail(half)])
+    minutes = pl.Series("minutes", np.random.default_rng(13).integers(1, 3000, SAMPLE_ROWS))
+    later = pl.col("event_timestamp") + pl.duration(minutes="minutes")
+    rows = pl.concat(
+        [
+            rows.head(half),
+            rows.with_columns(minutes).with_columns(later).drop("minutes").tail(half),
+        ]
+    )
     found = ask_windows(prepared[0], getattr(feature_views, view), rows)
     assert set(found.columns) - {"route_distance_miles"} == set(features)
     facts = {key: Facts(group) for key, group in flights.group_by(keys)}

@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+import polars as pl
+
 from zeroskew.contract.manifest import ViewPlan
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.contract.window_plan import STATE
@@ -22,7 +24,7 @@ from zeroskew.online.values.decode import ValueType, encode_key_value
 from zeroskew.online.writer import OnlineFeatureWriter, OnlineRow, StateChange
 from zeroskew.windows.state_codec import StateCodec
 
-__all__ = ["write_states"]
+__all__ = ["open_events", "serialize_key", "write_states"]
 
 _AT_ONCE: Final = 1000
 _TIMEOUT_SEC: Final = 30.0
@@ -54,14 +56,25 @@ def write_states(store: Any, view: Any, until: datetime, online: OnlineStore) ->
     StepError
         If an entity has more events than its state may hold.
     """
+    table, types = open_events(store, view)
+    built = build_states(table, types, to_epoch_us(until))
+    plan = plan_stored_view(store, view, view.projection)
+    return asyncio.run(_write(online, store, plan, table, built))
+
+
+def open_events(store: Any, view: Any) -> tuple[WindowedTable, list[pl.DataType]]:
+    """Return a windowed view with its table of events open, and the types of its join keys.
+
+    Raises
+    ------
+    SourceError
+        If the table lacks a column.
+    """
     references = [f"{view.name}:{feature.name}" for feature in view.features]
     table = plan_view(view, references, full_feature_names=False, repo_path=store.config.repo_path)
     assert isinstance(table, WindowedTable)
     declared = {column.name: declared_type(column.dtype) for column in view.entity_columns}
-    types = [as_polars(declared[key.label]) for key in table.keys]
-    built = build_states(table, types, to_epoch_us(until))
-    plan = plan_stored_view(store, view, view.projection)
-    return asyncio.run(_write(online, store, plan, table, built))
+    return table, [as_polars(declared[key.label]) for key in table.keys]
 
 
 async def _write(
@@ -80,7 +93,7 @@ async def _write(
             rows = {
                 key: OnlineRow(key, (codec.encode(one.state),), one.state.newest_us)
                 for one in some
-                if (key := _serialize(plan, names, one.keys))
+                if (key := serialize_key(plan, names, one.keys))
             }
             n_written += await _put(writer, store, plan, rows)
     finally:
@@ -98,7 +111,8 @@ async def _put(
     )
 
 
-def _serialize(plan: ViewPlan, names: Sequence[str], values: Sequence[Any]) -> bytes:
+def serialize_key(plan: ViewPlan, names: Sequence[str], values: Sequence[Any]) -> bytes:
+    """Return the entity key of the values of some join keys, none of them null."""
     by_name = dict(zip(names, values, strict=True))
     return bytes.fromhex(plan.key_prefix) + b"".join(
         encode_key_value(by_name[key.name], ValueType[key.type]) for key in plan.join_keys

@@ -1,24 +1,33 @@
-"""Writes rows of the feature tables to the online store in the order in which they were created."""
+"""Writes rows and events of the lake to the online store in the order of their creation."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
+from training.project.online_store import open_store_of
+from training.windows.arriving_events import ArrivingEvents
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.features.offline_store.column_types import epoch_microseconds, numbers_for_feast
 from zeroskew.features.offline_store.parquet.parquet_source import between, open_parquet_table
+from zeroskew.features.windows.declare import window_plan_of
+from zeroskew.features.windows.event_rows import CREATED
 from zeroskew.online.store import EmptyCopy
 
 __all__ = ["ArrivingRows", "open_online_copy"]
 
+_TIMEOUT_SEC: Final = 30.0
+
 
 class ArrivingRows:
     """The rows of all views between two moments, as if each landed when it was created.
+
+    Of a windowed view those are events, which go into the states of its entities. `close` it.
 
     Parameters
     ----------
@@ -38,34 +47,56 @@ class ArrivingRows:
     def __init__(self, store: Any, start: datetime, end: datetime) -> None:
         self._store = store
         self._rows: dict[str, pl.DataFrame] = {}
+        self._events: dict[str, ArrivingEvents] = {}
         self._created: dict[str, pl.Series] = {}
         self._done: dict[str, int] = {}
+        self._sources: dict[str, str] = {}
         for view in store.list_feature_views():
             if view.online:
-                created, rows = _read(store, view, start, end)
-                self._rows[view.name] = rows
-                self._created[view.name] = created
-                self._done[view.name] = 0
+                self._open(view, start, end)
+        self._runner = asyncio.Runner()
+        self._writer = open_store_of(store).open_writer(timeout_sec=_TIMEOUT_SEC)
 
-    @property
-    def moments(self) -> pl.Series:
-        """The moments at which rows are created, ascending, each once."""
-        return pl.concat(list(self._created.values())).unique().sort()
+    def _open(self, view: Any, start: datetime, end: datetime) -> None:
+        _require_created(view)
+        if window_plan_of(view) is None:
+            created, self._rows[view.name] = _read(self._store, view, start, end)
+        else:
+            events = self._events[view.name] = ArrivingEvents(self._store, view, start, end)
+            created = _as_times(events.rows[CREATED])
+        self._created[view.name] = created
+        self._done[view.name] = 0
+        self._sources[view.name] = view.batch_source.name
+
+    def close(self) -> None:
+        """Release what writes."""
+        self._runner.run(self._writer.close())
+        self._runner.close()
 
     def write_until(self, moment: datetime) -> int:
-        """Write what was created until `moment`, that included, and return how many rows."""
-        n_rows = 0
+        """Write what was created until `moment`, that included, and return how many rows.
+
+        An event counts once, however many views have windows over it.
+        """
+        n_rows: dict[str, int] = {}
         for name, created in self._created.items():
-            first, last = self._done[name], created.search_sorted(moment, side="right")
+            first, last = self._done[name], int(created.search_sorted(moment, side="right"))
             if first == last:
                 continue
-            rows = self._rows[name][first:last]
-            # Feast takes a frame of pandas; Arrow's types keep a null from becoming a float.
-            frame = numbers_for_feast(rows).to_pandas(use_pyarrow_extension_array=True)
-            self._store.write_to_online_store(name, frame, allow_registry_cache=True)
+            if name in self._events:
+                events, source = self._events[name], self._sources[name]
+                self._runner.run(events.write(self._writer, first, last, moment))
+                n_rows[source] = max(n_rows.get(source, 0), last - first)
+            else:
+                self._write_rows(name, self._rows[name][first:last])
+                n_rows[name] = last - first
             self._done[name] = last
-            n_rows += last - first
-        return n_rows
+        return sum(n_rows.values())
+
+    def _write_rows(self, name: str, rows: pl.DataFrame) -> None:
+        # Feast takes a frame of pandas; Arrow's types keep a null from becoming a float.
+        frame = numbers_for_feast(rows).to_pandas(use_pyarrow_extension_array=True)
+        self._store.write_to_online_store(name, frame, allow_registry_cache=True)
 
 
 def open_online_copy(store: Any, online: EmptyCopy) -> Any:
@@ -96,13 +127,21 @@ def open_online_copy(store: Any, online: EmptyCopy) -> Any:
     return copy
 
 
-def _read(store: Any, view: Any, start: datetime, end: datetime) -> tuple[pl.Series, pl.DataFrame]:
+def _require_created(view: Any) -> None:
     source = view.batch_source
     if not getattr(source, "path", None) or not source.created_timestamp_column:
         raise StepError(
             f"Got view {view.name!r}, whose rows do not say when they were created, but expected a "
             "Parquet source with a created_timestamp_column"
         )
+
+
+def _as_times(micros: pl.Series) -> pl.Series:
+    return micros.cast(pl.Datetime("us", "UTC"))
+
+
+def _read(store: Any, view: Any, start: datetime, end: datetime) -> tuple[pl.Series, pl.DataFrame]:
+    source = view.batch_source
     created = source.created_timestamp_column
     table = open_parquet_table(source, store.config.repo_path)
     columns = [*view.join_keys, *[field.name for field in view.features]]
@@ -119,4 +158,4 @@ def _read(store: Any, view: Any, start: datetime, end: datetime) -> tuple[pl.Ser
         .select(*columns, source.timestamp_field, created)
         .sort(created, source.timestamp_field, maintain_order=True)
     )
-    return epoch_microseconds(rows[created]).cast(pl.Datetime("us", "UTC")), rows
+    return _as_times(epoch_microseconds(rows[created])), rows

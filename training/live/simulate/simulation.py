@@ -152,7 +152,6 @@ def simulate(
     traffic = [_read_traffic(workspace, spec, start, end) for spec in specs]
     with quiet():
         pipeline.materialize_views(store, start, lambda _done, _total: None)
-    arriving = ArrivingRows(store, start, end)
     clock = ClockMover(simulation.folder / "clock", start)
     settings = {
         "ZEROSKEW_CLOCK_FILE": str((simulation.folder / "clock").resolve()),
@@ -162,7 +161,10 @@ def simulate(
         "ZEROSKEW_LOG_SPOOL_DIR": str(simulation.folder.resolve() / "spool"),
     }
     before = _count_logged(simulation)
-    with SimulatedService(simulation.folder, settings) as service:
+    with (
+        contextlib.closing(ArrivingRows(store, start, end)) as arriving,
+        SimulatedService(simulation.folder, settings) as service,
+    ):
         report = _run(service, clock, arriving, traffic, start, end, speed, progress)
     n_asked = sum(report.n_predictions.values())
     if (n_logged := _count_logged(simulation) - before) != n_asked:
