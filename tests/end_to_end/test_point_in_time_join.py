@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from feast import FeatureStore, FeatureView, Field, FileSource
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource
 from feast.types import Float64, Int64
 
+from tests.support.duckdb_windows import reference_windows
 from tests.support.feast_repos import entity, feature_store
 from tests.support.flights_project import FlightsProject
 from tests.zeroskew.features.offline_store.duckdb_reference import (
@@ -16,8 +17,13 @@ from tests.zeroskew.features.offline_store.duckdb_reference import (
     count_differences,
     reference_features,
 )
+from zeroskew import Window, windowed_view
+from zeroskew.features.windows.declare import window_plan_of
 
 N_FLIGHTS = 336_776
+EACH = 700
+"""Which labels are computed by brute force."""
+N_SAMPLED = 482
 KEYS = ["carrier", "origin", "dest", "tailnum", "scheduled_departure", "event_timestamp"]
 
 
@@ -32,29 +38,46 @@ def join(store: FeatureStore, labels: pl.DataFrame, features: Any) -> pl.DataFra
 
 
 def test_all_labels_and_views_equal_duckdb(flights: FlightsProject) -> None:
+    """Of windows, a sample of the labels: SQL puts each one beside all events before it."""
     store = flights.workspace.open_feature_store()
     labels = read_entity_rows(flights).select(KEYS)
     views = store.list_feature_views()
     assert labels.height == N_FLIGHTS
     assert len(views) >= 6
-    assert sum(len(view.features) for view in views) >= 25
+    assert sum(len(requested_names(view)) for view in views) >= 25
     for view in views:
-        names = tuple(feature.name for feature in view.features)
-        reference = ReferenceView(
-            name=view.name,
-            folder=flights.workspace.lake_folder / view.name,
-            keys=tuple(sorted(view.join_keys)),
-            features=names,
-            ttl=view.ttl or None,
-        )
+        names = requested_names(view)
         got = join(store, labels, [f"{view.name}:{name}" for name in names])
         got = got.rename({f"{view.name}__{name}": name for name in names})
         assert got.select(KEYS).equals(labels)
-        differences = count_differences(got, reference_features(labels, reference), names)
+        expected = look_up(flights, view, labels)
+        if expected.height < labels.height:
+            assert expected.height == N_SAMPLED
+            differences = count_differences(got.gather_every(EACH), expected, names)
+        else:
+            differences = count_differences(got, expected, names)
         assert differences == dict.fromkeys(names, 0), view.name
         # Gusts are rare in the source; nothing else is.
         known = [got[name].count() for name in names if name != "wind_gust_mph"]
         assert min(known) > N_FLIGHTS // 3, view.name
+
+
+def requested_names(view: FeatureView) -> tuple[str, ...]:
+    """Return what may be asked for of a view: of a windowed one, not its state."""
+    windows = window_plan_of(view)
+    features = view.features if windows is None else windows.features
+    return tuple(feature.name for feature in features)
+
+
+def look_up(flights: FlightsProject, view: FeatureView, labels: pl.DataFrame) -> pl.DataFrame:
+    """Return what DuckDB says of labels, or of each `EACH`-th."""
+    lake, keys = flights.workspace.lake_folder, tuple(sorted(view.join_keys))
+    if (windows := window_plan_of(view)) is not None:
+        some = labels.gather_every(EACH)
+        return reference_windows(some, lake / "flight_events", keys, windows, view.ttl)
+    names = requested_names(view)
+    reference = ReferenceView(view.name, lake / view.name, keys, names, view.ttl or None)
+    return reference_features(labels, reference)
 
 
 def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_path: Path) -> None:
@@ -62,7 +85,9 @@ def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_pa
     entities = {key: entity(key) for view in applied for key in view.join_keys}
     views = []
     for view in applied:
-        table = pl.read_parquet(flights.workspace.lake_folder / view.name, hive_partitioning=False)
+        is_windowed = window_plan_of(view) is not None
+        folder = flights.workspace.lake_folder / ("flight_events" if is_windowed else view.name)
+        table = pl.read_parquet(folder, hive_partitioning=False)
         table.select(
             *view.join_keys,
             "event_timestamp",
@@ -70,18 +95,9 @@ def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_pa
             happened_us=pl.col("event_timestamp").dt.epoch("us"),
             created_us=pl.col("created").dt.epoch("us"),
         ).write_parquet(tmp_path / f"{view.name}.parquet")
-        views.append(
-            FeatureView(
-                name=view.name,
-                entities=[entities[key] for key in sorted(view.join_keys)],
-                ttl=view.ttl,
-                schema=[
-                    Field(name="happened_us", dtype=Int64),
-                    Field(name="created_us", dtype=Int64),
-                ],
-                source=source_of(tmp_path / f"{view.name}.parquet"),
-            )
-        )
+        declare = declare_newest if is_windowed else declare_latest
+        keys = [entities[key] for key in sorted(view.join_keys)]
+        views.append(declare(view, keys, source_of(tmp_path / f"{view.name}.parquet")))
     store = feature_store(tmp_path, [*entities.values(), *views])
     labels = read_entity_rows(flights).select(KEYS)
     joined = join(
@@ -93,6 +109,25 @@ def test_no_value_is_younger_than_its_prediction(flights: FlightsProject, tmp_pa
             known_us = joined[f"{view.name}__{moment}"]
             assert known_us.count() > N_FLIGHTS // 3
             assert (known_us <= asked_us).all(), (view.name, moment)
+
+
+def declare_latest(view: FeatureView, keys: list[Entity], source: FileSource) -> FeatureView:
+    """Declare a view of the times of its rows."""
+    schema = [Field(name=name, dtype=Int64) for name in ("happened_us", "created_us")]
+    return FeatureView(name=view.name, entities=keys, ttl=view.ttl, schema=schema, source=source)
+
+
+def declare_newest(view: FeatureView, keys: list[Entity], source: FileSource) -> FeatureView:
+    """Declare a view of the greatest times of all events that its windows see."""
+    times = ("happened_us", "created_us")
+    return windowed_view(
+        name=view.name,
+        entities=keys,
+        ttl=view.ttl,
+        source=source,
+        columns=dict.fromkeys(times, Int64),
+        windows=[Window(name, "max", name) for name in times],
+    )
 
 
 @pytest.mark.parametrize("backdated", [False, True], ids=["known-late", "backdated"])

@@ -12,6 +12,8 @@ import pipelines.feature_tables as tables
 from feast import FeatureView, Field
 from request_features import departure_time, flight_path, plane_rest
 
+from zeroskew.features.windows.declare import window_plan_of
+
 PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 BEGIN, END = "<!-- views: begin -->\n", "<!-- views: end -->\n"
 VIEWS = [value for value in vars(feature_views).values() if isinstance(value, FeatureView)]
@@ -26,8 +28,7 @@ def render_view(view: FeatureView) -> str:
     lines = [
         f"### `{view.name}`",
         "",
-        f"{view.description} Key: {keys}. Time to live: {spell(view.ttl)}. "
-        f"{view.batch_source.description}",
+        f"{view.description} Key: {keys}. Time to live: {spell(view.ttl)}. {tell_table(view)}",
         "",
         "| Feature | Type | Unit | Window | Meaning |",
         "|---|---|---|---|---|",
@@ -35,6 +36,13 @@ def render_view(view: FeatureView) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def tell_table(view: FeatureView) -> str:
+    description = str(view.batch_source.description)
+    if window_plan_of(view) is None:
+        return description
+    return f"Windows over `{Path(view.batch_source.path).name}`."
 
 
 def render_feature(field: Field) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,11 +21,14 @@ __all__ = ["FAULTS", "PlantedFault"]
 def forget_view(store: Any, view: str) -> None:
     """Take everything of a view out of the SQLite online store."""
     table = f"{store.project}_{view}"
-    with closing(sqlite3.connect(store.config.online_store.path)) as connection:
+    with contextlib.closing(sqlite3.connect(store.config.online_store.path)) as connection:
         connection.execute(f'DELETE FROM "{table}"')
         forget_event_times(connection, [table])
         connection.commit()
 
+
+_SINCE: Final = timedelta(days=2)
+"""How long before the traffic a fault began."""
 
 Change = Callable[[str, pl.DataFrame], pl.DataFrame]
 
@@ -34,8 +37,9 @@ Change = Callable[[str, pl.DataFrame], pl.DataFrame]
 class PlantedFault:
     """A fault of ``view``.
 
-    ``online`` changes the rows that go online, ``table`` those of the lake once the traffic is
-    over. ``kind`` and ``subject`` are what it must be called, ``is_fault`` whether it is one.
+    ``online`` changes the rows or events that go online, ``before`` and ``after`` those of its
+    ``table`` in the lake, before the traffic and once it is over. ``kind`` and ``subject`` are what
+    it must be called, ``is_fault`` whether it is one.
     """
 
     name: str
@@ -46,6 +50,7 @@ class PlantedFault:
     before: Change | None = None
     after: Change | None = None
     is_fault: bool = True
+    table: str | None = None
 
     def make_rows(self) -> type[ArrivingRows]:
         """Return the class by which rows arrive with this fault."""
@@ -57,10 +62,18 @@ class PlantedFault:
                 if fault.online is not None:
                     # What the first materialization has written had the fault as well.
                     forget_view(store, fault.view)
-                    earlier = ArrivingRows(store, start - timedelta(days=2), end)
-                    rows = fault.online(fault.view, earlier._rows[fault.view])
-                    self._rows[fault.view] = rows
-                    self._created[fault.view] = rows["created"]
+                    with contextlib.closing(ArrivingRows(store, start - _SINCE, end)) as earlier:
+                        self._plant(fault.online, earlier)
+
+            def _plant(self, change: Change, earlier: ArrivingRows) -> None:
+                view = fault.view
+                if view in self._events:
+                    events = self._events[view] = earlier._events[view]
+                    rows = events.rows = change(view, events.rows)
+                    self._created[view] = rows["created"].cast(pl.Datetime("us", "UTC"))
+                else:
+                    rows = self._rows[view] = change(view, earlier._rows[view])
+                    self._created[view] = rows["created"]
 
         return FaultyRows
 
@@ -68,27 +81,27 @@ class PlantedFault:
         """Change the view's table in the lake."""
         if change is None:
             return
-        for file in sorted((lake / self.view).rglob("*.parquet")):
+        for file in sorted((lake / (self.table or self.view)).rglob("*.parquet")):
             change(self.view, pl.read_parquet(file, hive_partitioning=False)).write_parquet(file)
 
 
-def _one_value(view: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """Let every second row of one carrier have another value."""
-    is_hit = (pl.col("carrier") == "UA") & (pl.int_range(pl.len()) % 2 == 0)
-    name = "carrier_late_share_7d"
-    return rows.with_columns(pl.when(is_hit).then(pl.lit(0.99)).otherwise(name).alias(name))
+def _one_value(view: str, events: pl.DataFrame) -> pl.DataFrame:
+    """Let every second event of one carrier say that a flight was late."""
+    is_hit = (pl.col("key:0") == "UA") & (pl.int_range(pl.len()) % 2 == 0)
+    late = pl.col("value:late")
+    return events.with_columns(pl.when(is_hit).then(late.or_(late.is_not_null())).otherwise(late))
 
 
 def _nothing(view: str, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.head(0)
 
 
-def _four_hours_off(view: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _four_hours_off(view: str, events: pl.DataFrame) -> pl.DataFrame:
     """Take New York's local time for UTC."""
-    return rows.with_columns(pl.col("event_timestamp") - timedelta(hours=4))
+    return events.with_columns(pl.col("event") - timedelta(hours=4) // timedelta(microseconds=1))
 
 
-def _two_hours_late(view: str, rows: pl.DataFrame) -> pl.DataFrame:
+def _two_hours_late(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col("created") + timedelta(hours=2))
 
 
@@ -111,6 +124,7 @@ FAULTS: Final = (
         "route_performance",
         before=_two_hours_late,
         is_fault=False,
+        table="flight_events",
     ),
     PlantedFault("a lost view", "origin_weather", "lost view", "origin_weather", online=_nothing),
     PlantedFault(
