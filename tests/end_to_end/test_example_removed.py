@@ -128,7 +128,7 @@ def test_nothing_of_the_example_is_left_and_a_users_model_answers(
     assert "arrival_delay_15" in clone.run("models")
     files = clone.list_files()
     said = clone.run("example", "remove", "--yes")
-    assert "9 files and 13 tables; 2 versions" in said
+    assert "9 files and 8 tables; 2 versions" in said
 
     assert OURS.search(clone.run("models")) is None
     assert "will_return" in clone.run("models")

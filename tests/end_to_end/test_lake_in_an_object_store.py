@@ -58,8 +58,8 @@ def test_training_and_materialization_read_the_same_from_a_bucket(
 def test_one_plane_is_shown_and_erased_in_a_bucket(
     machine: Machine, bucket: ObjectStore, flights: FlightsProject
 ) -> None:
-    planes = flights.workspace.lake_folder / "plane_performance"
-    bucket.upload(planes, "erased/plane_performance")
+    events = flights.workspace.lake_folder / "flight_events"
+    bucket.upload(events, "erased/flight_events")
     key = machine.folder / "key.pem"
     machine.run(f"zeroskew migrate; zeroskew keygen {key}")
     lake = "ZEROSKEW_LAKE=s3://tables/erased"
@@ -70,7 +70,7 @@ def test_one_plane_is_shown_and_erased_in_a_bucket(
             len(one["rows"]) for one in shown["files"] if one["file"].startswith("s3://tables/")
         )
 
-    rows = pl.read_parquet(planes, hive_partitioning=False)["tailnum"].value_counts()
+    rows = pl.read_parquet(events, hive_partitioning=False)["tailnum"].value_counts()
     counts = dict(rows.iter_rows())
     assert count_rows("N14228") == counts["N14228"] > 100
     receipt = machine.folder / "receipt.json"

@@ -27,8 +27,8 @@ def forget_view(store: Any, view: str) -> None:
         connection.commit()
 
 
-_SINCE: Final = timedelta(days=2)
-"""How long before the traffic a fault began."""
+_SINCE: Final = timedelta(days=30)
+"""How long before the traffic a fault began: longer than the windows."""
 
 Change = Callable[[str, pl.DataFrame], pl.DataFrame]
 
