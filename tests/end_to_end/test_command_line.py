@@ -157,7 +157,7 @@ def test_materializing_long_past_rows_says_that_nothing_is_online(
     assert "run `zeroskew apply` first" in forgotten.stdout
     assert project.run("apply").returncode == 0
     printed = project.run("materialize", "--until", "2026-01-01T00:00:00").stdout
-    assert "nothing online of origin_weather;" in printed
+    assert "nothing online of origin_weather:" in printed
     assert "set ZEROSKEW_CLOCK" in printed
 
 

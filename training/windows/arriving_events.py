@@ -12,13 +12,11 @@ import polars as pl
 from training.windows.write_states import open_events, serialize_key
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.contract.window_plan import STATE
 from zeroskew.features.stored_views import plan_stored_view
 from zeroskew.features.windows.event_rows import CREATED, EVENT, EVENT_ID, input_columns
-from zeroskew.online.reader import StoredView
-from zeroskew.online.writer import OnlineFeatureWriter, OnlineRow, StateChange
-from zeroskew.windows.state import GRACE_US, Event, StateFullError
-from zeroskew.windows.state_codec import StateCodec
+from zeroskew.online.windows.add_events import add_events
+from zeroskew.online.writer import OnlineFeatureWriter
+from zeroskew.windows.state import Event, StateFullError
 
 __all__ = ["ArrivingEvents"]
 
@@ -45,9 +43,9 @@ class ArrivingEvents:
 
     def __init__(self, store: Any, view: Any, start: datetime, end: datetime) -> None:
         self._store = store
+        self._key_ttl_seconds = getattr(store.config.online_store, "key_ttl_seconds", None) or None
         self._table, types = open_events(store, view)
         self._plan = plan_stored_view(store, view, view.projection)
-        self._codec = StateCodec(self._table.windows)
         read = self._table.read_events(to_epoch_us(end), types, cutoff=True)
         landed = pl.col(CREATED).is_between(to_epoch_us(start), to_epoch_us(end), closed="right")
         self.rows = (
@@ -66,19 +64,14 @@ class ArrivingEvents:
         StepError
             If an entity has more events than its state may hold.
         """
-        events = self._group(self.rows[first:last])
-        windows, earliest_us = self._table.windows, to_epoch_us(now) - GRACE_US
-
-        def change(key: bytes, standing: bytes | None) -> OnlineRow:
-            state = self._codec.open(standing)
-            state.add(events[key], windows, earliest_us)
-            return OnlineRow(key, (self._codec.encode(state),), state.newest_us)
-
-        view = StoredView(self._plan.name, self._plan.table, (STATE,))
-        ttl = getattr(self._store.config.online_store, "key_ttl_seconds", None) or None
         try:
-            await writer.change_states(
-                StateChange(self._store.project, view, list(events), change, ttl)
+            await add_events(
+                writer,
+                self._store.project,
+                self._plan,
+                self._group(self.rows[first:last]),
+                now_us=to_epoch_us(now),
+                key_ttl_seconds=self._key_ttl_seconds,
             )
         except StateFullError as error:
             raise StepError(f"View {self._plan.name!r}: {error}") from error
