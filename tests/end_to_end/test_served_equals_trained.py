@@ -106,6 +106,7 @@ def as_numbers(values: Sequence[Any]) -> np.ndarray:
 
 
 def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
+    """All but windows, of which the SDK knows the state alone."""
     manifest = flights.manifest("arrival_delay_15")
     store = flights.workspace.open_feature_store()
     instances = draw_instances(flights.workspace.lake_folder)
@@ -116,23 +117,24 @@ def test_online_cells_equal_the_sdk(flights: FlightsProject) -> None:
     online = flights.workspace.home / "feast" / "online.db"
     got = read_online(manifest, eternal, online, as_rows(manifest, instances), CLOCK)
     keys = ("carrier", "origin", "dest", "tailnum")
+    stored = {view.name for view in manifest.plan.views if view.windows is None}
     sources: list[Column | RequestInput] = [*manifest.plan.columns, *manifest.plan.request_inputs]
-    features = list(dict.fromkeys(f"{c.view}:{c.feature}" for c in sources if c.view))
+    features = list(dict.fromkeys(f"{c.view}:{c.feature}" for c in sources if c.view in stored))
     # The SDK fails on a null key (TypeError in its sort), so it is asked for an unknown one.
     asked = [{key: i[key] or "nobody" for key in keys} for i in instances]
     answer = store.get_online_features(features, asked, full_feature_names=True).to_dict()
     n_cells = 0
     for index, column in enumerate(manifest.plan.columns):
-        if column.view:
+        if column.view in stored:
             expected = encode(column, answer[column.name])
             np.testing.assert_array_equal(got.values[:, index], expected, column.name)
             n_cells += expected.size
     for index, source in enumerate(manifest.plan.request_inputs):
-        if source.view:
+        if source.view in stored:
             numbers = as_numbers(answer[f"{source.view}__{source.feature}"])
             np.testing.assert_array_equal(got.request[:, index], numbers, source.name)
             n_cells += numbers.size
-    assert n_cells >= 100_000
+    assert n_cells >= 50_000
     assert 0.1 < np.isnan(got.values).mean() < 0.6
 
 
