@@ -54,7 +54,7 @@ def export(
         places = _find_places(search, is_same_store=same_store)
         subject = {name: spellings[0] for name, spellings in search.subject.values.items()}
         found = {"subject": subject} | _find_all(search, places)
-    text = to_json(found, indent=1, fallback=str, inf_nan_mode="null").decode()
+    text = to_json(found, indent=1, fallback=str, inf_nan_mode="null", bytes_mode="base64").decode()
     if output is None:
         sys.stdout.write(f"{text}\n")
     else:
