@@ -61,7 +61,7 @@ class OurRead:
 
     async def _read_one(self, rows: Sequence[RequestRow]) -> FeatureMatrix:
         stored = await self._reader.read(self.plan.layout, self.plan.serialize_keys(rows))
-        return self.plan.assemble(rows, stored, self._now_us)
+        return self.plan.assemble(rows, self.plan.at(stored, self._now_us), self._now_us)
 
 
 def as_request_rows(manifest: Manifest, rows: Sequence[dict[str, Any]]) -> list[RequestRow]:

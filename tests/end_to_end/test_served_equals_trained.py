@@ -74,7 +74,8 @@ def read_online(
         reader = SqliteFeatureReader(path, timeout_sec=5.0)
         stored = await reader.read(compiled.layout, compiled.serialize_keys(rows))
         await reader.close()
-        return compiled.assemble(rows, stored, to_epoch_us(now))
+        now_us = to_epoch_us(now)
+        return compiled.assemble(rows, compiled.at(stored, now_us), now_us)
 
     compiled = ReadPlan(manifest.request, plan)
     return asyncio.run(read())
