@@ -163,7 +163,7 @@ class EntityState:
         is_told = any(value is not None for value in event.values)
         if not is_told and plan.event_id is None and event.known_us <= earliest_us:
             self.newest_cut_us = max(self.newest_cut_us, event.event_us)
-            self.since_us = max(self.since_us, event.known_us)
+            self.since_us = max(self.since_us, earliest_us)
             return
         insort(self.events, event)
 

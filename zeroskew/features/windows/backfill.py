@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from zeroskew.contract.errors.project import StepError
-from zeroskew.contract.window_plan import WindowPlan
 from zeroskew.features.windows.event_rows import (
     CREATED,
     EVENT,
@@ -18,6 +17,7 @@ from zeroskew.features.windows.event_rows import (
     input_columns,
     last_versions,
 )
+from zeroskew.features.windows.old_events import fold_old_events
 from zeroskew.features.windows.windowed_table import WindowedTable
 from zeroskew.windows.state import GRACE_US, EntityState, Event, StateFullError
 
@@ -60,6 +60,8 @@ def build_states(
     rows = rows.with_columns(input_columns(plan))
     if plan.event_id is not None:
         rows = last_versions(rows, plan)
+    old = fold_old_events(rows, view.key_names, plan, now_us - GRACE_US)
+    rows, states = old.rows, old.states
     inputs = [f"input:{place}" for place in range(len(plan.inputs))]
     ids = [EVENT_ID] if plan.event_id is not None else []
     rows = rows.sort([*view.key_names, EVENT, CREATED]).select(
@@ -68,25 +70,27 @@ def build_states(
     n_keys = len(view.keys)
     for keys, found in groupby(rows.iter_rows(), key=lambda row: row[:n_keys]):
         events = [_event(row[n_keys:], has_id=bool(ids)) for row in found]
-        yield BuiltState(keys, _state_of(view, plan, keys, events, now_us))
+        state = states.pop(keys, None) or EntityState.empty(plan)
+        _add_to(state, view, keys, events, now_us)
+        yield BuiltState(keys, state)
+    for keys, state in states.items():
+        yield BuiltState(keys, state)
 
 
-def _state_of(
+def _add_to(
+    state: EntityState,
     view: WindowedTable,
-    plan: WindowPlan,
     keys: tuple[Any, ...],
     events: Sequence[Event],
     now_us: int,
-) -> EntityState:
-    state = EntityState.empty(plan)
+) -> None:
     try:
-        state.add(events, plan, now_us - GRACE_US)
+        state.add(events, view.windows, now_us - GRACE_US)
     except StateFullError as error:
         raise StepError(
             f"View {view.name!r}, entity {', '.join(map(str, keys))}: {error}; declare a hop, or a "
             "greater max_events"
         ) from error
-    return state
 
 
 def _event(row: tuple[Any, ...], *, has_id: bool) -> Event:

@@ -72,7 +72,7 @@ class WindowedTable:
         Parameters
         ----------
         labels
-            ``key:i`` in ``key_types`` and ``time`` (Int64 microseconds).
+            ``key:i`` in ``key_types`` and ``time`` (Int64 microseconds), ascending in time.
         key_types
             What the join keys are compared as.
         cutoff
