@@ -89,7 +89,11 @@ def _by_event(error: InvalidRequestError) -> InvalidRequestError:
     if not error.fields:
         return error
     fields = tuple(
-        FieldError(_CELL.sub(_move, field.pointer), field.got, field.expected)
+        FieldError(
+            "/events" if field.pointer == "/df" else _CELL.sub(_move, field.pointer),
+            field.got,
+            field.expected,
+        )
         for field in error.fields
     )
     return InvalidRequestError(fields[0].message, fields)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from pydantic import Field
@@ -26,7 +26,7 @@ from api.feast.request_bodies import (
     count_rows,
 )
 from zeroskew.contract.answer_model import AnswerModel
-from zeroskew.contract.errors.service import OnlineStoreUnavailableError
+from zeroskew.contract.errors.service import InvalidRequestError, OnlineStoreUnavailableError
 from zeroskew.contract.feature_catalog import CatalogView, LakeTable
 from zeroskew.contract.time.clock import Clock
 from zeroskew.online.lazy_writer import LazyWriter
@@ -129,13 +129,24 @@ class FeaturePushes:
         target = request.target
         catalog = await self._catalogs.current()
         view = catalog.view(request.feature_view_name, "/feature_view_name")
-        return await self._write(catalog, [view], request.df, target)
+        views = [view]
+        if view.windows is not None and view.source is not None and view.source.table:
+            # An event in the table is one of all views over it.
+            views = catalog.event_views[view.source.table]
+        return await self._write(catalog, views, request.df, target)
 
     async def add_events(self, source: str, columns: Columns) -> PushResult:
         """Add events to all windowed views over a source, and to its table; see `push`."""
         catalog = await self._catalogs.current()
         views = catalog.fed_event_views(source)
-        return await self._write(catalog, views, columns, PushTarget.BOTH)
+        nulls: list[Any] = [None] * len(next(iter(columns.values()), []))
+        filled = dict(columns)
+        for view in views:
+            assert view.windows is not None
+            renamed = set(view.source.field_mapping.values()) if view.source else set()
+            for name in view.windows.columns.keys() - renamed:
+                filled.setdefault(name, nulls)
+        return await self._write(catalog, views, filled, PushTarget.BOTH)
 
     async def _write(
         self,
@@ -181,6 +192,7 @@ class FeaturePushes:
         plain = [one.rows for one in read if one.view.windows is None]
         counts = iter(await self._write_online(catalog, plain) if plain else [])
         written: list[int | None] = []
+        refused: InvalidRequestError | None = None
         for one in read:
             if one.view.windows is None:
                 written.append(next(counts))
@@ -193,6 +205,10 @@ class FeaturePushes:
             except OnlineStoreUnavailableError:
                 self._repair.do_later(add)
                 written.append(None)
+            except InvalidRequestError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
         return written
 
     async def _write_online(self, catalog: CatalogIndex, views: Sequence[ViewRows]) -> list[int]:

@@ -132,7 +132,8 @@ def test_events_come_one_by_one(service: FeastService) -> None:
     [
         ("nothing", [{"guest": "x"}], 404, "a source of windowed views"),
         ("sales", [], 422, "/events"),
-        ("sales", [{"guest": "x", "desk": 1, "event_timestamp": ago(1)}], 422, "/events/0/ticket"),
+        ("sales", [{"guest": "x", "desk": 1}], 422, "/events/0/event_timestamp"),
+        ("sales", [{"guest": "x", "event_timestamp": ago(1)}], 422, "/events/0/desk"),
         ("sales", [{"guest": "x", "color": "red"}], 422, "/events/0/color"),
         ("sales", [{"guest": "x"}, {"guest": 5}], 422, "/events/1/guest"),
         ("sales", ["x"], 422, "/events/0"),

@@ -195,7 +195,7 @@ def _compare(rows: LoggedRows, offline: OfflineInput, skew: FeatureSkew) -> None
     verdicts = _judge(online, status, online_us, offline)
     skew.counts += np.bincount(verdicts, minlength=len(Verdict))
     times_us = rows.times.dt.epoch("us").to_numpy()
-    is_late = verdicts == Verdict.LATE
+    is_late = (verdicts == Verdict.LATE) & (offline.created_us != NEVER_US)
     if is_late.any():
         lateness = (offline.created_us - times_us)[is_late].max() / 1e6
         skew.late_sec = max(skew.late_sec, float(lateness))

@@ -51,7 +51,7 @@ def build_states(
     SourceError
         If a value does not fit its declared type.
     StepError
-        If an entity has more events than its state may hold.
+        At the end, if an entity has more events than its state may hold.
     """
     plan = view.windows
     rows = view.read_events(now_us, key_types, cutoff=True).drop_nulls(view.key_names)
@@ -67,30 +67,23 @@ def build_states(
     rows = rows.sort([*view.key_names, EVENT, CREATED]).select(
         *view.key_names, EVENT, CREATED, *ids, *inputs
     )
-    n_keys = len(view.keys)
+    n_keys, full = len(view.keys), []
     for keys, found in groupby(rows.iter_rows(), key=lambda row: row[:n_keys]):
         events = [_event(row[n_keys:], has_id=bool(ids)) for row in found]
         state = states.pop(keys, None) or EntityState.empty(plan)
-        _add_to(state, view, keys, events, now_us)
+        try:
+            state.add(events, plan, now_us - GRACE_US)
+        except StateFullError as error:
+            full.append(f"entity {', '.join(map(str, keys))}: {error}")
+            continue
         yield BuiltState(keys, state)
     for keys, state in states.items():
         yield BuiltState(keys, state)
-
-
-def _add_to(
-    state: EntityState,
-    view: WindowedTable,
-    keys: tuple[Any, ...],
-    events: Sequence[Event],
-    now_us: int,
-) -> None:
-    try:
-        state.add(events, view.windows, now_us - GRACE_US)
-    except StateFullError as error:
+    if full:
         raise StepError(
-            f"View {view.name!r}, entity {', '.join(map(str, keys))}: {error}; declare a hop, or a "
-            "greater max_events"
-        ) from error
+            f"{len(full)} entities were not written, {full[0]}; declare a hop, or a greater "
+            "max_events"
+        )
 
 
 def _event(row: tuple[Any, ...], *, has_id: bool) -> Event:

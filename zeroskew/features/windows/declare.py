@@ -286,6 +286,8 @@ def _make_condition(
     if not 2 <= len(given) <= 3:
         raise _refuse(view, window, f"condition {given!r}", "(column, op, value)")
     column, op, *rest = given
+    if op == "in" and not (rest and isinstance(rest[0], list | tuple | set) and rest[0]):
+        raise _refuse(view, window, f"{given!r}", "a list of values behind 'in'")
     kind = _type_of(view, window, column, types)
     value = tuple(rest[0]) if op == "in" and rest else (rest[0] if rest else None)
     expected = {"INT64": (int,), "DOUBLE": (int, float), "BOOL": (bool,), "STRING": (str,)}
@@ -340,6 +342,10 @@ def _span_us(view: str, span: str | timedelta | None) -> int | None:
         return span // _MICROSECOND
     if span is None:
         return None
+    if not isinstance(span, str):
+        raise PlanError(
+            f"View {view!r}: Got a span of {span!r}, but expected text such as 30d, or a timedelta"
+        )
     if (found := _SPAN.fullmatch(span)) is None:
         raise PlanError(
             f"View {view!r}: Got a span of {span!r}, but expected a number and one of "

@@ -14,7 +14,7 @@ from zeroskew.online.reader import StoredView
 from zeroskew.online.values.decode import ValueType, encode_key_value
 from zeroskew.online.writer import OnlineRow, StateChange
 from zeroskew.windows.inputs import input_values
-from zeroskew.windows.state import GRACE_US, Event
+from zeroskew.windows.state import GRACE_US, Event, StateFullError
 from zeroskew.windows.state_codec import StateCodec
 
 __all__ = ["EventRows", "StateWriter", "add_events", "group_events", "waiting_events"]
@@ -136,7 +136,7 @@ async def add_events(
     Raises
     ------
     StateFullError
-        If an entity has more events than its state may hold.
+        If an entity has more events than its state may hold; the others have theirs by then.
     StateBytesError
         If a state is damaged, or of other windows.
     """
@@ -144,16 +144,24 @@ async def add_events(
     assert plan is not None
     codec = StateCodec(plan)
     repeated: dict[bytes, int] = {}
+    full: dict[bytes, StateFullError] = {}
 
     def change(key: bytes, standing: bytes | None) -> OnlineRow | None:
         state = codec.open(standing)
-        repeated[key] = state.add(events[key], plan, now_us - GRACE_US)
+        try:
+            repeated[key] = state.add(events[key], plan, now_us - GRACE_US)
+        except StateFullError as error:
+            full[key] = error
+            return None
+        full.pop(key, None)
         if repeated[key] == len(events[key]):
             return None
         return OnlineRow(key, (codec.encode(state),), state.newest_us)
 
     stored = StoredView(view.name, view.table, (STATE,))
     await writer.change_states(StateChange(project, stored, list(events), change, key_ttl_seconds))
+    if full:
+        raise next(iter(full.values()))
     return sum(map(len, events.values())) - sum(repeated.values())
 
 
