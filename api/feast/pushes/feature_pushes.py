@@ -50,7 +50,7 @@ class ViewResult(AnswerModel):
         "in the store or in this request; events that were counted before."
     )
     waiting: int = Field(
-        default=0,
+        default_factory=int,
         description="Events that are on disk and not online yet, because the store could not be "
         "written. They will be as soon as it can.",
     )
