@@ -140,7 +140,18 @@ class CatalogIndex:
             expected = f"a source of windowed views in project {self.project!r}"
             field = FieldError("the source in the address", describe(source), expected)
             raise UnknownPushSourceError(field)
-        return views
+        return self.with_siblings(views)
+
+    def with_siblings(self, views: Sequence[CatalogView]) -> list[CatalogView]:
+        """Return some views, and the windowed views over the tables of those among them.
+
+        An event that is in a table counts in all of them.
+        """
+        found = {view.name: view for view in views}
+        for view in views:
+            if view.windows is not None and view.source is not None and view.source.table:
+                found |= {one.name: one for one in self.event_views[view.source.table]}
+        return list(found.values())
 
     def read_of_service(self, name: str) -> OnlineRead:
         """Return what a feature service reads.

@@ -148,7 +148,9 @@ class _Slice:
     def _order(self, place: int) -> EventOrder:
         stored = self.state.stored
         us = stored.event_us[place]
-        return us, us + stored.lags_us[place], stored.ids[place] if stored.ids else b""
+        # Events without an id of their own are told apart by one that has no say in the order.
+        event_id = stored.ids[place] if self.state.has_ids else b""
+        return us, us + stored.lags_us[place], event_id
 
     def times(self) -> Counter[tuple[InputValue, float]]:
         found = Counter(map(order_of, self.present()))
@@ -238,6 +240,7 @@ class MomentReader:
     def __init__(self, plan: WindowPlan, features: tuple[WindowFeature, ...] | None = None) -> None:
         self._codec = StateCodec(plan)
         self._hop_us = plan.hop_us
+        self._has_ids = plan.event_id is not None
         chosen = plan.features if features is None else features
         self._features = [(one, _FUNCTIONS[one.function]) for one in chosen]
         self._windows = list(dict.fromkeys(one.window_us for one in chosen))
@@ -253,7 +256,7 @@ class MomentReader:
             If the bytes are damaged, or of other windows.
         """
         stored = self._codec.decode(data)
-        return OpenState(stored, self._codec.read_folded(stored))
+        return OpenState(stored, self._codec.read_folded(stored), has_ids=self._has_ids)
 
     def read(self, state: OpenState, time_us: int) -> Moment:
         """Compute the features at a moment.

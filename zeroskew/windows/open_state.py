@@ -20,8 +20,9 @@ INFINITE: Final = (float("inf"), float("-inf"))
 class OpenState:
     """A decoded state, and what its windows have worked out of it so far."""
 
-    def __init__(self, stored: StoredEvents, folded: Folded) -> None:
+    def __init__(self, stored: StoredEvents, folded: Folded, *, has_ids: bool) -> None:
         self.stored, self._folded = stored, folded
+        self.has_ids = has_ids and bool(stored.ids)
         self.tile_ends = sorted(folded.tiles)
         """Where the spans end whose events are known by what they come to."""
         self._behind: dict[int, list[Partial | None]] = {}
@@ -105,7 +106,8 @@ class OpenState:
             ids=list(compress(stored.ids, known)),
             columns=columns,
         )
-        return OpenState(kept, self._folded), min(us for us in created if us > time_us) - 1
+        known_state = OpenState(kept, self._folded, has_ids=self.has_ids)
+        return known_state, min(us for us in created if us > time_us) - 1
 
     def _numbers(self, place: int) -> tuple[Any, int]:
         column = self.stored.columns[place]

@@ -159,4 +159,7 @@ def _scale(values: Sequence[Any]) -> tuple[list[int], int] | None:
 
 def _narrowest(numbers: Sequence[int]) -> str:
     bits = max(min(numbers, default=0).bit_length(), max(numbers, default=0).bit_length())
-    return next(kind for kind, room in _INTEGERS if bits <= room)
+    for kind, room in _INTEGERS:
+        if bits <= room:
+            return kind
+    raise ValueError("Got a whole number beyond 64 bits, but expected one within")

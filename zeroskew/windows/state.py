@@ -146,6 +146,8 @@ class EntityState:
                 continue
             if standing is not None:
                 self.events.remove(standing)
+                # Before the new one was known, what it replaced would have counted.
+                self.since_us = max(self.since_us, event.created_us)
             if event.event_id:
                 by_id[event.event_id] = event
             self._keep(event, plan, earliest_us)
@@ -204,7 +206,8 @@ class EntityState:
             if end_us not in self.tiles:
                 self.tiles[end_us] = empty_tile(plan)
             partials = self.tiles[end_us]
-        order = (event.event_us, event.created_us, event.event_id)
+        event_id = event.event_id if plan.event_id is not None else b""
+        order = (event.event_us, event.created_us, event_id)
         for partial, value in zip(partials, event.values, strict=True):
             if partial is not None and value is not None:
                 partial.add(order, value)

@@ -12,6 +12,7 @@ import structlog
 from api.feast.catalog_index import CatalogIndex
 from api.feast.feature_catalogs import FeatureCatalogs
 from zeroskew.contract.errors.not_found import NotFoundError
+from zeroskew.contract.errors.service import OnlineStoreUnavailableError, ServiceError
 from zeroskew.contract.feature_catalog import CatalogView
 from zeroskew.contract.pushed_rows import PushedRows
 from zeroskew.contract.time.clock import Clock
@@ -19,8 +20,6 @@ from zeroskew.online.lazy_writer import LazyWriter
 from zeroskew.online.windows.add_events import add_events, waiting_events
 from zeroskew.records.pushes.push_row import WaitingPush
 from zeroskew.records.pushes.push_store import PushStore
-from zeroskew.windows.state import StateFullError
-from zeroskew.windows.state_codec import StateBytesError
 
 __all__ = ["EventRepair"]
 
@@ -77,8 +76,15 @@ class EventRepair:
             with suppress(*self._pushes.failures):
                 await self._begin()
         while self._later:
-            await self._later[0]()
-            del self._later[0]
+            write = self._later.pop(0)
+            try:
+                await write()
+            except OnlineStoreUnavailableError:
+                self._later.insert(0, write)
+                raise
+            except ServiceError as error:
+                # What a state refuses now it refuses later, too.
+                _log.warning("events_not_repaired", reason=str(error))
 
     async def close(self) -> None:
         """Close the database."""
@@ -114,7 +120,7 @@ class EventRepair:
                 now_us=self._clock.now_us(),
                 key_ttl_seconds=catalog.key_ttl_seconds,
             )
-        except (StateFullError, StateBytesError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             # Another catalog than the one that took them, or more than a state holds.
             _log.warning("events_not_repaired", view=view.name, push=push.number, reason=str(error))
             return 0

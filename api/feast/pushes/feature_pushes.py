@@ -121,7 +121,7 @@ class FeaturePushes:
         """
         target = request.target
         catalog = await self._catalogs.current()
-        views = catalog.fed_views(request.push_source_name)
+        views = catalog.with_siblings(catalog.fed_views(request.push_source_name))
         return await self._write(catalog, views, request.df, target)
 
     async def write(self, request: WriteRequest) -> PushResult:
@@ -129,11 +129,7 @@ class FeaturePushes:
         target = request.target
         catalog = await self._catalogs.current()
         view = catalog.view(request.feature_view_name, "/feature_view_name")
-        views = [view]
-        if view.windows is not None and view.source is not None and view.source.table:
-            # An event in the table is one of all views over it.
-            views = catalog.event_views[view.source.table]
-        return await self._write(catalog, views, request.df, target)
+        return await self._write(catalog, catalog.with_siblings([view]), request.df, target)
 
     async def add_events(self, source: str, columns: Columns) -> PushResult:
         """Add events to all windowed views over a source, and to its table; see `push`."""

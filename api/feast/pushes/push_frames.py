@@ -14,7 +14,7 @@ from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, SourceColumns
 from zeroskew.contract.manifest import OnlineFeature
-from zeroskew.online.values.decode import Value
+from zeroskew.online.values.decode import Value, ValueType
 from zeroskew.online.windows.add_events import EventRows, group_events
 from zeroskew.online.writer import OnlineRow, ViewRows
 from zeroskew.windows.state import Event
@@ -24,6 +24,9 @@ __all__ = ["ReadView", "read_rows"]
 # What Feast's client calls the times of the rows it writes, whatever the source calls them.
 _CLIENT_TIMESTAMP: Final = "event_timestamp"
 _CLIENT_CREATED: Final = "created"
+_FIRST_SEC: Final = -62_135_596_800
+_LAST_SEC: Final = 253_402_300_799
+"""The beginning of the year 1 and the end of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,13 @@ class _ViewFrame:
         if feature.name not in columns:
             self.findings.add(pointer, "nothing", f"a list of values of type {kind.name}")
             return []
-        return parse_column(columns[feature.name], kind, pointer, self.findings)
+        values = parse_column(columns[feature.name], kind, pointer, self.findings)
+        if self.view.windows is not None and kind is ValueType.UNIX_TIMESTAMP:
+            for place, seconds in enumerate(values):
+                if seconds is not None and not _FIRST_SEC <= seconds <= _LAST_SEC:
+                    expected = "an instant of the years 1 to 9999"
+                    self.findings.add(f"{pointer}/{place}", f"{seconds} seconds", expected)
+        return values
 
     def _read_times(
         self, columns: dict[str, list[Any]], name: str | None, client_name: str

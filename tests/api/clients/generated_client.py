@@ -320,6 +320,9 @@ def speak_to_feast() -> None:
     read = call(ask, body=models.OnlineFeaturesRequest(entities=entities, features=["gate:walk"]))
     assert read.results[1].values == [7, None, None]
     call(ask, 422, body=models.OnlineFeaturesRequest(entities=entities))
+    events = [models.EventsRequestEventsItem.from_dict({"gate_number": 1})]
+    take, given = "take_events_v1_events_source_post", models.EventsRequest(events=events)
+    call(take, 404, source="gate_push", body=given)
 
 
 predict_by_models()

@@ -135,6 +135,7 @@ def test_events_come_one_by_one(service: FeastService) -> None:
         ("sales", [{"guest": "x", "desk": 1}], 422, "/events/0/event_timestamp"),
         ("sales", [{"guest": "x", "event_timestamp": ago(1)}], 422, "/events/0/desk"),
         ("sales", [{"guest": "x", "color": "red"}], 422, "/events/0/color"),
+        ("sales", [{"guest": "x", "paid_at": 900000000000000000}], 422, "/events/0/paid_at"),
         ("sales", [{"guest": "x"}, {"guest": 5}], 422, "/events/1/guest"),
         ("sales", ["x"], 422, "/events/0"),
     ],

@@ -63,7 +63,10 @@ def typed_columns(rows: pl.DataFrame, plan: WindowPlan) -> pl.DataFrame:
         for column, kind in plan.columns.items()
     ]
     if plan.event_id is not None:
-        typed.append(rows[EVENT_ID].cast(pl.String))
+        # As text of its declared type, an empty one being none.
+        by_name = {series.name: series for series in typed}
+        ids = by_name[column_name(plan.event_id)].cast(pl.String)
+        typed.append(ids.replace({"": None}).alias(EVENT_ID))
     return rows.with_columns(typed)
 
 
