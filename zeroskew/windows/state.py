@@ -137,10 +137,16 @@ class EntityState:
         """
         n_repeated = 0
         by_id = {one.event_id: one for one in self.events if one.event_id}
+        # With more ids summed up than are remembered, an old event cannot be told from a repeat.
+        forgotten_us = NEVER_US
+        if len(self.folded_ids) >= plan.max_events:
+            forgotten_us = self.cut_us if plan.hop_us is None else self.since_us
         for event in events:
             standing = by_id.get(event.event_id)
-            if event.event_id in self.folded_ids or (
-                standing is not None and event.version <= standing.version
+            if (
+                event.event_id in self.folded_ids
+                or (event.event_id and event.event_us <= forgotten_us)
+                or (standing is not None and event.version <= standing.version)
             ):
                 n_repeated += 1
                 continue
