@@ -44,7 +44,7 @@ def read_dependencies(project: str) -> set[str]:
 
 
 def test_the_services_wheel_has_the_service_and_what_it_imports(wheels: dict[str, Path]) -> None:
-    parts = ("contract", "model", "online", "records")
+    parts = ("contract", "model", "online", "records", "windows")
     shared = {"zeroskew/__init__.py", "zeroskew/py.typed"}
     expected = list_sources("api", *(f"zeroskew/{part}" for part in parts)) | shared
     assert list_modules(wheels["serving"]) == expected
