@@ -58,16 +58,6 @@ class WindowFunction(StrEnum):
     MOST_FREQUENT = "most_frequent"
 
 
-COUNTS: Final = frozenset(
-    {
-        WindowFunction.COUNT,
-        WindowFunction.SINCE_FIRST,
-        WindowFunction.SINCE_LAST,
-    }
-)
-"""The functions that ask only whether a value is there."""
-
-
 class EventCondition(FrozenModel):
     """A condition that an event meets, or its value counts for nothing.
 

@@ -210,7 +210,7 @@ class InputWindows:
     def _runs(self) -> Any:
         """Yield for some queries each distinct value and how often it is there."""
         values = self._values
-        for begin, _, owner, place in expand_in_parts(self._window, self._n_queries, _AT_ONCE):
+        for begin, owner, place in expand_in_parts(self._window, self._n_queries, _AT_ONCE):
             counts = values.valid[place]
             query, ordered = owner[counts], values.ordered[place[counts]]
             order = np.lexsort((ordered, query))

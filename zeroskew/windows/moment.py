@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
 from zeroskew.contract.window_plan import WindowFeature, WindowFunction, WindowPlan
+from zeroskew.windows.hops import hop_from, hop_until
 from zeroskew.windows.open_state import INFINITE, OpenState
 from zeroskew.windows.packed_columns import InputColumn
 from zeroskew.windows.partial import (
@@ -307,8 +308,7 @@ class MomentReader:
     def _start(self, window_us: int | None, time_us: int) -> int | None:
         if window_us is None:
             return None
-        start = time_us - window_us
-        return start if self._hop_us is None else start // self._hop_us * self._hop_us
+        return hop_until(time_us - window_us, self._hop_us)
 
     def _next_change(self, state: OpenState, window_us: int, start_us: int, low: int) -> int:
         """Return when a window begins behind the first that it holds."""
@@ -322,6 +322,4 @@ class MomentReader:
 
     def _leaves_us(self, event_us: int, window_us: int) -> int:
         """Return the first moment at which a window no longer holds an event."""
-        if self._hop_us is not None:
-            event_us = -(-event_us // self._hop_us) * self._hop_us
-        return event_us + window_us
+        return hop_from(event_us, self._hop_us) + window_us

@@ -28,9 +28,6 @@ InputValue: TypeAlias = int | float | str
 EventOrder: TypeAlias = tuple[int, int, bytes]
 """Event time, created time, id: which of two events comes later."""
 
-_DOUBLE_BITS = 1074
-"""No double has a bit below ``2**-1074``."""
-
 
 def dyadic(value: float) -> tuple[int, int]:
     """Return a finite double as a whole number and the power of two that divides it.
@@ -134,18 +131,18 @@ class Partial:
 
 def mean_of(count: int, total: int, shift: int, above: int, below: int) -> float | None:
     """Return a mean, rounded once; infinite or NaN where infinite values are in it."""
-    if not count:
-        return None
-    if above or below:
-        return float("nan") if above and below else float("inf") if above else float("-inf")
-    return divide(total, count, shift)
+    return _share(total, count, shift, above, below) if count else None
 
 
 def sum_of(total: int, shift: int, above: int, below: int) -> float:
-    """Return a sum of doubles, rounded once."""
+    """Return a sum of doubles, rounded once; infinite or NaN where infinite values are in it."""
+    return _share(total, 1, shift, above, below)
+
+
+def _share(total: int, count: int, shift: int, above: int, below: int) -> float:
     if above or below:
         return float("nan") if above and below else float("inf") if above else float("-inf")
-    return divide(total, 1, shift)
+    return divide(total, count, shift)
 
 
 def variance_of(

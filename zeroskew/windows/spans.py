@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
 from zeroskew.windows.events import Events
+from zeroskew.windows.hops import hop_from, hop_until
 
 __all__ = [
     "EntityTimes",
@@ -28,7 +29,6 @@ __all__ = [
     "TimeKeys",
     "WindowSpans",
     "expand_in_parts",
-    "window_start",
 ]
 
 _MOST_LAYERS: Final = 6
@@ -87,19 +87,6 @@ class WindowSpans:
     pairs: Pairs
 
 
-def window_start(
-    time_us: NDArray[np.int64], window_us: int | None, hop_us: int | None
-) -> NDArray[np.int64]:
-    """Return where the windows that end at some times start; the start is not within.
-
-    ``NEVER_US`` stands for the beginning of time.
-    """
-    if window_us is None:
-        return np.full(len(time_us), NEVER_US)
-    start = time_us - window_us
-    return start if hop_us is None else start // hop_us * hop_us
-
-
 class EntityTimes:
     """Finds the events of each query's windows.
 
@@ -118,7 +105,8 @@ class EntityTimes:
         self._known_keys = self._event_keys
         if events.known_us is not events.event_us:
             self._known_keys = self._keys.of_events(events.known_us)
-        self.layers, self._scattered = self._split()
+        self.layers, scattered = self._split()
+        self._scattered = _ScatteredEvents(events, queries, scattered)
         until = self._keys.after(0, None)
         self._high = [_find(_take(self._known_keys, one.places), until) for one in self.layers]
 
@@ -129,7 +117,7 @@ class EntityTimes:
         for layer, high in zip(self.layers, self._high, strict=True):
             low = _find(_take(self._event_keys, layer.places), first)
             spans.append(LayerSpan(layer, low, np.maximum(low, high)))
-        return WindowSpans(tuple(spans), self._pair(window_us, hop_us))
+        return WindowSpans(tuple(spans), self._scattered.pair(window_us, hop_us))
 
     def newest(self) -> Indices:
         """Return the place of the last event that each query knows, -1 where there is none."""
@@ -139,7 +127,7 @@ class EntityTimes:
             place = layer.places[np.maximum(high - 1, 0)]
             is_own = (high > 0) & (self._events.entity[place] == entity)
             np.maximum(newest, np.where(is_own, place, -1), out=newest)
-        pairs = self._pair(None, None)
+        pairs = self._scattered.pair(None, None)
         np.maximum.at(newest, pairs.query, pairs.place)
         return newest
 
@@ -164,26 +152,37 @@ class EntityTimes:
             left = left[~ordered]
         return tuple(layers), np.concatenate([left, scattered])
 
-    def _pair(self, window_us: int | None, hop_us: int | None) -> Pairs:
-        """Return each scattered event with every query whose window holds it."""
-        places, events = self._scattered, self._events
+
+class _ScatteredEvents:
+    """Events that no layer holds; they are paired with each query whose window holds them."""
+
+    def __init__(self, events: Events, queries: Queries, places: Indices) -> None:
+        self._places = places
         if not len(places):
-            return Pairs(places, places)
-        event_us = events.event_us[places]
-        end = np.full(len(places), ALWAYS_US)
+            return
+        self._event_us = events.event_us[places]
+        self._end = np.full(len(places), ALWAYS_US)
         if events.until_us is not None:
-            end = events.until_us[places]
+            self._end = events.until_us[places]
+        self._times = np.unique(queries.time_us)
+        radix = len(self._times) + 1
+        self._keys = queries.entity * radix + np.searchsorted(self._times, queries.time_us)
+        self._base = events.entity[places] * radix
+        self._low = self._find(events.known_us[places])
+
+    def pair(self, window_us: int | None, hop_us: int | None) -> Pairs:
+        """Return each of the events with every query whose window holds it."""
+        if not len(self._places):
+            return Pairs(self._places, self._places)
+        end = self._end
         if window_us is not None:
-            last = event_us if hop_us is None else -(-event_us // hop_us) * hop_us
-            end = np.minimum(end, last + window_us)
-        times = np.unique(self._queries.time_us)
-        radix = len(times) + 1
-        keys = self._queries.entity * radix + np.searchsorted(times, self._queries.time_us)
-        base = events.entity[places] * radix
-        low = np.searchsorted(keys, base + np.searchsorted(times, events.known_us[places]))
-        high = np.searchsorted(keys, base + np.searchsorted(times, end))
-        rows, query = expand(low, np.maximum(low, high))
-        return Pairs(query, places[rows])
+            end = np.minimum(end, hop_from(self._event_us, hop_us) + window_us)
+        rows, query = expand(self._low, np.maximum(self._low, self._find(end)))
+        return Pairs(query, self._places[rows])
+
+    def _find(self, time_us: NDArray[np.int64]) -> Indices:
+        """Return of each event its entity's first query at a time of its own, or later."""
+        return np.searchsorted(self._keys, self._base + np.searchsorted(self._times, time_us))
 
 
 class TimeKeys:
@@ -234,7 +233,9 @@ class TimeKeys:
             if window_us % self._unit == 0:
                 places = np.clip(self._since - window_us // self._unit, 0, self._radix - 1)
                 return self._base + places
-        return self._base + self._place(window_start(time_us, window_us, hop_us))
+        if window_us is None:
+            return self._base + self._place(np.full(len(time_us), NEVER_US))
+        return self._base + self._place(hop_until(time_us - window_us, hop_us))
 
     def _place(self, time_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many of the times there may be are not later."""
@@ -283,14 +284,14 @@ def expand(low: Indices, high: Indices) -> tuple[Indices, Indices]:
 
 def expand_in_parts(
     window: WindowSpans, n_queries: int, at_once: int
-) -> Iterator[tuple[int, int, Indices, Indices]]:
+) -> Iterator[tuple[int, Indices, Indices]]:
     """Yield all events of some queries at a time.
 
     Yields
     ------
     tuple
-        The first query and the one after the last, then for each event that one of them holds the
-        query, counted from the first, and the event's place.
+        The first query, then for each event that one of them holds the query, counted from the
+        first, and the event's place.
     """
     sizes = np.zeros(n_queries, np.int64)
     for span in window.spans:
@@ -311,5 +312,5 @@ def expand_in_parts(
         chosen = order[np.searchsorted(paired, begin) : np.searchsorted(paired, end)]
         queries.append(window.pairs.query[chosen] - begin)
         places.append(window.pairs.place[chosen])
-        yield begin, end, np.concatenate(queries), np.concatenate(places)
+        yield begin, np.concatenate(queries), np.concatenate(places)
         begin = end

@@ -15,6 +15,7 @@ from typing import Final
 
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.contract.window_plan import WindowFunction, WindowPlan
+from zeroskew.windows.hops import hop_from, hop_until
 from zeroskew.windows.partial import InputValue, Partial, order_of
 
 __all__ = ["COUNTED", "GRACE_US", "EntityState", "Event", "StateFullError", "empty_tile"]
@@ -180,9 +181,7 @@ class EntityState:
         hop_us = plan.hop_us
         cut = earliest_us
         if plan.longest_us is not None:
-            cut -= plan.longest_us
-            if hop_us is not None:
-                cut = cut // hop_us * hop_us
+            cut = hop_until(cut - plan.longest_us, hop_us)
         self.cut_us = max(self.cut_us, cut)
         # Each later window holds all or nothing of what a tile has up to then.
         closed_us = self.cut_us if hop_us is None else max(self.cut_us, earliest_us)
@@ -208,7 +207,7 @@ class EntityState:
         partials: Sequence[Partial | None] = self.folded
         if event.event_us > self.cut_us:
             assert plan.hop_us is not None
-            end_us = -(-event.event_us // plan.hop_us) * plan.hop_us
+            end_us = hop_from(event.event_us, plan.hop_us)
             if end_us not in self.tiles:
                 self.tiles[end_us] = empty_tile(plan)
             partials = self.tiles[end_us]
