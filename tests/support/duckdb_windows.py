@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
+from tests.support.duckdb_labels import ask_of_labels
 from zeroskew.contract.window_plan import WindowFeature, WindowPlan
 
 __all__ = ["reference_windows"]
@@ -48,27 +48,19 @@ def reference_windows(
     query = f"""
         SELECT label, {", ".join(columns)}
         FROM numbered l JOIN read_parquet('{folder}/**/*.parquet', hive_partitioning = false) e
-        ON {same} AND e.event_timestamp <= l.t AND e.created <= l.t
+        ON {same} AND e.event_timestamp <= l.event_timestamp AND e.created <= l.event_timestamp
         GROUP BY label
     """
-    numbered = labels.select(*keys, t="event_timestamp").with_row_index("label")
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET threads = 2")
-        connection.register("numbered", numbered.to_arrow())
-        answers = pl.DataFrame(connection.sql(query).to_arrow_table())
-    return (
-        numbered.select("label")
-        .join(answers, on="label", how="left", maintain_order="left")
-        .drop("label")
-    )
+    return ask_of_labels(query, labels, keys)
 
 
 def _alive(ttl: timedelta | None) -> str:
     if not ttl:
         return "TRUE"
     microseconds = ttl // timedelta(microseconds=1)
-    return f"max(e.event_timestamp) >= any_value(l.t) - to_microseconds({microseconds})"
+    return (
+        f"max(e.event_timestamp) >= any_value(l.event_timestamp) - to_microseconds({microseconds})"
+    )
 
 
 def _sql(one: WindowFeature, windows: WindowPlan) -> str:
@@ -77,7 +69,7 @@ def _sql(one: WindowFeature, windows: WindowPlan) -> str:
     column = f"e.{given.column}"
     inside = f"{column} IS NOT NULL"
     if one.window_us is not None:
-        inside += f" AND e.event_timestamp > l.t - to_microseconds({one.window_us})"
+        inside += f" AND e.event_timestamp > l.event_timestamp - to_microseconds({one.window_us})"
     functions = {
         "count": f"count({column})",
         "sum": f"coalesce(sum({column}) FILTER ({inside}), 0)",

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 import polars as pl
+
+from tests.support.duckdb_labels import ask_of_labels
 
 __all__ = ["ReferenceView", "count_differences", "reference_features"]
 
@@ -77,17 +78,7 @@ def reference_features(
         FROM chosen c JOIN r USING (recency)
         WHERE c.label IS NOT NULL AND {alive}
     """
-    numbered = labels.select(*view.keys, "event_timestamp").with_row_index("label")
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET threads = 2")
-        connection.register("numbered", numbered.to_arrow())
-        answers = pl.DataFrame(connection.sql(query).to_arrow_table())
-    return (
-        numbered.select("label")
-        .join(answers, on="label", how="left", maintain_order="left")
-        .select(view.features)
-    )
+    return ask_of_labels(query, labels, view.keys).select(view.features)
 
 
 def count_differences(
