@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from api.access.route_access import anyone, needs
 from api.feast.feast_interface import FeastInterface
 from api.feast.pushes.feature_pushes import PushResult
+from api.feast.pushes.write_route import read_rows_document, tell_result
 from api.feast.request_bodies import OnlineFeaturesRequest, PushRequest, WriteRequest
 from api.http.application import part_of
 from api.http.guarded_route import DirectRoute
@@ -23,7 +23,6 @@ from zeroskew.contract.answer_model import AnswerModel
 from zeroskew.contract.errors.not_found import NotFoundError
 from zeroskew.contract.errors.service import UnavailableError
 from zeroskew.contract.scope import Scope
-from zeroskew.contract.settings import Settings
 from zeroskew.model.requests.body_documents import describe_body, parse_document
 
 __all__ = ["FEAST_DOCUMENTS", "router"]
@@ -32,9 +31,6 @@ FEAST_DOCUMENTS: Final = (OnlineFeaturesRequest, PushRequest, WriteRequest)
 """The bodies that the routes here take."""
 
 _OF_WRITES: Final = problems(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED)
-_INLINE_BYTES: Final = 1 << 16
-"""Up to how large a body is parsed in the event loop; others are answered during a longer one."""
-_Write = TypeVar("_Write", PushRequest, WriteRequest)
 
 router = APIRouter(
     prefix="/feast",
@@ -108,8 +104,8 @@ async def push(request: Request) -> Response:
     Rows that are older than what is online change nothing there. Of the lake they are on disk
     when this answers, and the next command that reads the table finds them in it.
     """
-    pushed = await _read_write(PushRequest, request)
-    return _told(await part_of(request, FeastInterface).pushes.push(pushed))
+    pushed = await read_rows_document(PushRequest, request)
+    return tell_result(await part_of(request, FeastInterface).pushes.push(pushed))
 
 
 @router.post(
@@ -122,8 +118,8 @@ async def push(request: Request) -> Response:
 @needs(Scope.FEATURES_WRITE, is_for_tenants=False)
 async def write_to_online_store(request: Request) -> Response:
     """Write rows of one view online, and to its table; as a push does."""
-    given = await _read_write(WriteRequest, request)
-    return _told(await part_of(request, FeastInterface).pushes.write(given))
+    given = await read_rows_document(WriteRequest, request)
+    return tell_result(await part_of(request, FeastInterface).pushes.write(given))
 
 
 @router.get("/health", summary="Is a feature catalog in force?", response_class=Response)
@@ -136,17 +132,3 @@ async def health(request: Request) -> Response:
         # To what watches over the service, a catalog that is missing is no mistake in the address.
         raise UnavailableError(str(error)) from error
     return Response()
-
-
-def _told(result: PushResult) -> Response:
-    content = result.model_dump_json(exclude_defaults=True)
-    return Response(content, media_type="application/json")
-
-
-async def _read_write(kind: type[_Write], request: Request) -> _Write:
-    """Return what a request writes, which may be larger than what others send."""
-    max_bytes = part_of(request, Settings).feast_max_write_bytes
-    body = await JsonBody(request, max_bytes=max_bytes).read()
-    if len(body) <= _INLINE_BYTES:
-        return parse_document(kind, body)
-    return await asyncio.to_thread(parse_document, kind, body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -15,18 +14,16 @@ from starlette.responses import Response
 from api.access.route_access import needs
 from api.feast.feast_interface import FeastInterface
 from api.feast.pushes.feature_pushes import PushResult
+from api.feast.pushes.write_route import read_rows_document, tell_result
 from api.http.application import part_of
 from api.http.guarded_route import DirectRoute
 from api.http.problem import problems
-from api.http.request_body import JsonBody
 from zeroskew.contract.errors.service import FieldError, InvalidRequestError
 from zeroskew.contract.scope import Scope
-from zeroskew.contract.settings import Settings
-from zeroskew.model.requests.body_documents import RequestDocument, describe_body, parse_document
+from zeroskew.model.requests.body_documents import RequestDocument, describe_body
 
 __all__ = ["EVENT_DOCUMENTS", "router"]
 
-_INLINE_BYTES: Final = 1 << 16
 _CELL: Final = re.compile(r"/df/([^/]*)(?:/(\d+))?(.*)")
 
 
@@ -65,18 +62,13 @@ async def take_events(request: Request, source: str) -> Response:
     way to the lake, and count in predictions. With an event id of the view's, to send them again
     changes nothing.
     """
-    max_bytes = part_of(request, Settings).feast_max_write_bytes
-    body = await JsonBody(request, max_bytes=max_bytes).read()
-    if len(body) <= _INLINE_BYTES:
-        given = parse_document(EventsRequest, body)
-    else:
-        given = await asyncio.to_thread(parse_document, EventsRequest, body)
+    given = await read_rows_document(EventsRequest, request)
     try:
         columns = _as_columns(given.events)
         done = await part_of(request, FeastInterface).pushes.add_events(source, columns)
     except InvalidRequestError as error:
         raise _by_event(error) from error
-    return Response(done.model_dump_json(exclude_defaults=True), media_type="application/json")
+    return tell_result(done)
 
 
 def _as_columns(events: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -7,10 +7,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from zeroskew.contract.pushed_rows import PushedRows
-from zeroskew.features.stored_views import plan_stored_view
-from zeroskew.features.windows.declare import window_plan_of
+from zeroskew.features.stored_views import event_views
 from zeroskew.online.store import OnlineStore
-from zeroskew.online.windows.add_events import add_events, waiting_events
+from zeroskew.online.windows.event_view import EventView
 from zeroskew.records.pushes.push_store import open_push_store
 from zeroskew.windows.state import StateFullError
 
@@ -42,35 +41,26 @@ def apply_waiting(store: Any, database_url: str, online: OnlineStore, now_us: in
     int
         How many events changed something.
     """
-    views = [
-        (view.batch_source, plan_stored_view(store, view, view.projection))
-        for view in store.list_feature_views()
-        if view.online and window_plan_of(view) is not None
-    ]
-    return asyncio.run(_apply(store, views, database_url, online, now_us)) if views else 0
+    views = event_views(store)
+    return asyncio.run(_apply(views, database_url, online, now_us)) if views else 0
 
 
 async def _apply(
-    store: Any, views: list[Any], database_url: str, online: OnlineStore, now_us: int
+    views: list[EventView], database_url: str, online: OnlineStore, now_us: int
 ) -> int:
     pushes = open_push_store(database_url, timeout_sec=_TIMEOUT_SEC)
     writer = online.open_writer(timeout_sec=_TIMEOUT_SEC)
-    ttl = getattr(store.config.online_store, "key_ttl_seconds", None) or None
     seen = n_added = 0
     try:
         while some := pushes.read(after=seen, limit=_AT_ONCE):
             for push in some:
                 seen = push.number
-                for source, view in views:
-                    if (push.project, push.source) != (store.project, source.name):
+                for view in views:
+                    if (push.project, push.source) != (view.project, view.source):
                         continue
-                    has_created = bool(source.created_timestamp_column)
                     rows = PushedRows.from_json(push.rows)
-                    events = waiting_events(view, rows, push.sha256, has_created=has_created)
                     with suppress(StateFullError):  # It was refused when it came.
-                        n_added += await add_events(
-                            writer, store.project, view, events, now_us=now_us, key_ttl_seconds=ttl
-                        )
+                        n_added += await view.add(writer, rows, push.sha256, now_us=now_us)
     finally:
         await writer.close()
         pushes.close()

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
-from training.windows.write_states import open_events, serialize_key
+from training.windows.write_states import open_events
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.time.epoch import to_epoch_us
-from zeroskew.features.stored_views import plan_stored_view
-from zeroskew.features.windows.event_rows import CREATED, EVENT, EVENT_ID, input_columns
-from zeroskew.online.windows.add_events import add_events
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT
+from zeroskew.features.stored_views import key_ttl_seconds, plan_stored_view
+from zeroskew.features.windows.event_rows import input_columns, iter_events
+from zeroskew.online.windows.add_events import add_events, serialize_key
 from zeroskew.online.writer import OnlineFeatureWriter
 from zeroskew.windows.state import Event, StateFullError
 
 __all__ = ["ArrivingEvents"]
-
-_NO_ID: Final = b""
 
 
 class ArrivingEvents:
@@ -43,7 +42,6 @@ class ArrivingEvents:
 
     def __init__(self, store: Any, view: Any, start: datetime, end: datetime) -> None:
         self._store = store
-        self._key_ttl_seconds = getattr(store.config.online_store, "key_ttl_seconds", None) or None
         self._table, types = open_events(store, view)
         self._plan = plan_stored_view(store, view, view.projection)
         read = self._table.read_events(to_epoch_us(end), types, cutoff=True)
@@ -71,7 +69,7 @@ class ArrivingEvents:
                 self._plan,
                 self._group(self.rows[first:last]),
                 now_us=to_epoch_us(now),
-                key_ttl_seconds=self._key_ttl_seconds,
+                key_ttl_seconds=key_ttl_seconds(self._store),
             )
         except StateFullError as error:
             raise StepError(f"View {self._plan.name!r}: {error}") from error
@@ -81,15 +79,7 @@ class ArrivingEvents:
         windows = self._table.windows
         names = [key.source for key in self._table.keys]
         given = rows.with_columns(input_columns(windows))
-        ids = given[EVENT_ID].to_list() if windows.event_id is not None else [None] * rows.height
-        inputs = given.select(f"input:{place}" for place in range(len(windows.inputs)))
-        times = zip(given[EVENT], given[CREATED], strict=True)
-        keys = given.select(self._table.key_names).rows()
         events: defaultdict[bytes, list[Event]] = defaultdict(list)
-        for key, (event_us, created_us), event_id, values in zip(
-            keys, times, ids, inputs.rows(), strict=True
-        ):
-            encoded = _NO_ID if event_id is None else str(event_id).encode()
-            event = Event(event_us, created_us, encoded, values)
+        for key, event in iter_events(given, self._table.key_names, windows):
             events[serialize_key(self._plan, names, key)].append(event)
         return events

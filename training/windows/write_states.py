@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -15,16 +15,16 @@ from zeroskew.contract.time.epoch import to_epoch_us
 from zeroskew.contract.window_plan import STATE
 from zeroskew.features.offline_store.column_types import as_polars, declared_type
 from zeroskew.features.offline_store.historical_view import plan_view
-from zeroskew.features.stored_views import plan_stored_view
+from zeroskew.features.stored_views import key_ttl_seconds, plan_stored_view
 from zeroskew.features.windows.backfill import BuiltState, build_states
 from zeroskew.features.windows.windowed_table import WindowedTable
 from zeroskew.online.reader import StoredView
 from zeroskew.online.store import OnlineStore
-from zeroskew.online.values.decode import ValueType, encode_key_value
+from zeroskew.online.windows.add_events import serialize_key
 from zeroskew.online.writer import OnlineFeatureWriter, OnlineRow, StateChange
 from zeroskew.windows.state_codec import StateCodec
 
-__all__ = ["open_events", "serialize_key", "write_states"]
+__all__ = ["open_events", "write_states"]
 
 _AT_ONCE: Final = 1000
 _TIMEOUT_SEC: Final = 30.0
@@ -105,15 +105,7 @@ async def _put(
     writer: OnlineFeatureWriter, store: Any, plan: ViewPlan, rows: Mapping[bytes, OnlineRow]
 ) -> int:
     view = StoredView(plan.name, plan.table, (STATE,))
-    ttl = getattr(store.config.online_store, "key_ttl_seconds", None) or None
-    return await writer.change_states(
-        StateChange(store.project, view, list(rows), lambda key, _: rows[key], ttl)
+    change = StateChange(
+        store.project, view, list(rows), lambda key, _: rows[key], key_ttl_seconds(store)
     )
-
-
-def serialize_key(plan: ViewPlan, names: Sequence[str], values: Sequence[Any]) -> bytes:
-    """Return the entity key of the values of some join keys, none of them null."""
-    by_name = dict(zip(names, values, strict=True))
-    return bytes.fromhex(plan.key_prefix) + b"".join(
-        encode_key_value(by_name[key.name], ValueType[key.type]) for key in plan.join_keys
-    )
+    return await writer.change_states(change)

@@ -11,8 +11,9 @@ from zeroskew.contract.manifest import JoinKey, OnlineFeature, ViewPlan
 from zeroskew.contract.time.epoch import EPOCH
 from zeroskew.contract.window_plan import STATE
 from zeroskew.features.windows.declare import window_plan_of
+from zeroskew.online.windows.event_view import EventView
 
-__all__ = ["KEY_TYPES", "check_ttl", "plan_stored_view"]
+__all__ = ["KEY_TYPES", "check_ttl", "event_views", "key_ttl_seconds", "plan_stored_view"]
 
 _LONGEST_TTL: Final = EPOCH - datetime(1, 1, 2, tzinfo=UTC)
 """Before it there is no calendar."""
@@ -67,6 +68,26 @@ def plan_stored_view(store: Any, view: Any, projection: Any) -> ViewPlan:
         ),
         windows=windows,
     )
+
+
+def event_views(store: Any) -> list[EventView]:
+    """Return all windowed views of Feast's ``FeatureStore`` that are kept online."""
+    return [
+        EventView(
+            project=store.project,
+            source=view.batch_source.name,
+            plan=plan_stored_view(store, view, view.projection),
+            has_created=bool(view.batch_source.created_timestamp_column),
+            key_ttl_seconds=key_ttl_seconds(store),
+        )
+        for view in store.list_feature_views()
+        if view.online and window_plan_of(view) is not None
+    ]
+
+
+def key_ttl_seconds(store: Any) -> int | None:
+    """Return how long an entity lives after a write, where the online store ends it."""
+    return getattr(store.config.online_store, "key_ttl_seconds", None) or None
 
 
 def check_ttl(view: Any) -> None:

@@ -17,7 +17,7 @@ from zeroskew.contract.feature_catalog import CatalogView
 from zeroskew.contract.pushed_rows import PushedRows
 from zeroskew.contract.time.clock import Clock
 from zeroskew.online.lazy_writer import LazyWriter
-from zeroskew.online.windows.add_events import add_events, waiting_events
+from zeroskew.online.windows.event_view import EventView
 from zeroskew.records.pushes.push_row import WaitingPush
 from zeroskew.records.pushes.push_store import PushStore
 
@@ -109,17 +109,10 @@ class EventRepair:
     async def _add(self, catalog: CatalogIndex, view: CatalogView, push: WaitingPush) -> int:
         assert view.source is not None
         has_created = view.source.created is not None
+        told = EventView(catalog.project, push.source, view, has_created, catalog.key_ttl_seconds)
         rows = PushedRows.from_json(push.rows)
         try:
-            events = waiting_events(view, rows, push.sha256, has_created=has_created)
-            return await add_events(
-                self._writer,
-                catalog.project,
-                view,
-                events,
-                now_us=self._clock.now_us(),
-                key_ttl_seconds=catalog.key_ttl_seconds,
-            )
+            return await told.add(self._writer, rows, push.sha256, now_us=self._clock.now_us())
         except (ValueError, KeyError) as error:
             # Another catalog than the one that took them, or more than a state holds.
             _log.warning("events_not_repaired", view=view.name, push=push.number, reason=str(error))

@@ -185,7 +185,7 @@ class FeaturePushes:
 
         ``None`` is for events that are on disk and have to wait for the store.
         """
-        plain = [one.rows for one in read if one.view.windows is None]
+        plain = [one.rows() for one in read if one.view.windows is None]
         counts = iter(await self._write_online(catalog, plain) if plain else [])
         written: list[int | None] = []
         refused: InvalidRequestError | None = None

@@ -14,6 +14,7 @@ from zeroskew.contract.errors.fields import json_pointer
 from zeroskew.contract.errors.service import InvalidRequestError
 from zeroskew.contract.feature_catalog import CatalogView, SourceColumns
 from zeroskew.contract.manifest import OnlineFeature
+from zeroskew.contract.time.epoch import FIRST_SECOND, LAST_SECOND
 from zeroskew.online.values.decode import Value, ValueType
 from zeroskew.online.windows.add_events import EventRows, group_events
 from zeroskew.online.writer import OnlineRow, ViewRows
@@ -24,22 +25,37 @@ __all__ = ["ReadView", "read_rows"]
 # What Feast's client calls the times of the rows it writes, whatever the source calls them.
 _CLIENT_TIMESTAMP: Final = "event_timestamp"
 _CLIENT_CREATED: Final = "created"
-_FIRST_SEC: Final = -62_135_596_800
-_LAST_SEC: Final = 253_402_300_799
-"""The beginning of the year 1 and the end of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadView:
-    """A request's rows as one view has them: for the online store, and column by column."""
+    """A request's rows as one view has them.
+
+    ``columns`` is all of the request by the view's names, ``given`` what of it the view reads.
+    """
 
     view: CatalogView
-    rows: ViewRows
     columns: Mapping[str, list[Any]]
     event_us: Sequence[int]
     created_us: Sequence[int | None]
     keys: Sequence[bytes | None]
     given: Mapping[str, Sequence[Any]]
+
+    def rows(self) -> ViewRows:
+        """Return the rows of a view that is not windowed."""
+        features = self.view.features
+        values = list(zip(*self.given.values(), strict=True)) or [()] * len(self.keys)
+        return ViewRows(
+            view=store_view(self.view, features),
+            kinds=tuple(value_kind(self.view, one, "/df") for one in features),
+            rows=[
+                OnlineRow(key, row, us, created)
+                for key, row, us, created in zip(
+                    self.keys, values, self.event_us, self.created_us, strict=True
+                )
+                if key is not None
+            ],
+        )
 
     def events(self, identity: str, received_us: int) -> dict[bytes, list[Event]]:
         """Return the rows of a windowed view as events by entity key."""
@@ -143,28 +159,13 @@ class _ViewFrame:
             created_us = [None if us is None else min(us, self.now_us) for us in created_us]
         if self.findings.are_any:
             return None
-        entity_keys = entities.serialize_keys(keys)
-        rows = list(zip(*values, strict=True)) or [()] * self.n_rows
-        online = ViewRows(
-            view=store_view(self.view, given),
-            kinds=tuple(value_kind(self.view, one, "/df") for one in given),
-            rows=[
-                OnlineRow(key, row, us, created)  # type: ignore[arg-type]  # neither is nullable
-                for key, row, us, created in zip(
-                    entity_keys, rows, event_us, created_us, strict=True
-                )
-                if key is not None
-            ],
-        )
-        given_by_name = dict(zip((one.name for one in given), values, strict=True))
         return ReadView(
             self.view,
-            online,
             columns,
-            event_us,  # type: ignore[arg-type]  # as above
+            event_us,  # type: ignore[arg-type]  # not nullable
             created_us,
-            entity_keys,
-            given_by_name,
+            entities.serialize_keys(keys),
+            dict(zip((one.name for one in given), values, strict=True)),
         )
 
     def _read_feature(
@@ -178,7 +179,7 @@ class _ViewFrame:
         values = parse_column(columns[feature.name], kind, pointer, self.findings)
         if self.view.windows is not None and kind is ValueType.UNIX_TIMESTAMP:
             for place, seconds in enumerate(values):
-                if seconds is not None and not _FIRST_SEC <= seconds <= _LAST_SEC:
+                if seconds is not None and not FIRST_SECOND <= seconds <= LAST_SECOND:
                     expected = "an instant of the years 1 to 9999"
                     self.findings.add(f"{pointer}/{place}", f"{seconds} seconds", expected)
         return values

@@ -13,10 +13,10 @@ from training.project.online_store import open_store_of
 from training.windows.arriving_events import ArrivingEvents
 from zeroskew.contract.errors.project import StepError
 from zeroskew.contract.time.epoch import to_epoch_us
+from zeroskew.features.offline_store.asof_join import CREATED
 from zeroskew.features.offline_store.column_types import epoch_microseconds, numbers_for_feast
 from zeroskew.features.offline_store.parquet.parquet_source import between, open_parquet_table
 from zeroskew.features.windows.declare import window_plan_of
-from zeroskew.features.windows.event_rows import CREATED
 from zeroskew.online.store import EmptyCopy
 
 __all__ = ["ArrivingRows", "open_online_copy"]

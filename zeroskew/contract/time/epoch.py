@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["ALWAYS_US", "EPOCH", "NEVER_US", "from_epoch_us", "to_epoch_us"]
+__all__ = [
+    "ALWAYS_US",
+    "EPOCH",
+    "FIRST_SECOND",
+    "LAST_SECOND",
+    "NEVER_US",
+    "from_epoch_us",
+    "to_epoch_us",
+]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -14,6 +22,12 @@ NEVER_US: Final = -(1 << 63)
 
 ALWAYS_US: Final = (1 << 63) - 1
 """Until when that stands which nothing replaces: the greatest int64."""
+
+FIRST_SECOND: Final = -62_135_596_800
+"""The beginning of the year 1, with which the calendar and protobuf's timestamps begin."""
+
+LAST_SECOND: Final = 253_402_300_799
+"""The last second of the year 9999, with which they end."""
 
 
 def to_epoch_us(instant: datetime) -> int:

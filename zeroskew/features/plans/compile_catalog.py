@@ -20,7 +20,7 @@ from zeroskew.contract.feature_catalog import (
 )
 from zeroskew.features.on_demand.compile_views import compile_on_demand_view
 from zeroskew.features.plans.lake_tables import LakeTables, find_lake_tables
-from zeroskew.features.stored_views import plan_stored_view
+from zeroskew.features.stored_views import key_ttl_seconds, plan_stored_view
 
 __all__ = ["compile_catalog"]
 
@@ -70,7 +70,7 @@ def compile_catalog(store: Any) -> FeatureCatalog:
         ),
         tables=tuple(table for _, table in sorted(lake.tables.items())),
         unserved=tuple(UnservedView(name=name, reason=why) for name, why in unserved.items()),
-        key_ttl_seconds=getattr(store.config.online_store, "key_ttl_seconds", None) or None,
+        key_ttl_seconds=key_ttl_seconds(store),
     )
 
 

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeroskew.contract.errors.service import NotSupportedError
-from zeroskew.contract.manifest import ViewPlan
 from zeroskew.features.pushed_rows.waiting import Group
-from zeroskew.features.stored_views import plan_stored_view
-from zeroskew.features.windows.declare import window_plan_of
+from zeroskew.features.stored_views import event_views
 from zeroskew.online.schemes import find_address, open_store
-from zeroskew.online.windows.add_events import add_events, waiting_events
+from zeroskew.online.windows.event_view import EventView
 from zeroskew.online.writer import OnlineFeatureWriter
 from zeroskew.windows.state import StateFullError
 from zeroskew.windows.state_codec import StateBytesError
@@ -42,16 +40,7 @@ def add_online(store: Any, group: Group) -> None:
     ValueError
         If its address is none that is known.
     """
-    views = [
-        (
-            plan_stored_view(store, view, view.projection),
-            bool(view.batch_source.created_timestamp_column),
-        )
-        for view in store.list_feature_views()
-        if view.online
-        and window_plan_of(view) is not None
-        and view.batch_source.name == group.source
-    ]
+    views = [view for view in event_views(store) if view.source == group.source]
     section = store.config.online_store.model_dump(mode="json")
     address = find_address(section, Path(store.repo_path or ".")) or os.environ.get(_SETTING)
     if not views or address is None:
@@ -60,27 +49,16 @@ def add_online(store: Any, group: Group) -> None:
         writer = open_store(address).open_writer(timeout_sec=_TIMEOUT_SEC)
     except NotSupportedError:
         return  # No service serves windows from there.
-    asyncio.run(_add(store, writer, views, group))
+    asyncio.run(_add(writer, views, group))
 
 
-async def _add(
-    store: Any, writer: OnlineFeatureWriter, views: list[tuple[ViewPlan, bool]], group: Group
-) -> None:
-    ttl = getattr(store.config.online_store, "key_ttl_seconds", None) or None
+async def _add(writer: OnlineFeatureWriter, views: list[EventView], group: Group) -> None:
     try:
-        for view, has_created in views:
+        for view in views:
             for number, rows in group.pushes.items():
-                identity = group.identities[number]
-                events = waiting_events(view, rows, identity, has_created=has_created)
                 # What a state does not hold was refused when it came.
                 with suppress(StateFullError, StateBytesError):
-                    await add_events(
-                        writer,
-                        store.project,
-                        view,
-                        events,
-                        now_us=rows.received_us,
-                        key_ttl_seconds=ttl,
-                    )
+                    identity = group.identities[number]
+                    await view.add(writer, rows, identity, now_us=rows.received_us)
     finally:
         await writer.close()

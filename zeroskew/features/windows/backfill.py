@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
 from zeroskew.contract.errors.project import StepError
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT
 from zeroskew.features.windows.event_rows import (
-    CREATED,
-    EVENT,
-    EVENT_ID,
     input_columns,
+    iter_events,
     last_versions,
 )
 from zeroskew.features.windows.old_events import fold_old_events
 from zeroskew.features.windows.windowed_table import WindowedTable
-from zeroskew.windows.state import GRACE_US, EntityState, Event, StateFullError
+from zeroskew.windows.state import GRACE_US, EntityState, StateFullError
 
 __all__ = ["BuiltState", "build_states"]
 
@@ -62,17 +62,13 @@ def build_states(
         rows = last_versions(rows, plan)
     old = fold_old_events(rows, view.key_names, plan, now_us - GRACE_US)
     rows, states = old.rows, old.states
-    inputs = [f"input:{place}" for place in range(len(plan.inputs))]
-    ids = [EVENT_ID] if plan.event_id is not None else []
-    rows = rows.sort([*view.key_names, EVENT, CREATED]).select(
-        *view.key_names, EVENT, CREATED, *ids, *inputs
-    )
-    n_keys, full = len(view.keys), []
-    for keys, found in groupby(rows.iter_rows(), key=lambda row: row[:n_keys]):
-        events = [_event(row[n_keys:], has_id=bool(ids)) for row in found]
+    rows = rows.sort([*view.key_names, EVENT, CREATED])
+    full = []
+    by_key = groupby(iter_events(rows, view.key_names, plan), key=itemgetter(0))
+    for keys, found in by_key:
         state = states.pop(keys, None) or EntityState.empty(plan)
         try:
-            state.add(events, plan, now_us - GRACE_US)
+            state.add([event for _, event in found], plan, now_us - GRACE_US)
         except StateFullError as error:
             full.append(f"entity {', '.join(map(str, keys))}: {error}")
             continue
@@ -84,9 +80,3 @@ def build_states(
             f"{len(full)} entities were not written, {full[0]}; declare a hop, or a greater "
             "max_events"
         )
-
-
-def _event(row: tuple[Any, ...], *, has_id: bool) -> Event:
-    event_us, created_us, *rest = row
-    event_id = (rest.pop(0) or "").encode() if has_id else b""
-    return Event(event_us, created_us, event_id, tuple(rest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,17 +11,18 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.time.epoch import ALWAYS_US, NEVER_US
 from zeroskew.contract.window_plan import EventCondition, EventInput, WindowFunction, WindowPlan
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT, KNOWN
 from zeroskew.features.offline_store.column_types import conform, epoch_microseconds
 from zeroskew.features.offline_store.source_rows import sort_by_time
 from zeroskew.windows.events import Events, InputValues, ordered_bits
+from zeroskew.windows.state import Event
 
 __all__ = [
-    "CREATED",
     "ENTITY",
-    "EVENT",
     "EVENT_ID",
     "column_name",
     "input_columns",
+    "iter_events",
     "last_versions",
     "make_events",
     "sort_by_entity",
@@ -28,10 +30,7 @@ __all__ = [
 ]
 
 ENTITY: Final = "entity"
-EVENT: Final = "event"
-CREATED: Final = "created"
 EVENT_ID: Final = "id"
-_KNOWN: Final = "known"
 _UNTIL: Final = "until"
 
 _ENDS: Final = (WindowFunction.FIRST, WindowFunction.LAST)
@@ -102,7 +101,7 @@ def make_events(rows: pl.DataFrame, plan: WindowPlan, *, created_cutoff: bool) -
     elif created_cutoff and rows[CREATED].has_nulls():
         rows = rows.filter(pl.col(CREATED).is_not_null())
     known = pl.max_horizontal(EVENT, CREATED) if created_cutoff else pl.col(EVENT)
-    rows = rows.with_columns(known.alias(_KNOWN), *input_columns(plan))
+    rows = rows.with_columns(known.alias(KNOWN), *input_columns(plan))
     if plan.event_id is not None:
         rows = _end_versions(rows, plan, created_cutoff=created_cutoff)
     if rows[ENTITY].has_nulls():
@@ -119,13 +118,13 @@ def _by_entity(rows: pl.DataFrame, plan: WindowPlan) -> Events:
     entity = rows[ENTITY].to_numpy()
     order = _order_of(entity)
     event_us = rows[EVENT].to_numpy()[order]
-    is_known_at_once = rows.select((pl.col(_KNOWN) == pl.col(EVENT)).all()).item()
+    is_known_at_once = rows.select((pl.col(KNOWN) == pl.col(EVENT)).all()).item()
     tied = _find_ties(rows.select(ENTITY, EVENT, CREATED, pl.col(f"^{EVENT_ID}$")), order)
     ended = {one.input for one in plan.features if one.function in _ENDS}
     return Events(
         entity=entity[order],
         event_us=event_us,
-        known_us=event_us if is_known_at_once else rows[_KNOWN].to_numpy()[order],
+        known_us=event_us if is_known_at_once else rows[KNOWN].to_numpy()[order],
         until_us=rows[_UNTIL].to_numpy()[order] if _UNTIL in rows.columns else None,
         inputs=tuple(
             _make_input(rows[_input_name(place)], one, order, tied if place in ended else None)
@@ -166,6 +165,29 @@ def input_columns(plan: WindowPlan) -> list[pl.Expr]:
     return expressions
 
 
+def iter_events(
+    rows: pl.DataFrame, key_names: Sequence[str], plan: WindowPlan
+) -> Iterator[tuple[tuple[Any, ...], Event]]:
+    """Yield the join keys and the event of each row.
+
+    Parameters
+    ----------
+    rows
+        As for `make_events`, with ``created`` and `input_columns`.
+    key_names
+        The columns of the join keys.
+    plan
+        The view's windows.
+    """
+    event_id = pl.lit("") if plan.event_id is None else pl.col(EVENT_ID).fill_null("")
+    inputs = [_input_name(place) for place in range(len(plan.inputs))]
+    n_keys = len(key_names)
+    columns = rows.select(*key_names, EVENT, CREATED, event_id.alias(EVENT_ID), *inputs)
+    for row in columns.iter_rows():
+        event_us, created_us, told, *values = row[n_keys:]
+        yield row[:n_keys], Event(event_us, created_us, told.encode(), tuple(values))
+
+
 def _condition(one: EventCondition) -> pl.Expr:
     column: Any = pl.col(column_name(one.column))
     if one.op == "in":
@@ -195,7 +217,7 @@ def _end_versions(rows: pl.DataFrame, plan: WindowPlan, *, created_cutoff: bool)
     end = pl.col(CREATED).shift(-1).over(EVENT_ID) if created_cutoff else pl.lit(NEVER_US)
     until = pl.when(_HAS_NEXT).then(end.fill_null(NEVER_US)).otherwise(ALWAYS_US)
     rows = rows.with_columns(until.alias(_UNTIL))
-    return rows.filter(pl.col(_UNTIL) > pl.col(_KNOWN))
+    return rows.filter(pl.col(_UNTIL) > pl.col(KNOWN))
 
 
 def last_versions(rows: pl.DataFrame, plan: WindowPlan) -> pl.DataFrame:

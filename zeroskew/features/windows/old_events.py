@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from zeroskew.contract.window_plan import WindowPlan
-from zeroskew.features.windows.event_rows import CREATED, EVENT
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT
 from zeroskew.windows.partial import Partial
 from zeroskew.windows.state import COUNTED, EntityState
 

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from zeroskew.contract.time.epoch import NEVER_US
 from zeroskew.contract.window_plan import WindowFeature, WindowPlan
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT, TIME
 from zeroskew.features.offline_store.column_types import conform_key, epoch_microseconds
 from zeroskew.features.offline_store.errors import SourceError
 from zeroskew.features.offline_store.parquet.parquet_source import ParquetTable, between
 from zeroskew.features.offline_store.view_columns import KeyColumn, RequestedFeature
 from zeroskew.features.windows.entity_numbers import number_entities
 from zeroskew.features.windows.event_rows import (
-    CREATED,
     ENTITY,
-    EVENT,
     EVENT_ID,
     column_name,
     make_events,
@@ -33,7 +32,6 @@ from zeroskew.windows.spans import Queries
 
 __all__ = ["WindowedTable"]
 
-_TIME: Final = "time"
 _ROW: Final = "row"
 
 
@@ -98,7 +96,7 @@ class WindowedTable:
         if self.windows.event_id is None and self.keys:
             n_parts = max(1, -(-self.table.count_rows() // max_rows))
         rows = labels.with_row_index(_ROW).drop_nulls(self.key_names)
-        until = labels[_TIME].max()
+        until = labels[TIME].max()
         found = []
         for part in range(n_parts):
             of_part = _is_of_part(self.key_names, key_types, part, n_parts)
@@ -114,7 +112,7 @@ class WindowedTable:
         return joined.drop(_ROW)[_places_of(joined[_ROW], labels.height)]
 
     def _compute(self, events: Events, asked: pl.DataFrame, *, with_times: bool) -> list[pl.Series]:
-        queries = Queries(asked[ENTITY].to_numpy(), asked[_TIME].to_numpy())
+        queries = Queries(asked[ENTITY].to_numpy(), asked[TIME].to_numpy())
         by_name = {feature.name: feature for feature in self.windows.features}
         wanted = tuple(by_name[feature.source] for feature in self.features)
         plan = self.windows.model_copy(update={"features": wanted})

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from zeroskew.contract.errors.service import OnlineValueError
-from zeroskew.contract.time.epoch import NEVER_US
+from zeroskew.contract.time.epoch import FIRST_SECOND, LAST_SECOND, NEVER_US
 
 __all__ = ["EventTimes", "decode_timestamp"]
 
-# What protobuf allows: the years 1 to 9999.
-_FIRST_SECOND: Final = -62_135_596_800
-_LAST_SECOND: Final = 253_402_300_799
 _SECONDS_TAG: Final = 0x08
 _NANOS_TAG: Final = 0x10
 _LONGEST_VARINT: Final = 10
@@ -43,7 +40,7 @@ def decode_timestamp(raw: bytes) -> int:
     nanos, position = _read_field(raw, position, _NANOS_TAG)
     if (
         position != len(raw)
-        or not _FIRST_SECOND <= seconds <= _LAST_SECOND
+        or not FIRST_SECOND <= seconds <= LAST_SECOND
         or not 0 <= nanos < 1_000_000_000
     ):
         raise _damaged()

@@ -17,7 +17,14 @@ from zeroskew.windows.inputs import input_values
 from zeroskew.windows.state import GRACE_US, Event, StateFullError
 from zeroskew.windows.state_codec import StateCodec
 
-__all__ = ["EventRows", "StateWriter", "add_events", "group_events", "waiting_events"]
+__all__ = [
+    "EventRows",
+    "StateWriter",
+    "add_events",
+    "group_events",
+    "serialize_key",
+    "waiting_events",
+]
 
 _SECOND_US: Final = 1_000_000
 _ID_BYTES: Final = 8
@@ -101,15 +108,12 @@ def waiting_events(
     view: ViewPlan, rows: PushedRows, identity: str, *, has_created: bool
 ) -> dict[bytes, list[Event]]:
     """Return the events of a push that is on its way to the lake, as they were added online."""
-    prefix = bytes.fromhex(view.key_prefix)
-    columns = [
-        [
-            None if value is None else encode_key_value(value, ValueType[key.type])
-            for value in rows.columns[key.name].values
-        ]
-        for key in view.join_keys
+    names = [key.name for key in view.join_keys]
+    columns = [rows.columns[name].values for name in names]
+    keys = [
+        None if None in values else serialize_key(view, names, values)
+        for values in zip(*columns, strict=True)
     ]
-    keys = [None if None in one else prefix + b"".join(one) for one in zip(*columns, strict=True)]
     told = EventRows(
         identity,
         {name: column.values for name, column in rows.columns.items()},
@@ -118,6 +122,14 @@ def waiting_events(
         rows.received_us,
     )
     return group_events(view, keys, told, has_created=has_created)
+
+
+def serialize_key(view: ViewPlan, names: Sequence[str], values: Sequence[Any]) -> bytes:
+    """Return the entity key of the values of the join keys with some names, none of them null."""
+    by_name = dict(zip(names, values, strict=True))
+    return bytes.fromhex(view.key_prefix) + b"".join(
+        encode_key_value(by_name[key.name], ValueType[key.type]) for key in view.join_keys
+    )
 
 
 async def add_events(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from tests.support.window_draws import draw_windows, event_frame
-from zeroskew.features.windows.event_rows import CREATED, ENTITY, EVENT, input_columns
+from zeroskew.features.offline_store.asof_join import CREATED, EVENT
+from zeroskew.features.windows.event_rows import ENTITY, input_columns
 from zeroskew.features.windows.old_events import fold_old_events
 from zeroskew.windows.state import EntityState, Event
 from zeroskew.windows.state_codec import StateCodec
